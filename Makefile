@@ -1,0 +1,40 @@
+# Everything a fresh machine needs: Python 3.11 or later with venv, and pip.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA := data
+RUN := runs/demo
+
+.DEFAULT_GOAL := help
+
+help:  ## what there is to make
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /: /'
+
+# Touched after every successful installation, so that a change of the dependencies installs anew.
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+install: $(VENV)/installed  ## the environment, in .venv
+
+demo: install  ## render people, train on them, score on people never seen, leave a picture
+	$(BIN)/python -m data_prep.posed_people --config 64 --data-dir $(DATA)
+	$(BIN)/volsynth train --config configs/volumetric.py:demo --workdir $(RUN)
+	$(BIN)/volsynth evaluate --workdir $(RUN)
+	@echo "The gallery: $(RUN)/evaluate-test/gallery.png"
+
+lint: install  ## ruff, format and rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+test: lint  ## all tests but the slow ones
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-all: lint  ## all tests
+	$(BIN)/python -m pytest
+
+clean:  ## remove the environment; data and runs stay
+	rm -rf $(VENV) *.egg-info .pytest_cache .ruff_cache
+
+.PHONY: help install demo lint test test-all clean

@@ -1,0 +1,169 @@
+"""The command line: `volsynth COMMAND`.
+
+Imports are late, so that `--help` answers at once. Errors a user can cause are one line on standard
+error and exit status 2; a run that was interrupted, with its checkpoint saved, exits with 3.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from volsynth.errors import UserError
+
+INTERRUPTED = 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit status."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    overrides = [a for a in rest if a.startswith("--config.")]
+    unknown = [a for a in rest if a not in overrides]
+    if unknown:
+        parser.error(f"unrecognised argument {unknown[0]!r}; see volsynth {options.command} --help")
+    options.overrides = overrides
+    if overrides and not hasattr(options, "config"):
+        parser.error(f"{overrides[0]}: volsynth {options.command} takes no config")
+    try:
+        return options.run(options) or 0
+    except UserError as error:
+        print(f"volsynth: error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="volsynth", description="Renders a person in a new pose, from one picture."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    train = _command(commands, "train", _train, "train a system, or resume its training")
+    _config_argument(train)
+    train.add_argument("--workdir", required=True, help="checkpoints, metrics and samples go here")
+
+    evaluate = _command(commands, "evaluate", _evaluate, "score a run on a split, with a gallery")
+    evaluate.add_argument("--workdir", required=True, help="of a run of volsynth train")
+    evaluate.add_argument("--split", default="test", help="default: test")
+    evaluate.add_argument("--step", type=int, help="checkpoint to score; default: the newest")
+    evaluate.add_argument("--data-dir", help="where the data is, if not where it was in training")
+    evaluate.add_argument(
+        "--gallery", type=int, default=12, metavar="N", help="pairs in the gallery; default: 12"
+    )
+    evaluate.add_argument("--out", help="folder of the results; default: WORKDIR/evaluate-SPLIT")
+    _json_argument(evaluate)
+
+    describe = _command(commands, "describe", _describe, "parameters, multiply-adds and memory")
+    _config_argument(describe)
+    _json_argument(describe)
+
+    data = commands.add_parser("data", help="look at a prepared data set")
+    data_commands = data.add_subparsers(dest="data_command", required=True, metavar="COMMAND")
+    show = _command(data_commands, "show", _show, "a contact sheet: pictures, joints, parts")
+    show.add_argument("--data-dir", default="data", help="default: data")
+    show.add_argument("--name", default="posed_people", help="default: posed_people")
+    show.add_argument(
+        "--config-name", default="64", metavar="C", help="builder config; default: 64"
+    )
+    show.add_argument("--split", default="train", help="default: train")
+    show.add_argument("--count", type=int, default=24, help="pictures; default: 24")
+    show.add_argument("--seed", type=int, default=0, help="which pictures; default: 0")
+    show.add_argument("--out", default="contact_sheet.png", help="default: contact_sheet.png")
+
+    doctor = _command(commands, "doctor", _doctor, "devices, versions and data sets found")
+    doctor.add_argument("--data-dir", default="data", help="default: data")
+    _json_argument(doctor)
+    return parser
+
+
+def _command(commands, name, run, summary):
+    parser = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _config_argument(parser):
+    parser.add_argument(
+        "--config",
+        required=True,
+        metavar="FILE[:VARIANT]",
+        help="such as configs/volumetric.py:demo; override values by --config.SECTION.KEY=VALUE",
+    )
+
+
+def _json_argument(parser):
+    parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
+
+
+def _train(options):
+    from volsynth import config as configs
+    from volsynth import runs
+    from volsynth.train.loop import Diverged, Interrupted
+
+    config = configs.load(options.config, options.overrides)
+    try:
+        runs.train(config, pathlib.Path(options.workdir))
+    except Interrupted as stop:
+        print(f"volsynth: {stop}", file=sys.stderr)
+        return INTERRUPTED
+    except Diverged as stop:
+        raise UserError(str(stop)) from stop
+    return 0
+
+
+def _evaluate(options):
+    from volsynth import evaluate, runs
+
+    results = runs.evaluate(
+        pathlib.Path(options.workdir),
+        split_name=options.split,
+        step=options.step,
+        data_dir=options.data_dir,
+        gallery_count=options.gallery,
+        out=pathlib.Path(options.out) if options.out else None,
+    )
+    print(json.dumps(results) if options.json else evaluate.table(results))
+    return 0
+
+
+def _describe(options):
+    from volsynth import config as configs
+    from volsynth import describe
+
+    figures = describe.describe(configs.load(options.config, options.overrides))
+    if options.json:
+        print(json.dumps(figures))
+    else:
+        describe.render(figures)
+    return 0
+
+
+def _show(options):
+    from volsynth import draw
+    from volsynth.data import prepared, show
+
+    data = prepared.open_prepared(options.data_dir, options.name, options.config_name)
+    if options.count < 1:
+        raise UserError(f"--count must be at least 1, got {options.count}.")
+    sheet = show.contact_sheet(data.split(options.split), options.count, options.seed)
+    draw.save_png(options.out, sheet)
+    print(f"{options.out}: {options.count} records of {data.folder}")
+    return 0
+
+
+def _doctor(options):
+    from volsynth import doctor
+
+    report = doctor.report(options.data_dir)
+    if options.json:
+        print(json.dumps(report))
+    else:
+        doctor.render(report)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""Config files, their variants, and overrides from the command line.
+
+A config is an ml_collections file with `get_config(variants)` and a table `VARIANTS`; it is Python
+and is executed, so give only files that you trust. It is named `PATH[:VARIANT[,VARIANT...]]`, and
+`--config.model.depth=16` overrides a value.
+"""
+
+import ast
+import importlib.util
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import ml_collections
+
+from volsynth.errors import UserError, did_you_mean
+
+
+def load(spec: str, overrides: Sequence[str] = ()) -> ml_collections.ConfigDict:
+    """A locked config.
+
+    Args:
+      spec: PATH or PATH:VARIANT[,VARIANT...].
+      overrides: each "--config.SECTION.KEY=VALUE".
+
+    Raises:
+      UserError: no such file, variant or key, or a value of the wrong type.
+    """
+    path, _, names = spec.partition(":")
+    module = _import(pathlib.Path(path))
+    variants = getattr(module, "VARIANTS", {})
+    for name in filter(None, names.split(",")):
+        if name not in variants:
+            raise UserError(f"{path}: unknown variant {name!r}; {did_you_mean(name, variants)}")
+    config = module.get_config(names) if names else module.get_config()
+    for override in overrides:
+        _override(config, override)
+    return config
+
+
+def to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """Nested dicts of JSON values: tuples become lists."""
+    return json.loads(config.to_json())
+
+
+def from_dict(values: dict[str, Any]) -> ml_collections.ConfigDict:
+    """The inverse of `to_dict`: a locked config; lists become tuples."""
+
+    def restore(value):
+        if isinstance(value, dict):
+            return {key: restore(entry) for key, entry in value.items()}
+        return tuple(value) if isinstance(value, list) else value
+
+    config = ml_collections.ConfigDict(restore(values))
+    return config.lock()
+
+
+def _import(path):
+    if not path.is_file():
+        folder = path.parent if path.parent.is_dir() else pathlib.Path("configs")
+        found = ", ".join(sorted(str(p) for p in folder.glob("*.py"))) or "none"
+        raise UserError(f"no config file {path}. Config files in {folder}: {found}.")
+    spec = importlib.util.spec_from_file_location(f"volsynth_config_{path.stem}", path)
+    if spec is None:
+        raise UserError(f"{path} is not a config: its name must end with .py.")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # The file is the user's own code: anything may go wrong in it.
+        raise UserError(f"{path} fails: {type(error).__name__}: {error}") from error
+    if not hasattr(module, "get_config"):
+        raise UserError(f"{path} is not a config: it has no function get_config.")
+    return module
+
+
+def _override(config, override):
+    key, equals, text = override.removeprefix("--config.").partition("=")
+    if not equals:
+        raise UserError(f"{override}: write --config.{key}=VALUE, with an equals sign.")
+    section, parts = config, key.split(".")
+    for depth, part in enumerate(parts):
+        if not isinstance(section, ml_collections.ConfigDict) or part not in section:
+            keys = section.keys() if isinstance(section, ml_collections.ConfigDict) else ()
+            where = "config" + "".join(f".{p}" for p in parts[:depth])
+            raise UserError(f"{override}: {where} has no key {part!r}; {did_you_mean(part, keys)}")
+        if depth < len(parts) - 1:
+            section = section[part]
+    old = section[parts[-1]]
+    if isinstance(old, ml_collections.ConfigDict):
+        raise UserError(f"{override}: that is a section; its keys: {', '.join(old.keys())}.")
+    section[parts[-1]] = _parse(override, text, old)
+
+
+def _parse(override, text, old):
+    """The text as a value of the type that the config has there."""
+    value = text
+    if not isinstance(old, str):
+        try:
+            value = ast.literal_eval({"true": "True", "false": "False"}.get(text.lower(), text))
+        except (ValueError, SyntaxError):
+            value = text
+    if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if isinstance(old, tuple) and isinstance(value, list):
+        value = tuple(value)
+    if type(value) is not type(old):
+        raise UserError(
+            f"{override}: {text!r} is not of type {type(old).__name__} (it is {old!r} by default)."
+        )
+    return value

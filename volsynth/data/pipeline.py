@@ -1,0 +1,200 @@
+"""From records to batches, through tf.data. The batch is a pure function of (seed, step).
+
+A training sample is a pair of images of one person in one outfit: person and outfit are drawn
+uniformly, then two of their images (seed 000, section 4.5). Since every step draws its own pairs
+from its number, resuming needs no state of an iterator.
+"""
+
+import functools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from volsynth.data import prepared, schema
+from volsynth.ops import geometry
+
+BATCH = {
+    "image": "float32 [B, S, S, 3], RGB in [-1, 1], background magenta",
+    "mask": "bool [B, S, S], the person",
+    "joints": "float32 [B, 15, 3], pixels, mean depth at S / 2",
+    "visible": "bool [B, 15]",
+}
+"""What a batch holds, each of these twice, as `source_...` and `target_...`; in evaluation there is
+`valid`, bool [B], too, False for rows that only fill up the last batch."""
+
+Batch = dict[str, np.ndarray]
+
+_READ = ("image", "mask", "joints_px", "joints_mm", "visible", "camera_intrinsics")
+
+
+def training_pairs(split: prepared.Split, seed: int, step: int, batch_size: int) -> np.ndarray:
+    """The record numbers of one training batch, [batch_size, 2]: source, target."""
+    rng = np.random.Generator(np.random.Philox(key=[seed, step]))
+    pairs = []
+    for _ in range(batch_size):
+        outfits = split.groups[rng.integers(len(split.groups))]
+        records = outfits[rng.integers(len(outfits))]
+        pairs.append(rng.choice(records, 2, replace=len(records) < 2))
+    return np.array(pairs)
+
+
+def evaluation_pairs(split: prepared.Split, seed: int) -> np.ndarray:
+    """Every record of the split once as the target, with another image of the outfit as source.
+
+    Returns:
+      [records, 2]: source, target; the same for the same seed.
+    """
+    rng = np.random.Generator(np.random.Philox(key=[seed, 0]))
+    pairs = np.stack([np.arange(split.records)] * 2, axis=1)
+    for outfits in split.groups:
+        for records in outfits:
+            # A cyclic shift of a random order pairs each image with another one.
+            order = rng.permutation(records)
+            pairs[order, 0] = np.roll(order, 1)
+    return pairs
+
+
+def training_batches(
+    split: prepared.Split, seed: int, batch_size: int, start: int, stop: int
+) -> Iterator[Batch]:
+    """The batches of the steps start, ..., stop - 1."""
+    return _batches(
+        split, lambda step: training_pairs(split, seed, step, batch_size), range(start, stop)
+    )
+
+
+def evaluation_batches(
+    split: prepared.Split, pairs: np.ndarray, batch_size: int
+) -> Iterator[Batch]:
+    """All pairs in order, in batches of one size; `valid` marks the rows that are not filling."""
+    count = -(-len(pairs) // batch_size)
+    rows = np.arange(count * batch_size)
+    filled = pairs[np.minimum(rows, len(pairs) - 1)]
+    valid = (rows < len(pairs)).reshape(count, batch_size)
+
+    def chosen(step):
+        return filled[step * batch_size : (step + 1) * batch_size]
+
+    for step, batch in enumerate(_batches(split, chosen, range(count))):
+        yield {**batch, "valid": valid[step]}
+
+
+def _batches(split, pairs_of_step, steps) -> Iterator[Batch]:
+    tf = _tensorflow()
+
+    def read(step):
+        return np.array(split.read(pairs_of_step(int(step)).T.reshape(-1)), object)
+
+    def load(step):
+        serialised = tf.numpy_function(read, [step], tf.string)
+        return _parse(tf, serialised, _READ)
+
+    dataset = tf.data.Dataset.range(steps.start, steps.stop)
+    dataset = dataset.map(load, num_parallel_calls=2, deterministic=True).prefetch(4)
+    iterator = iter(dataset.as_numpy_iterator())
+    for step in steps:
+        try:
+            record = next(iterator)
+        except tf.errors.OpError as error:
+            _name_bad_record(tf, split, pairs_of_step(step).reshape(-1), _READ)
+            raise prepared.DataError(f"{split.shards[0].parent}: {error.message}") from error
+        yield _assemble(record)
+
+
+def _tensorflow():
+    """TensorFlow, kept off the accelerators and quiet."""
+    import os
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf
+
+    tf.config.set_visible_devices([], "GPU")
+    return tf
+
+
+def read_fields(
+    split: prepared.Split, numbers: Sequence[int], fields: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Some fields of some records, decoded: images as arrays, one row per record.
+
+    Raises:
+      DataError: a record does not hold what the schema asks for.
+    """
+    tf = _tensorflow()
+    try:
+        record = _parse(tf, np.array(split.read(numbers), object), fields)
+    except tf.errors.OpError as error:
+        _name_bad_record(tf, split, numbers, fields)
+        raise prepared.DataError(f"{split.shards[0].parent}: {error.message}") from error
+    return {key: value.numpy() for key, value in record.items()}
+
+
+def _parse(tf, serialised, fields):
+    """Serialised records [N] to decoded fields [N, ...]."""
+    wire = {"float32": tf.float32, "bool": tf.int64, "int64": tf.int64, "str": tf.string}
+    features = {}
+    for key in fields:
+        field = schema.FIELDS[key]
+        kind = tf.string if field.kind == "image" else wire[field.dtype]
+        features[key] = tf.io.FixedLenFeature(() if field.kind == "image" else field.shape, kind)
+    record = tf.io.parse_example(serialised, features)
+    for key in fields:
+        field = schema.FIELDS[key]
+        if field.kind == "image":
+            record[key] = tf.map_fn(
+                functools.partial(
+                    tf.io.decode_png,
+                    channels=field.shape[-1],
+                    dtype=tf.dtypes.as_dtype(field.dtype),
+                ),
+                record[key],
+                fn_output_signature=tf.dtypes.as_dtype(field.dtype),
+            )
+    return record
+
+
+def _assemble(record) -> Batch:
+    """Decoded fields, sources before targets, to a batch."""
+    side = record["image"].shape[1]
+    visible = record["visible"].astype(bool)
+    joints = geometry.image_pose(
+        record["joints_px"], record["joints_mm"], visible, record["camera_intrinsics"], side
+    )
+    values = {
+        "image": record["image"].astype(np.float32) / 127.5 - 1,
+        "mask": record["mask"][..., 0] > 0,
+        "joints": joints.astype(np.float32),
+        "visible": visible,
+    }
+    half = len(joints) // 2
+    rows = {"source": slice(None, half), "target": slice(half, None)}
+    return {f"{role}_{k}": v[rows[role]] for role in rows for k, v in values.items()}
+
+
+def _name_bad_record(tf, split, numbers, fields) -> None:
+    """Finds the record that a batch failed on, and says what is wrong with it."""
+    for number in numbers:
+        name = split.locate(number)
+        present = tf.train.Example.FromString(split.read([number])[0]).features.feature
+        for key in fields:
+            field = schema.FIELDS[key]
+            if key not in present:
+                raise schema.RecordError(
+                    f"{name}: field {key!r} is missing ({field.doc}). Prepare the data set again."
+                )
+            if field.kind == "image":
+                try:
+                    tf.io.decode_png(present[key].bytes_list.value[0], field.shape[-1])
+                except (tf.errors.OpError, IndexError) as error:
+                    raise schema.RecordError(
+                        f"{name}: field {key!r} is not a PNG image."
+                    ) from error
+                continue
+            if field.kind != "array":
+                continue
+            values = present[key].float_list.value or present[key].int64_list.value
+            if len(values) != np.prod(field.shape):
+                raise schema.RecordError(
+                    f"{name}: field {key!r} must have shape {field.shape}, "
+                    f"got {len(values)} values."
+                )

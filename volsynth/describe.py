@@ -1,0 +1,138 @@
+"""What a config's networks are: parameters, multiply-adds, memory, beside the paper's figures.
+
+Nothing is computed and no memory is taken: shapes are inferred.
+"""
+
+import math
+from collections import defaultdict
+from typing import Any
+
+import flax.linen as nn
+import jax
+
+from volsynth import systems
+from volsynth.data import fake
+from volsynth.nn import blocks, layers
+from volsynth.system import System
+from volsynth.train import optim, state
+
+
+def describe(config: Any) -> dict[str, Any]:
+    """The figures of a config, as JSON values.
+
+    Returns:
+      "networks": {name: {"params", "macs_2d", "macs_3d"}}, multiply-adds of one call on one image;
+      "params_total", "macs_2d", "macs_3d": of the networks that make the image;
+      "operations_as_printed": 8 x the multiply-adds of the 2D convolutions, with upsampling counted
+      as strided transposed convolution, which is what table 6.16 of the thesis counts;
+      "stages": parameters of each stage of each network;
+      "state_bytes": parameters, averages, moments; "paper": what the paper prints.
+    """
+    system = systems.make(config)
+    batch = fake.spec(1, config.data.image_size)
+    variables = jax.eval_shape(system.init, jax.random.key(0), batch)
+    counter = _count(system, variables, batch)
+    networks = {
+        name: {"params": _size(tree), "macs_2d": counter[name, 2], "macs_3d": counter[name, 3]}
+        for name, tree in variables.items()
+    }
+    making = [networks[name] for name in state.averaged_networks(system)]
+    optimisers = optim.make(config.optim, system, config.train.steps)
+    whole = jax.eval_shape(state.initialiser(system, optimisers), jax.random.key(0), batch)
+    return {
+        "system": system.name,
+        "networks": networks,
+        "params_total": sum(n["params"] for n in making),
+        "macs_2d": sum(n["macs_2d"] for n in making),
+        "macs_3d": sum(n["macs_3d"] for n in making),
+        "operations_as_printed": 8 * counter["as printed", 2],
+        "stages": {
+            name: {stage: _size(tree) for stage, tree in network.items()}
+            for name, network in variables.items()
+        },
+        "state_bytes": sum(
+            math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(whole)
+        ),
+        "paper": {"source": system.paper, **system.figures},
+        "notes": dict(system.notes),
+    }
+
+
+def _size(tree) -> int:
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
+
+
+def _count(system: System, variables, batch) -> dict[Any, int]:
+    """Multiply-adds of every network, {(network, 2 or 3): count}, by watching its convolutions."""
+    counts: dict[Any, int] = defaultdict(int)
+    seen = set()
+    used = set()
+
+    def forward(variables):
+        with nn.intercept_methods(_watch(variables, add_forward)):
+            return system.forward(variables, batch_of(batch), jax.random.key(0), train=False)[0]
+
+    def batch_of(spec):
+        return {key: jax.numpy.zeros(leaf.shape, leaf.dtype) for key, leaf in spec.items()}
+
+    def add_forward(network, module, macs, axes):
+        used.add(network)
+        counts[network, axes] += macs
+        upsampled = isinstance(module.parent, blocks.UpBlock)
+        counts["as printed", axes] += macs // 4 if upsampled else macs
+
+    def add_once(network, module, macs, axes):
+        # A critic sees the real and the generated image; one call is what it costs.
+        if network not in used and (network, module.path) not in seen:
+            seen.add((network, module.path))
+            counts[network, axes] += macs
+
+    def losses(variables, outputs):
+        with nn.intercept_methods(_watch(variables, add_once)):
+            for phase in system.phases.values():
+                for player in phase.values():
+                    player.loss(variables, outputs, batch_of(batch))
+
+    outputs = jax.eval_shape(forward, variables)
+    jax.eval_shape(losses, variables, outputs)
+    return counts
+
+
+def _watch(variables, add):
+    """An interceptor that calls add(network, module, multiply-adds, axes) for each convolution."""
+    owner = {id(leaf): name for name, tree in variables.items() for leaf in jax.tree.leaves(tree)}
+
+    def interceptor(following, args, kwargs, context):
+        result = following(*args, **kwargs)
+        if isinstance(context.module, layers.Conv) and context.method_name == "__call__":
+            kernel = context.module.variables["params"]["kernel"]
+            macs = math.prod(result.shape[:-1]) * math.prod(kernel.shape)
+            add(owner[id(kernel)], context.module, macs, len(context.module.kernel))
+        return result
+
+    return interceptor
+
+
+def render(figures: dict[str, Any]) -> None:
+    """Prints the figures as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(title=f"{figures['system']}: one image", title_justify="left")
+    for column in ("network", "parameters", "GMAC 2D", "GMAC 3D"):
+        table.add_column(column, justify="left" if column == "network" else "right")
+    for name, row in figures["networks"].items():
+        table.add_row(
+            name, f"{row['params']:,}", f"{row['macs_2d'] / 1e9:.2f}", f"{row['macs_3d'] / 1e9:.2f}"
+        )
+    console.print(table)
+    for name, stages in figures["stages"].items():
+        console.print(f"{name}: " + ", ".join(f"{key} {value:,}" for key, value in stages.items()))
+    console.print(f"state of training: {figures['state_bytes'] / 2**20:.1f} MiB")
+    console.print(
+        f"operations as the paper counts them: {figures['operations_as_printed'] / 1e9:.1f} G"
+    )
+    for key, value in figures["paper"].items():
+        shown = f"{value:,.0f}" if isinstance(value, (int, float)) else value
+        console.print(f"paper, {key.replace('_', ' ')}: {shown}")

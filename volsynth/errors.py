@@ -1,0 +1,16 @@
+"""Errors that a user can cause. The command line prints one line and exits with status 2."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """Something the user gave is wrong: the message says what, what is allowed, and what to do."""
+
+
+def did_you_mean(name: str, allowed: Iterable[str]) -> str:
+    """A clause naming the nearest allowed name, and all of them, to end an error message."""
+    allowed = sorted(allowed)
+    near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"{hint}Allowed: {', '.join(allowed)}."

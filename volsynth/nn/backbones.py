@@ -1,0 +1,69 @@
+"""The stages of a generator: image encoder, volume stack, image decoder."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from volsynth.nn import blocks, layers
+
+
+class ImageEncoder(nn.Module):
+    """Image to features at a quarter of its size: C7,1 then C3,2 for every further width.
+
+    Attributes:
+      widths: output channels of each convolution; all but the first halve the size.
+      dilation_block: ends with the block that widens the receptive field (seed 000, 4.3.3).
+      dtype: of the computation.
+    """
+
+    widths: Sequence[int]
+    dilation_block: bool
+    dtype: layers.Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 f"]:
+        x = blocks.ConvBlock(self.widths[0], (7, 7), dtype=self.dtype)(image)
+        for width in self.widths[1:]:
+            x = blocks.ConvBlock(width, (3, 3), stride=2, dtype=self.dtype)(x)
+        if self.dilation_block:
+            x = blocks.ResidualBlock((3, 3), dilations=(4, 8), dtype=self.dtype)(x)
+        return x
+
+
+class VolumeStack(nn.Module):
+    """Residual blocks of 3D convolutions, after an optional first convolution.
+
+    Attributes:
+      num_blocks: how many residual blocks.
+      features: output channels of the first convolution; None leaves it out.
+      dtype: of the computation.
+    """
+
+    num_blocks: int
+    features: int | None = None
+    dtype: layers.Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, volume: Float[Array, "b h w d c"]) -> Float[Array, "b h w d f"]:
+        x = volume
+        if self.features is not None:
+            x = blocks.ConvBlock(self.features, (3, 3, 3), dtype=self.dtype)(x)
+        for _ in range(self.num_blocks):
+            x = blocks.ResidualBlock((3, 3, 3), dtype=self.dtype)(x)
+        return x
+
+
+class ImageDecoder(nn.Module):
+    """Features to an image in [-1, 1]: doubles the size for every width, then C7,1 and tanh."""
+
+    widths: Sequence[int]
+    dtype: layers.Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 3"]:
+        for width in self.widths:
+            x = blocks.UpBlock(width, dtype=self.dtype)(x)
+        x = layers.Conv(3, (7, 7), dtype=self.dtype)(x)
+        return jnp.tanh(x.astype(jnp.float32))

@@ -1,0 +1,74 @@
+"""The blocks that networks are made of; each takes its convolution, norm and activation."""
+
+from collections.abc import Callable, Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from volsynth.nn import layers
+
+
+class ConvBlock(nn.Module):
+    """Convolution, norm, activation.
+
+    Attributes:
+      features: output channels.
+      kernel: size along each axis.
+      stride: the same along every axis.
+      norm: module class of the normalisation.
+      act: activation function.
+      dtype: of the computation.
+    """
+
+    features: int
+    kernel: Sequence[int]
+    stride: int = 1
+    norm: Callable[..., nn.Module] = layers.InstanceNorm
+    act: Callable[[Array], Array] = layers.leaky_relu
+    dtype: layers.Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b *axes c"]) -> Float[Array, "b *axes features"]:
+        x = layers.Conv(self.features, self.kernel, self.stride, dtype=self.dtype)(x)
+        return self.act(self.norm()(x))
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions around a skip, C I R C I as in CycleGAN; channels stay the same.
+
+    With `dilations=(4, 8)` and a 2D kernel it is the dilation block of seed 000, section 4.3.3.
+    """
+
+    kernel: Sequence[int]
+    dilations: tuple[int, int] = (1, 1)
+    norm: Callable[..., nn.Module] = layers.InstanceNorm
+    act: Callable[[Array], Array] = jax.nn.relu
+    dtype: layers.Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b *axes c"]) -> Float[Array, "b *axes c"]:
+        features, (first, second) = x.shape[-1], self.dilations
+        y = layers.Conv(features, self.kernel, dilation=first, dtype=self.dtype)(x)
+        y = self.act(self.norm()(y))
+        y = layers.Conv(features, self.kernel, dilation=second, dtype=self.dtype)(y)
+        return x + self.norm()(y)
+
+
+class UpBlock(nn.Module):
+    """Doubles height and width: resize, convolution, norm, activation.
+
+    Resize and convolution has the parameters of a strided transposed convolution, and no
+    checkerboard.
+    """
+
+    features: int
+    norm: Callable[..., nn.Module] = layers.InstanceNorm
+    act: Callable[[Array], Array] = jax.nn.relu
+    dtype: layers.Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w features"]:
+        x = layers.Conv(self.features, (3, 3), dtype=self.dtype)(layers.upsample2(x))
+        return self.act(self.norm()(x))

@@ -1,0 +1,127 @@
+"""Convolution in two and three dimensions, normalisation, upsampling, lifting.
+
+All modules work on channels-last arrays; a volume is [B, H, W, D, C]. Parameters are float32;
+`dtype` is that of the computation. Normalisation computes its statistics in float32.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+Dtype = Any
+Norm = Callable[[Array], Array]
+
+
+class Conv(nn.Module):
+    """A convolution with "SAME" padding, in as many dimensions as its kernel has.
+
+    Attributes:
+      features: output channels.
+      kernel: size along each axis; three sizes make a 3D convolution (H, W, D).
+      stride: the same along every axis.
+      dilation: the same along every axis.
+      dtype: of the computation.
+    """
+
+    features: int
+    kernel: Sequence[int]
+    stride: int = 1
+    dilation: int = 1
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b *axes c"]) -> Float[Array, "b *axes features"]:
+        shape = (*self.kernel, x.shape[-1], self.features)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
+        kernel = kernel.astype(self.dtype)
+        x = x.astype(self.dtype)
+        if len(self.kernel) == 3 and self.stride == self.dilation == 1:
+            y = conv3d(x, kernel)
+        else:
+            y = _conv(x, kernel, self.stride, self.dilation)
+        return y + bias.astype(self.dtype)
+
+
+def conv3d(
+    x: Float[Array, "b h w d c"], kernel: Float[Array, "kh kw kd c o"]
+) -> Float[Array, "b h w d o"]:
+    """3D convolution, stride 1, "SAME": the fastest form on each platform.
+
+    On the CPU, XLA's own 3D convolution runs at a fraction of the speed of its 2D one, forward and
+    backward, so there the depth goes into the batch and the depth taps into the channels.
+    """
+    return jax.lax.platform_dependent(x, kernel, cpu=_conv3d_folded, default=_conv)
+
+
+def _conv(x, kernel, stride=1, dilation=1):
+    axes = kernel.ndim - 2
+    spatial = "HWD"[:axes]
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        (stride,) * axes,
+        "SAME",
+        rhs_dilation=(dilation,) * axes,
+        dimension_numbers=(f"N{spatial}C", f"{spatial}IO", f"N{spatial}C"),
+    )
+
+
+def _conv3d_folded(x, kernel):
+    batch, height, width, depth, channels = x.shape
+    taps = kernel.shape[2]
+    padded = jnp.pad(x, ((0, 0), (0, 0), (0, 0), ((taps - 1) // 2, taps // 2), (0, 0)))
+    shifted = jnp.concatenate([padded[:, :, :, t : t + depth] for t in range(taps)], axis=-1)
+    folded = jnp.moveaxis(shifted, 3, 1).reshape(batch * depth, height, width, taps * channels)
+    y = _conv(folded, kernel.reshape(*kernel.shape[:2], taps * channels, -1))
+    return jnp.moveaxis(y.reshape(batch, depth, height, width, -1), 1, 3)
+
+
+class InstanceNorm(nn.Module):
+    """Zero mean and unit variance per example and channel, without parameters.
+
+    Statistics are float32 whatever the input is; the result has the input's dtype. Without scale
+    and bias the parameter counts are those of seed 000, table 6.16.
+    """
+
+    epsilon: float = 1e-5
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b *axes c"]) -> Float[Array, "b *axes c"]:
+        axes = tuple(range(1, x.ndim - 1))
+        y = x.astype(jnp.float32)
+        mean = jnp.mean(y, axis=axes, keepdims=True)
+        variance = jnp.mean(jnp.square(y - mean), axis=axes, keepdims=True)
+        return ((y - mean) * jax.lax.rsqrt(variance + self.epsilon)).astype(x.dtype)
+
+
+def upsample2(x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w c"]:
+    """Every pixel becomes two by two (nearest neighbour)."""
+    batch, height, width, channels = x.shape
+    x = jnp.broadcast_to(x[:, :, None, :, None], (batch, height, 2, width, 2, channels))
+    return x.reshape(batch, 2 * height, 2 * width, channels)
+
+
+def lift(x: Float[Array, "b h w dc"], depth: int) -> Float[Array, "b h w d c"]:
+    """Image features to a volume: channel d * C + c becomes depth d, channel c (seed 000, 4.3.1).
+
+    Raises:
+      ValueError: the channels do not divide by the depth.
+    """
+    if x.shape[-1] % depth:
+        raise ValueError(f"cannot lift {x.shape[-1]} channels to depth {depth}: not a multiple.")
+    return x.reshape(*x.shape[:-1], depth, -1)
+
+
+def flatten_depth(x: Float[Array, "b h w d c"]) -> Float[Array, "b h w dc"]:
+    """The inverse of `lift`."""
+    return x.reshape(*x.shape[:-2], -1)
+
+
+def leaky_relu(x: Array) -> Array:
+    """Slope 0.2 for negative values."""
+    return jax.nn.leaky_relu(x, 0.2)

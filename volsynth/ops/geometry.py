@@ -1,0 +1,149 @@
+"""Cameras and least-squares fits; one implementation for NumPy and JAX arrays.
+
+Conventions: x right, y down, z away from the camera. Metric points are millimetres. Pixel
+coordinates are continuous: the centre of the pixel in row i and column j lies at (j + .5, i + .5).
+Points are rows, so a rotation applies as `points @ R.T`.
+"""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+Array = Any
+"""A NumPy array or a JAX array; the result is of the same kind."""
+
+
+def namespace(*arrays: Array) -> Any:
+    """`numpy` if no argument is a JAX array or tracer, else `jax.numpy`."""
+    if all(isinstance(a, (np.ndarray, np.generic, float, int, list, tuple)) for a in arrays):
+        return np
+    import jax.numpy as jnp  # Late, so that the data pipeline runs without JAX.
+
+    return jnp
+
+
+def world_to_camera(
+    points: Float[Array, "*b n 3"], rotation: Float[Array, "*b 3 3"], position: Float[Array, "*b 3"]
+) -> Float[Array, "*b n 3"]:
+    """X_cam = R (X_world - t), in millimetres; `position` is the camera's centre in the world."""
+    xnp = namespace(points, rotation, position)
+    return (points - position[..., None, :]) @ xnp.swapaxes(rotation, -1, -2)
+
+
+def project(
+    points: Float[Array, "*b n 3"],
+    intrinsics: Float[Array, "*b 3 3"],
+    distortion: Float[Array, "*b 5"] | None = None,
+) -> Float[Array, "*b n 2"]:
+    """Perspective projection of camera coordinates (mm) to pixels.
+
+    Args:
+      points: camera coordinates, mm, z > 0.
+      intrinsics: K, in pixels.
+      distortion: k1, k2, k3, p1, p2. This is the model of the Human3.6M code: the tangential terms
+        carry factor 1 where OpenCV has 2.
+    """
+    xnp = namespace(points, intrinsics)
+    normalised = points[..., :2] / points[..., 2:]
+    if distortion is not None:
+        k1, k2, k3, p1, p2 = (distortion[..., None, i : i + 1] for i in range(5))
+        r2 = xnp.sum(normalised**2, axis=-1, keepdims=True)
+        radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
+        tangential = p1 * normalised[..., 1:] + p2 * normalised[..., :1]
+        cross = xnp.concatenate([p2 * r2, p1 * r2], axis=-1)
+        normalised = normalised * (radial + tangential) + cross
+    return normalised @ xnp.swapaxes(intrinsics[..., :2, :2], -1, -2) + intrinsics[..., None, :2, 2]
+
+
+def image_pose(
+    joints_px: Float[Array, "*b j 2"],
+    joints_mm: Float[Array, "*b j 3"],
+    visible: Any,
+    intrinsics: Float[Array, "*b 3 3"],
+    side: float,
+) -> Float[Array, "*b j 3"]:
+    """Joints in the coordinates the networks work in: pixels in all three axes.
+
+    Depth gets the scale that width and height have at the person's mean depth, and is shifted so
+    that the mean over the visible joints lies at the volume's centre (seed 000, section 4.1).
+
+    Args:
+      joints_px: projections, in pixels of the image.
+      joints_mm: camera coordinates, mm.
+      visible: [*b j], which joints count in the means.
+      intrinsics: K of the same image; its focal lengths give the scale.
+      side: side of the square image, pixels.
+
+    Returns:
+      (x, y, z) with z away from the camera and mean z = side / 2.
+    """
+    xnp = namespace(joints_px, joints_mm, intrinsics)
+    weight = xnp.asarray(visible, joints_mm.dtype)
+    weight = weight / xnp.maximum(xnp.sum(weight, axis=-1, keepdims=True), 1)
+    depth = joints_mm[..., 2]
+    mean_depth = xnp.sum(weight * depth, axis=-1, keepdims=True)
+    focal = (intrinsics[..., 0, 0] + intrinsics[..., 1, 1])[..., None] / 2
+    z = (depth - mean_depth) * focal / mean_depth + side / 2
+    return xnp.concatenate([joints_px, z[..., None]], axis=-1)
+
+
+def similarity_fit(
+    source: Float[Array, "*b n 3"], target: Float[Array, "*b n 3"]
+) -> tuple[Float[Array, "*b"], Float[Array, "*b 3 3"], Float[Array, "*b 3"]]:
+    """The 7-parameter (Helmert) transformation `target ~ scale * R @ source + t`.
+
+    Seed 000, section 2.5.2 (Arun et al. 1987; Watson 2006), with the primes its equations 2.25 and
+    2.26 lost: correlation sum(target~ source~^T), scale from the same least squares, that is
+    sum(target~ . R source~) / sum(|source~|^2). A reflection is excluded by the determinant.
+
+    Coinciding points give a finite, meaningless result with scale 0: check for them before.
+
+    Returns:
+      scale, rotation (determinant +1), translation.
+    """
+    xnp = namespace(source, target)
+    mean_source = xnp.mean(source, axis=-2, keepdims=True)
+    mean_target = xnp.mean(target, axis=-2, keepdims=True)
+    centred_source, centred_target = source - mean_source, target - mean_target
+    correlation = xnp.swapaxes(centred_target, -1, -2) @ centred_source
+    u, _, vt = xnp.linalg.svd(correlation)
+    sign = xnp.where(xnp.linalg.det(u @ vt) < 0, -1.0, 1.0)
+    u = xnp.concatenate([u[..., :2], u[..., 2:] * sign[..., None, None]], axis=-1)
+    rotation = u @ vt
+    rotated = centred_source @ xnp.swapaxes(rotation, -1, -2)
+    variance = xnp.sum(centred_source**2, axis=(-1, -2))
+    tiny = np.finfo(np.float32).tiny
+    scale = xnp.sum(centred_target * rotated, axis=(-1, -2)) / xnp.maximum(variance, tiny)
+    moved = scale[..., None] * (mean_source @ xnp.swapaxes(rotation, -1, -2))[..., 0, :]
+    return scale, rotation, mean_target[..., 0, :] - moved
+
+
+def minimal_rotation(
+    source: Float[Array, "*b 3"], target: Float[Array, "*b 3"]
+) -> Float[Array, "*b 3 3"]:
+    """The smallest rotation that turns the direction of `source` into that of `target`.
+
+    Two reflections, in the planes orthogonal to `source` and to the bisector of both directions.
+    Opposite directions, where the rotation is not unique, get some half turn. Zero vectors give a
+    finite, meaningless result.
+    """
+    xnp = namespace(source, target)
+    tiny = np.finfo(np.float32).tiny
+    eye = xnp.eye(3, dtype=source.dtype)
+
+    def unit(v):
+        return v / xnp.sqrt(xnp.maximum(xnp.sum(v**2, axis=-1, keepdims=True), tiny))
+
+    def reflect(v):
+        return eye - 2 * v[..., :, None] * v[..., None, :]
+
+    a, b = unit(source), unit(target)
+    # The axis the vector has least of is surely not parallel to it.
+    least = eye[xnp.argmin(xnp.abs(a), axis=-1)]
+    orthogonal = unit(least - xnp.sum(least * a, axis=-1, keepdims=True) * a)
+    bisector = a + b
+    opposite = xnp.sum(bisector**2, axis=-1, keepdims=True) < 1e-10
+    bisector = unit(xnp.where(opposite, orthogonal, bisector))
+    # Reflecting in a and then in the bisector rotates by twice the angle between them.
+    return reflect(bisector) @ reflect(a)

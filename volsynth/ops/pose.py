@@ -1,0 +1,249 @@
+"""From joints to what the networks eat: heatmaps, part masks, the transform of every part.
+
+Joints are pixels of the network's input image, (x, y, z), z away from the camera. The volume is a
+cube of `side` pixels whatever its voxel counts (H, W, D): voxel (h, w, d) has its centre at
+((w + .5) side / W, (h + .5) side / H, (d + .5) side / D). Poses carry no gradient.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from volsynth import skeleton
+from volsynth.ops import geometry
+
+MIN_SCALE, MAX_SCALE = 0.25, 4.0
+"""Bounds of a part's scale: foreshortening beyond that is a bad pose, not a person."""
+
+MIN_BONE = 1e-3
+"""A bone shorter than this share of the image's side has no direction to fit."""
+
+MIN_SINE = 0.05
+"""A limb bent by less than this sine (3 degrees) has no roll that could be trusted."""
+
+
+class PartTransforms(NamedTuple):
+    """For every part where in the source image a point of the target image comes from.
+
+    Attributes:
+      matrix: [B, P, 3, 3], and
+      offset: [B, P, 3]: `source = matrix @ target + offset`, (x, y, z) in pixels.
+      valid: [B, P], False for a part that cannot be placed; such a part is empty.
+    """
+
+    matrix: Float[Array, "b p 3 3"]
+    offset: Float[Array, "b p 3"]
+    valid: Bool[Array, "b p"]
+
+
+def voxel_centres(count: int, side: float) -> Float[Array, " n"]:
+    """Coordinates, in pixels, of the voxel centres along one axis."""
+    return (jnp.arange(count, dtype=jnp.float32) + 0.5) * (side / count)
+
+
+def heatmaps(
+    joints: Float[Array, "b j 3"],
+    visible: Bool[Array, "b j"],
+    shape: tuple[int, int, int],
+    side: float,
+    sigma: float,
+) -> Float[Array, "b h w d j"]:
+    """One 3D Gaussian per joint, exp(-r^2 / (2 sigma^2)), in [0, 1]; zero for an invisible joint.
+
+    Args:
+      joints: pixels.
+      visible: which joints are known.
+      shape: voxel counts (H, W, D).
+      side: side of the image and of the volume's cube, pixels.
+      sigma: pixels.
+    """
+    joints = jax.lax.stop_gradient(joints)
+    height, width, depth = shape
+
+    def profile(coordinate, count):
+        distance = coordinate[:, None, :] - voxel_centres(count, side)[None, :, None]
+        return jnp.exp(-0.5 * (distance / sigma) ** 2)
+
+    x_BWJ = profile(joints[..., 0], width)
+    y_BHJ = profile(joints[..., 1], height) * visible[:, None, :]
+    z_BDJ = profile(joints[..., 2], depth)
+    return y_BHJ[:, :, None, None] * x_BWJ[:, None, :, None] * z_BDJ[:, None, None]
+
+
+def person_scale(joints: Float[Array, "b j 3"], visible: Bool[Array, "b j"]) -> Float[Array, " b"]:
+    """How large the person appears: the mean distance of hip and shoulder, in pixels, in 3D.
+
+    Where a side is not visible the other one counts alone; where neither is, the scale is 0.
+    """
+    shoulders, hips = np.array(skeleton.SHOULDERS), np.array(skeleton.HIPS)
+    length = jnp.linalg.norm(joints[:, shoulders] - joints[:, hips], axis=-1)
+    known = (visible[:, shoulders] & visible[:, hips]).astype(length.dtype)
+    return jnp.sum(length * known, axis=-1) / jnp.maximum(jnp.sum(known, axis=-1), 1)
+
+
+def mask_dilations(
+    scale: Float[Array, " b"], shape: tuple[int, int, int], side: float, width: float
+) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
+    """How often the lines are dilated: (in height and width, in depth), whole numbers.
+
+    The thesis dilates by ones of 3x3x3 and then of 3x3x1, in numbers that depend on the person's
+    scale and on D / W (seed 000, section 4.3.2): the first number is that of all dilations, the
+    second that of the 3x3x3 ones. Both are at least one where the volume is that fine.
+
+    Args:
+      scale: of the person, in pixels (`person_scale`).
+      shape: voxel counts (H, W, D).
+      side: of the volume's cube, in pixels.
+      width: half the width of a part, as a share of `scale`.
+    """
+    radius = width * scale
+    across = jnp.maximum(jnp.round(radius * shape[1] / side - 0.5), 1)
+    return across, jnp.maximum(jnp.round(across * shape[2] / shape[1]), 1)
+
+
+def part_masks(
+    joints: Float[Array, "b j 3"],
+    visible: Bool[Array, "b j"],
+    shape: tuple[int, int, int],
+    side: float,
+    width: float,
+) -> Bool[Array, "b p h w d"]:
+    """The voxels of every part: lines between its joints, drawn and dilated (seed 000, 4.3.2).
+
+    Drawing every voxel that a line touches and dilating n times by 3x3x3 marks exactly the voxels
+    whose box, grown to half-sides of n + 1/2 voxels, the line enters; so that is what is computed,
+    as an intersection of intervals of the line's parameter (one per axis).
+
+    A part with an invisible joint is empty.
+    """
+    joints = jax.lax.stop_gradient(joints)
+    counts_xyz = (shape[1], shape[0], shape[2])
+    across, along_depth = mask_dilations(person_scale(joints, visible), shape, side, width)
+    radii_xyz = (across + 0.5, across + 0.5, along_depth + 0.5)
+    masks = []
+    for part in skeleton.PARTS:
+        mask = jnp.zeros((joints.shape[0], *shape), bool)
+        for i, first in enumerate(part.joints):
+            for second in part.joints[i + 1 :]:
+                mask |= _line_mask(joints[:, first], joints[:, second], counts_xyz, radii_xyz, side)
+        known = jnp.all(visible[:, np.array(part.joints)], axis=-1)
+        masks.append(mask & known[:, None, None, None])
+    return jnp.stack(masks, axis=1)
+
+
+def _line_mask(start, end, counts_xyz, radii_xyz, side):
+    """[B, H, W, D]: the voxels whose box of half-sides `radii_xyz` a line enters.
+
+    Along each axis the line is within reach of a voxel for an interval of its parameter in [0, 1];
+    it enters the box if the three intervals intersect.
+    """
+    low, high = 0.0, 1.0
+    # Axis of each coordinate in [B, H, W, D].
+    layouts = ((None, slice(None), None), (slice(None), None, None), (None, None, slice(None)))
+    for axis, (count, radius, layout) in enumerate(zip(counts_xyz, radii_xyz, layouts)):
+        step = side / count
+        a = start[:, axis, None] / step
+        delta = end[:, axis, None] / step - a
+        # A line parallel to the slab is inside it for all parameters or for none; the tiny slope
+        # sends the interval's ends to plus and minus infinity, or both to the same side.
+        delta = jnp.where(jnp.abs(delta) < 1e-6, 1e-6, delta)
+        centre = jnp.arange(count, dtype=a.dtype) + 0.5
+        t0 = (centre - radius[:, None] - a) / delta
+        t1 = (centre + radius[:, None] - a) / delta
+        index = (slice(None), *layout)
+        low = jnp.maximum(low, jnp.minimum(t0, t1)[index])
+        high = jnp.minimum(high, jnp.maximum(t0, t1)[index])
+    return low <= high
+
+
+def part_transforms(
+    source: Float[Array, "b j 3"],
+    source_visible: Bool[Array, "b j"],
+    target: Float[Array, "b j 3"],
+    target_visible: Bool[Array, "b j"],
+    side: float,
+) -> PartTransforms:
+    """The 7-parameter transform of every part, from target to source (the map a sampler needs).
+
+    Limbs are fitted on their two joints and the third point of equation 4.1 of seed 000; the head,
+    whose joints are nearly collinear, takes its roll from the shoulders in the same way; the torso
+    is fitted on its four joints. Where the third point is unknown or undefined in either pose (a
+    straight limb), the part keeps its joints and turns by the smallest rotation.
+
+    A part is not valid where a joint of it is invisible in either pose, where a bone has no length,
+    or where the torso's four joints coincide or are collinear. All results are finite. Scales lie
+    in [MIN_SCALE, MAX_SCALE].
+    """
+    source, target = jax.lax.stop_gradient(source), jax.lax.stop_gradient(target)
+    known = source_visible & target_visible
+    points = [_part_points(part, source, target, known, MIN_BONE * side) for part in skeleton.PARTS]
+    source_points = jnp.stack([p[0] for p in points], axis=1)
+    target_points = jnp.stack([p[1] for p in points], axis=1)
+    scale, rotation, _ = geometry.similarity_fit(target_points, source_points)
+    matrix = jnp.clip(scale, MIN_SCALE, MAX_SCALE)[..., None, None] * rotation
+    # The translation again, so that the joints' centre stays put where the scale was bounded.
+    centre = jnp.einsum("bpij,bpj->bpi", matrix, jnp.mean(target_points, axis=2))
+    offset = jnp.mean(source_points, axis=2) - centre
+    return PartTransforms(matrix, offset, jnp.stack([p[2] for p in points], axis=1))
+
+
+def _part_points(part, source, target, known, shortest):
+    """Four points to fit, [B, 4, 3] in both poses, and whether they define a transform, [B]."""
+    index = np.array(part.joints)
+    source_points, target_points = source[:, index], target[:, index]
+    valid = jnp.all(known[:, index], axis=-1)
+    if not part.roll:
+        solid = (_spread(source_points) > shortest) & (_spread(target_points) > shortest)
+        return source_points, target_points, valid & solid
+    pivot = part.joints[1]
+    source_bone, source_sine, source_third = _third_point(part, source)
+    target_bone, target_sine, target_third = _third_point(part, target)
+    source_length = jnp.linalg.norm(source_bone, axis=-1)
+    target_length = jnp.linalg.norm(target_bone, axis=-1)
+    # Without a roll that both poses agree on, the third point turns with the bone.
+    rolls = (source_sine > MIN_SINE) & (target_sine > MIN_SINE)
+    rolls &= jnp.all(known[:, np.array(part.roll)], axis=-1)
+    orthogonal = _any_orthogonal(target_bone)
+    turn = geometry.minimal_rotation(target_bone, source_bone)
+    stretch = source_length / jnp.maximum(target_length, shortest)
+    turned = stretch[:, None] * jnp.einsum("bij,bj->bi", turn, orthogonal)
+    target_third = jnp.where(rolls[:, None], target_third, orthogonal) + target[:, pivot]
+    source_third = jnp.where(rolls[:, None], source_third, turned) + source[:, pivot]
+    # A limb has one point less than the head; its pivot counts twice, which changes no exact fit.
+    padding = index if len(part.joints) == 3 else np.array((*part.joints, pivot))
+    source_points = jnp.concatenate([source[:, padding], source_third[:, None]], axis=1)
+    target_points = jnp.concatenate([target[:, padding], target_third[:, None]], axis=1)
+    solid = (source_length > shortest) & (target_length > shortest)
+    return source_points, target_points, valid & solid
+
+
+def _third_point(part, joints):
+    """Equation 4.1, relative to the pivot: the bone, the sine of the bend, the third point."""
+    pivot = joints[:, part.joints[1]]
+    bone = joints[:, part.joints[0]] - pivot
+    first, last = part.roll[0], part.roll[-1]
+    other = joints[:, first] - (pivot if first == last else joints[:, last])
+    normal = jnp.cross(bone, other)
+    area = jnp.linalg.norm(normal, axis=-1)
+    length = jnp.linalg.norm(bone, axis=-1)
+    tiny = jnp.finfo(joints.dtype).tiny
+    sine = area / jnp.maximum(length * jnp.linalg.norm(other, axis=-1), tiny)
+    return bone, sine, normal * (length / jnp.maximum(area, tiny))[:, None]
+
+
+def _any_orthogonal(bone):
+    """A vector as long as `bone` and orthogonal to it."""
+    least = jnp.eye(3, dtype=bone.dtype)[jnp.argmin(jnp.abs(bone), axis=-1)]
+    normal = jnp.cross(bone, least)
+    length = jnp.linalg.norm(bone, axis=-1, keepdims=True)
+    tiny = jnp.finfo(bone.dtype).tiny
+    return normal * length / jnp.maximum(jnp.linalg.norm(normal, axis=-1, keepdims=True), tiny)
+
+
+def _spread(points):
+    """[B]: how far the points are from lying on one line, in pixels (second singular value)."""
+    centred = points - jnp.mean(points, axis=1, keepdims=True)
+    return jnp.linalg.svd(centred, compute_uv=False)[:, 1]

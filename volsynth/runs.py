@@ -1,0 +1,159 @@
+"""What a user runs: a config becomes data, a system and the engine; a workdir becomes scores."""
+
+import functools
+import pathlib
+from typing import Any
+
+import jax
+
+from volsynth import config as configs
+from volsynth import draw, systems
+from volsynth import evaluate as evaluation
+from volsynth.data import fake, pipeline, prepared
+from volsynth.errors import UserError
+from volsynth.train import checkpoint, loop, mesh, optim, state
+
+SAMPLES = 6
+"""Pairs in a sample picture during training."""
+
+
+def train(config: Any, workdir: pathlib.Path) -> None:
+    """Trains a config in a workdir, or resumes what is there.
+
+    Raises:
+      UserError: data, config, devices or workdir do not fit together.
+      Interrupted, Diverged: see `volsynth.train.loop`.
+    """
+    _keep_compilations()
+    data = _open_data(config)
+    # Everything that can be wrong with the config shows before the workdir is touched.
+    system = systems.make(config)
+    mesh.make(config.mesh, config.train.batch_size)
+    optim.make(config.optim, system, config.train.steps)
+    checkpoint.claim_workdir(workdir, configs.to_dict(config), data.identity)
+    batches = functools.partial(
+        pipeline.training_batches, data.split("train"), config.seed, config.train.batch_size
+    )
+    validation = data.split("validation")
+    sample_pairs = evaluation.gallery_pairs(validation, config.seed, SAMPLES)
+    samples = list(pipeline.evaluation_batches(validation, sample_pairs, len(sample_pairs)))
+    generate = _generator(system)
+
+    def draw_samples(averages):
+        return evaluation.gallery(functools.partial(generate, averages), samples)
+
+    loop.train(
+        system, config, lambda start, stop: batches(start=start, stop=stop), workdir, draw_samples
+    )
+
+
+def evaluate(
+    workdir: pathlib.Path,
+    split_name: str,
+    step: int | None = None,
+    data_dir: str | None = None,
+    gallery_count: int = 12,
+    out: pathlib.Path | None = None,
+) -> dict[str, Any]:
+    """Scores a run's averaged weights on a whole split; writes results and gallery.
+
+    Returns:
+      {"metrics", "baselines", "protocol", "step", "gallery"}.
+
+    Raises:
+      UserError: the workdir holds no run or no checkpoint, or the data is another one.
+    """
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    _keep_compilations()
+    run = checkpoint.read_run(workdir)
+    config = configs.from_dict(run["config"])
+    with config.unlocked():
+        config.data.dir = data_dir or config.data.dir
+    data = _open_data(config)
+    if data.identity != run["data"]:
+        raise UserError(
+            f"{data.folder} is not the data set that {workdir} was trained on "
+            f"({data.identity} here, {run['data']} there)."
+        )
+    system = systems.make(config)
+    step, averages = _restore_averages(system, config, workdir, step)
+    generate = functools.partial(_generator(system), averages)
+    split, batch_size = data.split(split_name), config.evaluate.batch_size
+    pairs = pipeline.evaluation_pairs(split, seed=0)
+    mean_image = evaluation.mean_training_image(data.split("train"), batch_size)
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(f"scoring {split_name}", total=len(pairs))
+        scored = evaluation.evaluate(
+            generate,
+            pipeline.evaluation_batches(split, pairs, batch_size),
+            mean_image,
+            functools.partial(progress.advance, task),
+        )
+    out = out or workdir / f"evaluate-{split_name}"
+    results = {
+        "metrics": scored.pop("generated"),
+        "baselines": scored,
+        "protocol": evaluation.protocol(data, split_name, pairs),
+        "notes": dict(system.notes),
+        "step": step,
+    }
+    if gallery_count > 0:
+        chosen = evaluation.gallery_pairs(split, 0, gallery_count)
+        picture = evaluation.gallery(
+            generate, pipeline.evaluation_batches(split, chosen, batch_size)
+        )
+        draw.save_png(out / "gallery.png", picture)
+        results["gallery"] = str(out / "gallery.png")
+    evaluation.write_results(out, results)
+    return results
+
+
+def _generator(system):
+    """A jitted function (variables, batch) -> images, without training behaviour."""
+
+    @jax.jit
+    def generate(variables, batch):
+        # Nothing is random outside of training, but the contract asks for a key.
+        return system.forward(variables, batch, jax.random.key(0), train=False)[0]["image"]
+
+    return generate
+
+
+def _open_data(config):
+    data = prepared.open_prepared(config.data.dir, config.data.name, config.data.config)
+    if data.image_size != config.data.image_size:
+        raise UserError(
+            f"{data.folder} has images of {data.image_size} pixels, config.data.image_size is "
+            f"{config.data.image_size}; change it, or config.data.config."
+        )
+    return data
+
+
+def _restore_averages(system, config, workdir, step):
+    devices = mesh.make(config.mesh, config.train.batch_size)
+    optimisers = optim.make(config.optim, system, config.train.steps)
+    shapes = jax.eval_shape(
+        state.initialiser(system, optimisers),
+        jax.random.key(0),
+        fake.spec(1, config.data.image_size),
+    )
+    with checkpoint.Checkpoints(workdir) as checkpoints:
+        found = checkpoints.steps
+        if not found:
+            raise UserError(f"{workdir} has no checkpoint yet. Train on: volsynth train.")
+        step = max(found) if step is None else step
+        if step not in found:
+            raise UserError(f"{workdir} has no checkpoint {step}; there are {sorted(found)}.")
+        abstract = checkpoint.abstract(shapes, mesh.replicated(devices))
+        return step, checkpoints.restore(step, abstract).averages
+
+
+def _keep_compilations():
+    """Compiles once per machine: later runs read what earlier ones compiled."""
+    cache = pathlib.Path.home() / ".cache" / "volsynth" / "xla"
+    if jax.config.jax_compilation_cache_dir is None:
+        jax.config.update("jax_compilation_cache_dir", str(cache))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)

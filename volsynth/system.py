@@ -1,0 +1,62 @@
+"""The contract between a method and the engine: networks, a forward pass, and players.
+
+A system says what there is to train and what is to be minimised. The engine (`volsynth.train`)
+alone owns gradients, the check that they are finite, averages of weights, random numbers, donation
+and shardings. Neither knows the other.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+Variables = Mapping[str, Any]
+"""Network name to its parameters, a pytree of float32 arrays."""
+
+Batch = Mapping[str, jax.Array]
+"""What `data.pipeline` yields; see `data.pipeline.BATCH`."""
+
+Outputs = Mapping[str, Any]
+"""Everything of a forward pass that anyone may want to look at or score; jit prunes the rest.
+Has at least "image", float32 [B, H, W, 3] in [-1, 1]."""
+
+
+class Player(NamedTuple):
+    """One side of the game.
+
+    Attributes:
+      trains: the networks this player moves; for its loss all others are constants.
+      loss: (variables, outputs, batch) -> {term: scalar}, weights already applied; the player
+        minimises their sum.
+      critic: if True, outputs arrive detached: the loss does not reach the forward pass.
+    """
+
+    trains: tuple[str, ...]
+    loss: Callable[[Variables, Outputs, Batch], dict[str, jax.Array]]
+    critic: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """A method.
+
+    Attributes:
+      name: of the method; the key in `volsynth.systems`.
+      paper: where it comes from.
+      init: (rng, batch) -> {network: variables}.
+      forward: (variables, batch, rng, *, train) -> (outputs, new_state). `new_state` holds what a
+        network updates by itself in a forward pass (running statistics), {} where there is none.
+      phases: phase name to its players, in the order in which they move; phases run one after the
+        other.
+      figures: what the paper prints of its networks, for comparison in `describe`.
+      notes: facts that belong into every log and result, such as which features a loss compares.
+    """
+
+    name: str
+    paper: str
+    init: Callable[[jax.Array, Batch], Variables]
+    forward: Callable[..., tuple[Outputs, Variables]]
+    phases: Mapping[str, Mapping[str, Player]]
+    figures: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    notes: Mapping[str, str] = dataclasses.field(default_factory=dict)

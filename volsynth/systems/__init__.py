@@ -1,0 +1,23 @@
+"""Every method by name. A method is one file with a `make(config) -> System`."""
+
+from typing import Any
+
+from volsynth.errors import UserError, did_you_mean
+from volsynth.system import System
+from volsynth.systems import volumetric
+
+SYSTEMS = {"volumetric": volumetric.make}
+
+
+def make(config: Any) -> System:
+    """The system that `config.system` names, built from the config's sections.
+
+    Raises:
+      UserError: there is no such system, or a value of the config cannot be.
+    """
+    if config.system not in SYSTEMS:
+        raise UserError(
+            f"config.system: unknown system {config.system!r}; "
+            f"{did_you_mean(config.system, SYSTEMS)}"
+        )
+    return SYSTEMS[config.system](config)

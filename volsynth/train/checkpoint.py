@@ -1,0 +1,158 @@
+"""Checkpoints of a run, through Orbax: asynchronous, atomic, the latest N kept."""
+
+import json
+import os
+import pathlib
+from typing import Any
+
+import jax
+from orbax import checkpoint as ocp
+
+from volsynth.errors import UserError
+from volsynth.train.state import TrainState
+
+# What may differ between a run and its continuation: where things lie and how often one looks.
+_FREE = (
+    "data.dir",
+    "train.log_every",
+    "train.sample_every",
+    "train.checkpoint_every",
+    "train.keep_checkpoints",
+)
+_FREE_SECTIONS = ("evaluate.", "mesh.")
+
+
+class Checkpoints:
+    """The checkpoints under `workdir/checkpoints`; leaving the context waits for saves."""
+
+    def __init__(self, workdir: pathlib.Path, keep: int = 1):
+        policies = ocp.checkpoint_managers
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=policies.LatestN(keep), cleanup_tmp_directories=True
+        )
+        self._manager = ocp.CheckpointManager(
+            (workdir / "checkpoints").absolute(), options=options, item_names=("state",)
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._manager.close()
+
+    @property
+    def latest(self) -> int | None:
+        """The step of the newest checkpoint."""
+        return self._manager.latest_step()
+
+    @property
+    def steps(self) -> list[int]:
+        """All steps of which there is a checkpoint."""
+        return list(self._manager.all_steps())
+
+    def save(self, step: int, state: TrainState) -> None:
+        """Starts saving; returns at once. Saving a step that is there already does nothing."""
+        if step != self.latest:
+            self._manager.save(
+                step, args=ocp.args.Composite(state=ocp.args.StandardSave(state)), force=True
+            )
+
+    def wait(self) -> None:
+        """Until everything started is on disk."""
+        self._manager.wait_until_finished()
+
+    def restore(self, step: int, abstract: TrainState) -> TrainState:
+        """The state of a step.
+
+        Args:
+          step: which.
+          abstract: shapes, dtypes and shardings to restore into.
+
+        Raises:
+          UserError: the checkpoint does not hold such a state.
+        """
+        try:
+            restored = self._manager.restore(
+                step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
+            )
+        except (ValueError, KeyError, OSError) as error:
+            reason = str(error).strip().splitlines()[0][:200]
+            raise UserError(
+                f"checkpoint {step} in {self._manager.directory} cannot be restored: {reason}"
+            ) from error
+        return restored["state"]
+
+
+def abstract(state_shapes: TrainState, sharding: jax.sharding.Sharding) -> TrainState:
+    """The result of `jax.eval_shape`, with a sharding on every leaf."""
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), state_shapes
+    )
+
+
+def claim_workdir(workdir: pathlib.Path, config: dict[str, Any], data: str) -> None:
+    """Writes `run.json` into a new workdir; in an old one checks that it is of the same run.
+
+    Args:
+      workdir: of the run.
+      config: the whole config, as nested dicts of JSON values.
+      data: identity of the data set.
+
+    Raises:
+      UserError: the workdir belongs to another config or other data, or cannot be written.
+    """
+    record = {"config": config, "data": data}
+    path = workdir / "run.json"
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            _check_same(path, json.loads(path.read_text()), record)
+            return
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(record, indent=2))
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"cannot use {workdir} as workdir: {error.strerror}.") from error
+
+
+def read_run(workdir: pathlib.Path) -> dict[str, Any]:
+    """What `claim_workdir` wrote: {"config": ..., "data": ...}.
+
+    Raises:
+      UserError: the folder holds no run.
+    """
+    path = workdir / "run.json"
+    try:
+        record = json.loads(path.read_text())
+        record["config"], record["data"]
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{workdir} holds no run (no run.json). Train one: volsynth train."
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({error}). Choose another workdir.") from error
+    return record
+
+
+def _check_same(path, old, new):
+    before, after = _flat(old["config"]), _flat(new["config"])
+    differing = [
+        f"{key}: {before.get(key, 'absent')!r} there, {after.get(key, 'absent')!r} here"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+        and key not in _FREE
+        and not key.startswith(_FREE_SECTIONS)
+    ]
+    if old["data"] != new["data"]:
+        differing.append(f"data set: {old['data']} there, {new['data']} here")
+    if differing:
+        raise UserError(
+            f"{path.parent} holds a run of another config ({'; '.join(differing)}). "
+            "Choose another --workdir, or give the same config."
+        )
+
+
+def _flat(tree, prefix=""):
+    if not isinstance(tree, dict):
+        return {prefix[:-1]: tree}
+    return {k: v for key, value in tree.items() for k, v in _flat(value, f"{prefix}{key}.").items()}

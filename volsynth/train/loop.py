@@ -1,0 +1,171 @@
+"""The one training loop. A method supplies a `System`; everything else is here."""
+
+import contextlib
+import itertools
+import math
+import pathlib
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from volsynth.system import Batch, System
+from volsynth.train import checkpoint, mesh, optim, state, step
+from volsynth.train.reporting import Reporter
+
+
+class Interrupted(Exception):
+    """The run was asked to stop, and has saved a checkpoint."""
+
+
+class Diverged(Exception):
+    """Too many updates in a row were not finite."""
+
+
+def train(
+    system: System,
+    config: Any,
+    batches: Callable[[int, int], Iterator[Batch]],
+    workdir: pathlib.Path,
+    draw_samples: Callable[[Any], Any],
+) -> state.TrainState:
+    """Trains from the newest checkpoint in `workdir`, or from the start, to the last step.
+
+    Args:
+      system: the method.
+      config: the whole config; `train`, `optim`, `mesh` and `seed` are read here.
+      batches: (start, stop) -> the batches of these steps.
+      workdir: where checkpoints, metrics and samples go. Claim it first.
+      draw_samples: averaged variables -> a PIL image.
+
+    Raises:
+      Interrupted: on SIGINT or SIGTERM, after a checkpoint was saved.
+      Diverged: `max_skipped` updates of a player in a row were not finite.
+      UserError: config and devices do not fit, or a checkpoint cannot be restored.
+    """
+    settings = config.train
+    devices = mesh.make(config.mesh, settings.batch_size)
+    optimisers = optim.make(config.optim, system, settings.steps)
+    with contextlib.ExitStack() as stack:
+        checkpoints = stack.enter_context(
+            checkpoint.Checkpoints(workdir, settings.keep_checkpoints)
+        )
+        current = _restore_or_initialise(system, config, optimisers, devices, checkpoints, batches)
+        start = int(current.step)
+        reporter = stack.enter_context(
+            Reporter(workdir, start, settings.steps, settings.batch_size)
+        )
+        reporter.say(
+            f"{system.name}: step {start} of {settings.steps}, {devices.size} device(s), {workdir}"
+        )
+        for key, value in system.notes.items():
+            reporter.say(f"{key}: {value}")
+        interrupted = stack.enter_context(_caught_signals())
+        runner = _Runner(system, config, optimisers, devices, checkpoints, reporter, draw_samples)
+        return runner.run(current, start, batches, interrupted)
+
+
+def _restore_or_initialise(system, config, optimisers, devices, checkpoints, batches):
+    """The state on the mesh, and only ever there: it is never whole on one device first."""
+    init = state.initialiser(system, optimisers)
+    rng = jax.random.key(config.seed)
+    # Only shapes matter to an initialiser, so one batch of zeros serves.
+    example = {k: np.zeros_like(v) for k, v in next(batches(0, 1)).items()}
+    sharding = mesh.replicated(devices)
+    if checkpoints.latest is None:
+        return jax.jit(init, out_shardings=sharding)(rng, example)
+    shapes = checkpoint.abstract(jax.eval_shape(init, rng, example), sharding)
+    return checkpoints.restore(checkpoints.latest, shapes)
+
+
+class _Runner:
+    """The loop's fixed parts."""
+
+    def __init__(self, system, config, optimisers, devices, checkpoints, reporter, draw_samples):
+        self._settings = config.train
+        self._checkpoints, self._reporter = checkpoints, reporter
+        self._draw_samples = draw_samples
+        self._devices = devices
+        (phase,) = system.phases
+        self._step = jax.jit(
+            step.make(system, phase, optimisers, config.train.average_decay),
+            in_shardings=(mesh.replicated(devices), mesh.batched(devices)),
+            out_shardings=mesh.replicated(devices),
+            donate_argnums=0,
+        )
+
+    def run(self, current, start, batches, interrupted):
+        settings = self._settings
+        stream = batches(start, settings.steps)
+        following = self._next(stream)
+        previous = None
+        for number in range(start + 1, settings.steps + 1):
+            current, metrics = self._step(current, following)
+            # While the device works on this step: the next batch, and the metrics of the last one.
+            following = self._next(stream)
+            if previous is not None:
+                self._examine(number - 1, previous)
+            previous = metrics
+            if interrupted():
+                self._save(number, current)
+                raise Interrupted(f"stopped at step {number}; run the same command to go on.")
+            if number % settings.checkpoint_every == 0:
+                self._save(number, current, wait=False)
+            if number % settings.sample_every == 0 or number == settings.steps:
+                self._reporter.samples(number, self._draw_samples(current.averages))
+        if previous is not None:
+            self._examine(settings.steps, previous, last=True)
+        self._save(settings.steps, current)
+        return current
+
+    def _next(self, stream):
+        before = time.monotonic()
+        batch = next(stream, None)
+        self._reporter.waited(time.monotonic() - before)
+        return None if batch is None else jax.device_put(batch, mesh.batched(self._devices))
+
+    def _save(self, number, current, wait=True):
+        self._checkpoints.save(number, current)
+        if wait:
+            self._checkpoints.wait()
+
+    def _examine(self, number, metrics, last=False):
+        values = {key: float(value) for key, value in jax.device_get(metrics).items()}
+        skipped = max(v for k, v in values.items() if k.endswith("/skipped_in_a_row"))
+        if number % self._settings.log_every == 0 or last or skipped:
+            finite = {k: v if math.isfinite(v) else None for k, v in values.items()}
+            self._reporter.log(number, finite)
+        if skipped >= self._settings.max_skipped:
+            worst = [k for k, v in values.items() if not math.isfinite(v)]
+            raise Diverged(
+                f"step {number}: {int(skipped)} updates in a row were not finite "
+                f"({', '.join(worst)}). The parameters are those before. Lower the learning rate, "
+                "or resume from an older checkpoint."
+            )
+
+
+@contextlib.contextmanager
+def _caught_signals():
+    """Within it SIGINT and SIGTERM only set a flag; yields the function that reads it."""
+    caught = itertools.count()
+    seen = []
+
+    def handler(number, _):
+        # A second signal means it: give the old behaviour back.
+        if next(caught):
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        seen.append(number)
+
+    try:
+        old = {s: signal.signal(s, handler) for s in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # Not in the main thread: whoever is there handles signals.
+        old = {}
+    try:
+        yield lambda: bool(seen)
+    finally:
+        for number, previous in old.items():
+            signal.signal(number, previous)
