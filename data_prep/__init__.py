@@ -1,0 +1,1 @@
+"""Builders that prepare data sets, one folder each; all write the record of `volsynth`."""

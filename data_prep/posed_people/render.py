@@ -1,0 +1,173 @@
+"""Renders records, here or in a pool of processes. Imports no TensorFlow: workers start fast."""
+
+import collections
+import concurrent.futures
+import contextlib
+import io
+import multiprocessing
+import os
+import sys
+import time
+import types
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from data_prep.posed_people import actions, clothing, figure, motion, person, plan, scene
+from data_prep.posed_people.plan import Group, Shot, Size
+from volsynth.data import schema
+
+SEED = 0
+"""Part of the data set's definition: another seed is another version."""
+
+
+class Batch(NamedTuple):
+    """The records of one group, and what they cost.
+
+    Attributes:
+      records: keys and records, images as PNG.
+      seconds: processor time.
+    """
+
+    records: list[tuple[str, dict[str, Any]]]
+    seconds: float
+
+
+def sequence(group: Group, action: str, seed: int) -> tuple[motion.Style, np.random.Generator]:
+    """The style of a person's sequence of an action, and random numbers for where it happens.
+
+    The outfit takes no part: a person moves alike in both, so that clothes can be compared.
+    """
+    rng = np.random.default_rng([seed, 5, group.person, actions.ACTION_NAMES.index(action)])
+    return motion.draw_style(rng), rng
+
+
+def placement(rng: np.random.Generator, seconds: float) -> scene.Placement:
+    """Where the person is at a time: near the middle of the room, turning slowly."""
+    start, heading, turn = (
+        rng.uniform(-500, 500, 2),
+        rng.uniform(0, 2 * np.pi),
+        rng.uniform(-1, 1, 3),
+    )
+    drift = 120 * np.array(
+        [np.sin(0.5 * seconds + 3 * turn[0]), np.cos(0.4 * seconds + 3 * turn[1])]
+    )
+    return scene.Placement(start + drift, heading + 0.6 * turn[2] * np.sin(0.3 * seconds))
+
+
+def record(
+    dressed: figure.Figure, group: Group, shot: Shot, side: int, seed: int = SEED
+) -> dict[str, Any]:
+    """One decoded record of the schema, images as arrays."""
+    seconds = shot.frame / plan.FPS
+    style, rng = sequence(group, shot.action, seed)
+    pose = actions.pose_at(shot.action, seconds, style)
+    points, joints = figure.place(dressed, pose)
+    camera, spot = scene.CAMERAS[shot.camera], placement(rng, seconds)
+    points = scene.to_camera(scene.to_world(points, spot), camera)
+    joints = scene.to_camera(scene.to_world(joints, spot), camera).astype(np.float32)
+    intrinsics = scene.crop_intrinsics(points, camera, side)
+    picture = scene.render(dressed, points, camera.rotation[:, 2], intrinsics, side)
+    projected = joints.astype(float) @ intrinsics.astype(float).T
+    return {
+        "image": picture.image,
+        "mask": picture.mask,
+        "joints_px": (projected[:, :2] / projected[:, 2:]).astype(np.float32),
+        "joints_mm": joints,
+        "visible": np.ones(len(joints), bool),
+        "camera_rotation": camera.rotation.astype(np.float32),
+        "camera_position": camera.position.astype(np.float32),
+        "camera_intrinsics": intrinsics,
+        "camera_distortion": np.zeros(5, np.float32),
+        "person": plan.person_name(group.person),
+        "outfit": plan.OUTFITS[group.outfit],
+        "action": shot.action,
+        "camera": camera.name,
+        "frame": np.int64(shot.frame),
+        "parts": picture.parts,
+        "depth": picture.depth,
+    }
+
+
+def dressed(group: Group, seed: int = SEED) -> figure.Figure:
+    """The person of a group in its outfit."""
+    who = person.draw_person(group.person, seed)
+    return figure.dress(who, clothing.draw_outfit(who, group.outfit, seed))
+
+
+def to_png(image: np.ndarray) -> bytes:
+    """PNG of [S, S, 3] uint8, or [S, S, 1] uint8 or uint16; the same bytes every time."""
+    buffer = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def render_group(group: Group, size: Size, seed: int = SEED) -> Batch:
+    """All records of a group, checked against the schema, images as PNG."""
+    start = time.process_time()
+    worn = dressed(group, seed)
+    records = []
+    for index, shot in enumerate(plan.shots(group, size.images, len(scene.CAMERAS), seed)):
+        name = plan.key(group, index)
+        decoded = record(worn, group, shot, size.side, seed)
+        schema.validate(decoded, name)
+        for field, spec in schema.FIELDS.items():
+            if spec.kind == "image":
+                decoded[field] = to_png(decoded[field])
+        records.append((name, decoded))
+    return Batch(records, time.process_time() - start)
+
+
+def default_processes() -> int:
+    """The processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def _blank_main() -> Iterator[None]:
+    """Hides the main module from processes started meanwhile.
+
+    A spawned process runs its parent's main module again, and that of `tfds` takes seconds to load
+    TensorFlow, which nothing here needs.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def render_split(
+    size: Size, split: str, processes: int | None = None, seed: int = SEED
+) -> Iterator[Batch]:
+    """The groups of a split in order, rendered by several processes; the number changes nothing."""
+    processes = default_processes() if processes is None else processes
+    todo = list(plan.groups(size, split))
+    if processes <= 1 or len(todo) < 2:
+        for group in todo:
+            yield render_group(group, size, seed)
+        return
+    # The matrices are small: threads inside the workers would only get in each other's way.
+    threads = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    os.environ.update(dict.fromkeys(threads, "1"))
+    context = multiprocessing.get_context("spawn")
+    pool = concurrent.futures.ProcessPoolExecutor(min(processes, len(todo)), context)
+    try:
+        waiting = collections.deque()
+        with _blank_main():
+            # The first submission starts all processes.
+            waiting.append(pool.submit(render_group, todo[0], size, seed))
+        for group in todo[1:]:
+            waiting.append(pool.submit(render_group, group, size, seed))
+            # A window, so that finished images do not pile up while shards are written.
+            if len(waiting) > 4 * processes:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+        for name, value in threads.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
