@@ -6,7 +6,6 @@ person's right is drawn in warm colours, the left in cool ones, head and torso i
 """
 
 import os
-import secrets
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from volsynth import files
 from volsynth.errors import UserError
 from volsynth.skeleton import HIPS, INDEX, JOINTS, LIMBS, NUM_JOINTS, SHOULDERS
 
@@ -357,14 +357,4 @@ def save_png(path: str | os.PathLike[str], image: Image.Image | UInt8[np.ndarray
         raise UserError(f"save_png: the name must end in .png, got {str(path)!r}.")
     if not isinstance(image, Image.Image):
         image = Image.fromarray(_as_picture("save_png", image))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # In the same folder, since a rename is atomic only within one file system.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            image.save(file, format="PNG")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    files.write_atomically(path, lambda file: image.save(file, format="PNG"))

@@ -1,5 +1,6 @@
 """Scores of a run on a whole split, beside trivial baselines, and a gallery to look at."""
 
+import json
 import pathlib
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -8,7 +9,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from volsynth import draw, metrics
+from volsynth import draw, files, metrics
 from volsynth.data import pipeline, prepared
 from volsynth.data.schema import MAGENTA
 from volsynth.system import Batch
@@ -144,17 +145,8 @@ def protocol(data: prepared.Prepared, split: str, pairs: np.ndarray) -> dict[str
 
 def write_results(folder: pathlib.Path, results: dict[str, Any]) -> None:
     """Writes `results.json` and a table `results.md` into a folder, atomically."""
-    import json
-    import os
-
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in (
-        ("results.json", json.dumps(results, indent=2) + "\n"),
-        ("results.md", table(results)),
-    ):
-        temporary = folder / f"{name}.tmp"
-        temporary.write_text(text)
-        os.replace(temporary, folder / name)
+    files.write_text(folder / "results.json", json.dumps(results, indent=2) + "\n")
+    files.write_text(folder / "results.md", table(results))
 
 
 def table(results: dict[str, Any]) -> str:

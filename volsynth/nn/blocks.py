@@ -30,7 +30,7 @@ class ConvBlock(nn.Module):
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b *axes c"]) -> Float[Array, "b *axes features"]:
+    def __call__(self, x: Float[Array, "b *axes c"]) -> Float[Array, "b *out features"]:
         x = layers.Conv(self.features, self.kernel, self.stride, dtype=self.dtype)(x)
         return self.act(self.norm()(x))
 
@@ -70,5 +70,5 @@ class UpBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w features"]:
-        x = layers.Conv(self.features, (3, 3), dtype=self.dtype)(layers.upsample2(x))
+        x = layers.UpConv(self.features, dtype=self.dtype)(x)
         return self.act(self.norm()(x))

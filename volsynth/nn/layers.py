@@ -34,7 +34,7 @@ class Conv(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b *axes c"]) -> Float[Array, "b *axes features"]:
+    def __call__(self, x: Float[Array, "b *axes c"]) -> Float[Array, "b *out features"]:
         shape = (*self.kernel, x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape, jnp.float32)
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
@@ -99,11 +99,47 @@ class InstanceNorm(nn.Module):
         return ((y - mean) * jax.lax.rsqrt(variance + self.epsilon)).astype(x.dtype)
 
 
-def upsample2(x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w c"]:
-    """Every pixel becomes two by two (nearest neighbour)."""
-    batch, height, width, channels = x.shape
-    x = jnp.broadcast_to(x[:, :, None, :, None], (batch, height, 2, width, 2, channels))
-    return x.reshape(batch, 2 * height, 2 * width, channels)
+class UpConv(nn.Module):
+    """Doubles height and width (nearest neighbour), then a 3x3 convolution with "SAME" padding.
+
+    Each output pixel sees at most two by two input pixels, so the two are computed as one: a 2x2
+    convolution for each of the four positions in a doubled pixel, with the kernel's taps that fall
+    on the same input pixel added up. The same numbers for 4/9 of the multiplications.
+    """
+
+    features: int
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w features"]:
+        shape = (3, 3, x.shape[-1], self.features)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
+        y = upsample_conv(x.astype(self.dtype), kernel.astype(self.dtype))
+        return y + bias.astype(self.dtype)
+
+
+def upsample_conv(
+    x: Float[Array, "b h w c"], kernel: Float[Array, "3 3 c o"]
+) -> Float[Array, "b 2*h 2*w o"]:
+    """Nearest-neighbour doubling followed by a 3x3 convolution, "SAME"; see `UpConv`."""
+    batch, height, width, _ = x.shape
+    # Along one axis: an even output pixel i sees the input pixels i / 2 - 1 and i / 2 through the
+    # taps (first, second + third); an odd one (i - 1) / 2 and (i + 1) / 2 through the taps
+    # (first + second, third). [position in the doubled pixel, input pixel, tap]
+    taps = jnp.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], x.dtype)
+    summed = jnp.einsum("pit,qju,tuco->ijcpqo", taps, taps, kernel)
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    y = jax.lax.conv_general_dilated(
+        padded,
+        summed.reshape(2, 2, x.shape[-1], -1),
+        (1, 1),
+        "VALID",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    ).reshape(batch, height + 1, width + 1, 2, 2, -1)
+    rows = jnp.stack([y[:, :-1, :, 0], y[:, 1:, :, 1]], axis=2)
+    both = jnp.stack([rows[:, :, :, :-1, 0], rows[:, :, :, 1:, 1]], axis=4)
+    return both.reshape(batch, 2 * height, 2 * width, -1)
 
 
 def lift(x: Float[Array, "b h w dc"], depth: int) -> Float[Array, "b h w d c"]:

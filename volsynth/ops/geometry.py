@@ -44,7 +44,7 @@ def project(
       distortion: k1, k2, k3, p1, p2. This is the model of the Human3.6M code: the tangential terms
         carry factor 1 where OpenCV has 2.
     """
-    xnp = namespace(points, intrinsics)
+    xnp = namespace(points, intrinsics, *(() if distortion is None else (distortion,)))
     normalised = points[..., :2] / points[..., 2:]
     if distortion is not None:
         k1, k2, k3, p1, p2 = (distortion[..., None, i : i + 1] for i in range(5))
@@ -66,7 +66,8 @@ def image_pose(
     """Joints in the coordinates the networks work in: pixels in all three axes.
 
     Depth gets the scale that width and height have at the person's mean depth, and is shifted so
-    that the mean over the visible joints lies at the volume's centre (seed 000, section 4.1).
+    that the mean over the visible joints lies at the volume's centre (seed 000, section 4.1); where
+    none is visible, all count.
 
     Args:
       joints_px: projections, in pixels of the image.
@@ -80,7 +81,8 @@ def image_pose(
     """
     xnp = namespace(joints_px, joints_mm, intrinsics)
     weight = xnp.asarray(visible, joints_mm.dtype)
-    weight = weight / xnp.maximum(xnp.sum(weight, axis=-1, keepdims=True), 1)
+    weight = xnp.where(xnp.any(weight > 0, axis=-1, keepdims=True), weight, 1)
+    weight = weight / xnp.sum(weight, axis=-1, keepdims=True)
     depth = joints_mm[..., 2]
     mean_depth = xnp.sum(weight * depth, axis=-1, keepdims=True)
     focal = (intrinsics[..., 0, 0] + intrinsics[..., 1, 1])[..., None] / 2
@@ -108,7 +110,7 @@ def similarity_fit(
     centred_source, centred_target = source - mean_source, target - mean_target
     correlation = xnp.swapaxes(centred_target, -1, -2) @ centred_source
     u, _, vt = xnp.linalg.svd(correlation)
-    sign = xnp.where(xnp.linalg.det(u @ vt) < 0, -1.0, 1.0)
+    sign = xnp.where(xnp.linalg.det(u @ vt) < 0, -1, 1).astype(u.dtype)
     u = xnp.concatenate([u[..., :2], u[..., 2:] * sign[..., None, None]], axis=-1)
     rotation = u @ vt
     rotated = centred_source @ xnp.swapaxes(rotation, -1, -2)
@@ -142,7 +144,11 @@ def minimal_rotation(
     # The axis the vector has least of is surely not parallel to it.
     least = eye[xnp.argmin(xnp.abs(a), axis=-1)]
     orthogonal = unit(least - xnp.sum(least * a, axis=-1, keepdims=True) * a)
+    # Of nearly opposite vectors the sum is mostly rounding; its share along their difference is
+    # known to be zero, and is the one that would turn the result away from `target`.
+    across = unit(a - b)
     bisector = a + b
+    bisector = bisector - xnp.sum(bisector * across, axis=-1, keepdims=True) * across
     opposite = xnp.sum(bisector**2, axis=-1, keepdims=True) < 1e-10
     bisector = unit(xnp.where(opposite, orthogonal, bisector))
     # Reflecting in a and then in the bisector rotates by twice the angle between them.

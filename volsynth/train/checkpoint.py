@@ -1,13 +1,13 @@
 """Checkpoints of a run, through Orbax: asynchronous, atomic, the latest N kept."""
 
 import json
-import os
 import pathlib
 from typing import Any
 
 import jax
 from orbax import checkpoint as ocp
 
+from volsynth import files
 from volsynth.errors import UserError
 from volsynth.train.state import TrainState
 
@@ -108,9 +108,7 @@ def claim_workdir(workdir: pathlib.Path, config: dict[str, Any], data: str) -> N
         if path.exists():
             _check_same(path, json.loads(path.read_text()), record)
             return
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(record, indent=2))
-        os.replace(temporary, path)
+        files.write_text(path, json.dumps(record, indent=2))
     except OSError as error:
         raise UserError(f"cannot use {workdir} as workdir: {error.strerror}.") from error
 

@@ -101,24 +101,27 @@ class _Runner:
         settings = self._settings
         stream = batches(start, settings.steps)
         following = self._next(stream)
-        previous = None
+        pending = None
         for number in range(start + 1, settings.steps + 1):
             current, metrics = self._step(current, following)
             # While the device works on this step: the next batch, and the metrics of the last one.
             following = self._next(stream)
-            if previous is not None:
-                self._examine(number - 1, previous)
-            previous = metrics
-            if interrupted():
-                self._save(number, current)
+            if pending is not None:
+                self._examine(number - 1, pending)
+            pending = metrics
+            last = number == settings.steps
+            stop = interrupted()
+            if stop or last or number % settings.checkpoint_every == 0:
+                # Logged before it is saved: a run that resumes here does not see this step again.
+                self._examine(number, pending, log=stop or last)
+                pending = None
+                self._checkpoints.save(number, current)
+            if stop:
+                self._checkpoints.wait()
                 raise Interrupted(f"stopped at step {number}; run the same command to go on.")
-            if number % settings.checkpoint_every == 0:
-                self._save(number, current, wait=False)
-            if number % settings.sample_every == 0 or number == settings.steps:
+            if last or number % settings.sample_every == 0:
                 self._reporter.samples(number, self._draw_samples(current.averages))
-        if previous is not None:
-            self._examine(settings.steps, previous, last=True)
-        self._save(settings.steps, current)
+        self._checkpoints.wait()
         return current
 
     def _next(self, stream):
@@ -127,15 +130,10 @@ class _Runner:
         self._reporter.waited(time.monotonic() - before)
         return None if batch is None else jax.device_put(batch, mesh.batched(self._devices))
 
-    def _save(self, number, current, wait=True):
-        self._checkpoints.save(number, current)
-        if wait:
-            self._checkpoints.wait()
-
-    def _examine(self, number, metrics, last=False):
+    def _examine(self, number, metrics, log=False):
         values = {key: float(value) for key, value in jax.device_get(metrics).items()}
         skipped = max(v for k, v in values.items() if k.endswith("/skipped_in_a_row"))
-        if number % self._settings.log_every == 0 or last or skipped:
+        if number % self._settings.log_every == 0 or log or skipped:
             finite = {k: v if math.isfinite(v) else None for k, v in values.items()}
             self._reporter.log(number, finite)
         if skipped >= self._settings.max_skipped:

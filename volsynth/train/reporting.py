@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from volsynth import draw
+from volsynth import draw, files
 
 
 class Reporter:
@@ -107,6 +107,4 @@ def _drop_after(path: pathlib.Path, step: int) -> None:
                 kept.append(line + "\n")
         except (ValueError, KeyError):
             continue
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text("".join(kept))
-    os.replace(temporary, path)
+    files.write_text(path, "".join(kept))

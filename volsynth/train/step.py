@@ -39,19 +39,10 @@ def make(
         metrics = {}
         for name, player in sorted(players.items(), key=lambda item: not item[1].critic):
             terms, gradients = _gradients(player, state.variables, outputs, batch, pullback)
-            state, update_metrics = update(state, name, gradients, optimisers[name])
-            metrics |= {
-                f"{name}/{key}": value for key, value in {**terms, **update_metrics}.items()
-            }
+            state, counts = update(state, name, gradients, optimisers[name], average_decay)
+            metrics |= {f"{name}/{key}": value for key, value in {**terms, **counts}.items()}
         variables = {**state.variables, **new_state}
-        averages = {
-            name: _average(state.averages[name], variables[name], average_decay, state.step)
-            if name in moving
-            else state.averages[name]
-            for name in state.averages
-        }
-        state = state.replace(variables=variables, averages=averages, step=state.step + 1)
-        return state, metrics
+        return state.replace(variables=variables, step=state.step + 1), metrics
 
     return step
 
@@ -76,17 +67,25 @@ def _gradients(player: Player, variables, outputs, batch, pullback):
 
 
 def update(
-    state: TrainState, name: str, gradients: Any, optimiser: optax.GradientTransformation
+    state: TrainState,
+    name: str,
+    gradients: Any,
+    optimiser: optax.GradientTransformation,
+    average_decay: float,
 ) -> tuple[TrainState, Metrics]:
     """Moves one player, unless a gradient is not finite: then only the skip is counted.
 
+    Parameters, the optimiser's state and the running averages move together or not at all.
+
     Args:
-      state: before; only `variables`, `optimisers` and `skipped` of this player change.
+      state: before; only what belongs to this player changes.
       name: of the player.
       gradients: network to gradient.
       optimiser: of the player.
+      average_decay: of the running averages. Their memory grows with the run up to that, so that
+        the random start does not linger in them.
     """
-    norm = optax.global_norm(gradients)
+    norm = optax.tree.norm(gradients)
     finite = jnp.isfinite(norm)
     trained = {network: state.variables[network] for network in gradients}
     updates, optimiser_state = optimiser.update(gradients, state.optimisers[name], trained)
@@ -95,6 +94,13 @@ def update(
     def keep_if_skipped(new, old):
         return jax.tree.map(lambda n, o: jnp.where(finite, n, o), new, old)
 
+    decay = jnp.minimum(average_decay, (1 + state.step) / (10 + state.step))
+    before = {network: state.averages[network] for network in moved if network in state.averages}
+    averages = {
+        network: jax.tree.map(lambda a, v: decay * a + (1 - decay) * v, tree, moved[network])
+        for network, tree in before.items()
+    }
+    averages = keep_if_skipped(averages, before)
     moved = keep_if_skipped(moved, trained)
     optimiser_state = keep_if_skipped(optimiser_state, state.optimisers[name])
     total, in_a_row = state.skipped[name]
@@ -102,13 +108,8 @@ def update(
     skipped = jnp.stack([total + missed, (in_a_row + 1) * missed])
     state = state.replace(
         variables={**state.variables, **moved},
+        averages={**state.averages, **averages},
         optimisers={**state.optimisers, name: optimiser_state},
         skipped={**state.skipped, name: skipped},
     )
     return state, {"gradient_norm": norm, "skipped": skipped[0], "skipped_in_a_row": skipped[1]}
-
-
-def _average(average, value, decay, step):
-    """Running average, whose memory grows with the run so that the start does not linger in it."""
-    decay = jnp.minimum(decay, (1 + step) / (10 + step))
-    return jax.tree.map(lambda a, v: decay * a + (1 - decay) * v, average, value)

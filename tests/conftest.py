@@ -1,0 +1,45 @@
+"""Run-time checks of shapes and dtypes, two CPU devices, a prepared data set for all tests."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
+# Runs that compile the same program share it, within a session and from one to the next.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.abspath(".pytest_cache/xla"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+
+import jaxtyping
+import pytest
+
+# Before anything of the package is imported: annotations are checked in tests only.
+jaxtyping.install_import_hook(
+    ["volsynth.ops", "volsynth.nn", "volsynth.losses", "volsynth.metrics", "volsynth.draw"],
+    "typechecker.check",
+)
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory):
+    """A folder with `posed_people/tiny`, rendered once for the whole run."""
+    from data_prep.posed_people import build
+
+    folder = tmp_path_factory.mktemp("data")
+    build(folder, "tiny", processes=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(data_dir):
+    """The prepared data set `posed_people/tiny`."""
+    from volsynth.data import prepared
+
+    return prepared.open_prepared(str(data_dir), "posed_people", "tiny")
+
+
+@pytest.fixture(scope="session")
+def smoke_config(data_dir):
+    """The `smoke` variant of the volumetric system on that data."""
+    from volsynth import config
+
+    return config.load("configs/volumetric.py:smoke", [f"--config.data.dir={data_dir}"])

@@ -1,0 +1,215 @@
+"""The shipped config, shrunk, through training, resuming and evaluation."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from volsynth import config as configs
+from volsynth import runs
+from volsynth.data import pipeline
+from volsynth.errors import UserError
+from volsynth.train import checkpoint, loop
+
+
+@pytest.fixture(scope="module")
+def trained(smoke_config, tmp_path_factory):
+    """A workdir in which the smoke config was trained without interruption."""
+    workdir = tmp_path_factory.mktemp("runs") / "whole"
+    runs.train(smoke_config, workdir)
+    return workdir
+
+
+def variables_of(workdir, config):
+    """Averaged weights of the newest checkpoint, as NumPy arrays."""
+    from volsynth import systems
+
+    step, averages = runs._restore_averages(systems.make(config), config, workdir, None)
+    return step, jax.tree.map(np.asarray, averages)
+
+
+def metrics_of(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def steps_logged(workdir):
+    return [line["step"] for line in metrics_of(workdir)]
+
+
+def width_of(path):
+    with Image.open(path) as image:
+        return image.width
+
+
+def test_a_run_leaves_metrics_samples_and_checkpoints(trained, smoke_config):
+    lines = metrics_of(trained)
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    assert all(np.isfinite(line["generator/loss"]) for line in lines)
+    assert lines[-1]["images_per_second"] > 0
+    assert 0 <= lines[-1]["share_waiting_for_data"] <= 1
+    assert lines[-1]["generator/l1"] < lines[0]["generator/l1"]
+    assert [p.name for p in sorted((trained / "samples").iterdir())] == [
+        "step_0000003.png",
+        "step_0000006.png",
+    ]
+    assert width_of(trained / "samples" / "step_0000006.png") > 4 * 128
+    assert any((trained / "tensorboard").iterdir())
+    assert variables_of(trained, smoke_config)[0] == 6
+
+
+class Killed(Exception):
+    """What a test throws to end a run in the middle."""
+
+
+def test_a_run_cut_off_and_resumed_ends_bit_for_bit_where_an_uncut_one_does(
+    trained, smoke_config, tmp_path, monkeypatch
+):
+    real = pipeline.training_batches
+
+    def cut(split, seed, batch_size, start, stop):
+        for step, batch in enumerate(real(split, seed, batch_size, start, stop), start):
+            if step == 5:
+                raise Killed
+            yield batch
+
+    workdir = tmp_path / "cut"
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "training_batches", cut)
+        with pytest.raises(Killed):
+            runs.train(smoke_config, workdir)
+    assert variables_of(workdir, smoke_config)[0] == 4
+    runs.train(smoke_config, workdir)
+    assert steps_logged(workdir) == [1, 2, 3, 4, 5, 6]
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        variables_of(workdir, smoke_config)[1],
+        variables_of(trained, smoke_config)[1],
+    )
+
+
+def test_training_a_finished_run_again_changes_nothing(trained, smoke_config):
+    before = variables_of(trained, smoke_config)
+    runs.train(smoke_config, trained)
+    after = variables_of(trained, smoke_config)
+    assert before[0] == after[0]
+    jax.tree.map(np.testing.assert_array_equal, before[1], after[1])
+    assert steps_logged(trained) == [1, 2, 3, 4, 5, 6]
+
+
+def test_one_device_and_two_take_the_same_step(trained, smoke_config, tmp_path):
+    config = smoke_config.copy_and_resolve_references()
+    config.mesh.data = 1
+    runs.train(config, tmp_path)
+    records = [
+        [line["generator/loss"] for line in metrics_of(folder)] for folder in (trained, tmp_path)
+    ]
+    # The first step is the same to rounding; later ones amplify it.
+    np.testing.assert_allclose(records[0][0], records[1][0], rtol=1e-5)
+    np.testing.assert_allclose(records[0], records[1], rtol=1e-2)
+
+
+def test_updates_that_are_not_finite_stop_the_run_with_its_step(
+    smoke_config, tmp_path, monkeypatch
+):
+    real = pipeline.training_batches
+
+    def poisoned(*args, **kwargs):
+        for batch in real(*args, **kwargs):
+            yield {**batch, "source_image": batch["source_image"] * np.nan}
+
+    monkeypatch.setattr(pipeline, "training_batches", poisoned)
+    config = smoke_config.copy_and_resolve_references()
+    config.train.max_skipped = 2
+    with pytest.raises(loop.Diverged, match="step 2: 2 updates in a row were not finite"):
+        runs.train(config, tmp_path)
+
+
+def test_evaluation_scores_the_whole_split_beside_baselines(trained, tiny):
+    results = runs.evaluate(trained, "test", gallery_count=6)
+    assert results["protocol"]["images"] == tiny.manifest["splits"]["test"]["records"]
+    assert results["step"] == 6
+    rows = {"generated": results["metrics"], **results["baselines"]}
+    assert set(rows) == {"generated", "source_unchanged", "mean_training_image"}
+    for scores in rows.values():
+        assert set(scores) == {"ssim", "l1", "foreground_l1", "silhouette_iou"}
+        assert all(np.isfinite(v) for v in scores.values())
+    folder = trained / "evaluate-test"
+    assert json.loads((folder / "results.json").read_text()) == results
+    assert (folder / "results.md").read_text().count("\n") == 5
+    assert width_of(folder / "gallery.png") > 8 * 128
+
+
+def test_evaluation_of_a_step_that_is_not_there(trained):
+    with pytest.raises(UserError, match=r"no checkpoint 5; there are \[2, 4, 6\]"):
+        runs.evaluate(trained, "test", step=5)
+
+
+def test_evaluation_of_no_run(tmp_path):
+    with pytest.raises(UserError, match="holds no run"):
+        runs.evaluate(tmp_path, "test")
+
+
+def test_evaluation_without_a_checkpoint(smoke_config, tiny, tmp_path):
+    checkpoint.claim_workdir(tmp_path, configs.to_dict(smoke_config), tiny.identity)
+    with pytest.raises(UserError, match="has no checkpoint yet"):
+        runs.evaluate(tmp_path, "test")
+
+
+def test_evaluation_on_other_data(trained, smoke_config, data_dir, tmp_path):
+    other = tmp_path / "data"
+    shutil.copytree(data_dir, other)
+    (manifest,) = other.glob("posed_people/tiny/*/manifest.json")
+    changed = json.loads(manifest.read_text())
+    changed["splits"]["test"]["shards"][0]["sha256"] = "0" * 64
+    manifest.write_text(json.dumps(changed))
+    with pytest.raises(UserError, match="not the data set that"):
+        runs.evaluate(trained, "test", data_dir=str(other))
+
+
+def test_a_workdir_of_another_config_is_refused_and_left_alone(trained, smoke_config):
+    config = smoke_config.copy_and_resolve_references()
+    config.model.depth = 8
+    before = (trained / "run.json").read_bytes()
+    with pytest.raises(UserError, match=r"another config \(model.depth: 4 there, 8 here\)"):
+        runs.train(config, trained)
+    assert (trained / "run.json").read_bytes() == before
+
+
+def test_images_of_another_size_are_refused(smoke_config, tmp_path):
+    config = smoke_config.copy_and_resolve_references()
+    config.data.image_size = 64
+    with pytest.raises(UserError, match=r"images of 32 pixels, config\.data\.image_size is 64"):
+        runs.train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 3), (signal.SIGKILL, -9)])
+def test_a_real_signal_loses_at_most_what_came_after_the_last_checkpoint(
+    data_dir, tmp_path, number, status
+):
+    command = [sys.executable, "-m", "volsynth.cli", "train", f"--workdir={tmp_path}"]
+    command += ["--config=configs/volumetric.py:smoke", f"--config.data.dir={data_dir}"]
+    command += ["--config.train.steps=2000", "--config.train.checkpoint_every=20"]
+    command += ["--config.train.sample_every=2000"]
+    process = subprocess.Popen(command, env=dict(os.environ))
+    checkpoints = tmp_path / "checkpoints"
+    for _ in range(1200):
+        if (checkpoints / "40").exists():
+            break
+        time.sleep(0.1)
+    process.send_signal(number)
+    assert process.wait(60) == status
+    config = configs.load("configs/volumetric.py:smoke", [f"--config.data.dir={data_dir}"])
+    step, _ = variables_of(tmp_path, config)
+    if number == signal.SIGTERM:
+        assert step == steps_logged(tmp_path)[-1] + 1 or step == steps_logged(tmp_path)[-1]
+    assert step >= 40

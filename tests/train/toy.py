@@ -1,0 +1,49 @@
+"""A system small enough to differentiate by hand: one weight makes an image, one judges it."""
+
+import jax.numpy as jnp
+
+from volsynth.system import Player, System
+
+
+def batch(value=2.0, count=2):
+    """Targets of one value; the source is one everywhere."""
+    image = jnp.ones((count, 1, 1, 1))
+    return {"source_image": image, "target_image": image * value}
+
+
+def init(rng, batch):
+    """Generator weight 3, critic weight 0.5."""
+    del rng, batch
+    return {"generator": {"w": jnp.array(3.0)}, "critic": {"v": jnp.array(0.5)}}
+
+
+def forward(variables, batch, rng, *, train):
+    """image = w * source; a boolean output must not disturb anyone."""
+    del rng, train
+    image = variables["generator"]["w"] * batch["source_image"]
+    return {"image": image, "mask": image > 0}, {}
+
+
+def critic_loss(variables, outputs, batch):
+    """v * (image - target)."""
+    difference = jnp.mean(outputs["image"] - batch["target_image"])
+    return {"game": variables["critic"]["v"] * difference}
+
+
+def generator_loss(variables, outputs, batch):
+    """(image - target)^2 / 2 + v * image + w^2."""
+    image = outputs["image"]
+    return {
+        "l2": jnp.mean((image - batch["target_image"]) ** 2) / 2,
+        "game": variables["critic"]["v"] * jnp.mean(image),
+        "decay": variables["generator"]["w"] ** 2,
+    }
+
+
+def system():
+    """Critic first, though it is listed last: the engine sorts."""
+    players = {
+        "generator": Player(("generator",), generator_loss),
+        "critic": Player(("critic",), critic_loss, critic=True),
+    }
+    return System("toy", "-", init, forward, {"main": players})

@@ -1,0 +1,34 @@
+"""Files that are whole or not there: written under another name, flushed to disk, renamed."""
+
+import os
+import pathlib
+from collections.abc import Callable
+from typing import BinaryIO
+
+
+def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:
+    """Writes a file in one step; whoever looks sees the old one or the new one, never a part.
+
+    Args:
+      path: of the file; its folder is made where there is none.
+      write: is given the open binary file.
+
+    Raises:
+      OSError: the file cannot be written; nothing of it is left behind.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """`write_atomically` for text, in UTF-8."""
+    write_atomically(path, lambda file: file.write(text.encode()))
