@@ -74,8 +74,8 @@ def test_a_run_cut_off_and_resumed_ends_bit_for_bit_where_an_uncut_one_does(
 ):
     real = pipeline.training_batches
 
-    def cut(split, seed, batch_size, start, stop):
-        for step, batch in enumerate(real(split, seed, batch_size, start, stop), start):
+    def cut(split, seed, batch_size, start, stop, single):
+        for step, batch in enumerate(real(split, seed, batch_size, start, stop, single), start):
             if step == 5:
                 raise Killed
             yield batch
@@ -189,6 +189,28 @@ def test_images_of_another_size_are_refused(smoke_config, tmp_path):
     with pytest.raises(UserError, match=r"images of 32 pixels, config\.data\.image_size is 64"):
         runs.train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("train.log_every", 0, r"config\.train\.log_every must be at least 1, got 0"),
+        ("evaluate.batch_size", 0, r"config\.evaluate\.batch_size must be at least 1, got 0"),
+        ("data.single", 1.5, r"config\.data\.single must lie in \[0, 1\], got 1\.5"),
+    ],
+)
+def test_values_that_cannot_be_leave_no_workdir(smoke_config, tmp_path, key, value, message):
+    config = smoke_config.copy_and_resolve_references()
+    config.update_from_flattened_dict({key: value})
+    with pytest.raises(UserError, match=message):
+        runs.train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_results_that_cannot_be_written(trained, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write results to"):
+        runs.evaluate(trained, "test", out=tmp_path / "file" / "out")
 
 
 @pytest.mark.slow

@@ -24,12 +24,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         parser.error(f"unrecognised argument {unknown[0]!r}; see volsynth {options.command} --help")
     options.overrides = overrides
-    if overrides and not hasattr(options, "config"):
-        parser.error(f"{overrides[0]}: volsynth {options.command} takes no config")
     try:
+        if overrides and not hasattr(options, "config"):
+            raise UserError(f"{overrides[0]}: volsynth {options.command} takes no config.")
         return options.run(options) or 0
     except UserError as error:
-        print(f"volsynth: error: {error}", file=sys.stderr)
+        # One line, whatever an error that was passed on has in it.
+        print("volsynth: error: " + " ".join(str(error).splitlines()), file=sys.stderr)
         return 2
     except BrokenPipeError:
         return 1
@@ -145,12 +146,13 @@ def _show(options):
     from volsynth import draw
     from volsynth.data import prepared, show
 
-    data = prepared.open_prepared(options.data_dir, options.name, options.config_name)
     if options.count < 1:
         raise UserError(f"--count must be at least 1, got {options.count}.")
-    sheet = show.contact_sheet(data.split(options.split), options.count, options.seed)
+    data = prepared.open_prepared(options.data_dir, options.name, options.config_name)
+    split = data.split(options.split)
+    sheet = show.contact_sheet(split, options.count, options.seed)
     draw.save_png(options.out, sheet)
-    print(f"{options.out}: {options.count} records of {data.folder}")
+    print(f"{options.out}: {min(options.count, split.records)} records of {data.folder}")
     return 0
 
 

@@ -30,10 +30,13 @@ def load(spec: str, overrides: Sequence[str] = ()) -> ml_collections.ConfigDict:
     path, _, names = spec.partition(":")
     module = _import(pathlib.Path(path))
     variants = getattr(module, "VARIANTS", {})
-    for name in filter(None, names.split(",")):
+    for name in names.split(",") if names else ():
         if name not in variants:
             raise UserError(f"{path}: unknown variant {name!r}; {did_you_mean(name, variants)}")
-    config = module.get_config(names) if names else module.get_config()
+    config = _call(path, module.get_config, *([names] if names else []))
+    if not isinstance(config, ml_collections.ConfigDict):
+        raise UserError(f"{path}: get_config must return a ConfigDict, got {config!r}.")
+    config.lock()
     for override in overrides:
         _override(config, override)
     return config
@@ -65,13 +68,17 @@ def _import(path):
     if spec is None:
         raise UserError(f"{path} is not a config: its name must end with .py.")
     module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # The file is the user's own code: anything may go wrong in it.
-        raise UserError(f"{path} fails: {type(error).__name__}: {error}") from error
+    _call(path, spec.loader.exec_module, module)
     if not hasattr(module, "get_config"):
         raise UserError(f"{path} is not a config: it has no function get_config.")
     return module
+
+
+def _call(path, function, *arguments):
+    try:
+        return function(*arguments)
+    except Exception as error:  # The file is the user's own code: anything may go wrong in it.
+        raise UserError(f"{path} fails: {type(error).__name__}: {error}") from error
 
 
 def _override(config, override):
@@ -80,10 +87,12 @@ def _override(config, override):
         raise UserError(f"{override}: write --config.{key}=VALUE, with an equals sign.")
     section, parts = config, key.split(".")
     for depth, part in enumerate(parts):
-        if not isinstance(section, ml_collections.ConfigDict) or part not in section:
-            keys = section.keys() if isinstance(section, ml_collections.ConfigDict) else ()
-            where = "config" + "".join(f".{p}" for p in parts[:depth])
-            raise UserError(f"{override}: {where} has no key {part!r}; {did_you_mean(part, keys)}")
+        where = "config" + "".join(f".{p}" for p in parts[:depth])
+        if not isinstance(section, ml_collections.ConfigDict):
+            raise UserError(f"{override}: {where} is a value ({section!r}), it has no keys.")
+        if part not in section:
+            hint = did_you_mean(part, section.keys())
+            raise UserError(f"{override}: {where} has no key {part!r}; {hint}")
         if depth < len(parts) - 1:
             section = section[part]
     old = section[parts[-1]]
@@ -98,12 +107,15 @@ def _parse(override, text, old):
     if not isinstance(old, str):
         try:
             value = ast.literal_eval({"true": "True", "false": "False"}.get(text.lower(), text))
-        except (ValueError, SyntaxError):
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             value = text
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if isinstance(old, tuple) and isinstance(value, list):
         value = tuple(value)
+    kinds = {type(entry) for entry in old} if isinstance(old, tuple) else set()
+    if isinstance(value, tuple) and kinds and not {type(entry) for entry in value} <= kinds:
+        raise UserError(f"{override}: {text!r} holds other types than the default, {old!r}.")
     if type(value) is not type(old):
         raise UserError(
             f"{override}: {text!r} is not of type {type(old).__name__} (it is {old!r} by default)."

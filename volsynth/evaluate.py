@@ -144,7 +144,7 @@ def protocol(data: prepared.Prepared, split: str, pairs: np.ndarray) -> dict[str
 
 
 def write_results(folder: pathlib.Path, results: dict[str, Any]) -> None:
-    """Writes `results.json` and a table `results.md` into a folder, atomically."""
+    """Writes `results.json` and a table `results.md` into a folder, each of them whole."""
     files.write_text(folder / "results.json", json.dumps(results, indent=2) + "\n")
     files.write_text(folder / "results.md", table(results))
 

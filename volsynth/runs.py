@@ -30,10 +30,17 @@ def train(config: Any, workdir: pathlib.Path) -> None:
     system = systems.make(config)
     mesh.make(config.mesh, config.train.batch_size)
     optim.make(config.optim, system, config.train.steps)
+    _check_counts(config)
+    if not 0 <= config.data.single <= 1:
+        raise UserError(f"config.data.single must lie in [0, 1], got {config.data.single}.")
     checkpoint.claim_workdir(workdir, configs.to_dict(config), data.identity)
-    batches = functools.partial(
-        pipeline.training_batches, data.split("train"), config.seed, config.train.batch_size
-    )
+    train_split = data.split("train")
+
+    def batches(start, stop):
+        return pipeline.training_batches(
+            train_split, config.seed, config.train.batch_size, start, stop, config.data.single
+        )
+
     validation = data.split("validation")
     sample_pairs = evaluation.gallery_pairs(validation, config.seed, SAMPLES)
     samples = list(pipeline.evaluation_batches(validation, sample_pairs, len(sample_pairs)))
@@ -42,9 +49,7 @@ def train(config: Any, workdir: pathlib.Path) -> None:
     def draw_samples(averages):
         return evaluation.gallery(functools.partial(generate, averages), samples)
 
-    loop.train(
-        system, config, lambda start, stop: batches(start=start, stop=stop), workdir, draw_samples
-    )
+    loop.train(system, config, batches, workdir, draw_samples)
 
 
 def evaluate(
@@ -77,10 +82,16 @@ def evaluate(
             f"{data.folder} is not the data set that {workdir} was trained on "
             f"({data.identity} here, {run['data']} there)."
         )
+    split, batch_size = data.split(split_name), config.evaluate.batch_size
+    out = out or workdir / f"evaluate-{split_name}"
+    # Whatever can be wrong shows before the work is done.
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write results to {out}: {error.strerror}.") from error
     system = systems.make(config)
     step, averages = _restore_averages(system, config, workdir, step)
     generate = functools.partial(_generator(system), averages)
-    split, batch_size = data.split(split_name), config.evaluate.batch_size
     pairs = pipeline.evaluation_pairs(split, seed=0)
     mean_image = evaluation.mean_training_image(data.split("train"), batch_size)
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
@@ -92,7 +103,6 @@ def evaluate(
             mean_image,
             functools.partial(progress.advance, task),
         )
-    out = out or workdir / f"evaluate-{split_name}"
     results = {
         "metrics": scored.pop("generated"),
         "baselines": scored,
@@ -120,6 +130,14 @@ def _generator(system):
         return system.forward(variables, batch, jax.random.key(0), train=False)[0]["image"]
 
     return generate
+
+
+def _check_counts(config):
+    counts = {f"train.{key}": value for key, value in config.train.items()}
+    counts["evaluate.batch_size"] = config.evaluate.batch_size
+    for name, value in counts.items():
+        if isinstance(value, int) and value < 1:
+            raise UserError(f"config.{name} must be at least 1, got {value}.")
 
 
 def _open_data(config):

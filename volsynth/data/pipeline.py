@@ -7,8 +7,10 @@ from its number, resuming needs no state of an iterator.
 
 import functools
 from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from volsynth.data import prepared, schema
 from volsynth.ops import geometry
@@ -24,17 +26,32 @@ BATCH = {
 
 Batch = dict[str, np.ndarray]
 
+# How tf.train.Example stores the dtypes of the schema.
+_LISTS = {"float32": "float_list", "bool": "int64_list", "int64": "int64_list"}
+
 _READ = ("image", "mask", "joints_px", "joints_mm", "visible", "camera_intrinsics")
 
 
-def training_pairs(split: prepared.Split, seed: int, step: int, batch_size: int) -> np.ndarray:
-    """The record numbers of one training batch, [batch_size, 2]: source, target."""
+def training_pairs(
+    split: prepared.Split, seed: int, step: int, batch_size: int, single: float = 0.0
+) -> np.ndarray:
+    """The record numbers of one training batch, [batch_size, 2]: source, target.
+
+    Args:
+      split: to draw from.
+      seed: of the run.
+      step: whose batch.
+      batch_size: pairs in it.
+      single: share of the samples whose target is the source image itself, as seed 000 does with
+        images that have no partner.
+    """
     rng = np.random.Generator(np.random.Philox(key=[seed, step]))
     pairs = []
     for _ in range(batch_size):
         outfits = split.groups[rng.integers(len(split.groups))]
         records = outfits[rng.integers(len(outfits))]
-        pairs.append(rng.choice(records, 2, replace=len(records) < 2))
+        pair = rng.choice(records, 2, replace=len(records) < 2)
+        pairs.append(pair[[0, 0]] if rng.random() < single else pair)
     return np.array(pairs)
 
 
@@ -55,12 +72,14 @@ def evaluation_pairs(split: prepared.Split, seed: int) -> np.ndarray:
 
 
 def training_batches(
-    split: prepared.Split, seed: int, batch_size: int, start: int, stop: int
+    split: prepared.Split, seed: int, batch_size: int, start: int, stop: int, single: float = 0.0
 ) -> Iterator[Batch]:
-    """The batches of the steps start, ..., stop - 1."""
-    return _batches(
-        split, lambda step: training_pairs(split, seed, step, batch_size), range(start, stop)
-    )
+    """The batches of the steps start, ..., stop - 1; see `training_pairs`."""
+
+    def pairs(step):
+        return training_pairs(split, seed, step, batch_size, single)
+
+    return _batches(split, pairs, range(start, stop))
 
 
 def evaluation_batches(
@@ -95,9 +114,8 @@ def _batches(split, pairs_of_step, steps) -> Iterator[Batch]:
     for step in steps:
         try:
             record = next(iterator)
-        except tf.errors.OpError as error:
-            _name_bad_record(tf, split, pairs_of_step(step).reshape(-1), _READ)
-            raise prepared.DataError(f"{split.shards[0].parent}: {error.message}") from error
+        except (tf.errors.OpError, ValueError) as error:
+            _explain(tf, split, pairs_of_step(step).reshape(-1), _READ, error)
         yield _assemble(record)
 
 
@@ -106,6 +124,8 @@ def _tensorflow():
     import os
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Only decoding runs in it; switched on, it says so on standard error.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     import tensorflow as tf
 
     tf.config.set_visible_devices([], "GPU")
@@ -121,12 +141,21 @@ def read_fields(
       DataError: a record does not hold what the schema asks for.
     """
     tf = _tensorflow()
+    serialised = np.array(split.read(numbers), object)
     try:
-        record = _parse(tf, np.array(split.read(numbers), object), fields)
-    except tf.errors.OpError as error:
-        _name_bad_record(tf, split, numbers, fields)
-        raise prepared.DataError(f"{split.shards[0].parent}: {error.message}") from error
-    return {key: value.numpy() for key, value in record.items()}
+        record = _parse(tf, serialised, fields)
+    except (tf.errors.OpError, ValueError) as error:
+        _explain(tf, split, numbers, fields, error)
+    return {
+        key: value.numpy().astype(bool) if schema.FIELDS[key].dtype == "bool" else value.numpy()
+        for key, value in record.items()
+    }
+
+
+def stored_fields(split: prepared.Split, number: int) -> frozenset[str]:
+    """The fields that a record holds; not every data set has the optional ones."""
+    tf = _tensorflow()
+    return frozenset(tf.train.Example.FromString(split.read([number])[0]).features.feature)
 
 
 def _parse(tf, serialised, fields):
@@ -171,30 +200,56 @@ def _assemble(record) -> Batch:
     return {f"{role}_{k}": v[rows[role]] for role in rows for k, v in values.items()}
 
 
-def _name_bad_record(tf, split, numbers, fields) -> None:
-    """Finds the record that a batch failed on, and says what is wrong with it."""
+def _explain(tf, split, numbers, fields, error) -> NoReturn:
+    """Finds the record that a batch failed on, and says what is wrong with it.
+
+    TensorFlow's own message names no record; and run eagerly, some of its errors are ValueErrors.
+    """
+    sides = {}
     for number in numbers:
         name = split.locate(number)
-        present = tf.train.Example.FromString(split.read([number])[0]).features.feature
+        try:
+            example = tf.train.Example.FromString(split.read([number])[0])
+        except DecodeError:
+            raise schema.RecordError(f"{name} is not a tf.train.Example.") from error
         for key in fields:
             field = schema.FIELDS[key]
-            if key not in present:
+            if key not in example.features.feature:
                 raise schema.RecordError(
                     f"{name}: field {key!r} is missing ({field.doc}). Prepare the data set again."
-                )
+                ) from error
+            value = example.features.feature[key]
             if field.kind == "image":
-                try:
-                    tf.io.decode_png(present[key].bytes_list.value[0], field.shape[-1])
-                except (tf.errors.OpError, IndexError) as error:
+                shape = _image_shape(tf, value, field)
+                if shape is None:
                     raise schema.RecordError(
                         f"{name}: field {key!r} is not a PNG image."
                     ) from error
+                sides.setdefault(key, shape)
+                if shape != sides[key]:
+                    raise schema.RecordError(
+                        f"{name}: field {key!r} has shape {shape}, other records {sides[key]}."
+                    ) from error
                 continue
-            if field.kind != "array":
-                continue
-            values = present[key].float_list.value or present[key].int64_list.value
-            if len(values) != np.prod(field.shape):
+            wanted = "bytes_list" if field.kind == "text" else _LISTS[field.dtype]
+            kind = value.WhichOneof("kind")
+            if kind not in (wanted, None):
                 raise schema.RecordError(
-                    f"{name}: field {key!r} must have shape {field.shape}, "
-                    f"got {len(values)} values."
-                )
+                    f"{name}: field {key!r} must be stored as {wanted}, got {kind}."
+                ) from error
+            count = len(getattr(value, wanted).value)
+            if count != np.prod(field.shape):
+                raise schema.RecordError(
+                    f"{name}: field {key!r} must have shape {field.shape}, got {count} values."
+                ) from error
+    raise prepared.DataError(
+        f"{split.shards[0].parent}: {' '.join(str(error).split())[:300]}"
+    ) from error
+
+
+def _image_shape(tf, value, field):
+    """The shape of a stored image; None where it is none."""
+    try:
+        return tuple(tf.io.decode_png(value.bytes_list.value[0], field.shape[-1]).shape)
+    except (tf.errors.OpError, IndexError):
+        return None

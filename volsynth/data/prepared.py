@@ -10,6 +10,7 @@ import functools
 import hashlib
 import json
 import pathlib
+import zipfile
 from collections.abc import Sequence
 
 import numpy as np
@@ -49,7 +50,7 @@ class Prepared:
         """One split.
 
         Raises:
-          DataError: there is no such split, or a file of it is missing or of the wrong size.
+          DataError: there is no such split, a file of it is missing, or its index is damaged.
         """
         splits = self.manifest["splits"]
         if name not in splits:
@@ -62,8 +63,24 @@ class Prepared:
             raise DataError(
                 f"{missing[0]} is missing though the manifest lists it. Build it again."
             )
-        with np.load(index, allow_pickle=False) as arrays:
-            return Split(name, tuple(shards), entry["records"], dict(arrays))
+        counts = tuple(shard["records"] for shard in entry["shards"])
+        return Split(
+            name, tuple(shards), entry["records"], _read_index(index, entry["records"]), counts
+        )
+
+
+def _read_index(path, records):
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            index = dict(arrays)
+        lengths = [len(index[key]) for key in ("person", "outfit")]
+    except (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} is damaged ({error}). Build it again.") from error
+    if lengths != [records, records]:
+        raise DataError(
+            f"{path} lists {lengths[0]} records where the manifest says {records}. Build it again."
+        )
+    return index
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,12 +92,14 @@ class Split:
       shards: ArrayRecord files, in the order of the records.
       records: how many there are.
       index: one array per id, [records]: `person`, `outfit` (numbers), and the tables of names.
+      counts: records in each shard, as the manifest says; to name a damaged one.
     """
 
     name: str
     shards: tuple[pathlib.Path, ...]
     records: int
     index: dict[str, np.ndarray]
+    counts: tuple[int, ...] = ()
 
     @functools.cached_property
     def groups(self) -> tuple[tuple[np.ndarray, ...], ...]:
@@ -96,26 +115,50 @@ class Split:
 
     @functools.cached_property
     def _source(self):
-        from array_record.python import array_record_data_source
-
-        return array_record_data_source.ArrayRecordDataSource([str(path) for path in self.shards])
+        source = _open_shards(self.shards)
+        if source is not None and len(source) == self.records:
+            return source
+        for path, count in zip(self.shards, self.counts):
+            shard = _open_shards([path])
+            if shard is None or len(shard) != count:
+                found = "cannot be read" if shard is None else f"holds {len(shard)} records"
+                raise DataError(
+                    f"{path} {found} where the manifest says {count} records: the shard is "
+                    "truncated or damaged. Build it again."
+                )
+        found = 0 if source is None else len(source)
+        raise DataError(
+            f"{self.shards[0].parent}: split {self.name!r} holds {found} records where the "
+            f"manifest says {self.records}. Build it again."
+        )
 
     def read(self, numbers: Sequence[int]) -> list[bytes]:
         """The serialised records of these numbers.
 
         Raises:
-          DataError: the shards hold another number of records than the manifest says.
+          DataError: a shard is damaged, or holds another number of records than the manifest says.
         """
-        if len(self._source) != self.records:
+        try:
+            return self._source.__getitems__([int(n) for n in numbers])
+        except RuntimeError as error:
             raise DataError(
-                f"{self.shards[0].parent}: split {self.name!r} holds {len(self._source)} records "
-                f"where the manifest says {self.records}: a shard is truncated. Build it again."
-            )
-        return self._source.__getitems__([int(n) for n in numbers])
+                f"{self.shards[0].parent}: a shard of split {self.name!r} is damaged "
+                f"({error}). Build it again."
+            ) from error
 
     def locate(self, number: int) -> str:
         """A record in words, for messages."""
         return f"record {number} of split {self.name!r} in {self.shards[0].parent}"
+
+
+def _open_shards(paths):
+    """Random access to ArrayRecord files; None where one of them is not readable."""
+    from array_record.python import array_record_data_source
+
+    try:
+        return array_record_data_source.ArrayRecordDataSource([str(path) for path in paths])
+    except RuntimeError:
+        return None
 
 
 def open_prepared(data_dir: str, name: str, config: str) -> Prepared:
@@ -126,16 +169,19 @@ def open_prepared(data_dir: str, name: str, config: str) -> Prepared:
     """
     folder = pathlib.Path(data_dir) / name / config
     build = f"python -m data_prep.{name} --config {config} --data-dir {data_dir}"
-    manifests = sorted(
-        folder.glob("*/manifest.json"),
-        key=lambda path: [int(n) if n.isdigit() else 0 for n in path.parent.name.split(".")],
-    )
+    manifests = sorted(folder.glob("*/manifest.json"), key=lambda path: _version(path.parent.name))
     if not manifests:
         raise DataError(f"no prepared data set in {folder}. To make it: {build}")
     try:
         manifest = json.loads(manifests[-1].read_text())
         found = manifest["format"]
-    except (ValueError, KeyError, TypeError) as error:
+        if found == _FORMAT:
+            _check_manifest(manifest)
+    except KeyError as error:
+        raise DataError(
+            f"{manifests[-1]} cannot be read: it has no {error}. Build it again: {build}"
+        ) from error
+    except (ValueError, TypeError, OSError) as error:
         raise DataError(
             f"{manifests[-1]} cannot be read ({error}). Build it again: {build}"
         ) from error
@@ -144,3 +190,25 @@ def open_prepared(data_dir: str, name: str, config: str) -> Prepared:
             f"{manifests[-1]} has format {found}, this version reads {_FORMAT}. {build}"
         )
     return Prepared(manifests[-1].parent, manifest)
+
+
+def _version(name):
+    """A sorting key: 1.10.0 after 1.9.0; what is no version, such as a copy put aside, first."""
+    parts = name.split(".")
+    return [int(part) for part in parts] if all(part.isdigit() for part in parts) else []
+
+
+def _check_manifest(manifest):
+    """Raises KeyError or TypeError where something that is read later is missing.
+
+    Manifests travel with the data, from anywhere: a file outside of the folder is a ValueError.
+    """
+    for key in ("name", "config", "version", "image_size"):
+        manifest[key]
+    for split in manifest["splits"].values():
+        split["records"]
+        for shard in split["shards"]:
+            shard["records"]
+        for entry in (*split["shards"], split["index"]):
+            if pathlib.PurePath(entry["file"]).name != entry["file"]:
+                raise ValueError(f"{entry['file']!r} is not the plain name of a file")

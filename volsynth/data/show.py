@@ -27,20 +27,29 @@ assert len(_PART_COLOURS) == skeleton.NUM_PARTS + 1
 
 
 def contact_sheet(split: prepared.Split, count: int, seed: int = 0, cell: int = 128) -> Image.Image:
-    """A table of random records: picture, skeleton over it, and part labels where there are any."""
+    """A table of random records: picture, skeleton over it, and part labels where there are any.
+
+    Records stand three to a row, at most as many as the split has; the last row may end in blanks.
+    """
     rng = np.random.Generator(np.random.Philox(key=[seed, 2]))
     numbers = np.sort(rng.permutation(split.records)[:count])
-    fields = ["image", "joints_px", "visible", "person", "action", "camera"]
-    record = pipeline.read_fields(split, numbers, [*fields, "parts"])
-    cells, titles = [], []
-    for i in range(len(numbers)):
-        image = record["image"][i]
-        over = draw.overlay_skeleton(image, record["joints_px"][i], record["visible"][i])
-        cells.append([image, over, _PART_COLOURS[record["parts"][i, ..., 0]]])
-        titles.append(f"{record['person'][i].decode()} {record['action'][i].decode()}")
+    fields = ["image", "joints_px", "visible"]
+    titles = ["picture", "joints"]
+    if "parts" in pipeline.stored_fields(split, numbers[0]):
+        fields, titles = [*fields, "parts"], [*titles, "parts"]
+    record = pipeline.read_fields(split, numbers, fields)
+    cells = []
+    for i, image in enumerate(record["image"]):
+        cells.append(
+            [image, draw.overlay_skeleton(image, record["joints_px"][i], record["visible"][i])]
+        )
+        if "parts" in record:
+            cells[-1].append(_PART_COLOURS[record["parts"][i, ..., 0]])
     columns = min(3, len(cells))
+    blank = [np.full_like(cells[0][0], 255)] * len(titles)
+    cells += [blank] * (-len(cells) % columns)
     rows = [
-        [picture for triple in cells[i : i + columns] for picture in triple]
-        for i in range(0, len(cells) - len(cells) % columns, columns)
+        [picture for record_cells in cells[i : i + columns] for picture in record_cells]
+        for i in range(0, len(cells), columns)
     ]
-    return draw.grid(rows, ["picture", "joints", "parts"] * columns, cell=cell)
+    return draw.grid(rows, titles * columns, cell=cell)

@@ -10,25 +10,34 @@ from volsynth.nn import blocks, layers
 
 
 class ImageEncoder(nn.Module):
-    """Image to features at a quarter of its size: C7,1 then C3,2 for every further width.
+    """Image to features at a fraction of its size: C7,1 then C3,2 for every further width.
+
+    Padding alternates between the ends of the axes, so that a feature sees what lies around its own
+    centre: padded at the same end twice, all of them would look 1.5 pixels to the lower right.
 
     Attributes:
       widths: output channels of each convolution; all but the first halve the size.
       dilation_block: ends with the block that widens the receptive field (seed 000, 4.3.3).
+      depth: of the volume that the result is lifted to; 1 for none. See `layers.depth_tied`.
       dtype: of the computation.
     """
 
     widths: Sequence[int]
     dilation_block: bool
+    depth: int = 1
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 f"]:
-        x = blocks.ConvBlock(self.widths[0], (7, 7), dtype=self.dtype)(image)
-        for width in self.widths[1:]:
-            x = blocks.ConvBlock(width, (3, 3), stride=2, dtype=self.dtype)(x)
+        tied = {"kernel_init": layers.depth_tied(self.depth, axis=-1), "dtype": self.dtype}
+        first, *widths = self.widths
+        x = blocks.ConvBlock(first, (7, 7), dtype=self.dtype)(image)
+        for i, width in enumerate(widths):
+            settings = tied if i == len(widths) - 1 else {"dtype": self.dtype}
+            padding = ("SAME", "SAME_LOWER")[i % 2]
+            x = blocks.ConvBlock(width, (3, 3), stride=2, padding=padding, **settings)(x)
         if self.dilation_block:
-            x = blocks.ResidualBlock((3, 3), dilations=(4, 8), dtype=self.dtype)(x)
+            x = blocks.ResidualBlock((3, 3), dilations=(4, 8), **tied)(x)
         return x
 
 
@@ -56,14 +65,24 @@ class VolumeStack(nn.Module):
 
 
 class ImageDecoder(nn.Module):
-    """Features to an image in [-1, 1]: doubles the size for every width, then C7,1 and tanh."""
+    """Features to an image in [-1, 1]: doubles the size for every width, then C7,1 and tanh.
+
+    Attributes:
+      widths: output channels of each doubling.
+      depth: of the volume that was flattened to the input; 1 for none. See `layers.depth_tied`.
+      dtype: of the computation.
+    """
 
     widths: Sequence[int]
+    depth: int = 1
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 3"]:
-        for width in self.widths:
+        first, *widths = self.widths
+        tied = layers.depth_tied(self.depth, axis=-2)
+        x = blocks.UpBlock(first, kernel_init=tied, dtype=self.dtype)(x)
+        for width in widths:
             x = blocks.UpBlock(width, dtype=self.dtype)(x)
         x = layers.Conv(3, (7, 7), dtype=self.dtype)(x)
         return jnp.tanh(x.astype(jnp.float32))

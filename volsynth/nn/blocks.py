@@ -17,21 +17,32 @@ class ConvBlock(nn.Module):
       features: output channels.
       kernel: size along each axis.
       stride: the same along every axis.
+      padding: see `layers.Conv`.
       norm: module class of the normalisation.
       act: activation function.
+      kernel_init: initialiser of the kernels.
       dtype: of the computation.
     """
 
     features: int
     kernel: Sequence[int]
     stride: int = 1
+    padding: str = "SAME"
     norm: Callable[..., nn.Module] = layers.InstanceNorm
     act: Callable[[Array], Array] = layers.leaky_relu
+    kernel_init: layers.Initialiser = nn.initializers.lecun_normal()
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *axes c"]) -> Float[Array, "b *out features"]:
-        x = layers.Conv(self.features, self.kernel, self.stride, dtype=self.dtype)(x)
+        x = layers.Conv(
+            self.features,
+            self.kernel,
+            self.stride,
+            padding=self.padding,
+            kernel_init=self.kernel_init,
+            dtype=self.dtype,
+        )(x)
         return self.act(self.norm()(x))
 
 
@@ -45,14 +56,19 @@ class ResidualBlock(nn.Module):
     dilations: tuple[int, int] = (1, 1)
     norm: Callable[..., nn.Module] = layers.InstanceNorm
     act: Callable[[Array], Array] = jax.nn.relu
+    kernel_init: layers.Initialiser = nn.initializers.lecun_normal()
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *axes c"]) -> Float[Array, "b *axes c"]:
         features, (first, second) = x.shape[-1], self.dilations
-        y = layers.Conv(features, self.kernel, dilation=first, dtype=self.dtype)(x)
+        y = layers.Conv(
+            features, self.kernel, dilation=first, kernel_init=self.kernel_init, dtype=self.dtype
+        )(x)
         y = self.act(self.norm()(y))
-        y = layers.Conv(features, self.kernel, dilation=second, dtype=self.dtype)(y)
+        y = layers.Conv(
+            features, self.kernel, dilation=second, kernel_init=self.kernel_init, dtype=self.dtype
+        )(y)
         return x + self.norm()(y)
 
 
@@ -66,9 +82,10 @@ class UpBlock(nn.Module):
     features: int
     norm: Callable[..., nn.Module] = layers.InstanceNorm
     act: Callable[[Array], Array] = jax.nn.relu
+    kernel_init: layers.Initialiser = nn.initializers.lecun_normal()
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w features"]:
-        x = layers.UpConv(self.features, dtype=self.dtype)(x)
+        x = layers.UpConv(self.features, kernel_init=self.kernel_init, dtype=self.dtype)(x)
         return self.act(self.norm()(x))

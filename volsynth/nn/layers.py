@@ -13,17 +13,45 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 Dtype = Any
-Norm = Callable[[Array], Array]
+Initialiser = Callable[..., Array]
+
+
+def depth_tied(depth: int, axis: int) -> Initialiser:
+    """Kernels that start the same for every depth layer of a volume that is folded into channels.
+
+    A lifted feature is read by whatever depth layer its part is moved to. With independent random
+    kernels every layer starts in a code of its own, and what arrives from several of them averages
+    to grey; a network that starts with one code learns to carry colours in a fraction of the steps.
+    Training is free to let the layers part.
+
+    Args:
+      depth: of the volume; channel d * C + c is channel c of layer d.
+      axis: the kernel's axis that is tied: -1 for a convolution that is lifted afterwards, -2 for
+        one that reads a flattened volume.
+    """
+
+    def initialise(key, shape, dtype=jnp.float32):
+        small = list(shape)
+        small[axis] //= depth
+        kernel = nn.initializers.lecun_normal()(key, tuple(small), dtype)
+        # The same variance of the result as without tying, for layers that are independent.
+        scale = depth**-0.5 if axis == -2 else 1.0
+        return jnp.concatenate([kernel * scale] * depth, axis=axis)
+
+    return initialise
 
 
 class Conv(nn.Module):
-    """A convolution with "SAME" padding, in as many dimensions as its kernel has.
+    """A convolution that keeps the size, or divides it by the stride; 2D or 3D like its kernel.
 
     Attributes:
       features: output channels.
       kernel: size along each axis; three sizes make a 3D convolution (H, W, D).
       stride: the same along every axis.
       dilation: the same along every axis.
+      padding: "SAME", or "SAME_LOWER": where the padding is odd, whether the pixel more goes to the
+        end of each axis or to its start.
+      kernel_init: initialiser of the kernel.
       dtype: of the computation.
     """
 
@@ -31,19 +59,21 @@ class Conv(nn.Module):
     kernel: Sequence[int]
     stride: int = 1
     dilation: int = 1
+    padding: str = "SAME"
+    kernel_init: Initialiser = nn.initializers.lecun_normal()
     dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *axes c"]) -> Float[Array, "b *out features"]:
         shape = (*self.kernel, x.shape[-1], self.features)
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape, jnp.float32)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
         kernel = kernel.astype(self.dtype)
         x = x.astype(self.dtype)
         if len(self.kernel) == 3 and self.stride == self.dilation == 1:
             y = conv3d(x, kernel)
         else:
-            y = _conv(x, kernel, self.stride, self.dilation)
+            y = _conv(x, kernel, self.stride, self.dilation, self.padding)
         return y + bias.astype(self.dtype)
 
 
@@ -58,14 +88,14 @@ def conv3d(
     return jax.lax.platform_dependent(x, kernel, cpu=_conv3d_folded, default=_conv)
 
 
-def _conv(x, kernel, stride=1, dilation=1):
+def _conv(x, kernel, stride=1, dilation=1, padding="SAME"):
     axes = kernel.ndim - 2
     spatial = "HWD"[:axes]
     return jax.lax.conv_general_dilated(
         x,
         kernel,
         (stride,) * axes,
-        "SAME",
+        padding,
         rhs_dilation=(dilation,) * axes,
         dimension_numbers=(f"N{spatial}C", f"{spatial}IO", f"N{spatial}C"),
     )
@@ -82,10 +112,10 @@ def _conv3d_folded(x, kernel):
 
 
 class InstanceNorm(nn.Module):
-    """Zero mean and unit variance per example and channel, without parameters.
+    """Zero mean and unit variance per example and channel (seed 000, section 2.1.5).
 
-    Statistics are float32 whatever the input is; the result has the input's dtype. Without scale
-    and bias the parameter counts are those of seed 000, table 6.16.
+    Without parameters: so the counts are those of seed 000, table 6.16. Statistics are float32
+    whatever the input is; the result has the input's dtype.
     """
 
     epsilon: float = 1e-5
@@ -108,12 +138,13 @@ class UpConv(nn.Module):
     """
 
     features: int
+    kernel_init: Initialiser = nn.initializers.lecun_normal()
     dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w features"]:
         shape = (3, 3, x.shape[-1], self.features)
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape, jnp.float32)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
         y = upsample_conv(x.astype(self.dtype), kernel.astype(self.dtype))
         return y + bias.astype(self.dtype)

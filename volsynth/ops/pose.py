@@ -159,6 +159,8 @@ def _line_mask(start, end, counts_xyz, radii_xyz, side):
     return low <= high
 
 
+# Accelerators multiply float32 with 8 or 11 bits by default; that would move a joint by pixels.
+@jax.default_matmul_precision("highest")
 def part_transforms(
     source: Float[Array, "b j 3"],
     source_visible: Bool[Array, "b j"],
@@ -184,7 +186,7 @@ def part_transforms(
     target_points = jnp.stack([p[1] for p in points], axis=1)
     scale, rotation, _ = geometry.similarity_fit(target_points, source_points)
     matrix = jnp.clip(scale, MIN_SCALE, MAX_SCALE)[..., None, None] * rotation
-    # The translation again, so that the joints' centre stays put where the scale was bounded.
+    # The translation again, so that the points' centre stays put where the scale was bounded.
     centre = jnp.einsum("bpij,bpj->bpi", matrix, jnp.mean(target_points, axis=2))
     offset = jnp.mean(source_points, axis=2) - centre
     return PartTransforms(matrix, offset, jnp.stack([p[2] for p in points], axis=1))
@@ -231,7 +233,8 @@ def _third_point(part, joints):
     length = jnp.linalg.norm(bone, axis=-1)
     tiny = jnp.finfo(joints.dtype).tiny
     sine = area / jnp.maximum(length * jnp.linalg.norm(other, axis=-1), tiny)
-    return bone, sine, normal * (length / jnp.maximum(area, tiny))[:, None]
+    stretch = length / jnp.where(area > 0, area, 1)
+    return bone, sine, normal * stretch[:, None]
 
 
 def _any_orthogonal(bone):

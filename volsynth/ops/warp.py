@@ -107,7 +107,7 @@ def _forward(volume, masks, matrix, offset):
             total = jnp.zeros((*targets.shape, volume.shape[-1]), volume.dtype)
             total = jax.lax.fori_loop(0, packed.blocks[p, 1], source_block, total)
             before = _take(merged, targets)
-            better = total > before
+            better = (total > before) | jnp.isnan(total)  # Like `jnp.maximum`: NaN stays visible.
             merged = _put(merged, targets, jnp.where(better, total, before))
             winner = _put(winner, targets, jnp.where(better, p, _take(winner, targets)))
             return merged, winner
@@ -161,7 +161,9 @@ def _pack(masks, matrix, offset):
         "VALID",
     )  # [B, P, H + 1, W + 1, D + 1]; entry i covers the voxels i - 1 and i.
     centres = _unravel(jnp.arange(count), shape)
-    positions = jnp.einsum("bpij,nj->bpni", matrix, centres) + offset[:, :, None]
+    # Accelerators multiply float32 with 8 or 11 bits by default; positions need all of them.
+    positions = jnp.einsum("bpij,nj->bpni", matrix, centres, precision="highest")
+    positions += offset[:, :, None]
     corner = jnp.floor(positions).astype(jnp.int32) + 1
     limit = jnp.array(shape)
     inside = jnp.all((corner >= 0) & (corner <= limit), axis=-1)
@@ -200,7 +202,8 @@ def _target_block(packed, matrix, offset, p, i, shape):
     """One block of targets: flat indices [B, K] and the positions they sample, [B, K, 3]."""
     targets = jax.lax.dynamic_slice_in_dim(packed.targets[p], i * BLOCK, BLOCK, axis=1)
     centres = _unravel(targets, shape)
-    return targets, jnp.einsum("bij,bkj->bki", matrix[:, p], centres) + offset[:, p, None]
+    positions = jnp.einsum("bij,bkj->bki", matrix[:, p], centres, precision="highest")
+    return targets, positions + offset[:, p, None]
 
 
 def _unravel(flat, shape):

@@ -60,13 +60,17 @@ class Generator(nn.Module):
 
     def setup(self):
         widths = (*self.encoder_widths, self.depth * self.image_channels)
-        self.encoder = backbones.ImageEncoder(widths, self.dilation_block, dtype=self.dtype)
+        self.encoder = backbones.ImageEncoder(
+            widths, self.dilation_block, depth=self.depth, dtype=self.dtype
+        )
         self.before = backbones.VolumeStack(self.blocks_before, dtype=self.dtype)
         self.pose_stream = backbones.VolumeStack(
             self.blocks_pose, features=self.pose_channels, dtype=self.dtype
         )
         self.after = backbones.VolumeStack(self.blocks_after, dtype=self.dtype)
-        self.decoder = backbones.ImageDecoder(self.decoder_widths, dtype=self.dtype)
+        self.decoder = backbones.ImageDecoder(
+            self.decoder_widths, depth=self.depth, dtype=self.dtype
+        )
 
     def __call__(self, batch) -> dict[str, Array]:
         volume = self.encode(batch["source_image"])

@@ -31,7 +31,9 @@ class Checkpoints:
             preservation_policy=policies.LatestN(keep), cleanup_tmp_directories=True
         )
         self._manager = ocp.CheckpointManager(
-            (workdir / "checkpoints").absolute(), options=options, item_names=("state",)
+            (workdir / "checkpoints").absolute(),
+            options=options,
+            item_handlers={"state": ocp.StandardCheckpointHandler()},
         )
 
     def __enter__(self):
@@ -72,15 +74,38 @@ class Checkpoints:
           UserError: the checkpoint does not hold such a state.
         """
         try:
+            self._check_holds(step, abstract)
             restored = self._manager.restore(
                 step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
             )
         except (ValueError, KeyError, OSError) as error:
-            reason = str(error).strip().splitlines()[0][:200]
+            reason = " ".join(str(error).split())[:300]
             raise UserError(
                 f"checkpoint {step} in {self._manager.directory} cannot be restored: {reason}"
             ) from error
         return restored["state"]
+
+    def _check_holds(self, step, abstract):
+        """Raises ValueError with the first array that the checkpoint has not, or has otherwise.
+
+        Orbax checks it too, but says so in many lines and leaves reads unfinished.
+        """
+        metadata = self._manager.item_metadata(step)
+        if metadata is None or metadata["state"] is None:
+            return  # There is no such step, or it is damaged: restoring says what it is.
+        stored = {leaf.name: leaf.shape for leaf in jax.tree.leaves(metadata["state"].tree)}
+        wanted = {
+            jax.tree_util.keystr(path, simple=True, separator="."): leaf
+            for path, leaf in jax.tree_util.tree_leaves_with_path(abstract)
+        }
+        for name in sorted(stored.keys() ^ wanted.keys()):
+            raise ValueError(f"{name} is only {'in it' if name in stored else 'in the config'}.")
+        for name, leaf in wanted.items():
+            is_key = jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+            if not is_key and stored[name] != leaf.shape:
+                raise ValueError(
+                    f"{name} has shape {stored[name]} in it, {leaf.shape} in the config."
+                )
 
 
 def abstract(state_shapes: TrainState, sharding: jax.sharding.Sharding) -> TrainState:
@@ -99,14 +124,15 @@ def claim_workdir(workdir: pathlib.Path, config: dict[str, Any], data: str) -> N
       data: identity of the data set.
 
     Raises:
-      UserError: the workdir belongs to another config or other data, or cannot be written.
+      UserError: the workdir belongs to another config or other data, its `run.json` is damaged,
+        or it cannot be written.
     """
     record = {"config": config, "data": data}
     path = workdir / "run.json"
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         if path.exists():
-            _check_same(path, json.loads(path.read_text()), record)
+            _check_same(path, read_run(workdir), record)
             return
         files.write_text(path, json.dumps(record, indent=2))
     except OSError as error:
@@ -117,16 +143,18 @@ def read_run(workdir: pathlib.Path) -> dict[str, Any]:
     """What `claim_workdir` wrote: {"config": ..., "data": ...}.
 
     Raises:
-      UserError: the folder holds no run.
+      UserError: the folder holds no run, or its `run.json` is damaged.
     """
     path = workdir / "run.json"
     try:
         record = json.loads(path.read_text())
-        record["config"], record["data"]
-    except FileNotFoundError as error:
+        dict(record["config"]), record["data"]
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(
             f"{workdir} holds no run (no run.json). Train one: volsynth train."
         ) from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}). Choose another workdir.") from error
     return record

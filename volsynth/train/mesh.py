@@ -16,8 +16,10 @@ def make(config: Any, batch_size: int) -> Mesh:
       batch_size: examples in one batch, over all devices.
 
     Raises:
-      UserError: there are fewer devices, or the batch does not divide by them.
+      UserError: there are fewer devices, or the batch is empty or does not divide by them.
     """
+    if batch_size < 1:
+        raise UserError(f"config.train.batch_size must be at least 1, got {batch_size}.")
     available = len(jax.devices())
     count = available if config.data == -1 else config.data
     if not 1 <= count <= available:

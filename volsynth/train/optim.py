@@ -32,6 +32,9 @@ def _adam(name, config, steps):
         raise UserError(f"{name}.decay_from must lie in [0, 1], got {config.decay_from}.")
     if config.learning_rate <= 0:
         raise UserError(f"{name}.learning_rate must be positive, got {config.learning_rate}.")
+    for key in ("b1", "b2"):
+        if not 0 <= config[key] < 1:
+            raise UserError(f"{name}.{key} must lie in [0, 1), got {config[key]}.")
     constant = int(config.decay_from * steps)
     schedule = optax.join_schedules(
         [

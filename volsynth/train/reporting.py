@@ -35,6 +35,8 @@ class Reporter:
         return self
 
     def __exit__(self, *_):
+        if sys.stderr.isatty():
+            print(file=sys.stderr)  # Whatever comes next starts below the progress line.
         self._lines.close()
         self._board.close()
 
@@ -75,7 +77,8 @@ class Reporter:
     def say(line: str, transient: bool = False) -> None:
         """Prints a line to standard error; a transient one is overwritten on a terminal."""
         if transient and sys.stderr.isatty():
-            width = os.get_terminal_size(sys.stderr.fileno()).columns
+            # Some terminals claim to have no columns.
+            width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
             print(f"\r\x1b[K{line[: width - 1]}", end="", file=sys.stderr, flush=True)
         else:
             start = "\r\x1b[K" if sys.stderr.isatty() else ""
@@ -105,6 +108,6 @@ def _drop_after(path: pathlib.Path, step: int) -> None:
         try:
             if json.loads(line)["step"] <= step:
                 kept.append(line + "\n")
-        except (ValueError, KeyError):
+        except (ValueError, KeyError, TypeError):
             continue
     files.write_text(path, "".join(kept))

@@ -1,0 +1,303 @@
+"""Pairs and batches: pure functions of (seed, step), in the documented form, errors by name."""
+
+import re
+
+import numpy as np
+import pytest
+import shards
+
+from volsynth.data import fake, pipeline, prepared, schema
+
+ROLES = ("source", "target")
+MAGENTA = np.array([1, -1, 1], np.float32)
+
+
+@pytest.fixture(scope="module")
+def train(tiny):
+    return tiny.split("train")
+
+
+@pytest.fixture(scope="module")
+def batches(train):
+    """The batches of the steps 0 to 4."""
+    return list(pipeline.training_batches(train, 3, 4, 0, 5))
+
+
+@pytest.fixture(scope="module")
+def uneven():
+    """Person 0: one outfit of 2. Person 1: outfits of 4, 1 and 7. Person 2: five outfits of 20."""
+    sizes = [(0, 0, 2), (1, 1, 4), (1, 2, 1), (1, 3, 7), *((2, o, 20) for o in range(4, 9))]
+    person = np.concatenate([np.full(n, p) for p, _, n in sizes])
+    outfit = np.concatenate([np.full(n, o) for _, o, n in sizes])
+    order = np.random.default_rng(0).permutation(len(person))
+    index = {"person": person[order], "outfit": outfit[order]}
+    return prepared.Split("train", (), len(person), index)
+
+
+# --- pairs ---------------------------------------------------------------------------------------
+
+
+def test_training_pairs_are_a_pure_function_of_seed_and_step(train):
+    pairs = pipeline.training_pairs(train, 5, 17, 8)
+    assert pairs.shape == (8, 2)
+    np.random.seed(1)  # noqa: NPY002  Global state must not matter.
+    np.testing.assert_array_equal(pipeline.training_pairs(train, 5, 17, 8), pairs)
+    assert np.any(pipeline.training_pairs(train, 5, 18, 8) != pairs)
+    assert np.any(pipeline.training_pairs(train, 6, 17, 8) != pairs)
+    # The two are not added up, or otherwise taken for one another.
+    assert np.any(pipeline.training_pairs(train, 17, 5, 8) != pairs)
+    assert np.any(pipeline.training_pairs(train, 6, 16, 8) != pairs)
+
+
+def test_a_training_pair_is_two_records_of_one_person_in_one_outfit(uneven):
+    person, outfit = uneven.index["person"], uneven.index["outfit"]
+    pairs = pipeline.training_pairs(uneven, 0, 0, 400)
+    np.testing.assert_array_equal(person[pairs[:, 0]], person[pairs[:, 1]])
+    np.testing.assert_array_equal(outfit[pairs[:, 0]], outfit[pairs[:, 1]])
+    alone = outfit[pairs[:, 0]] == 2  # The outfit of which there is one record.
+    assert 0 < np.sum(alone) < 200
+    np.testing.assert_array_equal(pairs[:, 0] == pairs[:, 1], alone)
+
+
+def _chi_square(counts):
+    expected = np.sum(counts) / len(counts)
+    return np.sum((counts - expected) ** 2 / expected)
+
+
+def test_persons_then_outfits_then_records_are_drawn_uniformly(uneven):
+    pairs = pipeline.training_pairs(uneven, 1, 0, 4000)
+    person, outfit = (uneven.index[key][pairs[:, 1]] for key in ("person", "outfit"))
+    # Bounds are the 99.9 % quantiles. Drawing outfits or records instead exceeds them by far.
+    assert _chi_square(np.bincount(person, minlength=3)) < 13.8
+    assert _chi_square(np.bincount(outfit[person == 1] - 1, minlength=3)) < 13.8
+    assert _chi_square(np.bincount(outfit[person == 2] - 4, minlength=5)) < 18.5
+    for role in range(2):
+        chosen = pairs[outfit == 3, role]
+        _, counts = np.unique(chosen, return_counts=True)
+        assert len(counts) == 7
+        assert _chi_square(counts) < 22.5
+
+
+def test_evaluation_pairs_have_every_record_once_as_target(uneven):
+    pairs = pipeline.evaluation_pairs(uneven, 0)
+    np.testing.assert_array_equal(np.sort(pairs[:, 1]), np.arange(uneven.records))
+    outfit = uneven.index["outfit"]
+    np.testing.assert_array_equal(outfit[pairs[:, 0]], outfit[pairs[:, 1]])
+    alone = outfit[pairs[:, 1]] == 2
+    np.testing.assert_array_equal(pairs[:, 0] == pairs[:, 1], alone)
+    # Every record is a source once, too: no image of a person is shown more than others.
+    np.testing.assert_array_equal(np.sort(pairs[:, 0]), np.arange(uneven.records))
+    np.testing.assert_array_equal(pipeline.evaluation_pairs(uneven, 0), pairs)
+    assert np.any(pipeline.evaluation_pairs(uneven, 1) != pairs)
+
+
+# --- batches -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("start", [1, 3])
+def test_batches_from_a_later_step_on_are_those_of_an_uninterrupted_run(train, batches, start):
+    resumed = list(pipeline.training_batches(train, 3, 4, start, 5))
+    assert len(resumed) == 5 - start
+    for batch, wanted in zip(resumed, batches[start:]):
+        assert batch.keys() == wanted.keys()
+        for key in batch:
+            np.testing.assert_array_equal(batch[key], wanted[key])
+
+
+def test_no_steps_are_no_batches(train):
+    assert list(pipeline.training_batches(train, 3, 4, 5, 5)) == []
+
+
+def test_batches_hold_what_is_documented(batches):
+    dtypes = {key: text.split()[0] for key, text in pipeline.BATCH.items()}
+    shapes = {"image": (4, 32, 32, 3), "mask": (4, 32, 32), "joints": (4, 15, 3)}
+    for batch in batches:
+        assert set(batch) == {f"{role}_{key}" for role in ROLES for key in pipeline.BATCH}
+        for role in ROLES:
+            for key, dtype in dtypes.items():
+                value = batch[f"{role}_{key}"]
+                assert value.dtype == np.dtype(dtype)
+                assert value.shape == shapes.get(key, (4, 15))
+
+
+def test_images_fill_their_range_and_have_a_magenta_background(batches):
+    for batch in batches:
+        for role in ROLES:
+            image, mask = batch[f"{role}_image"], batch[f"{role}_mask"]
+            assert image.min() == -1
+            assert image.max() == 1
+            background = image[~mask]
+            np.testing.assert_array_equal(background, np.broadcast_to(MAGENTA, background.shape))
+            assert np.mean(np.any(image[mask] != MAGENTA, axis=-1)) > 0.99
+            assert 0.02 < np.mean(mask) < 0.5
+
+
+def test_joints_lie_on_the_person_and_their_mean_depth_in_the_middle(batches):
+    for batch in batches:
+        for role in ROLES:
+            joints, visible = batch[f"{role}_joints"], batch[f"{role}_visible"]
+            assert np.all((joints[visible][:, :2] > 0) & (joints[visible][:, :2] < 32))
+            for i in range(4):
+                np.testing.assert_allclose(joints[i, visible[i], 2].mean(), 16, atol=1e-4)
+                # x is the column and y the row of the mask; a bone may cross a gap by a pixel.
+                column, row = np.floor(joints[i, :, :2]).astype(int).T
+                assert np.mean(batch[f"{role}_mask"][i, row, column]) > 0.8
+            assert np.ptp(joints[..., 2]) > 2
+
+
+def test_sources_and_targets_are_the_first_and_second_of_each_pair(train, batches):
+    for step, batch in enumerate(batches):
+        pairs = pipeline.training_pairs(train, 3, step, 4)
+        for column, role in enumerate(ROLES):
+            fields = pipeline.read_fields(train, pairs[:, column], ["image", "joints_px"])
+            image = fields["image"].astype(np.float32) / 127.5 - 1
+            np.testing.assert_array_equal(batch[f"{role}_image"], image)
+            np.testing.assert_array_equal(batch[f"{role}_joints"][..., :2], fields["joints_px"])
+
+
+def test_joints_that_are_not_visible_do_not_count_in_the_mean_depth(train, tmp_path):
+    (example,) = shards.examples(train, [0])
+    feature = example.features.feature
+    feature["visible"].int64_list.value[:] = [1, 0, 1] + [0] * 12
+    data = shards.write(tmp_path, {"train": [example]})
+    (batch,) = pipeline.training_batches(data.split("train"), 0, 1, 0, 1)
+    visible, depth = batch["target_visible"][0], batch["target_joints"][0, :, 2]
+    assert visible.tolist() == [True, False, True] + [False] * 12
+    np.testing.assert_allclose(depth[visible].mean(), 16, atol=1e-4)
+    assert abs(depth.mean() - 16) > 0.05
+
+
+def test_the_last_evaluation_batch_is_filled_and_marked(tiny):
+    split = tiny.split("test")
+    pairs = pipeline.evaluation_pairs(split, 0)[:7]
+    found = list(pipeline.evaluation_batches(split, pairs, 3))
+    assert [b["valid"].tolist() for b in found] == [[True] * 3, [True] * 3, [True, False, False]]
+    assert all(b["target_image"].shape == (3, 32, 32, 3) for b in found)
+    assert all(b["valid"].dtype == bool for b in found)
+    joints = np.concatenate([b["target_joints"][b["valid"]] for b in found])
+    wanted = pipeline.read_fields(split, pairs[:, 1], ["joints_px"])["joints_px"]
+    np.testing.assert_array_equal(joints[..., :2], wanted)
+    (whole,) = pipeline.evaluation_batches(split, pairs, 7)
+    assert whole["valid"].all()
+    assert list(pipeline.evaluation_batches(split, pairs[:0], 3)) == []
+
+
+def test_a_fake_batch_is_in_form_a_real_one(batches):
+    invented, spec = fake.batch(4, 32), fake.spec(4, 32)
+    real = batches[0]
+    assert invented.keys() == spec.keys() == real.keys()
+    for key, leaf in spec.items():
+        for value in (invented[key], real[key]):
+            assert (value.shape, value.dtype) == (leaf.shape, leaf.dtype)
+
+
+def test_fake_batches_are_valid_and_depend_on_the_seed():
+    batch = fake.batch(8, 32, seed=1)
+    np.testing.assert_array_equal(batch["source_image"], fake.batch(8, 32, 1)["source_image"])
+    for role in ROLES:
+        joints = batch[f"{role}_joints"]
+        assert np.all((joints > 0) & (joints < 32))
+        assert np.abs(batch[f"{role}_image"]).max() <= 1
+        for other in (fake.batch(8, 32, 0), fake.batch(8, 32, 2)):
+            assert np.any(other[f"{role}_joints"] != joints)
+    assert np.any(batch["source_joints"] != batch["target_joints"])
+
+
+# --- bad records ---------------------------------------------------------------------------------
+
+
+def _delete(feature):
+    del feature["joints_px"]
+
+
+def _no_image(feature):
+    feature["image"].bytes_list.value[0] = b"no picture"
+
+
+def _cut_image(feature):
+    feature["image"].bytes_list.value[0] = feature["image"].bytes_list.value[0][:60]
+
+
+def _empty_image(feature):
+    del feature["mask"].bytes_list.value[:]
+
+
+def _shorten(feature):
+    del feature["joints_mm"].float_list.value[42:]
+
+
+def _wrong_list(feature):
+    feature["joints_px"].int64_list.value[:] = range(30)
+
+
+def _smaller(feature):
+    import tensorflow as tf
+
+    feature["image"].bytes_list.value[0] = tf.io.encode_png(np.ones((16, 16, 3), np.uint8)).numpy()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_delete, "field 'joints_px' is missing (projected joints (x, y)). Prepare the data set"),
+        (_no_image, "field 'image' is not a PNG image."),
+        (_cut_image, "field 'image' is not a PNG image."),
+        (_empty_image, "field 'mask' is not a PNG image."),
+        (_shorten, "field 'joints_mm' must have shape (15, 3), got 42 values."),
+        (_wrong_list, "field 'joints_px' must be stored as float_list, got int64_list."),
+        (_smaller, "field 'image' has shape (16, 16, 3), other records (32, 32, 3)."),
+    ],
+)
+def test_a_bad_record_is_named(train, tmp_path, spoil, message):
+    records = shards.examples(train, range(5))
+    spoil(records[2].features.feature)
+    data = shards.write(tmp_path, {"train": records})
+    split = data.split("train")
+    wanted = f"record 2 of split 'train' in {data.folder}: {message}"
+    in_order = np.stack([np.arange(5)] * 2, axis=1)
+    for read in (
+        lambda: list(pipeline.evaluation_batches(split, in_order, 5)),
+        lambda: pipeline.read_fields(split, range(5), pipeline._READ),
+    ):
+        with pytest.raises(schema.RecordError, match=re.escape(wanted)) as caught:
+            read()
+        assert "\n" not in str(caught.value)
+
+
+def test_batches_before_the_bad_record_are_still_yielded(train, tmp_path):
+    records = shards.examples(train, range(4))
+    _no_image(records[3].features.feature)
+    split = shards.write(tmp_path, {"train": records}).split("train")
+    stream = pipeline.evaluation_batches(split, np.stack([np.arange(4)] * 2, axis=1), 2)
+    assert next(stream)["valid"].all()
+    with pytest.raises(schema.RecordError, match="record 3 of split 'train'"):
+        next(stream)
+
+
+def test_a_record_that_is_no_example(train, tmp_path):
+    records = [*shards.examples(train, range(2)), b"\xff\xff no example"]
+    split = shards.write(tmp_path, {"train": records}).split("train")
+    for read in (
+        lambda: pipeline.read_fields(split, [0, 2], ["image"]),
+        lambda: list(pipeline.evaluation_batches(split, np.array([[0, 2]]), 1)),
+    ):
+        with pytest.raises(schema.RecordError, match=r"record 2 .* is not a tf\.train\.Example"):
+            read()
+
+
+def test_a_truncated_shard_is_named_by_the_pipeline(train, tmp_path):
+    data = shards.write(tmp_path, {"train": shards.examples(train, range(4))})
+    (shard,) = data.folder.glob("*array_record*")
+    shard.write_bytes(shard.read_bytes()[:-40_000])
+    with pytest.raises(prepared.DataError, match=f"{shard.name} cannot be read") as caught:
+        next(pipeline.training_batches(data.split("train"), 0, 2, 0, 1))
+    assert "\n" not in str(caught.value)
+
+
+def test_single_samples_have_their_source_as_target(tiny):
+    train = tiny.split("train")
+    pairs = np.concatenate([pipeline.training_pairs(train, 0, s, 50, 0.3) for s in range(20)])
+    share = np.mean(pairs[:, 0] == pairs[:, 1])
+    assert abs(share - 0.3) < 0.05
+    always = pipeline.training_pairs(train, 0, 0, 50, 1.0)
+    np.testing.assert_array_equal(always[:, 0], always[:, 1])

@@ -1,0 +1,123 @@
+"""The figures of the final design, counted again by hand, and printed without a surprise."""
+
+import json
+
+import pytest
+
+from volsynth import config, describe
+
+SIDE, DEPTH = 256, 24
+QUARTER = SIDE // 4
+LIFTED = DEPTH * 48
+PIXELS = {size: size * size for size in (256, 128, 64)}
+
+
+@pytest.fixture(scope="module")
+def full():
+    return describe.describe(config.load("configs/volumetric.py:full"))
+
+
+def _conv(taps, channels, features):
+    """Parameters of a convolution with bias."""
+    return taps * channels * features + features
+
+
+def _discriminator_layers():
+    """(input channels, output channels, output side) of each 4x4 convolution of stride 2."""
+    # Two images and, for every depth, the heatmaps of 15 joints.
+    channels, side, layers = 2 * 3 + DEPTH * 15, SIDE, []
+    for width in (64, 128, 256, 512, 1):
+        side //= 2
+        layers.append((channels, width, side))
+        channels = width
+    return layers
+
+
+def test_the_parameters_of_the_final_design(full):
+    assert full["params_total"] == full["networks"]["generator"]["params"] == 27_894_275
+    assert abs(full["params_total"] / full["paper"]["params_total"] - 1) < 0.01
+    assert full["networks"]["discriminator"]["params"] == sum(
+        _conv(16, channels, features) for channels, features, _ in _discriminator_layers()
+    )
+
+
+def test_stages_add_up_to_their_networks(full):
+    assert set(full["stages"]) == set(full["networks"])
+    for name, stages in full["stages"].items():
+        assert sum(stages.values()) == full["networks"][name]["params"]
+    assert full["stages"]["generator"]["before"] == 2 * 2 * _conv(27, 48, 48)
+    assert set(full["stages"]["generator"]) == {
+        *("encoder", "before", "pose_stream", "after", "decoder"),
+    }
+
+
+def test_multiply_adds_in_3d(full):
+    voxels = QUARTER * QUARTER * DEPTH
+    kernels = 2 * 2 * 48 * 48 + (15 * 16 + 3 * 2 * 16 * 16) + 2 * 2 * 64 * 64
+    assert full["macs_3d"] == voxels * 27 * kernels
+    assert round(full["macs_3d"] / 1e9, 2) == 72.66
+
+
+ENCODER = (
+    PIXELS[256] * 49 * 3 * 64
+    + PIXELS[128] * 9 * 64 * 128
+    + PIXELS[64] * 9 * 128 * LIFTED
+    + PIXELS[64] * 2 * 9 * LIFTED * LIFTED
+)
+LAST = PIXELS[256] * 49 * 64 * 3
+
+
+def test_multiply_adds_in_2d(full):
+    # Doubling sees two by two input pixels for each output pixel.
+    decoder = PIXELS[128] * 4 * DEPTH * 64 * 128 + PIXELS[256] * 4 * 128 * 64
+    assert full["macs_2d"] == ENCODER + decoder + LAST
+
+
+def test_operations_as_the_thesis_counts_them(full):
+    # A strided transposed convolution: nine taps for each input pixel.
+    decoder = PIXELS[64] * 9 * DEPTH * 64 * 128 + PIXELS[128] * 9 * 128 * 64
+    assert full["operations_as_printed"] == 8 * (ENCODER + decoder + LAST)
+    assert round(full["operations_as_printed"] / 1e9, 1) == 913.4
+    assert full["paper"]["operations_as_printed"] == 915e9
+    assert abs(full["operations_as_printed"] / 915e9 - 1) < 0.003
+
+
+def test_the_discriminator_is_counted_for_one_image_and_not_among_what_makes_it(full):
+    networks = full["networks"]
+    assert networks["discriminator"]["macs_2d"] == sum(
+        side * side * 16 * channels * features
+        for channels, features, side in _discriminator_layers()
+    )
+    assert networks["discriminator"]["macs_3d"] == 0
+    for key in ("macs_2d", "macs_3d"):
+        assert full[key] == networks["generator"][key]
+
+
+def test_the_state_is_parameters_average_and_moments(full):
+    generator, discriminator = (
+        full["networks"][n]["params"] for n in ("generator", "discriminator")
+    )
+    # Weights, running average and two moments; critics have no average. The rest is counters.
+    arrays = 4 * (4 * generator + 3 * discriminator)
+    assert 0 < full["state_bytes"] - arrays < 100
+
+
+def test_the_figures_are_json_and_say_what_the_loss_compares(full):
+    assert json.loads(json.dumps(full)) == full
+    assert full["system"] == "volumetric"
+    assert "Knoche 2019" in full["paper"]["source"]
+    assert full["notes"]["nearest_neighbour_features"].startswith("builtin-random")
+
+
+def test_without_a_discriminator_there_is_none_to_describe():
+    small = config.load("configs/volumetric.py:smoke", ["--config.loss.gan=0"])
+    figures = describe.describe(small)
+    assert set(figures["networks"]) == set(figures["stages"]) == {"generator"}
+    assert figures["macs_2d"] > 0
+
+
+def test_everything_is_printed(full, capsys):
+    describe.render(full)
+    shown = capsys.readouterr().out
+    for text in ("27,894,275", "72.66", "913.4 G", "28,000,000", "generator", "discriminator"):
+        assert text in shown

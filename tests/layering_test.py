@@ -1,0 +1,137 @@
+"""Imports point downward only, wherever in a file they stand."""
+
+import ast
+import pathlib
+
+import pytest
+
+ORDER = (
+    {"skeleton", "errors", "files"},
+    {"ops"},
+    {"nn"},
+    {"draw"},
+    {"data"},
+    {"losses", "metrics", "system"},
+    {"systems"},
+    {"train"},
+    {"evaluate", "describe", "doctor", "config"},
+    {"runs"},
+    {"cli"},
+)
+"""From the bottom up. Modules of one line do not import one another."""
+
+WITHIN = {
+    "ops": ("geometry", "pose", "sampling", "warp"),
+    "nn": ("layers", "blocks", "backbones", "discriminators", "pretrained"),
+    "data": ("schema", "prepared", "pipeline", "fake", "show"),
+    "train": ("optim", "state", "mesh", "step", "checkpoint", "reporting", "loop"),
+}
+"""Modules of a folder; each may import those before it."""
+
+RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
+FILES = sorted(pathlib.Path("volsynth").rglob("*.py"))
+
+
+def _imported(path):
+    """Dotted names of every module that a file imports, in functions too."""
+    package = path.with_suffix("").parts[:-1]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(filter(None, (base, node.module)))
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def _own(path):
+    """The package's modules that a file imports, as tuples: ("ops", "warp", ...)."""
+    return [
+        tuple(name.split("."))[1:]
+        for name in _imported(path)
+        if name.split(".")[0] == "volsynth" and name != "volsynth"
+    ]
+
+
+def _foreign(path):
+    return {name.split(".")[0] for name in _imported(path)}
+
+
+def _top(path):
+    return path.with_suffix("").parts[1]
+
+
+def _in(folder):
+    return [path for path in FILES if path.parts[1] == folder]
+
+
+def test_every_module_has_its_place():
+    assert {_top(path) for path in FILES} - {"__init__"} == set(RANK)
+    for folder, names in WITHIN.items():
+        assert {path.stem for path in _in(folder)} - {"__init__"} == set(names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_imports_point_downward(path):
+    own = _top(path)
+    for target in _own(path):
+        assert target[0] == own or RANK[target[0]] < RANK[own], f"{path} imports {'.'.join(target)}"
+
+
+@pytest.mark.parametrize("folder", WITHIN)
+def test_modules_of_a_folder_import_earlier_ones(folder):
+    names = WITHIN[folder]
+    for path in _in(folder):
+        for target in _own(path):
+            if target[0] == folder and path.stem != "__init__":
+                assert names.index(target[1]) < names.index(path.stem), (
+                    f"{path} imports {'.'.join(target)}"
+                )
+
+
+def test_operators_know_no_framework_of_networks_and_no_config():
+    for path in _in("ops"):
+        assert not _foreign(path) & {"flax", "ml_collections", "optax", "tensorflow"}, path
+
+
+def test_data_knows_no_networks_and_the_engine_no_data():
+    for path in _in("data"):
+        assert not _foreign(path) & {"flax", "optax"}, path
+    for path in _in("train"):
+        assert not any(target[0] in ("data", "metrics", "nn", "ops") for target in _own(path)), path
+
+
+def test_systems_know_neither_one_another_nor_the_engine():
+    for path in _in("systems"):
+        for target in _own(path):
+            assert target[0] != "train", path
+            assert target[0] != "systems" or path.stem == "__init__", path
+
+
+def test_the_engine_knows_no_system():
+    for path in _in("train"):
+        assert not any(target[0] == "systems" for target in _own(path)), path
+
+
+def test_only_the_foundation_is_free_of_everything():
+    for path in FILES:
+        if _top(path) in ("skeleton", "errors", "files"):
+            assert _own(path) == []
+
+
+def test_configs_import_nothing_of_the_package():
+    for path in sorted(pathlib.Path("configs").glob("*.py")):
+        assert not _foreign(path) & {"volsynth", "data_prep"}, path
+
+
+def test_data_preparation_uses_what_it_may():
+    allowed = {"skeleton", "errors", "files", "ops", "data"}
+    paths = sorted(pathlib.Path("data_prep").rglob("*.py"))
+    assert paths
+    for path in paths:
+        assert {target[0] for target in _own(path)} <= allowed, path
+
+
+def test_the_package_imports_no_data_preparation():
+    for path in FILES:
+        assert "data_prep" not in _foreign(path), path

@@ -1,0 +1,217 @@
+"""Convolutions, norm and lifting against loops over kernel taps and the formulas themselves."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import oracles
+from volsynth.nn import layers
+
+KEY = jax.random.key(0)
+
+
+def _normal(seed, *shape):
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
+
+
+KEY = jax.random.key(0)
+
+
+def _norm(x):
+    return layers.InstanceNorm().apply({}, x)
+
+
+# --- convolution ---------------------------------------------------------------------------------
+
+FORMS = (layers.conv3d, layers._conv3d_folded, layers._conv)
+KERNELS = pytest.mark.parametrize("taps", [(3, 3, 3), (1, 1, 1), (5, 3, 1), (2, 4, 2), (3, 2, 4)])
+
+
+@KERNELS
+def test_conv3d_equals_loops_in_every_form(taps):
+    x, kernel = _normal(0, 2, 5, 4, 3, 2), _normal(1, *taps, 2, 3)
+    wanted = oracles.convolution(x, kernel)
+    for form in FORMS:
+        np.testing.assert_allclose(form(x, kernel), wanted, atol=1e-4, err_msg=form.__name__)
+
+
+@KERNELS
+def test_both_gradients_of_conv3d_are_those_of_the_plain_form(taps):
+    x, kernel, g = _normal(0, 2, 5, 4, 3, 2), _normal(1, *taps, 2, 3), _normal(2, 2, 5, 4, 3, 3)
+    dx, dk = jax.vjp(layers.conv3d, x, kernel)[1](g)
+    for form in FORMS[1:]:
+        other_dx, other_dk = jax.vjp(form, x, kernel)[1](g)
+        np.testing.assert_allclose(dx, other_dx, atol=1e-4)
+        np.testing.assert_allclose(dk, other_dk, atol=1e-3)
+
+
+def test_the_gradients_of_conv3d_are_its_adjoints():
+    """A convolution is linear in both: <g, f(x, k)> = <dx, x> = <dk, k>, in float64 by loops."""
+    x, kernel, g = _normal(0, 2, 5, 4, 3, 2), _normal(1, 3, 3, 3, 2, 3), _normal(2, 2, 5, 4, 3, 3)
+    dx, dk = jax.vjp(layers.conv3d, x, kernel)[1](g)
+    for seed in (3, 4):
+        v, w = _normal(seed, *x.shape), _normal(seed, *kernel.shape)
+        wanted = np.vdot(g, oracles.convolution(v, kernel))
+        np.testing.assert_allclose(np.vdot(dx, v), wanted, rtol=1e-3, atol=1e-3)
+        wanted = np.vdot(g, oracles.convolution(x, w))
+        np.testing.assert_allclose(np.vdot(dk, w), wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_conv3d_of_one_voxel_of_depth_and_under_vmap():
+    x, kernel = _normal(0, 2, 5, 4, 1, 2), _normal(1, 3, 3, 3, 2, 3)
+    wanted = oracles.convolution(x, kernel)
+    np.testing.assert_allclose(layers.conv3d(x, kernel), wanted, atol=1e-4)
+    got = jax.vmap(layers.conv3d, in_axes=(0, None))(x[:, None], kernel)
+    np.testing.assert_allclose(got[:, 0], wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [7, 8])
+@pytest.mark.parametrize(
+    ("taps", "stride", "dilation"),
+    [
+        ((3, 3), 1, 1),
+        ((7, 7), 1, 1),
+        ((4, 4), 2, 1),
+        ((3, 3), 2, 1),
+        ((3, 3), 1, 4),
+        ((3, 3), 1, 8),
+        ((3, 3, 3), 1, 1),
+        ((3, 3, 3), 2, 1),
+        ((3, 3, 3), 1, 2),
+    ],
+)
+def test_the_module_convolves_and_adds_its_bias(taps, stride, dilation, size):
+    module = layers.Conv(3, taps, stride, dilation)
+    x = _normal(0, 2, *(size,) * len(taps), 2)
+    parameters = {"kernel": _normal(1, *taps, 2, 3), "bias": _normal(2, 3)}
+    wanted = oracles.convolution(x, parameters["kernel"], stride, dilation)
+    got = module.apply({"params": parameters}, x)
+    np.testing.assert_allclose(got, wanted + np.asarray(parameters["bias"]), atol=2e-4)
+
+
+@pytest.mark.parametrize("taps", [(3, 3), (3, 3, 3)])
+def test_parameters_are_float32_and_the_computation_is_not(taps):
+    module = layers.Conv(3, taps, dtype=jnp.bfloat16)
+    x = _normal(0, 2, *(4,) * len(taps), 2)
+    variables = module.init(jax.random.key(0), x)
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
+    got = module.apply(variables, x)
+    assert got.dtype == jnp.bfloat16
+    wanted = oracles.convolution(x, variables["params"]["kernel"])
+    np.testing.assert_allclose(got.astype(np.float32), wanted, atol=0.1)
+
+
+def test_new_kernels_keep_the_variance():
+    x = _normal(0, 1, 24, 24, 16)
+    y = layers.Conv(64, (3, 3)).init_with_output(jax.random.key(0), x)[0]
+    assert np.var(y[:, 1:-1, 1:-1]) == pytest.approx(1, abs=0.15)
+
+
+# --- upsampling ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(4, 5), (1, 1), (2, 7)])
+def test_upsampling_is_repeating_and_convolving(size):
+    x, kernel = _normal(0, 2, *size, 3), _normal(1, 3, 3, 3, 4)
+    repeated = np.repeat(np.repeat(x, 2, axis=1), 2, axis=2)
+    wanted = oracles.convolution(repeated, kernel)
+    np.testing.assert_allclose(layers.upsample_conv(x, kernel), wanted, atol=1e-4)
+    bias = _normal(2, 4)
+    got = layers.UpConv(4).apply({"params": {"kernel": kernel, "bias": bias}}, x)
+    np.testing.assert_allclose(got, wanted + np.asarray(bias), atol=1e-4)
+
+
+def test_both_gradients_of_upsampling():
+    x, kernel, g = _normal(0, 2, 4, 5, 3), _normal(1, 3, 3, 3, 4), _normal(2, 2, 8, 10, 4)
+
+    def plain(x, kernel):
+        return layers._conv(jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2), kernel)
+
+    got, wanted = (jax.vjp(f, x, kernel)[1](g) for f in (layers.upsample_conv, plain))
+    for a, b in zip(got, wanted):
+        np.testing.assert_allclose(a, b, atol=5e-4)
+
+
+def test_upsampling_in_bfloat16():
+    x = _normal(0, 2, 4, 5, 3)
+    variables = layers.UpConv(4).init(jax.random.key(0), x)
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
+    got = layers.UpConv(4, dtype=jnp.bfloat16).apply(variables, x)
+    assert got.dtype == jnp.bfloat16
+    wanted = layers.UpConv(4).apply(variables, x)
+    np.testing.assert_allclose(got.astype(np.float32), wanted, atol=0.05)
+
+
+# --- norm ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("axes", [(6, 5), (4, 3, 5)])
+def test_instance_norm_has_the_statistics_of_each_example_and_channel(axes):
+    x = 3 * _normal(0, 2, *axes, 4) + 7
+    got = np.asarray(_norm(x))
+    for b, c in np.ndindex(2, 4):
+        values = np.asarray(x[b, ..., c], np.float64)
+        wanted = (values - values.mean()) / np.sqrt(values.var() + 1e-5)
+        np.testing.assert_allclose(got[b, ..., c], wanted, atol=1e-4)
+
+
+def test_instance_norm_has_no_parameters_and_ignores_scale_and_shift():
+    x = _normal(0, 2, 6, 5, 4)
+    assert not jax.tree.leaves(layers.InstanceNorm().init(jax.random.key(0), x))
+    np.testing.assert_allclose(_norm(x), _norm(50 * x - 9), atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_instance_norm_of_half_precision_counts_in_float32(dtype):
+    # In half precision the squares or sums of 64 x 64 values near 100 overflow or stall.
+    x = (_normal(0, 1, 64, 64, 2) + 100.2).astype(dtype)
+    got = _norm(x)
+    assert got.dtype == jnp.dtype(dtype)
+    wanted = _norm(x.astype(jnp.float32))
+    np.testing.assert_allclose(got.astype(np.float32), wanted, atol=0.02)
+    assert np.mean(got.astype(np.float32)) == pytest.approx(0, abs=0.01)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_constant_input_gives_zeros_and_a_finite_gradient(dtype):
+    x = jnp.full((1, 4, 4, 2), 5.0, dtype)
+    value, gradient = jax.value_and_grad(lambda v: (_norm(v) ** 2).sum())(x)
+    assert value == 0
+    assert np.all(np.isfinite(gradient.astype(np.float32)))
+
+
+# --- lifting and the rest ------------------------------------------------------------------------
+
+
+def test_lifting_follows_the_channel_order():
+    x = jnp.arange(2.0 * 3 * 4 * 10).reshape(2, 3, 4, 10)
+    volume = layers.lift(x, 5)
+    assert volume.shape == (2, 3, 4, 5, 2)
+    for d, c in np.ndindex(5, 2):
+        np.testing.assert_array_equal(volume[..., d, c], x[..., d * 2 + c])
+    np.testing.assert_array_equal(layers.flatten_depth(volume), x)
+    other = _normal(0, 2, 3, 4, 5, 6)
+    np.testing.assert_array_equal(layers.lift(layers.flatten_depth(other), 5), other)
+
+
+def test_lifting_refuses_channels_that_do_not_divide():
+    with pytest.raises(ValueError, match="cannot lift 10 channels to depth 4: not a multiple"):
+        layers.lift(jnp.zeros((1, 2, 2, 10)), 4)
+
+
+def test_leaky_relu():
+    got = layers.leaky_relu(jnp.array([-2.0, 0.0, 3.0]))
+    np.testing.assert_allclose(got, [-0.4, 0, 3], rtol=1e-6)
+
+
+@pytest.mark.parametrize("axis", [-1, -2])
+def test_kernels_that_start_the_same_for_every_depth_layer(axis):
+    kernel = layers.depth_tied(3, axis)(KEY, (3, 3, 12, 12))
+    first, *others = jnp.split(kernel, 3, axis=axis)
+    for other in others:
+        np.testing.assert_array_equal(other, first)
+    assert float(jnp.std(first)) > 0
+    # The variance of an untied kernel, whose result sums over all twelve channels.
+    expected = 1 / (9 * 12) if axis == -1 else 1 / (9 * 4) / 3
+    np.testing.assert_allclose(jnp.var(kernel), expected, rtol=0.3)

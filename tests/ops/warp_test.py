@@ -1,0 +1,359 @@
+"""The multi-part warp against ten masked copies sampled by scipy, and the laws of its contract."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.scipy import ndimage
+
+import oracles
+from volsynth.data import fake
+from volsynth.ops import pose, warp
+
+SIDE = 16.0
+SHAPE = (8, 6, 5)
+CHANNELS = 3
+VISIBLE = np.ones((2, 15), bool)
+
+
+@jax.jit
+def _warp(volume, masks, transforms):
+    return warp.warp(volume, masks, transforms, SIDE)
+
+
+@jax.jit
+def _pull(volume, masks, transforms, g):
+    return jax.vjp(lambda v: warp.warp(v, masks, transforms, SIDE), volume)[1](g)[0]
+
+
+@jax.jit
+def _from_poses(source, source_visible, target, target_visible):
+    masks = pose.part_masks(source, source_visible, SHAPE, SIDE, 0.2)
+    args = (source, source_visible, target, target_visible)
+    return masks, pose.part_transforms(*args, SIDE)
+
+
+def _volume(seed=0, shape=SHAPE, dtype=np.float32):
+    values = np.random.default_rng(seed).standard_normal((2, *shape, CHANNELS))
+    return values.astype(np.float32).astype(dtype)
+
+
+def _random(seed, shape=SHAPE):
+    """Masks and transforms without any order in them."""
+    rng = np.random.default_rng(seed)
+    masks = rng.uniform(size=(2, 10, *shape)) < 0.6
+    rotations = [oracles.rotation_about(rng.standard_normal(3), rng.normal()) for _ in range(20)]
+    scales = rng.uniform(0.5, 2, (20, 1, 1))
+    matrix = (scales * rotations).reshape(2, 10, 3, 3)
+    moved = (matrix @ np.full(3, SIDE / 2)) - SIDE / 2
+    offset = rng.uniform(-4, 4, (2, 10, 3)) - moved
+    valid = rng.uniform(size=(2, 10)) < 0.9
+    return masks, _transforms(matrix, offset, valid)
+
+
+def _transforms(matrix, offset, valid):
+    matrix, offset = (jnp.asarray(v, jnp.float32) for v in (matrix, offset))
+    return pose.PartTransforms(matrix, offset, jnp.asarray(valid))
+
+
+def _same(parts=10, offset=(0.0, 0.0, 0.0)):
+    matrix = np.broadcast_to(np.eye(3), (2, parts, 3, 3))
+    shift = np.broadcast_to(offset, (2, parts, 3))
+    return _transforms(matrix, shift, np.ones((2, parts), bool))
+
+
+def _full(parts=10, shape=SHAPE):
+    return np.ones((2, parts, *shape), bool)
+
+
+def _case(name):
+    if name == "poses":
+        poses = (fake.poses(2, 16, 1, 0.08), VISIBLE, fake.poses(2, 16, 2, 0.08), VISIBLE)
+        return _from_poses(*poses)
+    if name == "crumpled":
+        source, target = (fake.poses(2, 16, seed, 0.3) for seed in (3, 4))
+        return _from_poses(source, VISIBLE, target, VISIBLE)
+    return _random({"random": 0, "other": 1}[name])
+
+
+CASES = ["poses", "crumpled", "random", "other"]
+
+
+def _slow_warp(volume, masks, transforms, shape=SHAPE):
+    return np.stack(
+        [
+            oracles.warp(
+                np.asarray(volume[b], np.float64),
+                np.asarray(masks[b]),
+                transforms.matrix[b],
+                transforms.offset[b],
+                np.asarray(transforms.valid[b]),
+                SIDE,
+            )
+            for b in range(2)
+        ]
+    )
+
+
+def _copies(volume, masks, transforms):
+    """The naive form with autodiff: ten copies, `jax.scipy`, `jnp.max`."""
+    shape = volume.shape[1:4]
+    result = []
+    for b in range(2):
+        moved = []
+        for p in range(masks.shape[1]):
+            masked = volume[b] * (masks[b, p] & transforms.valid[b, p])[..., None]
+            positions = oracles.source_positions(
+                transforms.matrix[b, p], transforms.offset[b, p], shape, SIDE
+            )
+            coordinates = jnp.asarray(positions.T.reshape(3, *shape), jnp.float32)
+            channels = [
+                ndimage.map_coordinates(masked[..., c], list(coordinates), order=1, mode="constant")
+                for c in range(CHANNELS)
+            ]
+            moved.append(jnp.stack(channels, axis=-1))
+        result.append(jnp.max(jnp.stack(moved), axis=0))
+    return jnp.stack(result)
+
+
+# --- against slow forms --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_warp_equals_masked_copies(case):
+    volume, (masks, transforms) = _volume(), _case(case)
+    wanted = _slow_warp(volume, masks, transforms)
+    np.testing.assert_allclose(_warp(volume, masks, transforms), wanted, atol=2e-4)
+    assert np.abs(wanted).max() > 0.5
+
+
+@pytest.mark.parametrize("case", ["poses", "random"])
+def test_the_gradient_equals_that_of_masked_copies(case):
+    volume, (masks, transforms) = _volume(1), _case(case)
+    g = _volume(2)
+    naive, pull = jax.vjp(lambda v: _copies(v, masks, transforms), jnp.asarray(volume))
+    np.testing.assert_allclose(_warp(volume, masks, transforms), naive, atol=2e-4)
+    gradient = _pull(volume, masks, transforms, g)
+    np.testing.assert_allclose(gradient, pull(jnp.asarray(g))[0], atol=5e-4)
+    assert np.abs(gradient).max() > 0.5
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (5, 7, 9)])
+def test_other_shapes_and_two_dimensions(shape):
+    volume, (masks, transforms) = _volume(3, shape), _random(2, shape)
+    if shape[2] == 1:
+        # Turns and shifts within the plane, which is what 2D means.
+        angles = np.linspace(-1, 1, 20).reshape(2, 10)
+        matrix = [[oracles.rotation_about((0, 0, 1), a) for a in row] for row in angles]
+        offset = np.asarray(transforms.offset) * (1, 1, 0)
+        transforms = _transforms(matrix, offset, transforms.valid)
+    got = _warp(volume, masks, transforms)
+    np.testing.assert_allclose(got, _slow_warp(volume, masks, transforms), atol=2e-4)
+    assert np.any(np.asarray(got))
+
+
+def test_parts_larger_than_a_block():
+    masks, transforms = _full(), _random(5)[1]
+    assert np.prod(SHAPE) > 1.5 * warp.BLOCK
+    for volume in (_volume(4), -np.abs(_volume(4))):
+        wanted = _slow_warp(volume, masks, transforms)
+        np.testing.assert_allclose(_warp(volume, masks, transforms), wanted, atol=2e-4)
+
+
+def test_voxel_transforms_follow_the_rule_of_the_thesis():
+    """Third row times D / W, third column divided by it, in (x, y, z); H equals W there."""
+    transforms = _random(6)[1]
+    matrix, _ = warp.voxel_transforms(transforms, (8, 8, 3), 8.0)
+    wanted = np.array(transforms.matrix)
+    wanted[..., 2, :] *= 3 / 8
+    wanted[..., :, 2] /= 3 / 8
+    order = [1, 0, 2]
+    np.testing.assert_allclose(matrix, wanted[..., order, :][..., order], rtol=1e-5)
+
+
+def test_voxel_transforms_agree_with_pixels():
+    transforms = _random(7)[1]
+    matrix, offset = warp.voxel_transforms(transforms, SHAPE, SIDE)
+    index = np.array(list(np.ndindex(*SHAPE)))
+    for b, p in np.ndindex(2, 10):
+        wanted = oracles.source_positions(
+            transforms.matrix[b, p], transforms.offset[b, p], SHAPE, SIDE
+        )
+        np.testing.assert_allclose(index @ matrix[b, p].T + offset[b, p], wanted, atol=1e-4)
+
+
+# --- laws ----------------------------------------------------------------------------------------
+
+
+def test_the_identity_returns_the_masked_volume_merged_with_zeros():
+    volume = _volume()
+    masks = np.asarray(_random(8)[0]).copy()
+    masks[:, :, :4, :3] = False  # Some voxels in no part, others in all of them.
+    masks[:, :, 4:, 3:] = True
+    inside, everywhere = (f(axis=1)[..., None] for f in (masks.any, masks.all))
+    wanted = np.where(inside, volume, 0)
+    wanted = np.where(everywhere, volume, np.maximum(wanted, 0))
+    np.testing.assert_array_equal(_warp(volume, masks, _same()), wanted)
+    assert (wanted < 0).any()
+
+
+def test_equal_poses_move_nothing():
+    poses = (fake.poses(2, 16), VISIBLE) * 2
+    masks, transforms = _from_poses(*poses)
+    volume = np.abs(_volume())
+    wanted = volume * np.asarray(masks).any(axis=1)[..., None]
+    np.testing.assert_allclose(_warp(volume, masks, transforms), wanted, atol=1e-3)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_shift_by_one_voxel(axis, sign):
+    step = SIDE / SHAPE[axis]
+    offset = np.zeros(3)
+    offset[[1, 0, 2][axis]] = sign * step
+    volume = _volume()
+    wanted = np.roll(volume, -sign, axis=1 + axis)
+    beyond = [slice(None)] * 5
+    beyond[1 + axis] = -1 if sign > 0 else 0
+    wanted[tuple(beyond)] = 0
+    np.testing.assert_allclose(_warp(volume, _full(), _same(offset=offset)), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("reason", ["no mask", "not valid", "far away"])
+def test_nothing_gives_zeros_and_no_gradient(reason):
+    masks, transforms = _full(), _same()
+    if reason == "no mask":
+        masks = ~masks
+    if reason == "not valid":
+        transforms = transforms._replace(valid=jnp.zeros((2, 10), bool))
+    if reason == "far away":
+        transforms = _same(offset=(1e7, 0, -1e9))
+    volume = _volume()
+    assert not np.any(_warp(volume, masks, transforms))
+    assert not np.any(_pull(volume, masks, transforms, volume))
+
+
+def test_negative_features_show_only_where_every_part_reaches():
+    volume = -1 - np.abs(_volume())
+    masks = _full()
+    np.testing.assert_array_equal(_warp(volume, masks, _same()), volume)
+    masks[1, 3, :, 2] = False
+    got = np.asarray(_warp(volume, masks, _same()))
+    np.testing.assert_array_equal(got[0], volume[0])
+    assert not got[1, :, 2].any()
+    kept = np.arange(SHAPE[1]) != 2
+    np.testing.assert_array_equal(got[1][:, kept], volume[1][:, kept])
+
+
+def test_the_examples_of_a_batch_are_independent():
+    volume, (masks, transforms) = _volume(), _case("poses")
+    other_masks, other = _case("other")
+    mixed_masks = np.stack([masks[0], other_masks[1]])
+    mixed = jax.tree.map(lambda a, b: jnp.stack([a[0], b[1]]), transforms, other)
+    changed = np.stack([volume[0], _volume(9)[1]])
+    before, after = _warp(volume, masks, transforms), _warp(changed, mixed_masks, mixed)
+    np.testing.assert_array_equal(before[0], after[0])
+    np.testing.assert_array_equal(after[1], _warp(changed, other_masks, other)[1])
+
+
+def test_the_order_of_the_parts_does_not_matter():
+    volume, (masks, transforms) = _volume(), _case("random")
+    shuffled = np.random.default_rng(0).permutation(10)
+    got = _warp(volume, masks[:, shuffled], jax.tree.map(lambda v: v[:, shuffled], transforms))
+    np.testing.assert_allclose(got, _warp(volume, masks, transforms), atol=1e-5)
+
+
+# --- edges, gradients, types ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["coinciding", "collinear", "invisible"])
+def test_degenerate_poses_give_finite_values_and_gradients(kind):
+    joints = fake.poses(2, 16)
+    visible = VISIBLE.copy()
+    if kind == "coinciding":
+        joints[:] = 7.0
+    if kind == "collinear":
+        joints[:] = np.outer(np.arange(15), (1.0, 0.0, 0.5))
+    if kind == "invisible":
+        visible[0], visible[1, 3:6] = False, False
+    masks, transforms = _from_poses(joints, visible, fake.poses(2, 16, 5), VISIBLE)
+    volume = _volume()
+    assert np.all(np.isfinite(_warp(volume, masks, transforms)))
+    gradient = np.asarray(_pull(volume, masks, transforms, volume))
+    assert np.all(np.isfinite(gradient))
+    assert np.any(gradient[1]) == (kind != "coinciding")
+
+
+def test_at_a_tie_one_contributor_gets_the_gradient():
+    """All parts give the same value; part 0 takes it one voxel further on than the others."""
+    volume, g = np.ones((2, *SHAPE, CHANNELS), np.float32), _volume(1)
+    np.testing.assert_array_equal(_pull(volume, _full(), _same(), g), g)
+    offset = np.zeros((2, 10, 3))
+    offset[:, 0, 1] = SIDE / SHAPE[0]
+    transforms = _transforms(_same().matrix, offset, np.ones((2, 10), bool))
+    np.testing.assert_allclose(_warp(volume, _full(), transforms), volume, atol=1e-6)
+    wanted = np.zeros_like(g)
+    wanted[:, 1:] = g[:, :-1]
+    wanted[:, -1] += g[:, -1]  # Part 0 samples beyond the border there.
+    np.testing.assert_allclose(_pull(volume, _full(), transforms, g), wanted, atol=1e-5)
+
+
+def test_a_tie_with_the_zeros_gives_no_gradient():
+    masks = _full()
+    masks[:, 9] = False
+    zero = np.zeros((2, *SHAPE, CHANNELS), np.float32)
+    assert not np.any(_pull(zero, masks, _same(), _volume()))
+    np.testing.assert_array_equal(_pull(zero, _full(), _same(), _volume()), _volume())
+
+
+def test_nan_features_are_not_hidden():
+    volume = _volume()
+    volume[0, 4, 3, 2, 1] = np.nan
+    for masks in (_full(), _full() & (np.arange(10) < 5)[:, None, None, None]):
+        got = np.asarray(_warp(volume, masks, _same()))
+        assert np.isnan(got[0, 4, 3, 2, 1])
+        np.testing.assert_array_equal(np.isnan(got[1]), np.zeros((*SHAPE, CHANNELS), bool))
+
+
+def test_bfloat16_in_bfloat16_out():
+    volume, (masks, transforms) = _volume(), _case("poses")
+    half, g = jnp.asarray(volume, jnp.bfloat16), jnp.asarray(_volume(1), jnp.bfloat16)
+    got, gradient = _warp(half, masks, transforms), _pull(half, masks, transforms, g)
+    assert got.dtype == gradient.dtype == jnp.bfloat16
+    wanted = _warp(volume, masks, transforms)
+    np.testing.assert_allclose(got.astype(np.float32), wanted, atol=0.05)
+    # Of the largest values another part may win; so the gradient is compared as a whole.
+    exact = _pull(volume, masks, transforms, _volume(1))
+    difference = np.linalg.norm(gradient.astype(np.float32) - exact)
+    assert difference < 0.1 * np.linalg.norm(exact)
+
+
+def test_masks_and_transforms_have_no_gradient():
+    masks, transforms = _case("random")
+
+    def total(matrix, offset):
+        return _warp(_volume(), masks, transforms._replace(matrix=matrix, offset=offset)).sum()
+
+    gradients = jax.grad(total, argnums=(0, 1))(transforms.matrix, transforms.offset)
+    assert not any(np.any(g) for g in gradients)
+
+
+def test_vmap_is_a_loop_and_shapes_are_inferred():
+    cases = [_case("poses"), _case("other")]
+    volumes = np.stack([_volume(0), _volume(1)])
+    masks = np.stack([np.asarray(case[0]) for case in cases])
+    transforms = jax.tree.map(lambda *v: jnp.stack(v), *(case[1] for case in cases))
+    got = jax.vmap(_warp)(volumes, masks, transforms)
+    for i, case in enumerate(cases):
+        np.testing.assert_allclose(got[i], _warp(volumes[i], *case), atol=1e-5)
+    spec = jax.eval_shape(_warp, volumes[0].astype(jnp.bfloat16), masks[0], cases[0][1])
+    assert (spec.shape, spec.dtype) == ((2, *SHAPE, CHANNELS), jnp.bfloat16)
+
+
+def test_positions_are_computed_in_full_precision_on_every_device():
+    masks, transforms = _case("random")
+    program = _warp.lower(_volume(), masks, transforms).as_text()
+    products = [line for line in program.splitlines() if "stablehlo.dot_general" in line]
+    full = ["precision = [HIGHEST, HIGHEST]" in line for line in products]
+    # Those of packing and of each block; the third product is that with the features.
+    assert sorted(full) == [False, True, True]

@@ -1,0 +1,201 @@
+"""Every variant of every config is built at full size, by shapes; and what cannot be built."""
+
+import dataclasses
+import pathlib
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from volsynth import config, systems
+from volsynth.data import fake
+from volsynth.errors import UserError
+from volsynth.systems import volumetric
+from volsynth.train import optim, state, step
+
+ALL = [
+    f"{path}:{name}"
+    for path in sorted(pathlib.Path("configs").glob("*.py"))
+    for name in config._import(path).VARIANTS
+]
+KEY = jax.random.key(0)
+SMOKE = "configs/volumetric.py:smoke"
+
+
+def _smoke(*overrides):
+    return config.load(SMOKE, [f"--config.{override}" for override in overrides])
+
+
+def _shapes(system, batch):
+    """Shapes of the variables, the outputs, and every player's terms."""
+    variables = jax.eval_shape(system.init, KEY, batch)
+    outputs, new_state = jax.eval_shape(
+        lambda v, b: system.forward(v, b, KEY, train=True), variables, batch
+    )
+    terms = {
+        name: jax.eval_shape(player.loss, variables, outputs, batch)
+        for phase in system.phases.values()
+        for name, player in phase.items()
+    }
+    return variables, outputs, new_state, terms
+
+
+@pytest.mark.parametrize("spec", ALL)
+def test_every_variant_is_built_at_full_size(spec):
+    settings = config.load(spec)
+    system = systems.make(settings)
+    side, count = settings.data.image_size, settings.train.batch_size
+    variables, outputs, new_state, terms = _shapes(system, fake.spec(count, side))
+    image = outputs["image"]
+    assert (image.shape, image.dtype) == ((count, side, side, 3), jnp.float32)
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(variables))
+    assert set(new_state) <= set(variables)
+    trained = [n for p in system.phases.values() for player in p.values() for n in player.trains]
+    assert set(trained) == set(variables)
+    for player, values in terms.items():
+        assert values, player
+        for value in values.values():
+            assert (value.shape, value.dtype) == ((), jnp.float32)
+    assert system.name == settings.system
+    assert system.paper
+    assert all(isinstance(note, str) for note in system.notes.values())
+
+
+@pytest.mark.parametrize("spec", ALL)
+def test_every_variant_takes_a_whole_step_in_every_phase(spec):
+    settings = config.load(spec)
+    system = systems.make(settings)
+    batch = fake.spec(settings.train.batch_size, settings.data.image_size)
+    optimisers = optim.make(settings.optim, system, settings.train.steps)
+    whole = jax.eval_shape(state.initialiser(system, optimisers), KEY, batch)
+    for phase, players in system.phases.items():
+        move = step.make(system, phase, optimisers, settings.train.average_decay)
+        after, metrics = jax.eval_shape(move, whole, batch)
+        assert after == whole
+        assert {f"{name}/loss" for name in players} <= set(metrics)
+
+
+@pytest.fixture(scope="module")
+def smoke_shapes():
+    """What `_shapes` says of the smoke variant."""
+    return _shapes(systems.make(_smoke()), fake.spec(2, 32))
+
+
+def test_a_players_networks_are_there_and_critics_are_not_averaged(smoke_shapes):
+    system, variables = systems.make(_smoke()), smoke_shapes[0]
+    (players,) = system.phases.values()
+    assert {name: (p.trains, p.critic) for name, p in players.items()} == {
+        "discriminator": (("discriminator",), True),
+        "generator": (("generator",), False),
+    }
+    assert set(variables) == {"generator", "discriminator"}
+    assert state.averaged_networks(system) == ("generator",)
+
+
+def test_without_the_gan_there_is_no_discriminator_and_no_critic():
+    system = systems.make(_smoke("loss.gan=0"))
+    variables, _, _, terms = _shapes(system, fake.spec(2, 32))
+    assert set(variables) == {"generator"}
+    assert set(terms) == {"generator"}
+    assert not any(p.critic for p in system.phases["main"].values())
+    # Its optimiser's section may stay in the config.
+    assert set(optim.make(_smoke().optim, system, 6)) == {"generator"}
+
+
+@pytest.mark.parametrize("term", ["gan", "nearest_neighbour", "l1"])
+def test_a_term_of_weight_zero_is_absent(smoke_shapes, term):
+    every = {"gan", "nearest_neighbour", "l1"}
+    assert set(smoke_shapes[3]["generator"]) == every
+    system = systems.make(_smoke(f"loss.{term}=0"))
+    *_, terms = _shapes(system, fake.spec(2, 32))
+    assert set(terms["generator"]) == every - {term}
+    assert ("nearest_neighbour_features" in system.notes) == (term != "nearest_neighbour")
+
+
+def test_weights_multiply_their_terms():
+    batch = {key: jnp.asarray(value) for key, value in fake.batch(2, 32).items()}
+    outputs = {"image": batch["source_image"]}
+
+    def terms(*overrides):
+        system = systems.make(_smoke("loss.gan=0", *overrides))
+        return system.phases["main"]["generator"].loss({}, outputs, batch)
+
+    once, twice = terms(), terms("loss.l1=2", "loss.nearest_neighbour=0.02")
+    for key in ("l1", "nearest_neighbour"):
+        assert once[key] > 0
+        np.testing.assert_allclose(twice[key], 2 * once[key], rtol=1e-5)
+    np.testing.assert_allclose(
+        once["l1"], np.mean(np.abs(batch["source_image"] - batch["target_image"])), rtol=1e-5
+    )
+
+
+def test_the_smoke_variant_makes_images(smoke_shapes):
+    system, batch = systems.make(_smoke()), fake.batch(2, 32)
+    rng = np.random.default_rng(0)
+    variables = jax.tree.map(
+        lambda leaf: (0.1 * rng.standard_normal(leaf.shape)).astype(np.float32), smoke_shapes[0]
+    )
+    # Compiled for being quick to compile.
+    forward = (
+        jax.jit(lambda v, b: system.forward(v, b, KEY, train=False)[0]["image"])
+        .lower(variables, batch)
+        .compile({"xla_backend_optimization_level": 0})
+    )
+    image = np.asarray(forward(variables, batch))
+    assert (image.shape, image.dtype) == ((2, 32, 32, 3), np.float32)
+    assert np.all(np.abs(image) <= 1)
+    assert image.std() > 0.01
+    # It looks at the source image and at the target pose, and at each example alone.
+    for key in ("source_image", "target_joints"):
+        other = {**batch, key: np.concatenate([batch[key][:1], batch[key][1:, ::-1]])}
+        changed = np.asarray(forward(variables, other))
+        np.testing.assert_allclose(changed[0], image[0], atol=1e-5)
+        assert np.abs(changed[1] - image[1]).max() > 1e-3
+
+
+# --- what cannot be ------------------------------------------------------------------------------
+
+
+def test_an_unknown_system_comes_with_the_nearest():
+    names = ", ".join(sorted(systems.SYSTEMS))
+    with pytest.raises(
+        UserError,
+        match=re.escape(
+            "config.system: unknown system 'volumetrik'; did you mean 'volumetric'? "
+            f"Allowed: {names}."
+        ),
+    ):
+        systems.make(ConfigDict({"system": "volumetrik"}))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["loss.gan=-1"], "config.loss: weights must not be negative, got Loss(gan=-1.0, "),
+        (["loss.l1=-0.5"], "config.loss: weights must not be negative"),
+        (
+            ["loss.gan=0", "loss.nearest_neighbour=0", "loss.l1=0"],
+            "config.loss: all weights are zero; give at least one term a weight.",
+        ),
+        (["loss.neighbourhood=4"], "config.loss.neighbourhood must be odd, got 4; try 5."),
+        (["data.image_size=30"], "config.data.image_size must be a multiple of 4, got 30."),
+    ],
+)
+def test_values_that_cannot_be(overrides, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        systems.make(_smoke(*overrides))
+
+
+def test_a_key_that_no_network_has_is_not_accepted_in_silence():
+    settings = _smoke().unlock()
+    settings.model.dpeth = 3
+    with pytest.raises(TypeError, match="dpeth"):
+        systems.make(settings)
+
+
+def test_sections_of_the_config_are_the_arguments_of_the_classes():
+    settings = _smoke()
+    assert set(settings.loss) == {f.name for f in dataclasses.fields(volumetric.Loss)}

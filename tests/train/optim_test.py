@@ -1,0 +1,96 @@
+"""Optimisers: the rate over a run, who gets one, and values that cannot be."""
+
+import re
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import toy
+from ml_collections import ConfigDict
+
+from volsynth.errors import UserError
+from volsynth.train import optim
+
+
+def _make(steps=10, **changes):
+    adam = {"learning_rate": 0.5, "b1": 0.5, "b2": 0.999, "decay_from": 1.0}
+    config = {"generator": {**adam, **changes}, "critic": adam}
+    return optim.make(ConfigDict(config), toy.system(), steps)
+
+
+def _rates(optimiser, steps):
+    """The rate of each step: Adam moves by it, where the gradient is always 1."""
+    weight, gradient = jnp.array(3.0), jnp.array(1.0)
+    state, rates = optimiser.init(weight), []
+    for _ in range(steps):
+        update, state = optimiser.update(gradient, state, weight)
+        rates.append(-float(update))
+    return np.array(rates)
+
+
+def _cosine(steps):
+    return 0.5 * (1 + np.cos(np.pi * np.arange(steps) / steps)) / 2
+
+
+def test_every_player_has_its_own_optimiser():
+    made = _make(learning_rate=0.25)
+    assert set(made) == {"generator", "critic"}
+    np.testing.assert_allclose(_rates(made["generator"], 1), 0.25, rtol=1e-5)
+    np.testing.assert_allclose(_rates(made["critic"], 1), 0.5, rtol=1e-5)
+
+
+def test_without_decay_the_rate_is_constant_to_the_last_step():
+    np.testing.assert_allclose(_rates(_make()["generator"], 10), 0.5, rtol=1e-5)
+
+
+def test_the_rate_is_constant_up_to_decay_from_and_then_falls_to_zero():
+    rates = _rates(_make(decay_from=0.4)["generator"], 12)
+    np.testing.assert_allclose(rates[:5], 0.5, rtol=1e-5)
+    np.testing.assert_allclose(rates[4:10], _cosine(6), rtol=1e-4)
+    assert np.all(np.diff(rates[4:10]) < 0)
+    np.testing.assert_allclose(rates[10:], 0, atol=1e-7)
+
+
+def test_decay_from_the_start():
+    rates = _rates(_make(decay_from=0.0)["generator"], 10)
+    np.testing.assert_allclose(rates, _cosine(10), rtol=1e-4)
+
+
+def test_the_moments_are_those_of_the_config():
+    slow, fast = (_make(b1=b1)["generator"] for b1 in (0.9, 0.0))
+    weight = jnp.array(0.0)
+    after = []
+    for optimiser in (slow, fast):
+        state = optimiser.init(weight)
+        _, state = optimiser.update(jnp.array(1.0), state, weight)
+        update, _ = optimiser.update(jnp.array(-1.0), state, weight)
+        after.append(float(update))
+    # Without memory the second step turns round at once.
+    assert after[1] > 0.4
+    assert abs(after[0]) < 0.1
+
+
+def test_a_player_without_a_section_comes_with_the_nearest():
+    config = ConfigDict({"generator": {"learning_rate": 1.0}, "crtic": {}})
+    with pytest.raises(
+        UserError,
+        match=r"config\.optim has no section 'critic'; did you mean 'crtic'\? "
+        r"Allowed: crtic, generator\.",
+    ):
+        optim.make(config, toy.system(), 10)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("decay_from", 1.5, "decay_from must lie in [0, 1], got 1.5."),
+        ("decay_from", -0.1, "decay_from must lie in [0, 1], got -0.1."),
+        ("learning_rate", 0.0, "learning_rate must be positive, got 0.0."),
+        ("learning_rate", -1.0, "learning_rate must be positive, got -1.0."),
+        ("b1", 1.0, "b1 must lie in [0, 1), got 1.0."),
+        ("b2", -0.5, "b2 must lie in [0, 1), got -0.5."),
+    ],
+)
+def test_values_that_cannot_be(key, value, message):
+    with pytest.raises(UserError, match=re.escape(f"config.optim.generator.{message}")):
+        _make(**{key: value})
