@@ -24,7 +24,7 @@ WITHIN = {
     "ops": ("geometry", "pose", "sampling", "warp"),
     "nn": ("layers", "blocks", "backbones", "discriminators", "pretrained"),
     "data": ("schema", "prepared", "pipeline", "fake", "show"),
-    "train": ("optim", "state", "mesh", "step", "checkpoint", "reporting", "loop"),
+    "train": ("phases", "optim", "state", "mesh", "step", "checkpoint", "reporting", "loop"),
 }
 """Modules of a folder; each may import those before it."""
 

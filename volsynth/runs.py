@@ -11,7 +11,7 @@ from volsynth import draw, systems
 from volsynth import evaluate as evaluation
 from volsynth.data import fake, pipeline, prepared
 from volsynth.errors import UserError
-from volsynth.train import checkpoint, loop, mesh, optim, state
+from volsynth.train import checkpoint, loop, mesh, optim, phases, state
 
 SAMPLES = 6
 """Pairs in a sample picture during training."""
@@ -29,7 +29,7 @@ def train(config: Any, workdir: pathlib.Path) -> None:
     # Everything that can be wrong with the config shows before the workdir is touched.
     system = systems.make(config)
     mesh.make(config.mesh, config.train.batch_size)
-    optim.make(config.optim, system, config.train.steps)
+    optim.make(config.optim, system, phases.last(system, config.train.steps))
     _check_counts(config)
     if not 0 <= config.data.single <= 1:
         raise UserError(f"config.data.single must lie in [0, 1], got {config.data.single}.")
@@ -152,7 +152,7 @@ def _open_data(config):
 
 def _restore_averages(system, config, workdir, step):
     devices = mesh.make(config.mesh, config.train.batch_size)
-    optimisers = optim.make(config.optim, system, config.train.steps)
+    optimisers = optim.make(config.optim, system, phases.last(system, config.train.steps))
     shapes = jax.eval_shape(
         state.initialiser(system, optimisers),
         jax.random.key(0),

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from volsynth.system import Batch, System
-from volsynth.train import checkpoint, mesh, optim, state, step
+from volsynth.train import checkpoint, mesh, optim, phases, state, step
 from volsynth.train.reporting import Reporter
 
 
@@ -48,24 +48,35 @@ def train(
     """
     settings = config.train
     devices = mesh.make(config.mesh, settings.batch_size)
-    optimisers = optim.make(config.optim, system, settings.steps)
+    ends = phases.ends(system, settings.steps)
+    last = max(ends.values())
+    optimisers = optim.make(config.optim, system, last)
     with contextlib.ExitStack() as stack:
         checkpoints = stack.enter_context(
             checkpoint.Checkpoints(workdir, settings.keep_checkpoints)
         )
         current = _restore_or_initialise(system, config, optimisers, devices, checkpoints, batches)
         start = int(current.step)
-        reporter = stack.enter_context(
-            Reporter(workdir, start, settings.steps, settings.batch_size)
-        )
-        reporter.say(
-            f"{system.name}: step {start} of {settings.steps}, {devices.size} device(s), {workdir}"
-        )
+        reporter = stack.enter_context(Reporter(workdir, start, last, settings.batch_size))
+        reporter.say(f"{system.name}: step {start} of {last}, {devices.size} device(s), {workdir}")
         for key, value in system.notes.items():
             reporter.say(f"{key}: {value}")
         interrupted = stack.enter_context(_caught_signals())
-        runner = _Runner(system, config, optimisers, devices, checkpoints, reporter, draw_samples)
+        steps = {
+            phase: _jitted(step.make(system, phase, optimisers, settings.average_decay), devices)
+            for phase in ends
+        }
+        runner = _Runner(settings, steps, ends, devices, checkpoints, reporter, draw_samples)
         return runner.run(current, start, batches, interrupted)
+
+
+def _jitted(function, devices):
+    return jax.jit(
+        function,
+        in_shardings=(mesh.replicated(devices), mesh.batched(devices)),
+        out_shardings=mesh.replicated(devices),
+        donate_argnums=0,
+    )
 
 
 def _restore_or_initialise(system, config, optimisers, devices, checkpoints, batches):
@@ -84,32 +95,26 @@ def _restore_or_initialise(system, config, optimisers, devices, checkpoints, bat
 class _Runner:
     """The loop's fixed parts."""
 
-    def __init__(self, system, config, optimisers, devices, checkpoints, reporter, draw_samples):
-        self._settings = config.train
+    def __init__(self, settings, steps, ends, devices, checkpoints, reporter, draw_samples):
+        self._settings, self._steps, self._ends = settings, steps, ends
+        self._devices = devices
         self._checkpoints, self._reporter = checkpoints, reporter
         self._draw_samples = draw_samples
-        self._devices = devices
-        (phase,) = system.phases
-        self._step = jax.jit(
-            step.make(system, phase, optimisers, config.train.average_decay),
-            in_shardings=(mesh.replicated(devices), mesh.batched(devices)),
-            out_shardings=mesh.replicated(devices),
-            donate_argnums=0,
-        )
 
     def run(self, current, start, batches, interrupted):
-        settings = self._settings
-        stream = batches(start, settings.steps)
+        settings, final = self._settings, max(self._ends.values())
+        stream = batches(start, final)
         following = self._next(stream)
         pending = None
-        for number in range(start + 1, settings.steps + 1):
-            current, metrics = self._step(current, following)
+        for number in range(start + 1, final + 1):
+            step_of_phase = self._steps[phases.at(self._ends, number)]
+            current, metrics = step_of_phase(current, following)
             # While the device works on this step: the next batch, and the metrics of the last one.
             following = self._next(stream)
             if pending is not None:
                 self._examine(number - 1, pending)
             pending = metrics
-            last = number == settings.steps
+            last = number == final
             stop = interrupted()
             if stop or last or number % settings.checkpoint_every == 0:
                 # Logged before it is saved: a run that resumes here does not see this step again.
