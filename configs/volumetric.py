@@ -89,7 +89,7 @@ VARIANTS = {
         # Minutes are too short for the game to pay: docs/volumetric.md has the figures.
         "loss": {"gan": 0.0, "nearest_neighbour": 0.01, "neighbourhood": 3, "l1": 1.0},
         "optim": {
-            "generator": {"learning_rate": 1e-3, "decay_from": 0.2},
+            "generator": {"learning_rate": 2e-3, "decay_from": 0.5},
             "discriminator": {"learning_rate": 2e-4},
         },
         "train": {
