@@ -93,10 +93,10 @@ VARIANTS = {
             "discriminator": {"learning_rate": 2e-4},
         },
         "train": {
-            "steps": 1200,
+            "steps": 1000,
             "batch_size": 8,
             "log_every": 20,
-            "sample_every": 300,
+            "sample_every": 200,
             "checkpoint_every": 200,
             "average_decay": 0.99,
         },

@@ -90,8 +90,9 @@ def mask_dilations(
     """How often the lines are dilated: (in height and width, in depth), whole numbers.
 
     The thesis dilates by ones of 3x3x3 and then of 3x3x1, in numbers that depend on the person's
-    scale and on D / W (seed 000, section 4.3.2): the first number is that of all dilations, the
-    second that of the 3x3x3 ones. Both are at least one where the volume is that fine.
+    scale and on D / W (seed 000, section 4.3.2): the first number is that of all dilations, at
+    least one, the second that of the 3x3x3 ones. The latter may be none: in a shallow volume one
+    more layer in front and behind is as thick as a body, and parts then take each other's features.
 
     Args:
       scale: of the person, in pixels (`person_scale`).
@@ -101,7 +102,7 @@ def mask_dilations(
     """
     radius = width * scale
     across = jnp.maximum(jnp.round(radius * shape[1] / side - 0.5), 1)
-    return across, jnp.maximum(jnp.round(across * shape[2] / shape[1]), 1)
+    return across, jnp.ceil(across * shape[2] / shape[1] - 0.5)
 
 
 def part_masks(
