@@ -86,7 +86,7 @@ VARIANTS = {
             "heatmap_sigma": 3 / 64,
         },
         "discriminator": {"widths": (16, 32, 64)},
-        # Minutes are too short for the game to pay: docs/volumetric.md has the figures.
+        # Minutes are too short for the adversarial game to pay; every other variant plays it.
         "loss": {"gan": 0.0, "nearest_neighbour": 0.01, "neighbourhood": 3, "l1": 1.0},
         "optim": {
             "generator": {"learning_rate": 2e-3, "decay_from": 0.5},

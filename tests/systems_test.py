@@ -199,3 +199,17 @@ def test_a_key_that_no_network_has_is_not_accepted_in_silence():
 def test_sections_of_the_config_are_the_arguments_of_the_classes():
     settings = _smoke()
     assert set(settings.loss) == {f.name for f in dataclasses.fields(volumetric.Loss)}
+
+
+def test_an_unknown_precision():
+    with pytest.raises(UserError, match="unknown precision 'bfloat1'; did you mean 'bfloat16'"):
+        systems.make(_smoke("precision=bfloat1"))
+
+
+def test_in_bfloat16_parameters_and_image_stay_float32():
+    system = systems.make(_smoke("precision=bfloat16"))
+    variables, outputs, _, terms = _shapes(system, fake.spec(2, 32))
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    assert outputs["volume"].dtype == jnp.bfloat16
+    assert outputs["image"].dtype == jnp.float32
+    assert {leaf.dtype for leaf in jax.tree.leaves(terms)} == {jnp.dtype("float32")}

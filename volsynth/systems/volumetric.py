@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from volsynth import losses
-from volsynth.errors import UserError
+from volsynth.errors import UserError, did_you_mean
 from volsynth.nn import backbones, discriminators, layers, pretrained
 from volsynth.ops import pose, warp
 from volsynth.system import Player, System
@@ -25,6 +25,9 @@ PAPER = "Knoche 2019, Volumetric Feature Transformation for Pose-Conditioned Hum
 
 FIGURES = {"params_total": 28e6, "operations_as_printed": 915e9}
 """Table 6.16, of the final design (variant `full`)."""
+
+PRECISIONS = ("float32", "bfloat16")
+"""What the networks can compute in; parameters, norms and losses are float32 in any case."""
 
 
 class Generator(nn.Module):
@@ -159,6 +162,9 @@ def make(config: Any) -> System:
     Raises:
       UserError: image size and network do not fit, or a loss cannot be.
     """
+    if config.precision not in PRECISIONS:
+        hint = did_you_mean(config.precision, PRECISIONS)
+        raise UserError(f"config.precision: unknown precision {config.precision!r}; {hint}")
     image_size, dtype = config.data.image_size, jnp.dtype(config.precision)
     if image_size % 4:
         raise UserError(f"config.data.image_size must be a multiple of 4, got {image_size}.")
