@@ -48,10 +48,18 @@ def _base():
             "dilation_block": True,
             "mask_width": 0.2,
             "heatmap_sigma": 6 / 256,
+            # Whether magenta is keyed out and put behind the person, rather than seen and painted.
+            "chroma_key": False,
         },
         "discriminator": {"widths": (64, 128, 256, 512)},
-        # l1 is not in the thesis; it makes short runs converge.
-        "loss": {"gan": 1.0, "nearest_neighbour": 0.01, "neighbourhood": 5, "l1": 0.0},
+        # l1 and chroma are not in the thesis; they make short runs converge.
+        "loss": {
+            "gan": 1.0,
+            "nearest_neighbour": 0.01,
+            "neighbourhood": 5,
+            "l1": 0.0,
+            "chroma": 0.0,
+        },
         # decay_from: the share of the steps after which the rate falls to zero, by a cosine.
         "optim": {"generator": dict(adam), "discriminator": dict(adam)},
         "train": {
@@ -84,10 +92,17 @@ VARIANTS = {
             "encoder_widths": (32, 64),
             "decoder_widths": (64, 32),
             "heatmap_sigma": 3 / 64,
+            "chroma_key": True,
         },
         "discriminator": {"widths": (16, 32, 64)},
         # Minutes are too short for the adversarial game to pay; every other variant plays it.
-        "loss": {"gan": 0.0, "nearest_neighbour": 0.01, "neighbourhood": 3, "l1": 1.0},
+        "loss": {
+            "gan": 0.0,
+            "nearest_neighbour": 0.01,
+            "neighbourhood": 3,
+            "l1": 1.0,
+            "chroma": 2.0,
+        },
         "optim": {
             "generator": {"learning_rate": 2e-3, "decay_from": 0.5},
             "discriminator": {"learning_rate": 2e-4},
@@ -115,7 +130,7 @@ VARIANTS = {
             "heatmap_sigma": 2 / 32,
         },
         "discriminator": {"widths": (4, 4)},
-        "loss": {"neighbourhood": 3, "l1": 1.0},
+        "loss": {"neighbourhood": 3, "l1": 1.0, "chroma": 1.0},
         "train": {
             "steps": 6,
             "batch_size": 2,

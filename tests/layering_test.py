@@ -21,7 +21,7 @@ ORDER = (
 """From the bottom up. Modules of one line do not import one another."""
 
 WITHIN = {
-    "ops": ("geometry", "pose", "sampling", "warp"),
+    "ops": ("geometry", "keying", "pose", "sampling", "warp"),
     "nn": ("layers", "blocks", "backbones", "discriminators", "pretrained"),
     "data": ("schema", "prepared", "pipeline", "fake", "show"),
     "train": ("phases", "optim", "state", "mesh", "step", "checkpoint", "reporting", "loop"),

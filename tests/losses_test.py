@@ -63,6 +63,16 @@ def test_l1_is_the_mean_difference_in_float32(dtype):
     np.testing.assert_allclose(got, wanted, rtol=1e-5)
 
 
+def test_chroma_sees_colour_and_not_brightness():
+    a, b = jnp.asarray(_features(0)), jnp.asarray(_features(1))
+    pairs = ((0, 1), (1, 2), (2, 0))
+    difference = np.asarray(a - b)
+    wanted = np.mean([np.abs(difference[..., i] - difference[..., j]) for i, j in pairs])
+    np.testing.assert_allclose(losses.chroma(a, b), wanted, rtol=1e-5)
+    brighter = a + _features(2, (*a.shape[:3], 1))
+    np.testing.assert_allclose(losses.chroma(a, brighter), 0, atol=1e-6)
+
+
 @pytest.mark.parametrize("neighbourhood", [1, 3, 5, 9])
 def test_nearest_neighbour_equals_a_full_search(neighbourhood):
     a, b = _features(0), _features(1)

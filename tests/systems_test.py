@@ -105,9 +105,9 @@ def test_without_the_gan_there_is_no_discriminator_and_no_critic():
     assert set(optim.make(_smoke().optim, system, 6)) == {"generator"}
 
 
-@pytest.mark.parametrize("term", ["gan", "nearest_neighbour", "l1"])
+@pytest.mark.parametrize("term", ["gan", "nearest_neighbour", "l1", "chroma"])
 def test_a_term_of_weight_zero_is_absent(smoke_shapes, term):
-    every = {"gan", "nearest_neighbour", "l1"}
+    every = {"gan", "nearest_neighbour", "l1", "chroma"}
     assert set(smoke_shapes[3]["generator"]) == every
     system = systems.make(_smoke(f"loss.{term}=0"))
     *_, terms = _shapes(system, fake.spec(2, 32))
@@ -123,8 +123,9 @@ def test_weights_multiply_their_terms():
         system = systems.make(_smoke("loss.gan=0", *overrides))
         return system.phases["main"]["generator"].loss({}, outputs, batch)
 
-    once, twice = terms(), terms("loss.l1=2", "loss.nearest_neighbour=0.02")
-    for key in ("l1", "nearest_neighbour"):
+    once = terms()
+    twice = terms("loss.l1=2", "loss.chroma=2", "loss.nearest_neighbour=0.02")
+    for key in ("l1", "chroma", "nearest_neighbour"):
         assert once[key] > 0
         np.testing.assert_allclose(twice[key], 2 * once[key], rtol=1e-5)
     np.testing.assert_allclose(
@@ -156,6 +157,23 @@ def test_the_smoke_variant_makes_images(smoke_shapes):
         assert np.abs(changed[1] - image[1]).max() > 1e-3
 
 
+def test_with_a_chroma_key_the_background_is_put_behind(smoke_shapes):
+    batch = {key: jnp.asarray(value) for key, value in fake.batch(2, 32).items()}
+    settings = _smoke("model.chroma_key=True")
+    generator = volumetric.Generator(**settings.model)
+    shapes = jax.eval_shape(generator.init, KEY, batch)["params"]
+    rest = {**smoke_shapes[0]["generator"], "decoder": None}
+    assert {**shapes, "decoder": None} == rest
+    zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), shapes)
+    last = zero["decoder"]["Conv_0"]
+    assert last["bias"].shape == (4,)
+    # Opaque grey, then nothing at all.
+    for coverage, colour in ((20.0, (0, 0, 0)), (-20.0, (1, -1, 1))):
+        last["bias"] = jnp.array([0.0, 0, 0, coverage])
+        image = generator.apply({"params": zero}, batch)["image"]
+        np.testing.assert_allclose(image, np.broadcast_to(colour, image.shape), atol=1e-6)
+
+
 # --- what cannot be ------------------------------------------------------------------------------
 
 
@@ -176,8 +194,9 @@ def test_an_unknown_system_comes_with_the_nearest():
     [
         (["loss.gan=-1"], "config.loss: weights must not be negative, got Loss(gan=-1.0, "),
         (["loss.l1=-0.5"], "config.loss: weights must not be negative"),
+        (["loss.chroma=-0.5"], "config.loss: weights must not be negative"),
         (
-            ["loss.gan=0", "loss.nearest_neighbour=0", "loss.l1=0"],
+            ["loss.gan=0", "loss.nearest_neighbour=0", "loss.l1=0", "loss.chroma=0"],
             "config.loss: all weights are zero; give at least one term a weight.",
         ),
         (["loss.neighbourhood=4"], "config.loss.neighbourhood must be odd, got 4; try 5."),

@@ -79,6 +79,7 @@ def _shape(module, *shape, dtype=jnp.float32):
         (blocks.UpBlock(5), (2, 8, 6, 3), (2, 16, 12, 5)),
         (backbones.ImageEncoder((4, 5, 6), True), (2, 32, 24, 3), (2, 8, 6, 6)),
         (backbones.ImageDecoder((5, 4)), (2, 8, 6, 7), (2, 32, 24, 3)),
+        (backbones.ImageDecoder((5,), channels=4), (2, 8, 6, 7), (2, 16, 12, 4)),
         (backbones.VolumeStack(2), (2, 8, 6, 4, 3), (2, 8, 6, 4, 3)),
         (backbones.VolumeStack(1, features=5), (2, 8, 6, 4, 3), (2, 8, 6, 4, 5)),
         (discriminators.PatchDiscriminator(), (2, 256, 256, 9), (2, 8, 8)),

@@ -16,6 +16,9 @@ from volsynth.errors import UserError
 MAGENTA = (255, 0, 255)
 """The background of every prepared image (seed 000, section 6.1), as 8-bit RGB."""
 
+BACKGROUND = tuple(level / 127.5 - 1.0 for level in MAGENTA)
+"""The same in the range of images, [-1, 1]."""
+
 
 class RecordError(UserError):
     """A record does not hold what the schema asks for."""

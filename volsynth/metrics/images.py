@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from volsynth.data.schema import MAGENTA
+from volsynth.data.schema import BACKGROUND
 
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
@@ -28,8 +28,6 @@ A pixel half background and half person, as on every anti-aliased outline, mostl
 """
 
 MASK_THRESHOLD = 0.5
-
-_BACKGROUND = tuple(level / 127.5 - 1.0 for level in MAGENTA)
 
 PROTOCOL: Mapping[str, Mapping[str, Any]] = {
     "all": {
@@ -64,7 +62,7 @@ PROTOCOL: Mapping[str, Mapping[str, Any]] = {
     "silhouette_iou": {
         "better": "higher",
         "image_range": [-1.0, 1.0],
-        "background": list(_BACKGROUND),
+        "background": list(BACKGROUND),
         "foreground": "mean absolute channel difference from the background above the threshold",
         "threshold": FOREGROUND_THRESHOLD,
         "mask_threshold": MASK_THRESHOLD,
@@ -178,7 +176,7 @@ def foreground(
     _check_image("foreground", image)
     if not 0.0 <= threshold < 2.0:
         raise ValueError(f"foreground: the threshold must lie in [0, 2), got {threshold}.")
-    background = jnp.asarray(_BACKGROUND, jnp.float32).reshape(1, 1, 1, 3)
+    background = jnp.asarray(BACKGROUND, jnp.float32).reshape(1, 1, 1, 3)
     return _channel_difference(image, background) > threshold
 
 

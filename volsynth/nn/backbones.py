@@ -65,24 +65,26 @@ class VolumeStack(nn.Module):
 
 
 class ImageDecoder(nn.Module):
-    """Features to an image in [-1, 1]: doubles the size for every width, then C7,1 and tanh.
+    """Features to values in [-1, 1]: doubles the size for every width, then C7,1 and tanh.
 
     Attributes:
       widths: output channels of each doubling.
+      channels: of the result.
       depth: of the volume that was flattened to the input; 1 for none. See `layers.depth_tied`.
       dtype: of the computation.
     """
 
     widths: Sequence[int]
+    channels: int = 3
     depth: int = 1
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 3"]:
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 channels"]:
         first, *widths = self.widths
         tied = layers.depth_tied(self.depth, axis=-2)
         x = blocks.UpBlock(first, kernel_init=tied, dtype=self.dtype)(x)
         for width in widths:
             x = blocks.UpBlock(width, dtype=self.dtype)(x)
-        x = layers.Conv(3, (7, 7), dtype=self.dtype)(x)
+        x = layers.Conv(self.channels, (7, 7), dtype=self.dtype)(x)
         return jnp.tanh(x.astype(jnp.float32))

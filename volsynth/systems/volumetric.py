@@ -16,9 +16,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from volsynth import losses
+from volsynth.data.schema import BACKGROUND
 from volsynth.errors import UserError, did_you_mean
 from volsynth.nn import backbones, discriminators, layers, pretrained
-from volsynth.ops import pose, warp
+from volsynth.ops import keying, pose, warp
 from volsynth.system import Player, System
 
 PAPER = "Knoche 2019, Volumetric Feature Transformation for Pose-Conditioned Human Image Synthesis"
@@ -45,6 +46,8 @@ class Generator(nn.Module):
       dilation_block: whether the encoder ends with it (section 4.3.3).
       mask_width: half the width of a part, as a share of the distance from shoulder to hip.
       heatmap_sigma: of the joints' Gaussians, as a share of the image's side.
+      chroma_key: whether the background is taken out of the source image and put behind what the
+        decoder paints, with a fourth channel for coverage, rather than seen and painted (thesis).
       dtype: of the computation.
     """
 
@@ -59,6 +62,7 @@ class Generator(nn.Module):
     dilation_block: bool
     mask_width: float
     heatmap_sigma: float
+    chroma_key: bool
     dtype: layers.Dtype = jnp.float32
 
     def setup(self):
@@ -72,7 +76,7 @@ class Generator(nn.Module):
         )
         self.after = backbones.VolumeStack(self.blocks_after, dtype=self.dtype)
         self.decoder = backbones.ImageDecoder(
-            self.decoder_widths, depth=self.depth, dtype=self.dtype
+            self.decoder_widths, 4 if self.chroma_key else 3, depth=self.depth, dtype=self.dtype
         )
 
     def __call__(self, batch) -> dict[str, Array]:
@@ -89,6 +93,8 @@ class Generator(nn.Module):
 
     def encode(self, image: Float[Array, "b h w 3"]) -> Float[Array, "b h4 w4 d c"]:
         """The source image as a volume, before the warp."""
+        if self.chroma_key:
+            image = keying.remove(image, BACKGROUND)
         return self.before(layers.lift(self.encoder(image), self.depth))
 
     def render(self, warped, joints, visible, side: float) -> Float[Array, "b h w 3"]:
@@ -96,7 +102,8 @@ class Generator(nn.Module):
         sigma = self.heatmap_sigma * side
         heatmaps = pose.heatmaps(joints, visible, warped.shape[1:4], side, sigma)
         merged = jnp.concatenate([warped, self.pose_stream(heatmaps)], axis=-1)
-        return self.decoder(layers.flatten_depth(self.after(merged)))
+        image = self.decoder(layers.flatten_depth(self.after(merged)))
+        return keying.over(image, BACKGROUND) if self.chroma_key else image
 
 
 class Discriminator(nn.Module):
@@ -131,24 +138,27 @@ class Discriminator(nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Loss:
-    """Equation 4.2, with L1 as a further term. A weight of zero means the term is not computed.
+    """Equation 4.2, with two further terms. A weight of zero means the term is not computed.
 
     Attributes:
       gan: weight of the adversarial term, in the generator's loss.
       nearest_neighbour: weight of the nearest-neighbour loss.
       neighbourhood: pixels, odd.
       l1: weight of the mean absolute difference.
+      chroma: weight of the same between differences of colour channels.
     """
 
     gan: float
     nearest_neighbour: float
     neighbourhood: int
     l1: float
+    chroma: float
 
     def __post_init__(self):
-        if min(self.gan, self.nearest_neighbour, self.l1) < 0:
+        weights = (self.gan, self.nearest_neighbour, self.l1, self.chroma)
+        if min(weights) < 0:
             raise UserError(f"config.loss: weights must not be negative, got {self}.")
-        if max(self.gan, self.nearest_neighbour, self.l1) == 0:
+        if max(weights) == 0:
             raise UserError("config.loss: all weights are zero; give at least one term a weight.")
         if self.neighbourhood % 2 == 0:
             raise UserError(
@@ -207,6 +217,8 @@ def make(config: Any) -> System:
             terms["nearest_neighbour"] = loss.nearest_neighbour * distance
         if loss.l1:
             terms["l1"] = loss.l1 * losses.l1(image, target)
+        if loss.chroma:
+            terms["chroma"] = loss.chroma * losses.chroma(image, target)
         return terms
 
     players = {"generator": Player(("generator",), generator_loss)}
