@@ -6,6 +6,7 @@
 Variants: `full` is the thesis's final design (D = 24, "C = 64", n = m = 2, dilation block, GAN plus
 0.01 nearest-neighbour loss, batch 2, 150,000 iterations, Adam 2e-4): 27,894,275 parameters of the
 generator against the printed 28M. `demo` trains in minutes on two CPU cores. `smoke` is for tests.
+`half` computes in float16, on top of any of them: `volumetric.py:demo,half`.
 """
 
 import ml_collections
@@ -20,11 +21,12 @@ def get_config(variants: str = "full") -> ml_collections.ConfigDict:
 
 
 def _base():
-    adam = {"learning_rate": 2e-4, "b1": 0.5, "b2": 0.999, "decay_from": 1.0}
+    adam = {"learning_rate": 2e-4, "b1": 0.5, "b2": 0.999, "decay_from": 1.0, "l2": 0.0}
     return {
         "system": "volumetric",
         "seed": 0,
-        # What is computed in; parameters, norms and losses stay float32.
+        # float32, bfloat16 or float16: what the networks compute in. Parameters, norms and losses
+        # stay float32.
         "precision": "float32",
         "data": {
             # A prepared data set: DIR/NAME/CONFIG, see docs/data.md.
@@ -50,6 +52,8 @@ def _base():
             "heatmap_sigma": 6 / 256,
             # Whether magenta is keyed out and put behind the person, rather than seen and painted.
             "chroma_key": False,
+            # Whether blocks keep only their inputs for the backward pass: slower, less memory.
+            "remat": False,
         },
         "discriminator": {"widths": (64, 128, 256, 512)},
         # l1 and chroma are not in the thesis; they make short runs converge.
@@ -71,6 +75,13 @@ def _base():
             "keep_checkpoints": 3,
             # Decay of the running average of the weights that evaluation uses.
             "average_decay": 0.999,
+            # Of the loss, per player, in float16. Doubles in so many updates without overflow.
+            "loss_scale": {
+                "initial": 2.0**15,
+                "minimum": 1.0,
+                "maximum": 2.0**24,
+                "doubles_every": 2_000,
+            },
             # Updates that are not finite are skipped; after so many in a row the run stops.
             "max_skipped": 20,
         },
@@ -82,6 +93,11 @@ def _base():
 
 VARIANTS = {
     "full": {},
+    # On top of another: volumetric.py:demo,half. L2 keeps kernels from growing out of range.
+    "half": {
+        "precision": "float16",
+        "optim": {"generator": {"l2": 1e-4}, "discriminator": {"l2": 1e-4}},
+    },
     "demo": {
         # Some samples without a change of pose: colours are learnt from them first.
         "data": {"config": "64", "image_size": 64, "single": 0.3},

@@ -24,7 +24,17 @@ WITHIN = {
     "ops": ("geometry", "keying", "pose", "sampling", "warp"),
     "nn": ("layers", "blocks", "backbones", "discriminators", "pretrained"),
     "data": ("schema", "prepared", "pipeline", "fake", "show"),
-    "train": ("phases", "optim", "state", "mesh", "step", "checkpoint", "reporting", "loop"),
+    "train": (
+        "phases",
+        "optim",
+        "scaling",
+        "state",
+        "mesh",
+        "step",
+        "checkpoint",
+        "reporting",
+        "loop",
+    ),
 }
 """Modules of a folder; each may import those before it."""
 

@@ -43,6 +43,14 @@ def _shapes(system, batch):
     return variables, outputs, new_state, terms
 
 
+def _random(shapes, spread):
+    """Variables of these shapes, normally distributed."""
+    rng = np.random.default_rng(0)
+    return jax.tree.map(
+        lambda leaf: (spread * rng.standard_normal(leaf.shape)).astype(np.float32), shapes
+    )
+
+
 @pytest.mark.parametrize("spec", ALL)
 def test_every_variant_is_built_at_full_size(spec):
     settings = config.load(spec)
@@ -135,10 +143,7 @@ def test_weights_multiply_their_terms():
 
 def test_the_smoke_variant_makes_images(smoke_shapes):
     system, batch = systems.make(_smoke()), fake.batch(2, 32)
-    rng = np.random.default_rng(0)
-    variables = jax.tree.map(
-        lambda leaf: (0.1 * rng.standard_normal(leaf.shape)).astype(np.float32), smoke_shapes[0]
-    )
+    variables = _random(smoke_shapes[0], 0.1)
     # Compiled for being quick to compile.
     forward = (
         jax.jit(lambda v, b: system.forward(v, b, KEY, train=False)[0]["image"])
@@ -232,3 +237,45 @@ def test_in_bfloat16_parameters_and_image_stay_float32():
     assert outputs["volume"].dtype == jnp.bfloat16
     assert outputs["image"].dtype == jnp.float32
     assert {leaf.dtype for leaf in jax.tree.leaves(terms)} == {jnp.dtype("float32")}
+
+
+@pytest.fixture(scope="module")
+def kept_and_forgotten():
+    """Value and gradients of the smoke generator, without and with `remat`."""
+    batch = {key: jnp.asarray(value) for key, value in fake.batch(2, 32).items()}
+    found = []
+    for remat in (False, True):
+        system = systems.make(_smoke("loss.gan=0", f"model.remat={remat}"))
+
+        def total(variables, system=system):
+            outputs, _ = system.forward(variables, batch, KEY, train=True)
+            return sum(system.phases["main"]["generator"].loss(variables, outputs, batch).values())
+
+        variables = _random(jax.eval_shape(system.init, KEY, batch), 0.3)
+        found.append(jax.jit(jax.value_and_grad(total))(variables))
+    return found
+
+
+def test_remat_changes_neither_parameters_nor_gradients(kept_and_forgotten):
+    (value, gradients), (again, recomputed) = kept_and_forgotten
+    np.testing.assert_allclose(value, again, rtol=1e-5)
+    # The same names, too: a checkpoint of one is a checkpoint of the other.
+    assert jax.tree.structure(gradients) == jax.tree.structure(recomputed)
+    for a, b in zip(jax.tree.leaves(gradients), jax.tree.leaves(recomputed)):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5 * max(np.abs(a).max(), 1e-3))
+
+
+def test_with_remat_blocks_are_computed_again():
+    text = []
+    for remat in (False, True):
+        system = systems.make(_smoke(f"model.remat={remat}"))
+        batch = jax.device_put(fake.batch(2, 32))
+        shapes = jax.eval_shape(system.init, KEY, batch)
+
+        def image(variables, system=system, batch=batch):
+            return jnp.sum(system.forward(variables, batch, KEY, train=True)[0]["image"])
+
+        text.append(str(jax.make_jaxpr(jax.grad(image))(shapes)))
+    assert "remat" not in text[0]
+    # Every block of encoder, volume stacks and decoder.
+    assert text[1].count("= remat") >= 3 + 1 + 1 + 2 + 1 + 2

@@ -11,7 +11,7 @@ from volsynth import draw, systems
 from volsynth import evaluate as evaluation
 from volsynth.data import fake, pipeline, prepared
 from volsynth.errors import UserError
-from volsynth.train import checkpoint, loop, mesh, optim, phases, state
+from volsynth.train import checkpoint, loop, mesh, optim, phases, scaling, state
 
 SAMPLES = 6
 """Pairs in a sample picture during training."""
@@ -30,6 +30,7 @@ def train(config: Any, workdir: pathlib.Path) -> None:
     system = systems.make(config)
     mesh.make(config.mesh, config.train.batch_size)
     optim.make(config.optim, system, phases.last(system, config.train.steps))
+    scaling.make(config.precision, config.train.loss_scale)
     _check_counts(config)
     if not 0 <= config.data.single <= 1:
         raise UserError(f"config.data.single must lie in [0, 1], got {config.data.single}.")

@@ -21,10 +21,11 @@ def two_phases():
 
 @pytest.fixture
 def config():
-    adam = {"learning_rate": 0.1, "b1": 0.9, "b2": 0.999, "decay_from": 1.0}
+    adam = {"learning_rate": 0.1, "b1": 0.9, "b2": 0.999, "decay_from": 1.0, "l2": 0.0}
     return ml_collections.ConfigDict(
         {
             "seed": 0,
+            "precision": "float32",
             "optim": {"generator": dict(adam), "critic": dict(adam)},
             "mesh": {"data": 1},
             "train": {
@@ -36,6 +37,7 @@ def config():
                 "keep_checkpoints": 1,
                 "average_decay": 0.9,
                 "max_skipped": 3,
+                "loss_scale": dict(toy.LOSS_SCALE),
             },
         }
     )
@@ -63,6 +65,7 @@ def test_each_phase_moves_its_own_players(config, tmp_path):
 
 
 def test_a_run_resumes_in_its_second_phase(config, tmp_path, monkeypatch):
+    config.precision = "float16"
     whole = run(config, tmp_path / "whole")
     config.train.checkpoint_every = 3
     real = batches
@@ -78,7 +81,9 @@ def test_a_run_resumes_in_its_second_phase(config, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             run(config, tmp_path / "cut")
     resumed = run(config, tmp_path / "cut")
-    jax.tree.map(np.testing.assert_array_equal, resumed.variables, whole.variables)
+    for part in ("variables", "averages", "optimisers", "scales", "skipped"):
+        jax.tree.map(np.testing.assert_array_equal, getattr(resumed, part), getattr(whole, part))
+    assert all(scale > config.train.loss_scale.initial for scale in whole.scales.values())
 
 
 def test_steps_of_phases():

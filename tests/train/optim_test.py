@@ -13,7 +13,7 @@ from volsynth.train import optim
 
 
 def _make(steps=10, **changes):
-    adam = {"learning_rate": 0.5, "b1": 0.5, "b2": 0.999, "decay_from": 1.0}
+    adam = {"learning_rate": 0.5, "b1": 0.5, "b2": 0.999, "decay_from": 1.0, "l2": 0.0}
     config = {"generator": {**adam, **changes}, "critic": adam}
     return optim.make(ConfigDict(config), toy.system(), steps)
 
@@ -70,6 +70,22 @@ def test_the_moments_are_those_of_the_config():
     assert abs(after[0]) < 0.1
 
 
+def test_l2_is_the_gradient_of_its_penalty_on_kernels_alone():
+    weights = {"Conv_0": {"kernel": jnp.array([2.0, -1.0]), "bias": jnp.array([3.0])}}
+    gradients = {"Conv_0": {"kernel": jnp.array([0.1, 0.2]), "bias": jnp.array([-0.3])}}
+    penalised = {
+        "Conv_0": {"kernel": jnp.array([0.1 + 2 * 0.5 * 2, 0.2 - 2 * 0.5]), "bias": [-0.3]}
+    }
+    made = {l2: _make(l2=l2)["generator"] for l2 in (0.0, 0.5)}
+    # Adam's first step hides how large a gradient is; its second does not.
+    states = {l2: o.update(gradients, o.init(weights), weights)[1] for l2, o in made.items()}
+    got = states[0.5][1][0].mu["Conv_0"]
+    plain = states[0.0][0].mu["Conv_0"]
+    for name, gradient in penalised["Conv_0"].items():
+        np.testing.assert_allclose(got[name], 0.5 * np.array(gradient), rtol=1e-6)
+    np.testing.assert_array_equal(got["bias"], plain["bias"])
+
+
 def test_a_player_without_a_section_comes_with_the_nearest():
     config = ConfigDict({"generator": {"learning_rate": 1.0}, "crtic": {}})
     with pytest.raises(
@@ -88,6 +104,7 @@ def test_a_player_without_a_section_comes_with_the_nearest():
         ("learning_rate", 0.0, "learning_rate must be positive, got 0.0."),
         ("learning_rate", -1.0, "learning_rate must be positive, got -1.0."),
         ("b1", 1.0, "b1 must lie in [0, 1), got 1.0."),
+        ("l2", -1e-4, "l2 must not be negative, got -0.0001."),
         ("b2", -0.5, "b2 must lie in [0, 1), got -0.5."),
     ],
 )

@@ -118,7 +118,7 @@ def test_samples_are_files_and_go_to_tensorboard(tmp_path):
 
 
 def test_a_run_that_diverges_logs_null_and_names_the_step(tmp_path):
-    adam = {"learning_rate": 0.1, "b1": 0.5, "b2": 0.9, "decay_from": 1.0}
+    adam = {"learning_rate": 0.1, "b1": 0.5, "b2": 0.9, "decay_from": 1.0, "l2": 0.0}
     train = {
         "steps": 5,
         "batch_size": 2,
@@ -128,10 +128,12 @@ def test_a_run_that_diverges_logs_null_and_names_the_step(tmp_path):
         "keep_checkpoints": 1,
         "average_decay": 0.9,
         "max_skipped": 2,
+        "loss_scale": dict(toy.LOSS_SCALE),
     }
     config = ConfigDict(
         {
             "seed": 0,
+            "precision": "float32",
             "train": train,
             "optim": {"generator": adam, "critic": adam},
             "mesh": {"data": -1},

@@ -1,5 +1,7 @@
 """A system small enough to differentiate by hand: one weight makes an image, one judges it."""
 
+import dataclasses
+
 import jax.numpy as jnp
 
 from volsynth.system import Player, System
@@ -47,3 +49,19 @@ def system():
         "critic": Player(("critic",), critic_loss, critic=True),
     }
     return System("toy", "-", init, forward, {"main": players})
+
+
+LOSS_SCALE = {"initial": 1024.0, "minimum": 1.0, "maximum": 2.0**24, "doubles_every": 4}
+"""The section `train.loss_scale` of a config."""
+
+
+def half():
+    """The same system, with a forward pass in float16."""
+
+    def forward_in_half(variables, batch, rng, *, train):
+        low = {"generator": {"w": variables["generator"]["w"].astype(jnp.float16)}}
+        source = {"source_image": batch["source_image"].astype(jnp.float16)}
+        outputs, state = forward(low, source, rng, train=train)
+        return {**outputs, "image": outputs["image"].astype(jnp.float32)}, state
+
+    return dataclasses.replace(system(), forward=forward_in_half)

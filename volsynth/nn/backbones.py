@@ -19,25 +19,31 @@ class ImageEncoder(nn.Module):
       widths: output channels of each convolution; all but the first halve the size.
       dilation_block: ends with the block that widens the receptive field (seed 000, 4.3.3).
       depth: of the volume that the result is lifted to; 1 for none. See `layers.depth_tied`.
+      remat: see `blocks.forgetful`.
       dtype: of the computation.
     """
 
     widths: Sequence[int]
     dilation_block: bool
     depth: int = 1
+    remat: bool = False
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 f"]:
         tied = {"kernel_init": layers.depth_tied(self.depth, axis=-1), "dtype": self.dtype}
+        conv_block = blocks.forgetful(blocks.ConvBlock, self.remat)
         first, *widths = self.widths
-        x = blocks.ConvBlock(first, (7, 7), dtype=self.dtype)(image)
+        x = conv_block(first, (7, 7), dtype=self.dtype, name="ConvBlock_0")(image)
         for i, width in enumerate(widths):
             settings = tied if i == len(widths) - 1 else {"dtype": self.dtype}
             padding = ("SAME", "SAME_LOWER")[i % 2]
-            x = blocks.ConvBlock(width, (3, 3), stride=2, padding=padding, **settings)(x)
+            x = conv_block(
+                width, (3, 3), stride=2, padding=padding, name=f"ConvBlock_{i + 1}", **settings
+            )(x)
         if self.dilation_block:
-            x = blocks.ResidualBlock((3, 3), dilations=(4, 8), **tied)(x)
+            block = blocks.forgetful(blocks.ResidualBlock, self.remat)
+            x = block((3, 3), dilations=(4, 8), name="ResidualBlock_0", **tied)(x)
         return x
 
 
@@ -47,20 +53,24 @@ class VolumeStack(nn.Module):
     Attributes:
       num_blocks: how many residual blocks.
       features: output channels of the first convolution; None leaves it out.
+      remat: see `blocks.forgetful`.
       dtype: of the computation.
     """
 
     num_blocks: int
     features: int | None = None
+    remat: bool = False
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, volume: Float[Array, "b h w d c"]) -> Float[Array, "b h w d f"]:
         x = volume
         if self.features is not None:
-            x = blocks.ConvBlock(self.features, (3, 3, 3), dtype=self.dtype)(x)
-        for _ in range(self.num_blocks):
-            x = blocks.ResidualBlock((3, 3, 3), dtype=self.dtype)(x)
+            conv_block = blocks.forgetful(blocks.ConvBlock, self.remat)
+            x = conv_block(self.features, (3, 3, 3), dtype=self.dtype, name="ConvBlock_0")(x)
+        block = blocks.forgetful(blocks.ResidualBlock, self.remat)
+        for i in range(self.num_blocks):
+            x = block((3, 3, 3), dtype=self.dtype, name=f"ResidualBlock_{i}")(x)
         return x
 
 
@@ -71,20 +81,23 @@ class ImageDecoder(nn.Module):
       widths: output channels of each doubling.
       channels: of the result.
       depth: of the volume that was flattened to the input; 1 for none. See `layers.depth_tied`.
+      remat: see `blocks.forgetful`.
       dtype: of the computation.
     """
 
     widths: Sequence[int]
     channels: int = 3
     depth: int = 1
+    remat: bool = False
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 channels"]:
         first, *widths = self.widths
         tied = layers.depth_tied(self.depth, axis=-2)
-        x = blocks.UpBlock(first, kernel_init=tied, dtype=self.dtype)(x)
-        for width in widths:
-            x = blocks.UpBlock(width, dtype=self.dtype)(x)
+        block = blocks.forgetful(blocks.UpBlock, self.remat)
+        x = block(first, kernel_init=tied, dtype=self.dtype, name="UpBlock_0")(x)
+        for i, width in enumerate(widths, start=1):
+            x = block(width, dtype=self.dtype, name=f"UpBlock_{i}")(x)
         x = layers.Conv(self.channels, (7, 7), dtype=self.dtype)(x)
         return jnp.tanh(x.astype(jnp.float32))

@@ -27,7 +27,7 @@ PAPER = "Knoche 2019, Volumetric Feature Transformation for Pose-Conditioned Hum
 FIGURES = {"params_total": 28e6, "operations_as_printed": 915e9}
 """Table 6.16, of the final design (variant `full`)."""
 
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "float16")
 """What the networks can compute in; parameters, norms and losses are float32 in any case."""
 
 
@@ -48,6 +48,7 @@ class Generator(nn.Module):
       heatmap_sigma: of the joints' Gaussians, as a share of the image's side.
       chroma_key: whether the background is taken out of the source image and put behind what the
         decoder paints, with a fourth channel for coverage, rather than seen and painted (thesis).
+      remat: whether blocks keep only their inputs for the backward pass, to save memory.
       dtype: of the computation.
     """
 
@@ -63,20 +64,22 @@ class Generator(nn.Module):
     mask_width: float
     heatmap_sigma: float
     chroma_key: bool
+    remat: bool
     dtype: layers.Dtype = jnp.float32
 
     def setup(self):
         widths = (*self.encoder_widths, self.depth * self.image_channels)
+        common = {"remat": self.remat, "dtype": self.dtype}
         self.encoder = backbones.ImageEncoder(
-            widths, self.dilation_block, depth=self.depth, dtype=self.dtype
+            widths, self.dilation_block, depth=self.depth, **common
         )
-        self.before = backbones.VolumeStack(self.blocks_before, dtype=self.dtype)
+        self.before = backbones.VolumeStack(self.blocks_before, **common)
         self.pose_stream = backbones.VolumeStack(
-            self.blocks_pose, features=self.pose_channels, dtype=self.dtype
+            self.blocks_pose, features=self.pose_channels, **common
         )
-        self.after = backbones.VolumeStack(self.blocks_after, dtype=self.dtype)
+        self.after = backbones.VolumeStack(self.blocks_after, **common)
         self.decoder = backbones.ImageDecoder(
-            self.decoder_widths, 4 if self.chroma_key else 3, depth=self.depth, dtype=self.dtype
+            self.decoder_widths, 4 if self.chroma_key else 3, depth=self.depth, **common
         )
 
     def __call__(self, batch) -> dict[str, Array]:

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from volsynth.system import Batch, System
-from volsynth.train import checkpoint, mesh, optim, phases, state, step
+from volsynth.train import checkpoint, mesh, optim, phases, scaling, state, step
 from volsynth.train.reporting import Reporter
 
 
@@ -36,7 +36,7 @@ def train(
 
     Args:
       system: the method.
-      config: the whole config; `train`, `optim`, `mesh` and `seed` are read here.
+      config: the whole config; `train`, `optim`, `mesh`, `precision` and `seed` are read here.
       batches: (start, stop) -> the batches of these steps.
       workdir: where checkpoints, metrics and samples go. Claim it first.
       draw_samples: averaged variables -> a PIL image.
@@ -51,11 +51,13 @@ def train(
     ends = phases.ends(system, settings.steps)
     last = max(ends.values())
     optimisers = optim.make(config.optim, system, last)
+    scales = scaling.make(config.precision, settings.loss_scale)
     with contextlib.ExitStack() as stack:
         checkpoints = stack.enter_context(
             checkpoint.Checkpoints(workdir, settings.keep_checkpoints)
         )
-        current = _restore_or_initialise(system, config, optimisers, devices, checkpoints, batches)
+        init = state.initialiser(system, optimisers, scales)
+        current = _restore_or_initialise(init, config.seed, devices, checkpoints, batches)
         start = int(current.step)
         reporter = stack.enter_context(Reporter(workdir, start, last, settings.batch_size))
         reporter.say(f"{system.name}: step {start} of {last}, {devices.size} device(s), {workdir}")
@@ -63,7 +65,9 @@ def train(
             reporter.say(f"{key}: {value}")
         interrupted = stack.enter_context(_caught_signals())
         steps = {
-            phase: _jitted(step.make(system, phase, optimisers, settings.average_decay), devices)
+            phase: _jitted(
+                step.make(system, phase, optimisers, settings.average_decay, scales), devices
+            )
             for phase in ends
         }
         runner = _Runner(settings, steps, ends, devices, checkpoints, reporter, draw_samples)
@@ -79,10 +83,9 @@ def _jitted(function, devices):
     )
 
 
-def _restore_or_initialise(system, config, optimisers, devices, checkpoints, batches):
+def _restore_or_initialise(init, seed, devices, checkpoints, batches):
     """The state on the mesh, and only ever there: it is never whole on one device first."""
-    init = state.initialiser(system, optimisers)
-    rng = jax.random.key(config.seed)
+    rng = jax.random.key(seed)
     # Only shapes matter to an initialiser, so one batch of zeros serves.
     example = {k: np.zeros_like(v) for k, v in next(batches(0, 1)).items()}
     sharding = mesh.replicated(devices)

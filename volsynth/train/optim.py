@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import optax
 
 from volsynth.errors import UserError, did_you_mean
@@ -12,8 +13,10 @@ def make(config: Any, system: System, steps: int) -> dict[str, optax.GradientTra
     """One optimiser per player.
 
     Args:
-      config: the section `optim`: player to `learning_rate`, `b1`, `b2`, `decay_from`. The rate is
-        constant up to the share `decay_from` of all steps and then falls to zero by a cosine.
+      config: the section `optim`: player to `learning_rate`, `b1`, `b2`, `decay_from`, `l2`. The
+        rate is constant up to the share `decay_from` of all steps and then falls to zero by a
+        cosine. The loss has `l2` times the sum of squares of all kernels added to it; without it
+        kernels grow until half precision overflows (seed 000, section 6.2.3).
       system: whose players need optimisers.
       steps: of the whole run.
 
@@ -35,6 +38,8 @@ def _adam(name, config, steps):
     for key in ("b1", "b2"):
         if not 0 <= config[key] < 1:
             raise UserError(f"{name}.{key} must lie in [0, 1), got {config[key]}.")
+    if config.l2 < 0:
+        raise UserError(f"{name}.l2 must not be negative, got {config.l2}.")
     constant = int(config.decay_from * steps)
     schedule = optax.join_schedules(
         [
@@ -43,4 +48,14 @@ def _adam(name, config, steps):
         ],
         [constant],
     )
-    return optax.adam(schedule, b1=config.b1, b2=config.b2)
+    adam = optax.adam(schedule, b1=config.b1, b2=config.b2)
+    if not config.l2:
+        return adam
+    return optax.chain(optax.add_decayed_weights(2 * config.l2, mask=_kernels), adam)
+
+
+def _kernels(parameters):
+    """Which leaves are kernels of convolutions and dense layers."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: path[-1] == jax.tree_util.DictKey("kernel"), parameters
+    )

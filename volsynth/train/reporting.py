@@ -85,8 +85,12 @@ class Reporter:
             print(start + line, file=sys.stderr, flush=True)
 
 
+_QUIET = ("gradient_norm", "loss_scale", "skipped", "skipped_in_a_row")
+"""Metrics for the file, not for the line that a user watches."""
+
+
 def _is_loss(key: str) -> bool:
-    return key.rsplit("/", 1)[-1] not in ("gradient_norm", "skipped", "skipped_in_a_row")
+    return key.rsplit("/", 1)[-1] not in _QUIET
 
 
 def _short(value: float | None) -> str:

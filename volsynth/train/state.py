@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from volsynth.system import Batch, System
+from volsynth.train.scaling import UNSCALED, LossScaling
 
 
 @flax.struct.dataclass
@@ -22,6 +23,7 @@ class TrainState:
       averages: network to the running average of its variables; only networks that the forward
         pass trains, not critics.
       optimisers: player to the state of its optimiser.
+      scales: player to the scale of its loss.
       skipped: player to int32 [2]: updates skipped in all, and in a row up to now.
     """
 
@@ -30,6 +32,7 @@ class TrainState:
     variables: Mapping[str, Any]
     averages: Mapping[str, Any]
     optimisers: Mapping[str, Any]
+    scales: Mapping[str, jax.Array]
     skipped: Mapping[str, jax.Array]
 
 
@@ -40,7 +43,9 @@ def averaged_networks(system: System) -> tuple[str, ...]:
 
 
 def initialiser(
-    system: System, optimisers: Mapping[str, optax.GradientTransformation]
+    system: System,
+    optimisers: Mapping[str, optax.GradientTransformation],
+    scaling: LossScaling = UNSCALED,
 ) -> Callable[[jax.Array, Batch], TrainState]:
     """A pure function (rng, batch) -> TrainState; jit it with the shardings wanted."""
 
@@ -56,6 +61,7 @@ def initialiser(
             # Copies: donated buffers must not appear twice in the state.
             averages={n: jax.tree.map(jnp.copy, variables[n]) for n in averaged_networks(system)},
             optimisers={name: optimisers[name].init(trained[name]) for name in players},
+            scales={name: scaling.start() for name in players},
             skipped={name: jnp.zeros((2,), jnp.int32) for name in players},
         )
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from volsynth.system import Batch, Player, System
+from volsynth.train.scaling import UNSCALED, LossScaling
 from volsynth.train.state import TrainState
 
 Metrics = dict[str, jax.Array]
@@ -23,6 +24,7 @@ def make(
     phase: str,
     optimisers: Mapping[str, optax.GradientTransformation],
     average_decay: float,
+    scaling: LossScaling = UNSCALED,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """The pure step function of one phase; jit it, donating the state."""
     players = system.phases[phase]
@@ -38,8 +40,10 @@ def make(
         outputs, pullback, new_state = jax.vjp(forward, trained, has_aux=True)
         metrics = {}
         for name, player in sorted(players.items(), key=lambda item: not item[1].critic):
-            terms, gradients = _gradients(player, state.variables, outputs, batch, pullback)
-            state, counts = update(state, name, gradients, optimisers[name], average_decay)
+            terms, gradients = _gradients(
+                player, state.variables, outputs, batch, pullback, state.scales[name]
+            )
+            state, counts = update(state, name, gradients, optimisers[name], average_decay, scaling)
             metrics |= {f"{name}/{key}": value for key, value in {**terms, **counts}.items()}
         variables = {**state.variables, **new_state}
         return state.replace(variables=variables, step=state.step + 1), metrics
@@ -47,23 +51,31 @@ def make(
     return step
 
 
-def _gradients(player: Player, variables, outputs, batch, pullback):
-    """The terms of a player's loss, and its gradient for each network that it trains."""
+def _gradients(player: Player, variables, outputs, batch, pullback, scale):
+    """The terms of a player's loss, and its gradient for each network that it trains.
+
+    Only between the loss and the parameters is the gradient `scale` times as large.
+    """
     trained = {name: variables[name] for name in player.trains}
 
     def total(trained, outputs):
         terms = player.loss({**variables, **trained}, outputs, batch)
         value = sum(terms.values())
-        return value, {**terms, "loss": value}
+        return scale * value, {**terms, "loss": value}
 
     if player.critic:
         gradients, terms = jax.grad(total, has_aux=True)(trained, jax.lax.stop_gradient(outputs))
-        return terms, gradients
+        return terms, _unscaled(gradients, scale)
     (direct, through), terms = jax.grad(total, argnums=(0, 1), has_aux=True, allow_int=True)(
         trained, outputs
     )
     (pulled,) = pullback(through)
-    return terms, {n: jax.tree.map(jnp.add, direct[n], pulled[n]) for n in player.trains}
+    gradients = {n: jax.tree.map(jnp.add, direct[n], pulled[n]) for n in player.trains}
+    return terms, _unscaled(gradients, scale)
+
+
+def _unscaled(gradients, scale):
+    return jax.tree.map(lambda gradient: gradient / scale, gradients)
 
 
 def update(
@@ -72,8 +84,11 @@ def update(
     gradients: Any,
     optimiser: optax.GradientTransformation,
     average_decay: float,
+    scaling: LossScaling = UNSCALED,
 ) -> tuple[TrainState, Metrics]:
     """Moves one player, unless a gradient is not finite: then only the skip is counted.
+
+    The scale of the loss follows in either case.
 
     Parameters, the optimiser's state and the running averages move together or not at all.
 
@@ -84,6 +99,7 @@ def update(
       optimiser: of the player.
       average_decay: of the running averages. Their memory grows with the run up to that, so that
         the random start does not linger in them.
+      scaling: how the scale of the loss moves.
     """
     norm = optax.tree.norm(gradients)
     finite = jnp.isfinite(norm)
@@ -110,6 +126,12 @@ def update(
         variables={**state.variables, **moved},
         averages={**state.averages, **averages},
         optimisers={**state.optimisers, name: optimiser_state},
+        scales={**state.scales, name: scaling.next(state.scales[name], finite)},
         skipped={**state.skipped, name: skipped},
     )
-    return state, {"gradient_norm": norm, "skipped": skipped[0], "skipped_in_a_row": skipped[1]}
+    return state, {
+        "gradient_norm": norm,
+        "loss_scale": state.scales[name],
+        "skipped": skipped[0],
+        "skipped_in_a_row": skipped[1],
+    }
