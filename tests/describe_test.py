@@ -6,6 +6,7 @@ import pytest
 
 from volsynth import config, describe
 
+SMOKE = "configs/volumetric.py:smoke"
 SIDE, DEPTH = 256, 24
 QUARTER = SIDE // 4
 LIFTED = DEPTH * 48
@@ -121,3 +122,25 @@ def test_everything_is_printed(full, capsys):
     shown = capsys.readouterr().out
     for text in ("27,894,275", "72.66", "913.4 G", "28,000,000", "generator", "discriminator"):
         assert text in shown
+
+
+def test_what_is_computed_again_is_not_counted_twice():
+    kept, again = (
+        describe.describe(config.load(SMOKE, [f"--config.model.remat={remat}"]))
+        for remat in (False, True)
+    )
+    assert kept == again
+
+
+def test_the_bytes_of_a_step(capsys):
+    settings = config.load(SMOKE)
+    figures = describe.describe(settings)
+    figures["step_bytes"] = parts = describe.step_bytes(settings)
+    # All of the state goes in and comes out in its place; the batch goes in, too.
+    assert figures["state_bytes"] < parts["arguments"] < figures["state_bytes"] + 200_000
+    assert 0.9 * parts["results"] < parts["donated"] <= parts["results"]
+    assert parts["temporary"] > 0
+    wanted = parts["arguments"] + parts["results"] - parts["donated"] + parts["temporary"]
+    assert parts["peak"] == wanted
+    describe.render(figures)
+    assert "GiB at its peak" in capsys.readouterr().out

@@ -15,12 +15,14 @@ ORDER = (
     {"systems"},
     {"train"},
     {"evaluate", "describe", "doctor", "config"},
+    {"bench"},
     {"runs"},
     {"cli"},
 )
 """From the bottom up. Modules of one line do not import one another."""
 
 WITHIN = {
+    "bench": ("naive", "timing", "twin", "cases"),
     "ops": ("geometry", "keying", "pose", "sampling", "warp"),
     "nn": ("layers", "blocks", "backbones", "discriminators", "pretrained"),
     "data": ("schema", "prepared", "pipeline", "fake", "show"),

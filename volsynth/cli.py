@@ -59,16 +59,29 @@ def _parser() -> argparse.ArgumentParser:
 
     describe = _command(commands, "describe", _describe, "parameters, multiply-adds and memory")
     _config_argument(describe)
+    describe.add_argument(
+        "--step", action="store_true", help="compile the training step, too: its peak memory"
+    )
     _json_argument(describe)
+
+    bench = commands.add_parser("bench", help="measure speed and memory against other forms")
+    benches = bench.add_subparsers(dest="bench_command", required=True, metavar="COMMAND")
+    of_warp = _command(benches, "warp", _bench, "the warp: ours, the naive form, PyTorch")
+    _data_arguments(of_warp)
+    of_conv = _command(benches, "conv3d", _bench, "3D convolution: ours, XLA's own, PyTorch's")
+    of_step = _command(benches, "step", _bench, "a training step: ours and a PyTorch twin's")
+    for command in (of_warp, of_conv, of_step):
+        _config_argument(command, default="configs/volumetric.py:full")
+        command.add_argument(
+            "--repeats", type=int, default=5, help="turns of each candidate; default: 5"
+        )
+        command.add_argument("--no-torch", action="store_true", help="leave PyTorch out")
+        _json_argument(command)
 
     data = commands.add_parser("data", help="look at a prepared data set")
     data_commands = data.add_subparsers(dest="data_command", required=True, metavar="COMMAND")
     show = _command(data_commands, "show", _show, "a contact sheet: pictures, joints, parts")
-    show.add_argument("--data-dir", default="data", help="default: data")
-    show.add_argument("--name", default="posed_people", help="default: posed_people")
-    show.add_argument(
-        "--config-name", default="64", metavar="C", help="builder config; default: 64"
-    )
+    _data_arguments(show)
     show.add_argument("--split", default="train", help="default: train")
     show.add_argument("--count", type=int, default=24, help="pictures; default: 24")
     show.add_argument("--seed", type=int, default=0, help="which pictures; default: 0")
@@ -86,12 +99,23 @@ def _command(commands, name, run, summary):
     return parser
 
 
-def _config_argument(parser):
+def _config_argument(parser, default=None):
+    usual = f"; default: {default}" if default else ""
     parser.add_argument(
         "--config",
-        required=True,
+        required=default is None,
+        default=default,
         metavar="FILE[:VARIANT]",
-        help="such as configs/volumetric.py:demo; override values by --config.SECTION.KEY=VALUE",
+        help="such as configs/volumetric.py:demo; override values by --config.SECTION.KEY=VALUE"
+        + usual,
+    )
+
+
+def _data_arguments(parser):
+    parser.add_argument("--data-dir", default="data", help="default: data")
+    parser.add_argument("--name", default="posed_people", help="default: posed_people")
+    parser.add_argument(
+        "--config-name", default="64", metavar="C", help="builder config; default: 64"
     )
 
 
@@ -134,7 +158,11 @@ def _describe(options):
     from volsynth import config as configs
     from volsynth import describe
 
-    figures = describe.describe(configs.load(options.config, options.overrides))
+    config = configs.load(options.config, options.overrides)
+    figures = describe.describe(config)
+    if options.step:
+        print("compiling the training step ...", file=sys.stderr)
+        figures["step_bytes"] = describe.step_bytes(config)
     if options.json:
         print(json.dumps(figures))
     else:
@@ -153,6 +181,35 @@ def _show(options):
     sheet = show.contact_sheet(split, options.count, options.seed)
     draw.save_png(options.out, sheet)
     print(f"{options.out}: {min(options.count, split.records)} records of {data.folder}")
+    return 0
+
+
+def _bench(options):
+    from volsynth import config as configs
+    from volsynth.bench import cases
+
+    def say(line):
+        print(line, file=sys.stderr, flush=True)
+
+    if options.repeats < 1:
+        raise UserError(f"--repeats must be at least 1, got {options.repeats}.")
+    config = configs.load(options.config, options.overrides)
+    with_torch = not options.no_torch and cases.torch_found()
+    settings = (options.repeats, with_torch, say)
+    if options.bench_command == "warp":
+        poses = cases.prepared_poses(
+            options.data_dir,
+            options.name,
+            options.config_name,
+            config.train.batch_size,
+            config.data.image_size,
+        )
+        report = cases.bench_warp(config, poses, *settings)
+    elif options.bench_command == "conv3d":
+        report = cases.bench_conv3d(cases.conv3d_shapes(config), *settings)
+    else:
+        report = cases.bench_step(config, *settings)
+    print(json.dumps(report, indent=None if options.json else 2))
     return 0
 
 

@@ -14,7 +14,7 @@ from volsynth import systems
 from volsynth.data import fake
 from volsynth.nn import layers
 from volsynth.system import System
-from volsynth.train import optim, phases, state
+from volsynth.train import optim, phases, scaling, state, step
 
 
 def describe(config: Any) -> dict[str, Any]:
@@ -28,6 +28,9 @@ def describe(config: Any) -> dict[str, Any]:
       "stages": parameters of each stage of each network;
       "state_bytes": parameters, averages, moments; "paper": what the paper prints.
     """
+    # What is computed again in the backward pass is not counted, and hides what it belongs to.
+    config = config.copy_and_resolve_references()
+    config.model.remat = False
     system = systems.make(config)
     batch = fake.spec(1, config.data.image_size)
     variables = jax.eval_shape(system.init, jax.random.key(0), batch)
@@ -55,6 +58,38 @@ def describe(config: Any) -> dict[str, Any]:
         ),
         "paper": {"source": system.paper, **system.figures},
         "notes": dict(system.notes),
+    }
+
+
+def step_bytes(config: Any) -> dict[str, int]:
+    """`program_bytes` of the step that trains a config on one of the devices here, by compiling it.
+
+    Nothing is run. A step of a compiler for another device may need more or less.
+    """
+    system = systems.make(config)
+    batch = fake.spec(config.train.batch_size, config.data.image_size)
+    optimisers = optim.make(config.optim, system, phases.last(system, config.train.steps))
+    scales = scaling.make(config.precision, config.train.loss_scale)
+    whole = jax.eval_shape(state.initialiser(system, optimisers, scales), jax.random.key(0), batch)
+    largest: dict[str, int] = {}
+    for phase in system.phases:
+        move = step.make(system, phase, optimisers, config.train.average_decay, scales)
+        compiled = jax.jit(move, donate_argnums=0).lower(whole, batch).compile()
+        largest = max(largest, program_bytes(compiled), key=lambda b: b.get("peak", 0))
+    return largest
+
+
+def program_bytes(compiled) -> dict[str, int]:
+    """Bytes of a compiled program: at its peak, and what makes it up."""
+    analysis = compiled.memory_analysis()
+    arguments, results = analysis.argument_size_in_bytes, analysis.output_size_in_bytes
+    temporary, shared = analysis.temp_size_in_bytes, analysis.alias_size_in_bytes
+    return {
+        "peak": arguments + results - shared + temporary,
+        "arguments": arguments,
+        "results": results,
+        "donated": shared,
+        "temporary": temporary,
     }
 
 
@@ -134,6 +169,12 @@ def render(figures: dict[str, Any]) -> None:
     for name, stages in figures["stages"].items():
         console.print(f"{name}: " + ", ".join(f"{key} {value:,}" for key, value in stages.items()))
     console.print(f"state of training: {figures['state_bytes'] / 2**20:.1f} MiB")
+    if "step_bytes" in figures:
+        parts = {key: f"{value / 2**30:.2f}" for key, value in figures["step_bytes"].items()}
+        console.print(
+            f"a training step, compiled here: {parts['peak']} GiB at its peak "
+            f"({parts['arguments']} state and batch, {parts['temporary']} temporary)"
+        )
     console.print(
         f"operations as the paper counts them: {figures['operations_as_printed'] / 1e9:.1f} G"
     )

@@ -1,0 +1,212 @@
+"""Benchmarks at toy sizes: naive forms and PyTorch twin give our numbers, and reports add up."""
+
+import importlib.util
+import itertools
+import math
+import re
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from volsynth import config as configs
+from volsynth import systems
+from volsynth.bench import cases, naive, timing
+from volsynth.data import fake
+from volsynth.errors import UserError
+from volsynth.nn import layers
+from volsynth.ops import pose, warp
+
+SIDE = 32.0
+SHAPE = (8, 8, 4)
+needs_torch = pytest.mark.skipif(
+    importlib.util.find_spec("torch") is None, reason="PyTorch is not installed"
+)
+
+
+def _quiet(line):
+    del line
+
+
+@pytest.fixture(scope="module")
+def smoke():
+    settings = configs.load("configs/volumetric.py:smoke")
+    with settings.unlocked():
+        # Two of everything that can be several, and what only `full` has otherwise.
+        settings.model.update(blocks_before=2, blocks_pose=2, encoder_widths=(4, 6))
+    return settings
+
+
+@pytest.fixture(scope="module")
+def moved():
+    """Volume, masks and transforms of people whose joints are moved."""
+    batch = {k: jnp.asarray(v) for k, v in fake.batch(2, int(SIDE)).items()}
+    source = (batch["source_joints"], batch["source_visible"])
+    target = (batch["target_joints"], batch["target_visible"])
+    masks = pose.part_masks(*source, SHAPE, SIDE, 0.2)
+    transforms = pose.part_transforms(*source, *target, SIDE)
+    return jax.random.normal(jax.random.key(0), (2, *SHAPE, 3)), masks, transforms
+
+
+def _value_and_gradient(function, volume, masks, transforms):
+    weight = jax.random.normal(jax.random.key(1), volume.shape)
+
+    @jax.jit
+    def both(volume):
+        result, pullback = jax.vjp(lambda v: function(v, masks, transforms, SIDE), volume)
+        return result, pullback(weight)[0]
+
+    return both(volume)
+
+
+# --- timing --------------------------------------------------------------------------------------
+
+
+def test_candidates_take_turns_and_the_median_counts(monkeypatch):
+    order = []
+    clock = itertools.count(step=0.5)
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    runs = {name: (lambda name=name: order.append(name)) for name in "ab"}
+    assert timing.medians(runs, 3) == {"a": 0.5, "b": 0.5}
+    assert "".join(order) == "ab" + "ab" * 3
+
+
+def test_what_takes_too_long_runs_once(monkeypatch):
+    clock = iter([0, 30, 30, 31, 31, 33, 33, 35])
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    said = []
+    found = timing.medians({"slow": lambda: 0, "fast": lambda: 0}, 2, said.append)
+    assert found == {"slow": 30, "fast": 2}
+    assert said == ["slow: 30 s the first time", "fast: 1 s the first time"]
+
+
+# --- the same numbers ----------------------------------------------------------------------------
+
+
+def test_the_naive_warp_is_ours(moved):
+    ours = _value_and_gradient(warp.warp, *moved)
+    theirs = _value_and_gradient(naive.multi_part_warp, *moved)
+    assert np.abs(ours[0]).max() > 1
+    for a, b in zip(ours, theirs):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_halved_parts_are_all_of_the_parts(moved):
+    _, masks, transforms = moved
+    twice, repeated = cases._halved(masks, transforms)
+    assert twice.shape[1] == repeated.matrix.shape[1] == 20
+    np.testing.assert_array_equal(twice[:, :10] ^ twice[:, 10:], masks)
+    np.testing.assert_array_equal(repeated.offset[:, 10:], transforms.offset)
+
+
+@needs_torch
+def test_the_warp_of_the_twin_is_ours(moved):
+    from volsynth.bench import twin
+
+    volume, masks, transforms = moved
+    parts, grids = twin.part_tensors(masks, transforms, SHAPE, SIDE)
+    leaf = twin.channels_first(volume).requires_grad_()
+    result = twin.multi_part_warp(leaf, parts, grids)
+    result.backward(twin.channels_first(jax.random.normal(jax.random.key(1), volume.shape)))
+    ours = _value_and_gradient(warp.warp, *moved)
+    for a, b in zip(ours, (result.detach(), leaf.grad)):
+        np.testing.assert_allclose(a, np.moveaxis(b.numpy(), 1, -1), atol=1e-4)
+
+
+@needs_torch
+@pytest.mark.parametrize("dilation_block", [True, False])
+def test_the_twin_makes_our_image_from_our_weights(smoke, dilation_block):
+    from volsynth.bench import twin
+
+    settings = smoke.copy_and_resolve_references()
+    settings.model.dilation_block = dilation_block
+    system, batch = systems.make(settings), fake.batch(2, 32)
+    shapes = jax.eval_shape(system.init, jax.random.key(0), batch)
+    rng = np.random.default_rng(0)
+    variables = jax.tree.map(
+        lambda leaf: (0.3 * rng.standard_normal(leaf.shape)).astype(np.float32), shapes
+    )
+    forward = jax.jit(lambda v, b: system.forward(v, b, jax.random.key(0), train=False)[0])
+    ours = forward(variables, batch)["image"]
+    model = settings.model
+    theirs = twin.generate(
+        variables["generator"], batch, model.depth, model.mask_width, model.heatmap_sigma
+    )
+    assert np.std(ours) > 0.1
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+# --- reports -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("with_torch", [False, pytest.param(True, marks=needs_torch)])
+def test_the_report_of_the_warp(smoke, with_torch):
+    poses = {k: v for k, v in fake.batch(2, 32).items() if k.endswith(("joints", "visible"))}
+    report = cases.bench_warp(smoke, poses, 1, with_torch, _quiet)
+    assert report["volume"] == [2, 8, 8, 4, 2]
+    assert report["parts"] == 10
+    assert report["mask_voxels"] > 20
+    assert max(report["largest_difference"].values()) < 1e-4
+    seconds = report["seconds"]
+    naive_seconds, ours = seconds["naive: with gradient"], seconds["ours: with gradient"]
+    assert report["speedup_over_naive"] == pytest.approx(naive_seconds / ours)
+    assert ("speedup_over_torch" in report) == with_torch
+    memory = report["temporary_bytes"]
+    assert 0 < report["memory_of_naive"] == memory["ours"] / memory["naive"]
+
+
+@pytest.mark.parametrize("with_torch", [False, pytest.param(True, marks=needs_torch)])
+def test_the_report_of_the_convolution(with_torch):
+    report = cases.bench_conv3d([(1, 4, 4, 3, 2), (1, 4, 3, 2, 3)], 1, with_torch, _quiet)
+    assert [row["shape"] for row in report["shapes"]] == [[1, 4, 4, 3, 2], [1, 4, 3, 2, 3]]
+    ratios = []
+    for row in report["shapes"]:
+        assert row["largest_relative_difference"] < 1e-4
+        ratios.append(row["seconds"]["xla"] / row["seconds"]["ours"])
+        work = 3 * 2 * 27 * math.prod(row["shape"]) * row["shape"][-1]
+        assert row["gflops"]["ours"] == pytest.approx(work / row["seconds"]["ours"] / 1e9)
+    assert report["speedup_over_xla"] == pytest.approx(math.sqrt(math.prod(ratios)))
+    assert ("speedup_over_torch" in report) == with_torch
+
+
+@pytest.mark.parametrize("with_torch", [False, pytest.param(True, marks=needs_torch)])
+def test_the_report_of_the_step(smoke, with_torch):
+    report = cases.bench_step(smoke, 1, with_torch, _quiet)
+    assert set(report["seconds"]) == ({"ours", "torch"} if with_torch else {"ours"})
+    memory = report["memory"]
+    # The state is donated: what comes out takes the place of what went in.
+    assert 0.9 * memory["results"] < memory["donated"] <= memory["results"]
+    wanted = memory["arguments"] + memory["temporary"] + memory["results"] - memory["donated"]
+    assert memory["peak"] == wanted
+    if with_torch:
+        assert report["largest_difference_of_images"] < 1e-4
+
+
+def test_shapes_are_those_of_the_volumes_of_a_config():
+    settings = configs.load("configs/volumetric.py:full")
+    assert cases.conv3d_shapes(settings) == [(2, 64, 64, 24, c) for c in (48, 16, 64)]
+
+
+def test_poses_of_a_data_set_are_scaled_to_the_image(data_dir, tiny):
+    poses = cases.prepared_poses(str(data_dir), "posed_people", "tiny", 2, 256)
+    assert set(poses) == {
+        f"{role}_{key}" for role in ("source", "target") for key in ("joints", "visible")
+    }
+    small = cases.prepared_poses(str(data_dir), "posed_people", "tiny", 2, tiny.image_size)
+    scale = 256 / tiny.image_size
+    np.testing.assert_allclose(poses["source_joints"], scale * small["source_joints"], rtol=1e-5)
+    np.testing.assert_array_equal(poses["target_visible"], small["target_visible"])
+
+
+def test_without_torch_the_comparison_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=re.escape("pip install 'volsynth[bench]', or --no-torch")):
+        cases.torch_found()
+
+
+def test_the_naive_convolution_is_ours():
+    x = jax.random.normal(jax.random.key(0), (2, 4, 5, 3, 2))
+    kernel = jax.random.normal(jax.random.key(1), (3, 3, 3, 2, 4))
+    np.testing.assert_allclose(naive.conv3d(x, kernel), layers.conv3d(x, kernel), atol=1e-5)

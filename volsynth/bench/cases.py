@@ -1,0 +1,304 @@
+"""The benchmarks: what is run, on what, and the ratios that are reported."""
+
+import functools
+import importlib.util
+import math
+import pathlib
+import platform
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from volsynth import describe, systems
+from volsynth.bench import naive, timing
+from volsynth.data import fake, pipeline, prepared
+from volsynth.errors import UserError
+from volsynth.nn import layers
+from volsynth.ops import pose, warp
+from volsynth.train import optim, state, step
+
+Say = Callable[[str], None]
+
+
+def machine() -> dict[str, Any]:
+    """What the figures belong to."""
+    device = jax.devices()[0]
+    return {
+        "device": f"{jax.device_count()} x {device.device_kind} ({device.platform})",
+        "processor": platform.processor() or platform.machine(),
+        "jax": jax.__version__,
+    }
+
+
+def bench_warp(
+    config: Any, poses: dict[str, np.ndarray], repeats: int, with_torch: bool, say: Say
+) -> dict[str, Any]:
+    """The multi-part warp of a config, forward plus gradient of the volume.
+
+    Args:
+      config: whose volume.
+      poses: a batch's joints and visibility, for an image of the config's size.
+      repeats: turns of every candidate.
+      with_torch: whether PyTorch takes part.
+      say: told of the progress.
+    """
+    model, size = config.model, config.data.image_size
+    shape, side = (size // 4, size // 4, model.depth), float(size)
+    poses = jax.device_put(poses)
+    source = (poses["source_joints"], poses["source_visible"])
+    target = (poses["target_joints"], poses["target_visible"])
+    masks = pose.part_masks(*source, shape, side, model.mask_width)
+    transforms = pose.part_transforms(*source, *target, side)
+    batch = len(poses["source_joints"])
+    keys = jax.random.split(jax.random.key(0))
+    volume, weight = (jax.random.normal(key, (batch, *shape, model.image_channels)) for key in keys)
+
+    # Where two parts are as large to rounding, forms may differ in which one takes the gradient.
+    weight = jnp.where(_decided(volume, masks, transforms, side), weight, 0)
+
+    def compiled(function, masks, transforms):
+        """Value and gradient of the weighted sum of what the warp makes."""
+
+        def total(volume, weight, masks, transforms):
+            return jnp.sum(function(volume, masks, transforms, side) * weight)
+
+        both = jax.jit(jax.value_and_grad(total)).lower(volume, weight, masks, transforms).compile()
+        forward = jax.jit(functools.partial(function, side=side))
+        forward = forward.lower(volume, masks, transforms).compile()
+        return (
+            functools.partial(both, volume, weight, masks, transforms),
+            functools.partial(forward, volume, masks, transforms),
+            both.memory_analysis().temp_size_in_bytes,
+        )
+
+    double = _halved(masks, transforms)
+    runs, memory, results = {}, {}, {}
+    for name, function, arguments in (
+        ("ours", warp.warp, (masks, transforms)),
+        ("naive", naive.multi_part_warp, (masks, transforms)),
+        ("ours, twice the parts", warp.warp, double),
+    ):
+        say(f"compiling {name}")
+        both, forward, memory[name] = compiled(function, *arguments)
+        runs[f"{name}: forward"] = forward
+        runs[f"{name}: with gradient"] = both
+        results[name] = (forward, both)
+    differences = [
+        float(jnp.max(jnp.abs(ours - other)))
+        for ours, other in (
+            (results["ours"][0](), results["naive"][0]()),
+            (results["ours"][1]()[1], results["naive"][1]()[1]),
+        )
+    ]
+    if with_torch:
+        runs |= _torch_warp(volume, weight, masks, transforms, shape, side)
+    seconds = timing.medians(runs, repeats, say)
+    ours = seconds["ours: with gradient"]
+    report = {
+        "volume": [batch, *shape, model.image_channels],
+        "parts": masks.shape[1],
+        "mask_voxels": int(jnp.sum(masks)) // batch,
+        "seconds": seconds,
+        "speedup_over_naive": seconds["naive: with gradient"] / ours,
+        "temporary_bytes": memory,
+        "memory_of_naive": memory["ours"] / memory["naive"],
+        "largest_difference": {"forward": differences[0], "gradient": differences[1]},
+        "twice_the_parts": seconds["ours, twice the parts: with gradient"] / ours,
+        "machine": machine(),
+    }
+    if with_torch:
+        report["speedup_over_torch"] = seconds["torch: with gradient"] / ours
+    return report
+
+
+@functools.partial(jax.jit, static_argnums=3)
+def _decided(volume, masks, transforms, side):
+    """Where the largest part is larger than the second by more than rounding."""
+    parts = naive.moved_parts(volume, masks, transforms, side)
+    largest = jnp.max(parts, axis=1)
+    rest = jnp.where(parts == largest[:, None], -jnp.inf, parts)
+    single = jnp.sum(parts == largest[:, None], axis=1) == 1
+    return single & (largest - jnp.max(rest, axis=1) > 1e-3)
+
+
+def _halved(masks, transforms):
+    """Every part as two: the upper and the lower half of its voxels."""
+    flat = masks.reshape(*masks.shape[:2], -1)
+    rank = jnp.cumsum(flat, axis=-1)
+    upper = (rank <= rank[..., -1:] // 2).reshape(masks.shape)
+    masks = jnp.concatenate([masks & upper, masks & ~upper], axis=1)
+    return masks, jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf], axis=1), transforms)
+
+
+def _torch_warp(volume, weight, masks, transforms, shape, side):
+    from volsynth.bench import twin
+
+    part_masks, grids = twin.part_tensors(masks, transforms, shape, side)
+    volume, weight = twin.channels_first(volume), twin.channels_first(weight)
+
+    def forward():
+        with twin.torch.no_grad():
+            return twin.multi_part_warp(volume, part_masks, grids).numpy()
+
+    def both():
+        leaf = volume.clone().requires_grad_()
+        (twin.multi_part_warp(leaf, part_masks, grids) * weight).sum().backward()
+        return leaf.grad.numpy()
+
+    return {"torch: forward": forward, "torch: with gradient": both}
+
+
+def bench_conv3d(
+    shapes: list[tuple[int, ...]], repeats: int, with_torch: bool, say: Say
+) -> dict[str, Any]:
+    """3x3x3 convolutions of as many channels in as out, forward plus both gradients.
+
+    Args:
+      shapes: of the inputs, [B, H, W, D, C].
+      repeats: turns of every candidate.
+      with_torch: whether PyTorch takes part.
+      say: told of the progress.
+    """
+    rows = []
+    for shape in shapes:
+        say(f"shape {shape}")
+        keys = jax.random.split(jax.random.key(0), 3)
+        x, weight = (jax.random.normal(key, shape) for key in keys[:2])
+        kernel = jax.random.normal(keys[2], (3, 3, 3, shape[-1], shape[-1])) / shape[-1] ** 0.5
+        runs = {}
+        for name, function in (("ours", layers.conv3d), ("xla", naive.conv3d)):
+
+            def total(x, kernel, function=function, weight=weight):
+                return jnp.sum(function(x, kernel) * weight)
+
+            both = jax.jit(jax.value_and_grad(total, argnums=(0, 1))).lower(x, kernel).compile()
+            runs[name] = functools.partial(both, x, kernel)
+        differences = jax.tree.map(
+            lambda a, b: float(jnp.max(jnp.abs(a - b)) / jnp.max(jnp.abs(b))),
+            runs["ours"]()[1],
+            runs["xla"]()[1],
+        )
+        if with_torch:
+            runs["torch"] = _torch_conv3d(x, kernel, weight)
+        seconds = timing.medians(runs, repeats, say)
+        work = 3 * 2 * math.prod(shape) * 27 * shape[-1]
+        rows.append(
+            {
+                "shape": list(shape),
+                "seconds": seconds,
+                "gflops": {name: work / value / 1e9 for name, value in seconds.items()},
+                "largest_relative_difference": max(differences),
+            }
+        )
+    report = {"shapes": rows, "machine": machine()}
+    for other in ("xla", "torch") if with_torch else ("xla",):
+        report[f"speedup_over_{other}"] = math.exp(
+            float(np.mean([np.log(r["seconds"][other] / r["seconds"]["ours"]) for r in rows]))
+        )
+    return report
+
+
+def _torch_conv3d(x, kernel, weight):
+    from volsynth.bench import twin
+
+    torch = twin.torch
+    layout = {"memory_format": torch.channels_last_3d}
+    x, weight = (twin.channels_first(v).contiguous(**layout) for v in (x, weight))
+    kernel = twin.tensor(np.moveaxis(np.asarray(kernel), (4, 3), (0, 1))).contiguous(**layout)
+
+    def both():
+        a, b = x.clone().requires_grad_(), kernel.clone().requires_grad_()
+        (torch.nn.functional.conv3d(a, b, padding=1) * weight).sum().backward()
+        return b.grad.numpy()
+
+    return both
+
+
+def conv3d_shapes(config: Any) -> list[tuple[int, ...]]:
+    """The volumes that a config's residual blocks work on, of one training batch."""
+    model, size = config.model, config.data.image_size // 4
+    both = model.image_channels + model.pose_channels
+    return [
+        (config.train.batch_size, size, size, model.depth, channels)
+        for channels in (model.image_channels, model.pose_channels, both)
+    ]
+
+
+def bench_step(config: Any, repeats: int, with_torch: bool, say: Say) -> dict[str, Any]:
+    """One training step of a config's generator under L1: forward, gradient, Adam.
+
+    Args:
+      config: of the volumetric system; its losses and chroma key are left out, so that both sides
+        do the same.
+      repeats: turns of every candidate.
+      with_torch: whether PyTorch takes part.
+      say: told of the progress.
+    """
+    config = config.copy_and_resolve_references()
+    with config.unlocked():
+        config.loss.update(gan=0.0, nearest_neighbour=0.0, l1=1.0, chroma=0.0)
+        config.model.chroma_key = False
+    batch = fake.batch(config.train.batch_size, config.data.image_size)
+    system = systems.make(config)
+    optimisers = optim.make(config.optim, system, config.train.steps)
+    current = jax.jit(state.initialiser(system, optimisers))(jax.random.key(0), batch)
+    parameters = jax.device_get(current.variables["generator"])
+    move = step.make(system, "main", optimisers, config.train.average_decay)
+    say("compiling the step")
+    compiled = jax.jit(move, donate_argnums=0).lower(current, batch).compile()
+
+    def ours():
+        nonlocal current
+        current, metrics = compiled(current, batch)
+        return metrics
+
+    runs = {"ours": ours}
+    report: dict[str, Any] = {"batch_size": config.train.batch_size, "machine": machine()}
+    if with_torch:
+        from volsynth.bench import twin
+
+        settings = (config.model.depth, config.model.mask_width, config.model.heatmap_sigma)
+        image, _ = jax.jit(lambda v, b: system.forward(v, b, jax.random.key(0), train=False))(
+            {"generator": parameters}, batch
+        )
+        difference = image["image"] - twin.generate(parameters, batch, *settings)
+        report["largest_difference_of_images"] = float(jnp.max(jnp.abs(difference)))
+        runs["torch"] = twin.training_step(parameters, batch, *settings)
+    seconds = timing.medians(runs, repeats, say)
+    report |= {"seconds": seconds, "memory": describe.program_bytes(compiled)}
+    if with_torch:
+        report["speedup_over_torch"] = seconds["torch"] / seconds["ours"]
+    return report
+
+
+def prepared_poses(folder: str, name: str, config_name: str, count: int, image_size: int):
+    """Joints and visibility of `count` pairs of a prepared data set, for images of another size.
+
+    Raises:
+      UserError: there is no such data set.
+    """
+    split = prepared.open_prepared(pathlib.Path(folder), name, config_name).split("validation")
+    pairs = pipeline.evaluation_pairs(split, seed=0)[:: max(split.records // count, 1)][:count]
+    batch = next(pipeline.evaluation_batches(split, pairs, count))
+    scale = image_size / batch["source_image"].shape[2]
+    return {
+        key: value * np.float32(scale) if key.endswith("joints") else value
+        for key, value in batch.items()
+        if key.endswith(("joints", "visible"))
+    }
+
+
+def torch_found() -> bool:
+    """Whether PyTorch is installed.
+
+    Raises:
+      UserError: it is not. Asking for the comparison and not getting it would be no answer.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise UserError(
+            "the comparison needs PyTorch: pip install 'volsynth[bench]', or --no-torch."
+        )
+    return True
