@@ -58,6 +58,40 @@ def test_the_gradients_of_conv3d_are_its_adjoints():
         np.testing.assert_allclose(np.vdot(dk, w), wanted, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("depth", range(1, 10))
+@pytest.mark.parametrize("taps", [(3, 3), (2, 1)])
+def test_winograd_equals_loops_at_every_depth(depth, taps):
+    x, kernel = _normal(0, 2, 3, 4, depth, 2), _normal(1, *taps, 3, 2, 3)
+    wanted = oracles.convolution(x, kernel)
+    np.testing.assert_allclose(layers._conv3d_winograd(x, kernel), wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("depth", [4, 6])
+def test_both_gradients_of_winograd_are_those_of_the_plain_form(depth):
+    x, kernel = _normal(0, 2, 4, 3, depth, 16), 0.1 * _normal(1, 3, 3, 3, 16, 17)
+    g = _normal(2, 2, 4, 3, depth, 17)
+    results = [jax.vjp(form, x, kernel)[1](g) for form in (layers.conv3d, layers._conv)]
+    for got, wanted in zip(*results):
+        np.testing.assert_allclose(got, wanted, atol=1e-5 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "convolutions"),
+    [
+        ((1, 4, 4, 4, 16), "float32", 6),
+        ((1, 4, 4, 3, 16), "float32", 1),
+        ((1, 4, 4, 4, 15), "float32", 1),
+        # Winograd's differences of large sums cost bits that half precision does not have.
+        ((1, 4, 4, 4, 16), "bfloat16", 1),
+        ((1, 4, 4, 4, 16), "float16", 1),
+    ],
+)
+def test_winograd_is_used_where_it_pays(shape, dtype, convolutions):
+    x, kernel = jnp.zeros(shape, dtype), jnp.zeros((3, 3, 3, shape[-1], 16), dtype)
+    lowered = jax.jit(layers.conv3d).lower(x, kernel).as_text()
+    assert lowered.count("stablehlo.convolution") == convolutions
+
+
 def test_conv3d_of_one_voxel_of_depth_and_under_vmap():
     x, kernel = _normal(0, 2, 5, 4, 1, 2), _normal(1, 3, 3, 3, 2, 3)
     wanted = oracles.convolution(x, kernel)

@@ -152,14 +152,12 @@ def _pack(masks, matrix, offset):
     count = np.prod(shape)
     # A target can receive if a voxel of the mask lies within less than one voxel of the position it
     # samples; the mask grown by one voxel, looked up at the position's floor, covers all of those.
-    grown = jax.lax.reduce_window(
-        jnp.pad(masks, ((0, 0), (0, 0), (1, 1), (1, 1), (1, 1))),
-        False,
-        jax.lax.bitwise_or,
-        (1, 1, 2, 2, 2),
-        (1, 1, 1, 1, 1),
-        "VALID",
-    )  # [B, P, H + 1, W + 1, D + 1]; entry i covers the voxels i - 1 and i.
+    grown = jnp.pad(masks, ((0, 0), (0, 0), (1, 1), (1, 1), (1, 1)))
+    for axis in (2, 3, 4):
+        size = grown.shape[axis]
+        ends = [jax.lax.slice_in_dim(grown, i, size - 1 + i, axis=axis) for i in (0, 1)]
+        grown = ends[0] | ends[1]
+    # [B, P, H + 1, W + 1, D + 1]; entry i covers the voxels i - 1 and i.
     centres = _unravel(jnp.arange(count), shape)
     # Accelerators multiply float32 with 8 or 11 bits by default; positions need all of them.
     positions = jnp.einsum("bpij,nj->bpni", matrix, centres, precision="highest")
