@@ -304,3 +304,33 @@ def test_a_contact_sheet_that_cannot_be(capsys, data_dir, tmp_path):
     _fails(capsys, "no split 'tets'", *_show(data_dir, out, "--split", "tets"))
     _fails(capsys, "no prepared data set in", *_show(tmp_path, out))
     assert not out.exists()
+
+
+# --- bench ---------------------------------------------------------------------------------------
+
+
+def test_bench_prints_one_json_object(capsys):
+    smoke = "configs/volumetric.py:smoke"
+    arguments = ["bench", "conv3d", "--config", smoke, "--no-torch", "--repeats", "1", "--json"]
+    assert cli.main(arguments) == 0
+    out, err = capsys.readouterr()
+    assert out.count("\n") == 1
+    assert [row["shape"][-1] for row in json.loads(out)["shapes"]] == [2, 2, 4]
+    assert "ours: " in err
+
+
+def test_convolutions_are_those_of_demo_and_full(capsys, monkeypatch):
+    from volsynth.bench import cases
+
+    monkeypatch.setattr(cases, "bench_conv3d", lambda shapes, *settings: {"shapes": shapes})
+    assert cli.main(["bench", "conv3d", "--no-torch", "--json"]) == 0
+    shapes = json.loads(capsys.readouterr().out)["shapes"]
+    assert [tuple(shape[:4]) for shape in shapes] == [(8, 16, 16, 8)] * 3 + [(2, 64, 64, 24)] * 3
+
+
+def test_bench_takes_at_least_one_turn(capsys):
+    _fails(capsys, "--repeats must be at least 1, got 0.", "bench", "step", "--repeats", "0")
+
+
+def test_bench_of_the_warp_needs_poses(capsys, tmp_path):
+    _fails(capsys, "posed_people", "bench", "warp", "--no-torch", "--data-dir", str(tmp_path))

@@ -14,6 +14,8 @@ from volsynth.errors import UserError
 
 INTERRUPTED = 3
 
+DEMO, FULL = "configs/volumetric.py:demo", "configs/volumetric.py:full"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status."""
@@ -70,8 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     _data_arguments(of_warp)
     of_conv = _command(benches, "conv3d", _bench, "3D convolution: ours, XLA's own, PyTorch's")
     of_step = _command(benches, "step", _bench, "a training step: ours and a PyTorch twin's")
+    _config_argument(of_warp, default=FULL)
+    _config_argument(of_conv, default=f"{DEMO} and {FULL}")
+    _config_argument(of_step, default=FULL)
     for command in (of_warp, of_conv, of_step):
-        _config_argument(command, default="configs/volumetric.py:full")
         command.add_argument(
             "--repeats", type=int, default=5, help="turns of each candidate; default: 5"
         )
@@ -193,7 +197,9 @@ def _bench(options):
 
     if options.repeats < 1:
         raise UserError(f"--repeats must be at least 1, got {options.repeats}.")
-    config = configs.load(options.config, options.overrides)
+    # Only the convolution's default is of several.
+    loaded = [configs.load(spec, options.overrides) for spec in options.config.split(" and ")]
+    config = loaded[0]
     with_torch = not options.no_torch and cases.torch_found()
     settings = (options.repeats, with_torch, say)
     if options.bench_command == "warp":
@@ -206,7 +212,8 @@ def _bench(options):
         )
         report = cases.bench_warp(config, poses, *settings)
     elif options.bench_command == "conv3d":
-        report = cases.bench_conv3d(cases.conv3d_shapes(config), *settings)
+        shapes = [shape for config in loaded for shape in cases.conv3d_shapes(config)]
+        report = cases.bench_conv3d(shapes, *settings)
     else:
         report = cases.bench_step(config, *settings)
     print(json.dumps(report, indent=None if options.json else 2))
