@@ -202,7 +202,7 @@ def test_poses_of_a_data_set_are_scaled_to_the_image(data_dir, tiny):
 
 def test_without_torch_the_comparison_says_what_to_do(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=re.escape("pip install 'volsynth[bench]', or --no-torch")):
+    with pytest.raises(UserError, match=re.escape("pip install -e '.[bench]', or --no-torch")):
         cases.torch_found()
 
 

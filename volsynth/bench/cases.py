@@ -298,7 +298,5 @@ def torch_found() -> bool:
       UserError: it is not. Asking for the comparison and not getting it would be no answer.
     """
     if importlib.util.find_spec("torch") is None:
-        raise UserError(
-            "the comparison needs PyTorch: pip install 'volsynth[bench]', or --no-torch."
-        )
+        raise UserError("the comparison needs PyTorch: pip install -e '.[bench]', or --no-torch.")
     return True
