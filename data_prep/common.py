@@ -1,5 +1,6 @@
 """What all builders share: features from the schema, ArrayRecord files, manifest and index."""
 
+import abc
 import contextlib
 import hashlib
 import json
@@ -99,9 +100,9 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return 8
 
     @property
+    @abc.abstractmethod
     def image_side(self) -> int | None:
         """Side of the stored images."""
-        raise NotImplementedError
 
     def download_and_prepare(self, *, download_config: Any = None, **kwargs) -> None:
         """Prepares the data set, then writes index and manifest; leaves a complete one alone."""

@@ -72,9 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     _data_arguments(of_warp)
     of_conv = _command(benches, "conv3d", _bench, "3D convolution: ours, XLA's own, PyTorch's")
     of_step = _command(benches, "step", _bench, "a training step: ours and a PyTorch twin's")
-    _config_argument(of_warp, default=FULL)
-    _config_argument(of_conv, default=f"{DEMO} and {FULL}")
-    _config_argument(of_step, default=FULL)
+    _config_argument(of_warp, FULL)
+    _config_argument(of_conv, DEMO, FULL)
+    _config_argument(of_step, FULL)
     for command in (of_warp, of_conv, of_step):
         command.add_argument(
             "--repeats", type=int, default=5, help="turns of each candidate; default: 5"
@@ -103,12 +103,13 @@ def _command(commands, name, run, summary):
     return parser
 
 
-def _config_argument(parser, default=None):
-    usual = f"; default: {default}" if default else ""
+def _config_argument(parser, *defaults):
+    """`--config`; what has several configs without it finds them in `default_configs`."""
+    usual = f"; default: {' and '.join(defaults)}" if defaults else ""
+    parser.set_defaults(default_configs=defaults)
     parser.add_argument(
         "--config",
-        required=default is None,
-        default=default,
+        required=not defaults,
         metavar="FILE[:VARIANT]",
         help="such as configs/volumetric.py:demo; override values by --config.SECTION.KEY=VALUE"
         + usual,
@@ -197,8 +198,9 @@ def _bench(options):
 
     if options.repeats < 1:
         raise UserError(f"--repeats must be at least 1, got {options.repeats}.")
-    # Only the convolution's default is of several.
-    loaded = [configs.load(spec, options.overrides) for spec in options.config.split(" and ")]
+    specs = [options.config] if options.config else options.default_configs
+    loaded = [configs.load(spec, options.overrides) for spec in specs]
+    # Only the convolution has several.
     config = loaded[0]
     with_torch = not options.no_torch and cases.torch_found()
     settings = (options.repeats, with_torch, say)
