@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 DATA := data
 RUN := runs/demo
 
+# Training on the CPU is faster with huge pages (docs/performance.md).
+export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
+
 .DEFAULT_GOAL := help
 
 help:  ## what there is to make

@@ -17,8 +17,8 @@ from volsynth.train import checkpoint, optim, state
 
 SMOKE = "configs/volumetric.py:smoke"
 COMMANDS = [
-    ("train",), ("evaluate",), ("describe",), ("data",), ("data", "show"), ("doctor",),
-    ("bench",), ("bench", "warp"), ("bench", "conv3d"), ("bench", "step"),
+    ("train",), ("evaluate",), ("compare",), ("describe",), ("data",), ("data", "show"),
+    ("doctor",), ("bench",), ("bench", "warp"), ("bench", "conv3d"), ("bench", "step"),
 ]  # fmt: skip
 
 

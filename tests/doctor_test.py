@@ -262,3 +262,36 @@ def test_importing_it_imports_neither_jax_nor_tensorflow():
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+# --- huge pages ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("setting", "tunables", "wanted"),
+    [
+        ("[always] madvise never", "", True),
+        ("always [madvise] never", "", False),
+        ("always [madvise] never", "a=1:glibc.malloc.hugetlb=1", True),
+        ("always madvise [never]", "glibc.malloc.hugetlb=1", False),
+        (None, "", None),
+    ],
+)
+def test_huge_pages_need_the_system_and_the_c_library(monkeypatch, setting, tunables, wanted):
+    def read(path):
+        if setting is None:
+            raise FileNotFoundError
+        return setting
+
+    monkeypatch.setattr(Path, "read_text", read)
+    monkeypatch.setenv("GLIBC_TUNABLES", tunables)
+    assert doctor.huge_pages() is wanted
+
+
+def test_small_pages_are_pointed_out_where_they_cost_time(tmp_path, monkeypatch):
+    report = doctor.report(str(tmp_path))
+    for pages, shown in ((False, True), (True, False), (None, False)):
+        report["machine"]["huge_pages"] = pages
+        hints = [row for row in doctor._rows(report) if row[0] == "Huge pages"]
+        assert bool(hints) == shown
+        assert all(doctor.HUGE_PAGES in row[1] for row in hints)

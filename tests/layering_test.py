@@ -16,14 +16,23 @@ ORDER = (
     {"train"},
     {"evaluate", "describe", "doctor", "config"},
     {"bench"},
-    {"runs"},
+    {"runs", "compare"},
     {"cli"},
 )
 """From the bottom up. Modules of one line do not import one another."""
 
 WITHIN = {
-    "bench": ("naive", "timing", "twin", "cases"),
-    "ops": ("geometry", "keying", "pose", "sampling", "warp"),
+    "bench": ("naive", "timing", "twin", "cases", "warps"),
+    "ops": (
+        "geometry",
+        "keying",
+        "pose",
+        "sampling",
+        "packing",
+        "warp_rows",
+        "warp_products",
+        "warp",
+    ),
     "nn": ("layers", "blocks", "backbones", "discriminators", "pretrained"),
     "data": ("schema", "prepared", "pipeline", "fake", "show"),
     "train": (

@@ -59,6 +59,12 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--out", help="folder of the results; default: WORKDIR/evaluate-SPLIT")
     _json_argument(evaluate)
 
+    compare = _command(commands, "compare", _compare, "put runs side by side: scores and curves")
+    compare.add_argument("workdirs", nargs="+", metavar="WORKDIR", help="of runs of volsynth train")
+    compare.add_argument("--split", default="test", help="whose scores; default: test")
+    compare.add_argument("--curves", metavar="FILE.png", help="draw losses and loss scales, too")
+    _json_argument(compare)
+
     describe = _command(commands, "describe", _describe, "parameters, multiply-adds and memory")
     _config_argument(describe)
     describe.add_argument(
@@ -159,6 +165,18 @@ def _evaluate(options):
     return 0
 
 
+def _compare(options):
+    from volsynth import compare
+
+    found = [compare.read(pathlib.Path(folder), options.split) for folder in options.workdirs]
+    comparison = compare.compare(found)
+    if options.curves:
+        labels = [run["label"] for run in comparison["runs"]]
+        compare.curves(found, labels, pathlib.Path(options.curves))
+    print(json.dumps(comparison) if options.json else compare.table(comparison))
+    return 0
+
+
 def _describe(options):
     from volsynth import config as configs
     from volsynth import describe
@@ -191,7 +209,7 @@ def _show(options):
 
 def _bench(options):
     from volsynth import config as configs
-    from volsynth.bench import cases
+    from volsynth.bench import cases, warps
 
     def say(line):
         print(line, file=sys.stderr, flush=True)
@@ -212,7 +230,7 @@ def _bench(options):
             config.train.batch_size,
             config.data.image_size,
         )
-        report = cases.bench_warp(config, poses, *settings)
+        report = warps.bench_warp(config, poses, *settings)
     elif options.bench_command == "conv3d":
         shapes = [shape for config in loaded for shape in cases.conv3d_shapes(config)]
         report = cases.bench_conv3d(shapes, *settings)

@@ -31,6 +31,7 @@ PACKAGES: Mapping[str, str | None] = {
     "flax": "0.12",
     "jax": "0.10",
     "jaxtyping": "0.3",
+    "matplotlib": "3.10",
     "ml-collections": "1.1",
     "numpy": "2.0",
     "optax": "0.2.6",
@@ -52,6 +53,9 @@ _MANIFEST_FORMAT = 1
 _MANIFEST_BYTES = 64 * 2**20
 _DEPTH = 4
 """How deep under the data folder a version folder may lie: name/config/version, one to spare."""
+
+HUGE_PAGES = "GLIBC_TUNABLES=glibc.malloc.hugetlb=1"
+"""In the environment, it makes the C library ask for huge pages."""
 
 GET_DATA = "python -m data_prep.posed_people --config 64 --data-dir"
 
@@ -156,7 +160,23 @@ def _machine() -> dict[str, Any]:
         "cpu_cores": cores,
         "memory_bytes": _memory_bytes(),
         "nvidia_gpus": len(glob.glob("/dev/nvidia[0-9]*")),
+        "huge_pages": huge_pages(),
     }
+
+
+def huge_pages() -> bool | None:
+    """Whether large allocations of this process get huge pages; None if the system does not say.
+
+    A step on the CPU takes fresh memory every time, and with small pages much of its time goes into
+    getting them one by one (docs/performance.md).
+    """
+    try:
+        setting = Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
+    except OSError:
+        return None
+    if "[madvise]" in setting:
+        return HUGE_PAGES.partition("=")[2] in os.environ.get("GLIBC_TUNABLES", "")
+    return "[always]" in setting
 
 
 def _memory_bytes() -> int | None:
@@ -322,6 +342,8 @@ def _rows(report: Mapping[str, Any]) -> list[tuple[str, str, bool | None]]:
     text = "\n".join(lines)
     rows.append(("JAX devices", report["jax"]["error"] or text, report["jax"]["error"] is None))
     rows.append(("CPU cores", str(machine["cpu_cores"]), None))
+    if report["jax"]["platform"] == "cpu" and machine["huge_pages"] is False:
+        rows.append(("Huge pages", f"off; with {HUGE_PAGES} training on the CPU is faster", None))
     rows.append(("Memory", _gibibytes(machine["memory_bytes"]), None))
     rows.append(("Free for data", f"{_gibibytes(data['free_bytes'])} in {data['folder']}", None))
     for entry in data["sets"]:

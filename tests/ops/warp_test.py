@@ -1,5 +1,7 @@
 """The multi-part warp against ten masked copies sampled by scipy, and the laws of its contract."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,7 @@ from jax.scipy import ndimage
 
 import oracles
 from volsynth.data import fake
-from volsynth.ops import pose, warp
+from volsynth.ops import packing, pose, warp
 
 SIDE = 16.0
 SHAPE = (8, 6, 5)
@@ -16,14 +18,17 @@ CHANNELS = 3
 VISIBLE = np.ones((2, 15), bool)
 
 
-@jax.jit
-def _warp(volume, masks, transforms):
-    return warp.warp(volume, masks, transforms, SIDE)
+@functools.partial(jax.jit, static_argnums=3)
+def _warp(volume, masks, transforms, form=None):
+    return warp.warp(volume, masks, transforms, SIDE, form)
 
 
-@jax.jit
-def _pull(volume, masks, transforms, g):
-    return jax.vjp(lambda v: warp.warp(v, masks, transforms, SIDE), volume)[1](g)[0]
+@functools.partial(jax.jit, static_argnums=4)
+def _pull(volume, masks, transforms, g, form=None):
+    return jax.vjp(lambda v: warp.warp(v, masks, transforms, SIDE, form), volume)[1](g)[0]
+
+
+every_form = pytest.mark.parametrize("form", sorted(warp.FORMS))
 
 
 @jax.jit
@@ -119,21 +124,23 @@ def _copies(volume, masks, transforms):
 # --- against slow forms --------------------------------------------------------------------------
 
 
+@every_form
 @pytest.mark.parametrize("case", CASES)
-def test_warp_equals_masked_copies(case):
+def test_warp_equals_masked_copies(case, form):
     volume, (masks, transforms) = _volume(), _case(case)
     wanted = _slow_warp(volume, masks, transforms)
-    np.testing.assert_allclose(_warp(volume, masks, transforms), wanted, atol=2e-4)
+    np.testing.assert_allclose(_warp(volume, masks, transforms, form), wanted, atol=2e-4)
     assert np.abs(wanted).max() > 0.5
 
 
+@every_form
 @pytest.mark.parametrize("case", ["poses", "random"])
-def test_the_gradient_equals_that_of_masked_copies(case):
+def test_the_gradient_equals_that_of_masked_copies(case, form):
     volume, (masks, transforms) = _volume(1), _case(case)
     g = _volume(2)
     naive, pull = jax.vjp(lambda v: _copies(v, masks, transforms), jnp.asarray(volume))
-    np.testing.assert_allclose(_warp(volume, masks, transforms), naive, atol=2e-4)
-    gradient = _pull(volume, masks, transforms, g)
+    np.testing.assert_allclose(_warp(volume, masks, transforms, form), naive, atol=2e-4)
+    gradient = _pull(volume, masks, transforms, g, form)
     np.testing.assert_allclose(gradient, pull(jnp.asarray(g))[0], atol=5e-4)
     assert np.abs(gradient).max() > 0.5
 
@@ -152,12 +159,28 @@ def test_other_shapes_and_two_dimensions(shape):
     assert np.any(np.asarray(got))
 
 
-def test_parts_larger_than_a_block():
-    masks, transforms = _full(), _random(5)[1]
-    assert np.prod(SHAPE) > 1.5 * warp.BLOCK
+@every_form
+def test_parts_larger_than_a_block(form, monkeypatch):
+    """Parts that fill the volume: lists are cut into many blocks, the last of them not full."""
+    monkeypatch.setattr(packing, "BLOCK", 64)
+    monkeypatch.setattr(warp.FORMS[form], "BLOCK", 32)
+    masks, transforms = jnp.asarray(_full()), _random(5)[1]
+    assert np.prod(SHAPE) > 5 * 32
+    assert np.prod(SHAPE) % 32
+
+    @jax.jit
+    def both(volume, g):
+        result, pull = jax.vjp(lambda v: warp.warp(v, masks, transforms, SIDE, form), volume)
+        return result, pull(g)[0]
+
+    g = _volume(6)
     for volume in (_volume(4), -np.abs(_volume(4))):
+        result, gradient = both(volume, g)
         wanted = _slow_warp(volume, masks, transforms)
-        np.testing.assert_allclose(_warp(volume, masks, transforms), wanted, atol=2e-4)
+        np.testing.assert_allclose(result, wanted, atol=2e-4)
+        wanted = _pull(volume, masks, transforms, g, form)
+        np.testing.assert_allclose(gradient, wanted, atol=1e-4)
+    assert np.any(wanted)
 
 
 def test_voxel_transforms_follow_the_rule_of_the_thesis():
@@ -233,12 +256,13 @@ def test_nothing_gives_zeros_and_no_gradient(reason):
     assert not np.any(_pull(volume, masks, transforms, volume))
 
 
-def test_negative_features_show_only_where_every_part_reaches():
+@every_form
+def test_negative_features_show_only_where_every_part_reaches(form):
     volume = -1 - np.abs(_volume())
     masks = _full()
-    np.testing.assert_array_equal(_warp(volume, masks, _same()), volume)
+    np.testing.assert_array_equal(_warp(volume, masks, _same(), form), volume)
     masks[1, 3, :, 2] = False
-    got = np.asarray(_warp(volume, masks, _same()))
+    got = np.asarray(_warp(volume, masks, _same(), form))
     np.testing.assert_array_equal(got[0], volume[0])
     assert not got[1, :, 2].any()
     kept = np.arange(SHAPE[1]) != 2
@@ -284,42 +308,48 @@ def test_degenerate_poses_give_finite_values_and_gradients(kind):
     assert np.any(gradient[1]) == (kind != "coinciding")
 
 
-def test_at_a_tie_one_contributor_gets_the_gradient():
+@every_form
+def test_at_a_tie_one_contributor_gets_the_gradient(form):
     """All parts give the same value; part 0 takes it one voxel further on than the others."""
     volume, g = np.ones((2, *SHAPE, CHANNELS), np.float32), _volume(1)
-    np.testing.assert_array_equal(_pull(volume, _full(), _same(), g), g)
+    np.testing.assert_array_equal(_pull(volume, _full(), _same(), g, form), g)
     offset = np.zeros((2, 10, 3))
     offset[:, 0, 1] = SIDE / SHAPE[0]
     transforms = _transforms(_same().matrix, offset, np.ones((2, 10), bool))
-    np.testing.assert_allclose(_warp(volume, _full(), transforms), volume, atol=1e-6)
+    np.testing.assert_allclose(_warp(volume, _full(), transforms, form), volume, atol=1e-6)
     wanted = np.zeros_like(g)
     wanted[:, 1:] = g[:, :-1]
     wanted[:, -1] += g[:, -1]  # Part 0 samples beyond the border there.
-    np.testing.assert_allclose(_pull(volume, _full(), transforms, g), wanted, atol=1e-5)
+    np.testing.assert_allclose(_pull(volume, _full(), transforms, g, form), wanted, atol=1e-5)
 
 
-def test_a_tie_with_the_zeros_gives_no_gradient():
+@every_form
+def test_a_tie_with_the_zeros_gives_no_gradient(form):
     masks = _full()
     masks[:, 9] = False
     zero = np.zeros((2, *SHAPE, CHANNELS), np.float32)
-    assert not np.any(_pull(zero, masks, _same(), _volume()))
-    np.testing.assert_array_equal(_pull(zero, _full(), _same(), _volume()), _volume())
+    assert not np.any(_pull(zero, masks, _same(), _volume(), form))
+    np.testing.assert_array_equal(_pull(zero, _full(), _same(), _volume(), form), _volume())
 
 
-def test_nan_features_are_not_hidden():
+@every_form
+def test_nan_features_are_not_hidden(form):
     volume = _volume()
     volume[0, 4, 3, 2, 1] = np.nan
     for masks in (_full(), _full() & (np.arange(10) < 5)[:, None, None, None]):
-        got = np.asarray(_warp(volume, masks, _same()))
+        got = np.asarray(_warp(volume, masks, _same(), form))
         assert np.isnan(got[0, 4, 3, 2, 1])
         np.testing.assert_array_equal(np.isnan(got[1]), np.zeros((*SHAPE, CHANNELS), bool))
 
 
-def test_bfloat16_in_bfloat16_out():
+@every_form
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_half_precision_in_and_out(form, dtype):
     volume, (masks, transforms) = _volume(), _case("poses")
-    half, g = jnp.asarray(volume, jnp.bfloat16), jnp.asarray(_volume(1), jnp.bfloat16)
-    got, gradient = _warp(half, masks, transforms), _pull(half, masks, transforms, g)
-    assert got.dtype == gradient.dtype == jnp.bfloat16
+    half, g = jnp.asarray(volume, dtype), jnp.asarray(_volume(1), dtype)
+    got = _warp(half, masks, transforms, form)
+    gradient = _pull(half, masks, transforms, g, form)
+    assert got.dtype == gradient.dtype == dtype
     wanted = _warp(volume, masks, transforms)
     np.testing.assert_allclose(got.astype(np.float32), wanted, atol=0.05)
     # Of the largest values another part may win; so the gradient is compared as a whole.
@@ -351,9 +381,56 @@ def test_vmap_is_a_loop_and_shapes_are_inferred():
 
 
 def test_positions_are_computed_in_full_precision_on_every_device():
+    """Accelerators multiply matrices with fewer bits; the only ones are weights and features."""
     masks, transforms = _case("random")
-    program = _warp.lower(_volume(), masks, transforms).as_text()
-    products = [line for line in program.splitlines() if "stablehlo.dot_general" in line]
-    full = ["precision = [HIGHEST, HIGHEST]" in line for line in products]
-    # Those of packing and of each block; the third product is that with the features.
-    assert sorted(full) == [False, True, True]
+    for form, wanted in (("rows", 0), ("products", 1)):
+        program = _warp.lower(_volume(), masks, transforms, form).as_text()
+        assert program.count("stablehlo.dot_general") == wanted
+
+
+@pytest.mark.parametrize(("platform", "products"), [("cpu", 0), ("cuda", 0), ("tpu", 1)])
+def test_every_platform_gets_its_form(platform, products):
+    masks, transforms = _case("random")
+    exported = jax.export.export(_warp, platforms=[platform])(_volume(), masks, transforms)
+    assert exported.mlir_module().count("stablehlo.dot_general") == products
+
+
+# --- prisms and the offcut -----------------------------------------------------------------------
+
+
+def test_prisms_move_every_layer_like_an_image():
+    """A prism with a planar transform is the same as warping each layer in 2D."""
+    volume, masks = _volume(), _case("poses")[0]
+    rng = np.random.default_rng(0)
+    matrix = np.eye(2) + rng.uniform(-0.4, 0.4, (2, 10, 2, 2))
+    offset = rng.uniform(-2, 2, (2, 10, 2))
+    matrix, offset = (jnp.asarray(v, jnp.float32) for v in (matrix, offset))
+    transforms = warp.planar(matrix, offset, jnp.ones((2, 10), bool))
+    solid = warp.prisms(masks)
+    got = _warp(volume, solid, transforms)
+    flat = np.asarray(masks).any(axis=-1)[..., None]
+    for d in range(SHAPE[2]):
+        layer = _warp(volume[:, :, :, d : d + 1], flat, transforms)
+        np.testing.assert_allclose(got[:, :, :, d : d + 1], layer, atol=1e-4)
+    np.testing.assert_allclose(got, _slow_warp(volume, solid, transforms), atol=2e-4)
+    assert np.abs(got).max() > 0.5
+
+
+def test_the_offcut_stays_where_it_is():
+    volume, (masks, transforms) = _volume(), _case("poses")
+    more, moved = warp.with_offcut(masks, transforms)
+    assert more.shape == (2, 11, *SHAPE)
+    assert np.all(np.asarray(more).any(axis=1))
+    assert not np.any(more[:, 10] & masks.any(axis=1))
+    rest = np.where(np.asarray(masks).any(axis=1)[..., None], 0, volume)
+    wanted = np.maximum(_warp(volume, masks, transforms), rest)
+    np.testing.assert_allclose(_warp(volume, more, moved), wanted, atol=1e-5)
+    assert np.abs(wanted - _warp(volume, masks, transforms)).max() > 0.5
+
+
+def test_what_a_part_without_a_place_covers_is_offcut():
+    masks, transforms = _case("poses")
+    transforms = transforms._replace(valid=transforms.valid.at[0, 3].set(False))
+    more, _ = warp.with_offcut(masks, transforms)
+    placed = np.delete(np.asarray(masks[0]), 3, axis=0).any(axis=0)
+    np.testing.assert_array_equal(more[0, 10], ~placed)

@@ -4,7 +4,6 @@ import functools
 import importlib.util
 import math
 import pathlib
-import platform
 from collections.abc import Callable
 from typing import Any
 
@@ -17,138 +16,9 @@ from volsynth.bench import naive, timing
 from volsynth.data import fake, pipeline, prepared
 from volsynth.errors import UserError
 from volsynth.nn import layers
-from volsynth.ops import pose, warp
 from volsynth.train import optim, state, step
 
 Say = Callable[[str], None]
-
-
-def machine() -> dict[str, Any]:
-    """What the figures belong to."""
-    device = jax.devices()[0]
-    return {
-        "device": f"{jax.device_count()} x {device.device_kind} ({device.platform})",
-        "processor": platform.processor() or platform.machine(),
-        "jax": jax.__version__,
-    }
-
-
-def bench_warp(
-    config: Any, poses: dict[str, np.ndarray], repeats: int, with_torch: bool, say: Say
-) -> dict[str, Any]:
-    """The multi-part warp of a config, forward plus gradient of the volume.
-
-    Args:
-      config: whose volume.
-      poses: a batch's joints and visibility, for an image of the config's size.
-      repeats: turns of every candidate.
-      with_torch: whether PyTorch takes part.
-      say: told of the progress.
-    """
-    model, size = config.model, config.data.image_size
-    shape, side = (size // 4, size // 4, model.depth), float(size)
-    poses = jax.device_put(poses)
-    source = (poses["source_joints"], poses["source_visible"])
-    target = (poses["target_joints"], poses["target_visible"])
-    masks = pose.part_masks(*source, shape, side, model.mask_width)
-    transforms = pose.part_transforms(*source, *target, side)
-    batch = len(poses["source_joints"])
-    keys = jax.random.split(jax.random.key(0))
-    volume, weight = (jax.random.normal(key, (batch, *shape, model.image_channels)) for key in keys)
-
-    # Where two parts are as large to rounding, forms may differ in which one takes the gradient.
-    weight = jnp.where(_decided(volume, masks, transforms, side), weight, 0)
-
-    def compiled(function, masks, transforms):
-        """Value and gradient of the weighted sum of what the warp makes."""
-
-        def total(volume, weight, masks, transforms):
-            return jnp.sum(function(volume, masks, transforms, side) * weight)
-
-        both = jax.jit(jax.value_and_grad(total)).lower(volume, weight, masks, transforms).compile()
-        forward = jax.jit(functools.partial(function, side=side))
-        forward = forward.lower(volume, masks, transforms).compile()
-        return (
-            functools.partial(both, volume, weight, masks, transforms),
-            functools.partial(forward, volume, masks, transforms),
-            both.memory_analysis().temp_size_in_bytes,
-        )
-
-    double = _halved(masks, transforms)
-    runs, memory, results = {}, {}, {}
-    for name, function, arguments in (
-        ("ours", warp.warp, (masks, transforms)),
-        ("naive", naive.multi_part_warp, (masks, transforms)),
-        ("ours, twice the parts", warp.warp, double),
-    ):
-        say(f"compiling {name}")
-        both, forward, memory[name] = compiled(function, *arguments)
-        runs[f"{name}: forward"] = forward
-        runs[f"{name}: with gradient"] = both
-        results[name] = (forward, both)
-    differences = [
-        float(jnp.max(jnp.abs(ours - other)))
-        for ours, other in (
-            (results["ours"][0](), results["naive"][0]()),
-            (results["ours"][1]()[1], results["naive"][1]()[1]),
-        )
-    ]
-    if with_torch:
-        runs |= _torch_warp(volume, weight, masks, transforms, shape, side)
-    seconds = timing.medians(runs, repeats, say)
-    ours = seconds["ours: with gradient"]
-    report = {
-        "volume": [batch, *shape, model.image_channels],
-        "parts": masks.shape[1],
-        "mask_voxels": int(jnp.sum(masks)) // batch,
-        "seconds": seconds,
-        "speedup_over_naive": seconds["naive: with gradient"] / ours,
-        "temporary_bytes": memory,
-        "memory_of_naive": memory["ours"] / memory["naive"],
-        "largest_difference": {"forward": differences[0], "gradient": differences[1]},
-        "twice_the_parts": seconds["ours, twice the parts: with gradient"] / ours,
-        "machine": machine(),
-    }
-    if with_torch:
-        report["speedup_over_torch"] = seconds["torch: with gradient"] / ours
-    return report
-
-
-@functools.partial(jax.jit, static_argnums=3)
-def _decided(volume, masks, transforms, side):
-    """Where the largest part is larger than the second by more than rounding."""
-    parts = naive.moved_parts(volume, masks, transforms, side)
-    largest = jnp.max(parts, axis=1)
-    rest = jnp.where(parts == largest[:, None], -jnp.inf, parts)
-    single = jnp.sum(parts == largest[:, None], axis=1) == 1
-    return single & (largest - jnp.max(rest, axis=1) > 1e-3)
-
-
-def _halved(masks, transforms):
-    """Every part as two: the upper and the lower half of its voxels."""
-    flat = masks.reshape(*masks.shape[:2], -1)
-    rank = jnp.cumsum(flat, axis=-1)
-    upper = (rank <= rank[..., -1:] // 2).reshape(masks.shape)
-    masks = jnp.concatenate([masks & upper, masks & ~upper], axis=1)
-    return masks, jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf], axis=1), transforms)
-
-
-def _torch_warp(volume, weight, masks, transforms, shape, side):
-    from volsynth.bench import twin
-
-    part_masks, grids = twin.part_tensors(masks, transforms, shape, side)
-    volume, weight = twin.channels_first(volume), twin.channels_first(weight)
-
-    def forward():
-        with twin.torch.no_grad():
-            return twin.multi_part_warp(volume, part_masks, grids).numpy()
-
-    def both():
-        leaf = volume.clone().requires_grad_()
-        (twin.multi_part_warp(leaf, part_masks, grids) * weight).sum().backward()
-        return leaf.grad.numpy()
-
-    return {"torch: forward": forward, "torch: with gradient": both}
 
 
 def bench_conv3d(
@@ -193,7 +63,7 @@ def bench_conv3d(
                 "largest_relative_difference": max(differences),
             }
         )
-    report = {"shapes": rows, "machine": machine()}
+    report = {"shapes": rows, "machine": timing.machine()}
     for other in ("xla", "torch") if with_torch else ("xla",):
         report[f"speedup_over_{other}"] = math.exp(
             float(np.mean([np.log(r["seconds"][other] / r["seconds"]["ours"]) for r in rows]))
@@ -256,7 +126,7 @@ def bench_step(config: Any, repeats: int, with_torch: bool, say: Say) -> dict[st
         return metrics
 
     runs = {"ours": ours}
-    report: dict[str, Any] = {"batch_size": config.train.batch_size, "machine": machine()}
+    report: dict[str, Any] = {"batch_size": config.train.batch_size, "machine": timing.machine()}
     if with_torch:
         from volsynth.bench import twin
 

@@ -32,6 +32,53 @@ def moved_parts(volume, masks, transforms, side):
     return jax.vmap(jax.vmap(one_part, (None, 0, 0, 0)))(volume, masks, matrix, offset)
 
 
+def scanned_warp(volume, masks, transforms, side):
+    """The same one part after the other with a running maximum: one moved copy at a time.
+
+    Its gradient moves nothing again: it scatters what each part won, in dense form.
+    """
+    shape = volume.shape[1:4]
+    matrix, offset = warp.voxel_transforms(transforms, shape, side)
+    masks = masks & transforms.valid[:, :, None, None, None]
+    grid = jnp.stack(jnp.meshgrid(*map(jnp.arange, shape), indexing="ij"), axis=-1)
+    centres = grid.reshape(-1, 3).astype(jnp.float32)
+    parts = jnp.arange(masks.shape[1])
+
+    def place(p):
+        moved = jnp.einsum("bij,nj->bni", matrix[:, p], centres, precision="highest")
+        return moved + offset[:, p, None]
+
+    def move(volume, p):
+        masked = jnp.where(masks[:, p, ..., None], volume, 0)
+        return jax.vmap(_sample)(masked, place(p)).reshape(volume.shape)
+
+    @jax.custom_vjp
+    def merge(volume):
+        return forward(volume)[0]
+
+    def forward(volume):
+        def part(carry, p):
+            merged, winner = carry
+            moved = move(volume, p)
+            return (
+                jnp.maximum(merged, moved),
+                jnp.where(moved > merged, p, winner).astype(jnp.int8),
+            ), None
+
+        winner = jnp.zeros(volume.shape, jnp.int8)
+        return jax.lax.scan(part, (move(volume, 0), winner), parts[1:])[0]
+
+    def backward(winner, gradient):
+        def part(total, p):
+            given = jnp.where(winner == p, gradient, 0)
+            return total + jax.linear_transpose(lambda v: move(v, p), given)(given)[0], None
+
+        return (jax.lax.scan(part, jnp.zeros_like(gradient), parts)[0],)
+
+    merge.defvjp(forward, backward)
+    return merge(volume)
+
+
 def _sample(volume, positions):
     """Trilinear, zero outside; volume [H, W, D, C] at positions [N, 3]."""
     limit = jnp.array(volume.shape[:3])

@@ -5,44 +5,28 @@ own transform (zero outside of the mask and of the volume), and the parts are me
 maximum, per voxel and channel. A part contributes zero where it does not reach, and the maximum
 includes these zeros. Transforms map target to source. Where several parts attain the maximum, the
 first of them (the zeros before all) receives the gradient. Only the volume has a gradient: masks
-and transforms come from poses, and poses carry none. 2D is the case D = 1.
+and transforms come from poses, and poses carry none.
 
-The parts are never copied. For each, the voxels of its mask (sources) and those that can receive
-from them (targets) are packed into lists, and the trilinear weights between a block of targets and
-a block of sources are a small matrix: the warp is a product with it, its gradient the product with
-the transpose. The number of blocks follows the lists, at run time, so the result is exact for parts
-of any size and the cost goes with the voxels of the parts.
+Everything that moves is a mask and a transform: a part in 3D, a prism (`prisms`: a mask in the
+image plane through all of the depth, with a `planar` transform), a part of an image (D = 1), and
+the offcut, which stays where it is (`with_offcut`).
+
+The parts are never copied. The voxels that can receive from a part are listed (`packing`), and only
+those are computed; the number of blocks that are cut from the lists follows their length, at run
+time, so the result is exact for parts of any size and the cost goes with the voxels of the parts.
 """
 
-from typing import NamedTuple
+import functools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
-from volsynth.ops import sampling
+from volsynth.ops import packing, warp_products, warp_rows
 from volsynth.ops.pose import PartTransforms
 
-BLOCK = 128
-"""Voxels in one block of a packed list."""
-
-
-class _Packed(NamedTuple):
-    """The voxels of every part, as lists of flat indices padded to whole blocks.
-
-    Attributes:
-      sources: [P, B, L], the voxels inside the mask; padded with the number of voxels, N.
-      targets: [P, B, L], the voxels that can receive from them; padded with N.
-      blocks: [P, 2], how many blocks of targets and of sources hold anything, the largest of the
-        batch.
-      zeros: [B, N], whether the maximum includes a zero: some part does not reach the voxel.
-    """
-
-    sources: Int[Array, "p b l"]
-    targets: Int[Array, "p b l"]
-    blocks: Int[Array, "p 2"]
-    zeros: Bool[Array, "b n"]
+FORMS = {"rows": warp_rows, "products": warp_products}
+"""Ways to compute the same."""
 
 
 def warp(
@@ -50,6 +34,7 @@ def warp(
     masks: Bool[Array, "b p h w d"],
     transforms: PartTransforms,
     side: float,
+    form: str | None = None,
 ) -> Float[Array, "b h w d c"]:
     """Moves every masked part by its transform and merges by maximum. See the module's contract.
 
@@ -58,10 +43,12 @@ def warp(
       masks: the voxels of every part in the source.
       transforms: target to source, in pixels of a cube.
       side: the side of that cube in pixels, whatever the voxel counts.
+      form: a name in `FORMS`; without one, the best for the platform the program runs on. Results
+        are the same to rounding.
     """
     matrix, offset = voxel_transforms(transforms, volume.shape[1:4], side)
     masks = masks & transforms.valid[:, :, None, None, None]
-    return _warp(volume, masks, jax.lax.stop_gradient(matrix), jax.lax.stop_gradient(offset))
+    return _warp(form, volume, masks, jax.lax.stop_gradient(matrix), jax.lax.stop_gradient(offset))
 
 
 def voxel_transforms(
@@ -80,146 +67,62 @@ def voxel_transforms(
     return matrix, offset + jnp.sum(matrix, axis=-1) / 2 - 0.5
 
 
-@jax.custom_vjp
-def _warp(volume, masks, matrix, offset):
-    return _forward(volume, masks, matrix, offset)[0]
+def with_offcut(
+    masks: Bool[Array, "b p h w d"], transforms: PartTransforms
+) -> tuple[Bool[Array, "b q h w d"], PartTransforms]:
+    """Adds the offcut as one more part: the voxels in no mask, not moved (seed 000, 4.3.2)."""
+    masks = masks & transforms.valid[:, :, None, None, None]
+    rest = ~jnp.any(masks, axis=1, keepdims=True)
+    batch, dtype = masks.shape[0], transforms.matrix.dtype
+    still = PartTransforms(
+        matrix=jnp.broadcast_to(jnp.eye(3, dtype=dtype), (batch, 1, 3, 3)),
+        offset=jnp.zeros((batch, 1, 3), dtype),
+        valid=jnp.ones((batch, 1), bool),
+    )
+    joined = jax.tree.map(lambda a, b: jnp.concatenate([a, b], axis=1), transforms, still)
+    return jnp.concatenate([masks, rest], axis=1), joined
 
 
-def _forward(volume, masks, matrix, offset):
-    shape = volume.shape[1:4]
-    packed = _pack(masks, matrix, offset)
-    flat_BNC = volume.reshape(volume.shape[0], -1, volume.shape[-1])
-    lowest = jnp.finfo(volume.dtype).min
-    zeros_BN1 = jnp.where(packed.zeros[..., None], 0, lowest).astype(volume.dtype)
-    merged = jnp.broadcast_to(zeros_BN1, flat_BNC.shape)
-    winner = jnp.full(merged.shape, -1, jnp.int8)
-
-    def part(carry, p):
-        def target_block(i, carry):
-            merged, winner = carry
-            targets, positions = _target_block(packed, matrix, offset, p, i, shape)
-
-            def source_block(j, total):
-                sources, centres = _source_block(packed, p, j, shape)
-                weights = sampling.hat_weights(positions, centres).astype(volume.dtype)
-                return total + weights @ _take(flat_BNC, sources)
-
-            total = jnp.zeros((*targets.shape, volume.shape[-1]), volume.dtype)
-            total = jax.lax.fori_loop(0, packed.blocks[p, 1], source_block, total)
-            before = _take(merged, targets)
-            better = (total > before) | jnp.isnan(total)  # Like `jnp.maximum`: NaN stays visible.
-            merged = _put(merged, targets, jnp.where(better, total, before))
-            winner = _put(winner, targets, jnp.where(better, p, _take(winner, targets)))
-            return merged, winner
-
-        return jax.lax.fori_loop(0, packed.blocks[p, 0], target_block, carry), None
-
-    (merged, winner), _ = jax.lax.scan(part, (merged, winner), jnp.arange(masks.shape[1]))
-    return merged.reshape(volume.shape), (packed, matrix, offset, winner)
+def prisms(masks: Bool[Array, "b p h w d"]) -> Bool[Array, "b p h w d"]:
+    """The masks' projections to the image plane, through all of the depth (seed 000, 4.6)."""
+    return jnp.broadcast_to(jnp.any(masks, axis=-1, keepdims=True), masks.shape)
 
 
-def _backward(residuals, gradient):
-    packed, matrix, offset, winner = residuals
-    shape = gradient.shape[1:4]
-    flat_BNC = gradient.reshape(winner.shape)
+def planar(
+    matrix: Float[Array, "b p 2 2"], offset: Float[Array, "b p 2"], valid: Bool[Array, "b p"]
+) -> PartTransforms:
+    """Affine transforms of the image plane, in (x, y) and pixels, for all of the depth alike."""
+    matrix = jnp.pad(matrix, ((0, 0), (0, 0), (0, 1), (0, 1))).at[..., 2, 2].set(1)
+    return PartTransforms(matrix, jnp.pad(offset, ((0, 0), (0, 0), (0, 1))), valid)
 
-    def part(total, p):
-        def source_block(j, total):
-            sources, centres = _source_block(packed, p, j, shape)
 
-            def target_block(i, block):
-                targets, positions = _target_block(packed, matrix, offset, p, i, shape)
-                won = _take(winner, targets) == p
-                weights = sampling.hat_weights(positions, centres).astype(gradient.dtype)
-                given = jnp.where(won, _take(flat_BNC, targets), 0)
-                return block + jnp.swapaxes(weights, -1, -2) @ given
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _warp(form, volume, masks, matrix, offset):
+    return _forward(form, volume, masks, matrix, offset)[0]
 
-            block = jnp.zeros((*sources.shape, gradient.shape[-1]), gradient.dtype)
-            block = jax.lax.fori_loop(0, packed.blocks[p, 0], target_block, block)
-            return _put(total, sources, _take(total, sources) + block)
 
-        return jax.lax.fori_loop(0, packed.blocks[p, 1], source_block, total), None
+def _forward(form, volume, masks, matrix, offset):
+    targets, parts_of = packing.list_targets(masks, matrix, offset)
+    # Where some part does not reach, the maximum includes a zero.
+    lowest = jnp.where(parts_of < masks.shape[1], 0, jnp.finfo(volume.dtype).min)[..., None]
+    arguments = (masks, matrix, offset, targets)
+    merged, winner = _run(form, "forward", volume, *arguments, lowest)
+    return merged.reshape(volume.shape), (*arguments, winner)
 
-    total, _ = jax.lax.scan(part, jnp.zeros_like(flat_BNC), jnp.arange(matrix.shape[1]))
+
+def _backward(form, residuals, gradient):
+    *arguments, winner = residuals
+    total = _run(form, "backward", gradient, winner, *arguments)
     return total.reshape(gradient.shape), None, None, None
 
 
 _warp.defvjp(_forward, _backward)
 
 
-def _pack(masks, matrix, offset):
-    batch, parts, *shape = masks.shape
-    count = np.prod(shape)
-    # A target can receive if a voxel of the mask lies within less than one voxel of the position it
-    # samples; the mask grown by one voxel, looked up at the position's floor, covers all of those.
-    grown = jnp.pad(masks, ((0, 0), (0, 0), (1, 1), (1, 1), (1, 1)))
-    for axis in (2, 3, 4):
-        size = grown.shape[axis]
-        ends = [jax.lax.slice_in_dim(grown, i, size - 1 + i, axis=axis) for i in (0, 1)]
-        grown = ends[0] | ends[1]
-    # [B, P, H + 1, W + 1, D + 1]; entry i covers the voxels i - 1 and i.
-    centres = _unravel(jnp.arange(count), shape)
-    # Accelerators multiply float32 with 8 or 11 bits by default; positions need all of them.
-    positions = jnp.einsum("bpij,nj->bpni", matrix, centres, precision="highest")
-    positions += offset[:, :, None]
-    corner = jnp.floor(positions).astype(jnp.int32) + 1
-    limit = jnp.array(shape)
-    inside = jnp.all((corner >= 0) & (corner <= limit), axis=-1)
-    h, w, d = jnp.moveaxis(jnp.clip(corner, 0, limit), -1, 0)
-    flat = (h * (shape[1] + 1) + w) * (shape[2] + 1) + d
-    reached = jnp.take_along_axis(grown.reshape(batch, parts, -1), flat, axis=2) & inside
-    sources, source_blocks = _compact(masks.reshape(batch, parts, -1))
-    targets, target_blocks = _compact(reached)
-    return _Packed(
-        sources=jnp.moveaxis(sources, 1, 0),
-        targets=jnp.moveaxis(targets, 1, 0),
-        blocks=jnp.stack([target_blocks, source_blocks], axis=1),
-        zeros=~jnp.all(reached, axis=1),
-    )
-
-
-def _compact(flags):
-    """Indices of the set flags [B, P, N], padded with N to whole blocks; blocks per part."""
-    count = flags.shape[-1]
-    rank = jnp.cumsum(flags, axis=-1, dtype=jnp.int32)
-    length = -(-count // BLOCK) * BLOCK
-    slots = jnp.where(flags, rank - 1, length)
-    order = jnp.arange(count, dtype=jnp.int32)
-    empty = jnp.full((length,), count, jnp.int32)
-    packed = jax.vmap(jax.vmap(lambda slots: empty.at[slots].set(order, mode="drop")))(slots)
-    return packed, jnp.max(-(-rank[..., -1] // BLOCK), axis=0)
-
-
-def _source_block(packed, p, j, shape):
-    """One block of sources: flat indices [B, K] and centres [B, K, 3]."""
-    sources = jax.lax.dynamic_slice_in_dim(packed.sources[p], j * BLOCK, BLOCK, axis=1)
-    return sources, _unravel(sources, shape)
-
-
-def _target_block(packed, matrix, offset, p, i, shape):
-    """One block of targets: flat indices [B, K] and the positions they sample, [B, K, 3]."""
-    targets = jax.lax.dynamic_slice_in_dim(packed.targets[p], i * BLOCK, BLOCK, axis=1)
-    centres = _unravel(targets, shape)
-    positions = jnp.einsum("bij,bkj->bki", matrix[:, p], centres, precision="highest")
-    return targets, positions + offset[:, p, None]
-
-
-def _unravel(flat, shape):
-    """Voxel coordinates of flat indices; the padding index gets coordinates beyond the volume."""
-    h, rest = jnp.divmod(flat, shape[1] * shape[2])
-    w, d = jnp.divmod(rest, shape[2])
-    return jnp.stack([h, w, d], axis=-1).astype(jnp.float32)
-
-
-def _take(values_BNC, index_BK):
-    """Rows of each example; zero for the padding index."""
-    return jax.vmap(lambda values, index: values.at[index].get(mode="fill", fill_value=0))(
-        values_BNC, index_BK
-    )
-
-
-def _put(values_BNC, index_BK, rows_BKC):
-    """Replaces rows of each example; the padding index is dropped."""
-    return jax.vmap(lambda values, index, rows: values.at[index].set(rows, mode="drop"))(
-        values_BNC, index_BK, rows_BKC.astype(values_BNC.dtype)
+def _run(form, step, *arguments):
+    if form is not None:
+        return getattr(FORMS[form], step)(*arguments)
+    # What was measured where: docs/performance.md.
+    return jax.lax.platform_dependent(
+        *arguments, tpu=getattr(warp_products, step), default=getattr(warp_rows, step)
     )

@@ -161,7 +161,7 @@ def read_run(workdir: pathlib.Path) -> dict[str, Any]:
 
 
 def _check_same(path, old, new):
-    before, after = _flat(old["config"]), _flat(new["config"])
+    before, after = flatten(old["config"]), flatten(new["config"])
     differing = [
         f"{key}: {before.get(key, 'absent')!r} there, {after.get(key, 'absent')!r} here"
         for key in sorted(before.keys() | after.keys())
@@ -178,7 +178,12 @@ def _check_same(path, old, new):
         )
 
 
-def _flat(tree, prefix=""):
-    if not isinstance(tree, dict):
-        return {prefix[:-1]: tree}
-    return {k: v for key, value in tree.items() for k, v in _flat(value, f"{prefix}{key}.").items()}
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """A nested config as one level, keys joined by dots."""
+    if not isinstance(config, dict):
+        return {prefix[:-1]: config}
+    return {
+        name: leaf
+        for key, value in config.items()
+        for name, leaf in flatten(value, f"{prefix}{key}.").items()
+    }

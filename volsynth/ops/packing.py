@@ -1,0 +1,252 @@
+"""Lists of the voxels that a part occupies, and of those it can reach under its transform.
+
+Contract. For every part and example a list of flat voxel indices, without repetition, padded with
+N, the number of voxels. A source is a voxel inside the part's mask; a target is a voxel whose
+sampled position has one of its eight neighbours inside the mask, so all other voxels receive zero.
+Lists have room for every voxel, so they are complete for any mask and transform, but time goes with
+the voxels that are listed: tiles of the volume are tested first, and only those that hold a source,
+or whose image under the transform comes near one, are looked through. One pass over the masks, as
+bytes, is all that goes with the size of the volume times the number of parts.
+"""
+
+import functools
+import itertools
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Num
+
+BLOCK = 128
+"""The lists' lengths are multiples of this, so that blocks of a divisor of it can be cut off."""
+
+TILE = 4
+"""Voxels along the sides of a tile."""
+
+TILES = 32
+"""How many tiles of every part are looked through at once."""
+
+SLACK = 0.01
+"""Voxels added around a tile's image: more than positions are off by rounding."""
+
+
+# Of voxels or positions, one array of any shape for each of (h, w, d): arrays whose last axis is 3
+# long would be slow.
+Coordinates = tuple[Array, Array, Array]
+
+
+class Lists(NamedTuple):
+    """The listed voxels of every part.
+
+    Attributes:
+      voxels: [B, P, L], flat indices; N where the list has ended.
+      longest: [P], the longest list of the batch.
+    """
+
+    voxels: Int[Array, "b p l"]
+    longest: Int[Array, " p"]
+
+    def blocks(self, part: Int[Array, ""], size: int) -> Int[Array, ""]:
+        """How many blocks of a part's lists hold anything."""
+        return -(-self.longest[part] // size)
+
+    def block(self, part: Int[Array, ""], i: Int[Array, ""], size: int) -> Int[Array, "b k"]:
+        """Block i of a part's lists."""
+        cut = (self.voxels.shape[0], 1, size)
+        return jax.lax.dynamic_slice(self.voxels, (0, part, i * size), cut)[:, 0]
+
+
+def list_sources(masks: Bool[Array, "b p h w d"]) -> Lists:
+    """The voxels of every mask."""
+    batch, parts, *shape = masks.shape
+    tiling = _Tiling(shape)
+    flat_masks = masks.reshape(batch, parts, -1)
+
+    def in_mask(_, flat):
+        return jnp.take_along_axis(flat_masks, flat, axis=2, mode="fill", fill_value=False)
+
+    return _list_voxels(_filled_tiles(masks, tiling), in_mask, tiling)[0]
+
+
+def list_targets(
+    masks: Bool[Array, "b p h w d"],
+    matrix: Float[Array, "b p 3 3"],
+    offset: Float[Array, "b p 3"],
+) -> tuple[Lists, Int[Array, "b n"]]:
+    """The voxels that can receive from every mask, and for every voxel how many parts reach it.
+
+    Args:
+      masks: the voxels of every part in the source.
+      matrix: from target to source, in voxels, and
+      offset: its translation.
+    """
+    tiling = _Tiling(masks.shape[2:])
+    shape = tiling.shape
+    corners = tuple(n + 1 for n in shape)
+    # Without the barrier XLA computes all of this again in every turn of the loop that reads it.
+    grown = jax.lax.optimization_barrier(_grown(masks))
+
+    def in_reach(voxels, _):
+        at = (jnp.floor(p).astype(jnp.int32) + 1 for p in positions(matrix, offset, voxels))
+        at = ravel(tuple(at), corners)
+        return jnp.take_along_axis(grown, at, axis=2, mode="fill", fill_value=False)
+
+    reaching = _reaching_tiles(_filled_tiles(masks, tiling), matrix, offset, tiling)
+    return _list_voxels(reaching, in_reach, tiling)
+
+
+def positions(
+    matrix: Float[Array, "*b 3 3"], offset: Float[Array, "*b 3"], voxels: Coordinates
+) -> Coordinates:
+    """Where in the source the voxels [*b, n] of the target lie, in voxels.
+
+    Written out rather than as a product of matrices: that would be slower on CPUs, and accelerators
+    multiply with 8 or 11 bits by default.
+    """
+    return tuple(
+        sum(matrix[..., i, j, None] * v for j, v in enumerate(voxels)) + offset[..., i, None]
+        for i in range(3)
+    )
+
+
+def unravel(flat: Int[Array, "*n"], shape: tuple[int, ...]) -> Coordinates:
+    """Coordinates of flat indices; for the padding of a list they lie beyond the volume."""
+    rest, d = jnp.divmod(flat, shape[2])
+    return *jnp.divmod(rest, shape[1]), d
+
+
+def ravel(voxels: Coordinates, shape: tuple[int, ...]) -> Int[Array, "*n"]:
+    """Flat indices of voxels; N for those beyond the volume."""
+    h, w, d = voxels
+    return jnp.where(inside(voxels, shape), (h * shape[1] + w) * shape[2] + d, math.prod(shape))
+
+
+def inside(voxels: Coordinates, shape: tuple[int, ...]) -> Bool[Array, "*n"]:
+    """Whether voxels are in the volume."""
+    return functools.reduce(jnp.logical_and, ((v >= 0) & (v < n) for v, n in zip(voxels, shape)))
+
+
+def take(values: Num[Array, "b n c"], index: Int[Array, "b k"]) -> Num[Array, "b k c"]:
+    """Rows of each example; zero for the padding of a list."""
+    return jax.vmap(lambda values, index: values.at[index].get(mode="fill", fill_value=0))(
+        values, index
+    )
+
+
+def put(
+    values: Num[Array, "b n c"], index: Int[Array, "b k"], rows: Num[Array, "b k c"]
+) -> Num[Array, "b n c"]:
+    """Replaces rows of each example; the padding of a list is dropped."""
+    return jax.vmap(lambda values, index, rows: values.at[index].set(rows, mode="drop"))(
+        values, index, rows.astype(values.dtype)
+    )
+
+
+class _Tiling:
+    """How a volume is cut into tiles; the last ones may reach beyond it."""
+
+    def __init__(self, shape):
+        self.shape = tuple(shape)
+        self.sides = tuple(min(TILE, count) for count in self.shape)
+        self.counts = tuple(-(-n // side) for n, side in zip(self.shape, self.sides))
+
+
+def _grown(masks):
+    """[B, P, (H + 1) (W + 1) (D + 1)]: whether the mask holds any of the eight voxels around a
+    corner of the grid; along each axis, entry i lies between the voxels i - 1 and i."""
+    # With a zero before every row, a shift of the flat array runs over from a row's end into zeros.
+    grown = jnp.pad(masks, ((0, 0), (0, 0), (1, 0), (1, 0), (1, 0)))
+    _, _, _, width, depth = grown.shape
+    grown = grown.reshape(*masks.shape[:2], -1)
+    for step in (1, depth, width * depth):
+        grown |= jnp.pad(grown[..., step:], ((0, 0), (0, 0), (0, step)))
+    return grown
+
+
+def _filled_tiles(masks, tiling):
+    """[B, P, *counts]: the tiles that hold a voxel of the mask."""
+    beyond = [(0, n * s - m) for n, s, m in zip(tiling.counts, tiling.sides, tiling.shape)]
+    masks = jnp.pad(masks, [(0, 0), (0, 0), *beyond])
+    for axis, (count, side) in enumerate(zip(tiling.counts, tiling.sides), start=2):
+        split = masks.reshape(*masks.shape[:axis], count, side, *masks.shape[axis + 1 :])
+        masks = functools.reduce(jnp.logical_or, jnp.moveaxis(split, axis + 1, 0))
+    return masks
+
+
+def _reaching_tiles(filled, matrix, offset, tiling):
+    """[B, P, *counts]: the tiles of the target that may receive from a filled one.
+
+    The image of a tile under the transform lies in a box; running sums tell whether the tiles that
+    the box touches hold anything.
+    """
+    halves = [(side - 1) / 2 for side in tiling.sides]
+    index = jnp.indices(tiling.counts).reshape(3, -1)
+    centres = (i * side + half for i, side, half in zip(index, tiling.sides, halves))
+    centres = positions(matrix, offset, tuple(centres))
+    overlaps, low, high = True, [], []
+    for i, (centre, side, count) in enumerate(zip(centres, tiling.sides, tiling.shape)):
+        extent = sum(jnp.abs(matrix[:, :, i, j]) * half for j, half in enumerate(halves)) + SLACK
+        # A position takes from the voxels at its floor and one further on.
+        first = jnp.floor(centre - extent[..., None])
+        final = jnp.floor(centre + extent[..., None]) + 1
+        overlaps &= (final >= 0) & (first < count)
+        low.append(jnp.clip(first, 0, count - 1).astype(jnp.int32) // side)
+        high.append(jnp.clip(final, 0, count - 1).astype(jnp.int32) // side + 1)
+    sums = jnp.pad(filled.astype(jnp.int32), [(0, 0), (0, 0), (1, 0), (1, 0), (1, 0)])
+    for axis in (2, 3, 4):
+        sums = jnp.cumsum(sums, axis=axis)
+    flat = sums.reshape(*sums.shape[:2], -1)
+    total = 0
+    for upper in itertools.product((0, 1), repeat=3):
+        at = ravel(tuple((low, high)[u][i] for i, u in enumerate(upper)), sums.shape[2:])
+        total += (-1) ** (3 - sum(upper)) * jnp.take_along_axis(flat, at, axis=2)
+    return (overlaps & (total > 0)).reshape(filled.shape)
+
+
+def _list_voxels(flags, keep, tiling):
+    """Lists the voxels of the flagged tiles [B, P, *counts] for which `keep` is true.
+
+    `keep` is asked about coordinates, each [B, P, K], and flat indices, N beyond the volume.
+    Returns the lists, and for every voxel how many parts list it, [B, N].
+    """
+    batch, parts = flags.shape[:2]
+    count = math.prod(tiling.shape)
+    length = -(-count // BLOCK) * BLOCK
+    order, used = _list_tiles(flags.reshape(batch, parts, -1))
+    inner = jnp.indices(tiling.sides).reshape(3, -1)
+    at_indices = jax.vmap(jax.vmap(lambda row, at, value: row.at[at].set(value, mode="drop")))
+    added = jax.vmap(lambda row, at, value: row.at[at].add(value, mode="drop"))
+
+    def some_tiles(i, carry):
+        listed, ends, parts_of = carry
+        index = jax.lax.dynamic_slice_in_dim(order, i * TILES, TILES, axis=2)
+        first = (i * side for i, side in zip(unravel(index, tiling.counts), tiling.sides))
+        voxels = tuple((f[..., None] + i).reshape(batch, parts, -1) for f, i in zip(first, inner))
+        flat = ravel(voxels, tiling.shape)
+        kept = keep(voxels, flat) & (flat < count)
+        rank = ends[..., None] + jnp.cumsum(kept, axis=-1, dtype=jnp.int32)
+        listed = at_indices(listed, jnp.where(kept, rank - 1, length), flat)
+        parts_of = added(parts_of, flat.reshape(batch, -1), kept.reshape(batch, -1))
+        return listed, rank[..., -1], parts_of
+
+    start = (
+        jnp.full((batch, parts, length), count, jnp.int32),
+        jnp.zeros((batch, parts), jnp.int32),
+        jnp.zeros((batch, count), jnp.int32),
+    )
+    turns = -(-jnp.max(used) // TILES)
+    listed, ends, parts_of = jax.lax.fori_loop(0, turns, some_tiles, start)
+    return Lists(listed, jnp.max(ends, axis=0)), parts_of
+
+
+def _list_tiles(flags):
+    """Indices of the set flags [B, P, T], padded with T to a multiple of TILES; how many [B, P]."""
+    count = flags.shape[-1]
+    rank = jnp.cumsum(flags, axis=-1, dtype=jnp.int32)
+    length = -(-count // TILES) * TILES
+    slots = jnp.where(flags, rank - 1, length)
+    empty = jnp.full((length,), count, jnp.int32)
+    order = jnp.arange(count, dtype=jnp.int32)
+    fill = jax.vmap(jax.vmap(lambda slots: empty.at[slots].set(order, mode="drop")))
+    return fill(slots), rank[..., -1]
