@@ -42,6 +42,7 @@ WITHIN = {
         "state",
         "mesh",
         "step",
+        "program",
         "checkpoint",
         "reporting",
         "loop",

@@ -5,7 +5,7 @@ import pytest
 
 from volsynth import config, systems
 from volsynth.data import fake
-from volsynth.train import optim, scaling, state, step
+from volsynth.train import program
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -15,12 +15,9 @@ def test_the_full_step_lowers_for_every_platform(spec):
     settings = config.load(f"configs/volumetric.py:{spec}")
     system = systems.make(settings)
     batch = fake.spec(settings.train.batch_size, settings.data.image_size)
-    optimisers = optim.make(settings.optim, system, settings.train.steps)
-    scales = scaling.make(settings.precision, settings.train.loss_scale)
-    init = state.initialiser(system, optimisers, scales)
-    whole = jax.eval_shape(init, jax.random.key(0), batch)
-    (phase,) = system.phases
-    move = step.make(system, phase, optimisers, settings.train.average_decay, scales)
+    trained = program.make(system, settings)
+    whole = jax.eval_shape(trained.init, jax.random.key(0), batch)
+    (move,) = trained.steps.values()
     exported = jax.export.export(jax.jit(move, donate_argnums=0), platforms=PLATFORMS)(whole, batch)
     assert exported.platforms == PLATFORMS
     text = exported.mlir_module()

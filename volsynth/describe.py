@@ -14,7 +14,7 @@ from volsynth import systems
 from volsynth.data import fake
 from volsynth.nn import layers
 from volsynth.system import System
-from volsynth.train import optim, phases, scaling, state, step
+from volsynth.train import optim, phases, state
 
 
 def describe(config: Any) -> dict[str, Any]:
@@ -68,12 +68,10 @@ def step_bytes(config: Any) -> dict[str, int]:
     """
     system = systems.make(config)
     batch = fake.spec(config.train.batch_size, config.data.image_size)
-    optimisers = optim.make(config.optim, system, phases.last(system, config.train.steps))
-    scales = scaling.make(config.precision, config.train.loss_scale)
-    whole = jax.eval_shape(state.initialiser(system, optimisers, scales), jax.random.key(0), batch)
+    trained = program.make(system, config)
+    whole = jax.eval_shape(trained.init, jax.random.key(0), batch)
     largest: dict[str, int] = {}
-    for phase in system.phases:
-        move = step.make(system, phase, optimisers, config.train.average_decay, scales)
+    for move in trained.steps.values():
         compiled = jax.jit(move, donate_argnums=0).lower(whole, batch).compile()
         largest = max(largest, program_bytes(compiled), key=lambda b: b.get("peak", 0))
     return largest

@@ -11,7 +11,7 @@ from volsynth import draw, systems
 from volsynth import evaluate as evaluation
 from volsynth.data import fake, pipeline, prepared
 from volsynth.errors import UserError
-from volsynth.train import checkpoint, loop, mesh, optim, phases, scaling, state
+from volsynth.train import checkpoint, loop, mesh, program
 
 SAMPLES = 6
 """Pairs in a sample picture during training."""
@@ -29,8 +29,7 @@ def train(config: Any, workdir: pathlib.Path) -> None:
     # Everything that can be wrong with the config shows before the workdir is touched.
     system = systems.make(config)
     mesh.make(config.mesh, config.train.batch_size)
-    optim.make(config.optim, system, phases.last(system, config.train.steps))
-    scaling.make(config.precision, config.train.loss_scale)
+    program.make(system, config)
     _check_counts(config)
     if not 0 <= config.data.single <= 1:
         raise UserError(f"config.data.single must lie in [0, 1], got {config.data.single}.")
@@ -153,11 +152,8 @@ def _open_data(config):
 
 def _restore_averages(system, config, workdir, step):
     devices = mesh.make(config.mesh, config.train.batch_size)
-    optimisers = optim.make(config.optim, system, phases.last(system, config.train.steps))
     shapes = jax.eval_shape(
-        state.initialiser(system, optimisers),
-        jax.random.key(0),
-        fake.spec(1, config.data.image_size),
+        program.make(system, config).init, jax.random.key(0), fake.spec(1, config.data.image_size)
     )
     with checkpoint.Checkpoints(workdir) as checkpoints:
         found = checkpoints.steps

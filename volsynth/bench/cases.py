@@ -16,7 +16,7 @@ from volsynth.bench import naive, timing
 from volsynth.data import fake, pipeline, prepared
 from volsynth.errors import UserError
 from volsynth.nn import layers
-from volsynth.train import optim, state, step
+from volsynth.train import program
 
 Say = Callable[[str], None]
 
@@ -113,10 +113,10 @@ def bench_step(config: Any, repeats: int, with_torch: bool, say: Say) -> dict[st
         config.model.chroma_key = False
     batch = fake.batch(config.train.batch_size, config.data.image_size)
     system = systems.make(config)
-    optimisers = optim.make(config.optim, system, config.train.steps)
-    current = jax.jit(state.initialiser(system, optimisers))(jax.random.key(0), batch)
+    trained = program.make(system, config)
+    current = jax.jit(trained.init)(jax.random.key(0), batch)
     parameters = jax.device_get(current.variables["generator"])
-    move = step.make(system, "main", optimisers, config.train.average_decay)
+    (move,) = trained.steps.values()
     say("compiling the step")
     compiled = jax.jit(move, donate_argnums=0).lower(current, batch).compile()
 

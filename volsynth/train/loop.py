@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from volsynth.system import Batch, System
-from volsynth.train import checkpoint, mesh, optim, phases, scaling, state, step
+from volsynth.train import checkpoint, mesh, phases, state
 from volsynth.train.reporting import Reporter
 
 
@@ -48,29 +48,23 @@ def train(
     """
     settings = config.train
     devices = mesh.make(config.mesh, settings.batch_size)
-    ends = phases.ends(system, settings.steps)
-    last = max(ends.values())
-    optimisers = optim.make(config.optim, system, last)
-    scales = scaling.make(config.precision, settings.loss_scale)
+    trained = program.make(system, config)
+    last = max(trained.ends.values())
     with contextlib.ExitStack() as stack:
         checkpoints = stack.enter_context(
             checkpoint.Checkpoints(workdir, settings.keep_checkpoints)
         )
-        init = state.initialiser(system, optimisers, scales)
-        current = _restore_or_initialise(init, config.seed, devices, checkpoints, batches)
+        current = _restore_or_initialise(trained.init, config.seed, devices, checkpoints, batches)
         start = int(current.step)
         reporter = stack.enter_context(Reporter(workdir, start, last, settings.batch_size))
         reporter.say(f"{system.name}: step {start} of {last}, {devices.size} device(s), {workdir}")
         for key, value in system.notes.items():
             reporter.say(f"{key}: {value}")
         interrupted = stack.enter_context(_caught_signals())
-        steps = {
-            phase: _jitted(
-                step.make(system, phase, optimisers, settings.average_decay, scales), devices
-            )
-            for phase in ends
-        }
-        runner = _Runner(settings, steps, ends, devices, checkpoints, reporter, draw_samples)
+        steps = {phase: _jitted(move, devices) for phase, move in trained.steps.items()}
+        runner = _Runner(
+            settings, steps, trained.ends, devices, checkpoints, reporter, draw_samples
+        )
         return runner.run(current, start, batches, interrupted)
 
 
