@@ -14,7 +14,7 @@ from volsynth import systems
 from volsynth.data import fake
 from volsynth.nn import layers
 from volsynth.system import System
-from volsynth.train import optim, phases, state
+from volsynth.train import program, state
 
 
 def describe(config: Any) -> dict[str, Any]:
@@ -40,8 +40,7 @@ def describe(config: Any) -> dict[str, Any]:
         for name, tree in variables.items()
     }
     making = [networks[name] for name in state.averaged_networks(system)]
-    optimisers = optim.make(config.optim, system, phases.last(system, config.train.steps))
-    whole = jax.eval_shape(state.initialiser(system, optimisers), jax.random.key(0), batch)
+    whole = jax.eval_shape(program.make(system, config).init, jax.random.key(0), batch)
     return {
         "system": system.name,
         "networks": networks,

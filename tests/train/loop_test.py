@@ -91,7 +91,6 @@ def test_steps_of_phases():
     ends = phases.ends(system, {"generator": 3, "critic": 2})
     assert list(ends.items()) == [("critic", 2), ("generator", 5)]
     assert [phases.at(ends, step) for step in range(1, 6)] == ["critic"] * 2 + ["generator"] * 3
-    assert phases.last(system, {"generator": 3, "critic": 2}) == 5
     assert phases.ends(toy.system(), 7) == {"main": 7}
     with pytest.raises(UserError, match="several phases; give the steps of each: critic, gen"):
         phases.ends(system, 7)

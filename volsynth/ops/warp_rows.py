@@ -33,9 +33,13 @@ def forward(volume, masks, matrix, offset, targets, lowest):
     winner = jnp.full(rows.shape, -1, jnp.int8)
 
     def part(carry, p):
+        mask = masks[:, p].reshape(masks.shape[0], -1)
+
         def block(i, carry):
             merged, winner = carry
-            voxels, index, weights = _neighbours(targets, masks, matrix, offset, p, i)
+            voxels, index, weights = _neighbours(
+                targets, mask, matrix, offset, p, i, masks.shape[2:]
+            )
             near = packing.take(rows, index.reshape(index.shape[0], -1))
             near = near.reshape(*index.shape, -1).astype(jnp.float32)
             total = jnp.sum(near * weights[..., None], axis=2).astype(volume.dtype)
@@ -57,8 +61,12 @@ def backward(gradient, winner, masks, matrix, offset, targets):
     add = jax.vmap(lambda total, index, rows: total.at[index].add(rows, mode="drop"))
 
     def part(total, p):
+        mask = masks[:, p].reshape(masks.shape[0], -1)
+
         def block(i, total):
-            voxels, index, weights = _neighbours(targets, masks, matrix, offset, p, i)
+            voxels, index, weights = _neighbours(
+                targets, mask, matrix, offset, p, i, masks.shape[2:]
+            )
             won = packing.take(winner, voxels) == p
             given = jnp.where(won, packing.take(rows, voxels), 0).astype(jnp.float32)
             given = given[:, :, None] * weights[..., None]
@@ -72,12 +80,10 @@ def backward(gradient, winner, masks, matrix, offset, targets):
     return jax.lax.scan(part, total, jnp.arange(masks.shape[1]))[0].astype(gradient.dtype)
 
 
-def _neighbours(targets, masks, matrix, offset, p, i):
+def _neighbours(targets, mask, matrix, offset, p, i, shape):
     """Block i of part p's targets [B, K], the eight voxels each takes from [B, K, 8] (N where they
     are outside of the mask) and their weights."""
-    shape = masks.shape[2:]
     count = math.prod(shape)
-    flat_mask = masks[:, p].reshape(masks.shape[0], -1)
     voxels = targets.block(p, i, BLOCK)
     at = packing.positions(matrix[:, p], offset[:, p], packing.unravel(voxels, shape))
     low = [jnp.floor(coordinate) for coordinate in at]
@@ -86,7 +92,7 @@ def _neighbours(targets, masks, matrix, offset, p, i):
     for corner in itertools.product((0, 1), repeat=3):
         near = tuple(b.astype(jnp.int32) + c for b, c in zip(low, corner))
         flat = packing.ravel(near, shape)
-        taken = jnp.take_along_axis(flat_mask, flat, axis=1, mode="fill", fill_value=False)
+        taken = jnp.take_along_axis(mask, flat, axis=1, mode="fill", fill_value=False)
         weight = math.prod(along[axis][c] for axis, c in enumerate(corner))
         index.append(jnp.where(taken, flat, count))
         weights.append(jnp.where(taken, weight, 0))

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from volsynth.system import Batch, System
-from volsynth.train import checkpoint, mesh, phases, state
+from volsynth.train import checkpoint, mesh, phases, program, state
 from volsynth.train.reporting import Reporter
 
 

@@ -39,8 +39,3 @@ def ends(system: System, steps: int | Mapping[str, int]) -> dict[str, int]:
 def at(ends: Mapping[str, int], step: int) -> str:
     """The phase of a step; steps count from 1."""
     return next(name for name, end in ends.items() if step <= end)
-
-
-def last(system: System, steps: int | Mapping[str, int]) -> int:
-    """The number of the last step of the whole run; raises like `ends`."""
-    return max(ends(system, steps).values())
