@@ -28,33 +28,43 @@ def _case(shape, seed=0, share=0.1):
 
 
 def _sets(lists, count):
-    voxels = np.asarray(lists.voxels)
+    """The listed voxels, read block by block as the warp does."""
     found = {}
     for b, p in np.ndindex(2, PARTS):
-        row = voxels[b, p]
+        part, size = jnp.array(p), packing.BLOCK
+        blocks = range(lists.blocks(part, size))
+        read = [np.asarray(lists.block(part, jnp.array(i), size)[b]) for i in blocks]
+        row = np.concatenate([*read, [count]])
         end = (row < count).sum()
         assert np.all(row[end:] == count), "padding lies at the end"
         assert len(set(row[:end])) == end, "no voxel is listed twice"
         found[b, p] = set(row[:end].tolist())
+    return found
+
+
+def _check_longest(lists, found):
     longest = [max(len(found[b, p]) for b in range(2)) for p in range(PARTS)]
     np.testing.assert_array_equal(lists.longest, longest)
-    return found
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_sources_are_the_voxels_of_the_masks(shape):
     masks, _, _ = _case(shape)
-    found = _sets(jax.jit(packing.list_sources)(masks), np.prod(shape))
+    lists = jax.jit(lambda masks: packing.list_sources(masks))(masks)
+    found = _sets(lists, np.prod(shape))
+    _check_longest(lists, found)
     for (b, p), voxels in found.items():
         assert voxels == set(np.flatnonzero(masks[b, p]).tolist())
 
 
 @pytest.mark.parametrize("share", [0.02, 0.4])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_targets_are_the_voxels_with_a_neighbour_in_the_mask(shape, share):
+def test_targets_are_the_voxels_with_a_neighbour_in_the_mask(shape, share, monkeypatch):
+    monkeypatch.setattr(packing, "ROOM", 1)
     masks, matrix, offset = _case(shape, 1, share)
-    lists, parts_of = jax.jit(packing.list_targets)(masks, matrix, offset)
+    lists, parts_of = jax.jit(lambda *a: packing.list_targets(*a))(masks, matrix, offset)
     found = _sets(lists, np.prod(shape))
+    _check_longest(lists, found)
     reached = np.zeros((2, np.prod(shape)), int)
     index = np.array(list(np.ndindex(*shape)))
     for b, p in np.ndindex(2, PARTS):
@@ -76,7 +86,7 @@ def test_lists_longer_than_a_turn(monkeypatch):
     monkeypatch.setattr(packing, "TILES", 2)
     monkeypatch.setattr(packing, "BLOCK", 8)
     masks, _, _ = _case((8, 9, 10), 2, 0.5)
-    lists = jax.jit(packing.list_sources)(masks)
+    lists = jax.jit(lambda masks: packing.list_sources(masks))(masks)
     for (b, p), voxels in _sets(lists, 720).items():
         assert voxels == set(np.flatnonzero(masks[b, p]).tolist())
     assert lists.voxels.shape[-1] % 8 == 0
@@ -86,6 +96,20 @@ def test_lists_longer_than_a_turn(monkeypatch):
     )
     np.testing.assert_array_equal(got, lists.voxels[1, 1, : len(got)])
     assert len(got) - 8 < masks[:, 1].sum(axis=(1, 2, 3)).max() <= len(got)
+
+
+def test_a_part_without_room_is_given_all_voxels(monkeypatch):
+    monkeypatch.setattr(packing, "BLOCK", 16)
+    shape = (8, 6, 5)
+    masks, matrix, offset = _case(shape, 3, 0.01)
+    matrix = jnp.broadcast_to(jnp.eye(3), matrix.shape)
+    lists, _ = jax.jit(lambda *a: packing.list_targets(*a))(masks, matrix, 0 * offset)
+    assert lists.voxels.shape[2] == 32, "an eighth of 240, in blocks"
+    assert lists.longest.tolist()[2] == 240
+    found = _sets(lists, 240)
+    assert found[0, 2] == found[1, 2] == set(range(240))
+    assert all(len(found[b, p]) <= 32 for b in range(2) for p in (0, 1, 3))
+    assert any(found[b, p] for b in range(2) for p in (0, 1, 3))
 
 
 def test_only_tiles_near_the_part_are_looked_through():

@@ -3,23 +3,28 @@
 Contract. For every part and example a list of flat voxel indices, without repetition, padded with
 N, the number of voxels. A source is a voxel inside the part's mask; a target is a voxel whose
 sampled position has one of its eight neighbours inside the mask, so all other voxels receive zero.
-Lists have room for every voxel, so they are complete for any mask and transform, but time goes with
-the voxels that are listed: tiles of the volume are tested first, and only those that hold a source,
-or whose image under the transform comes near one, are looked through. One pass over the masks, as
-bytes, is all that goes with the size of the volume times the number of parts.
+Time goes with the voxels that are listed: tiles of the volume are tested first, and only those that
+hold a source, or whose image under the transform comes near one, are looked through. One pass over
+the masks, as bytes, is all that goes with the size of the volume times the number of parts.
+
+Lists of targets have room for a share of the volume. A part that needs more is given all voxels
+instead, which is as exact: those out of its reach receive zero. Sources have room for all.
 """
 
 import functools
 import itertools
 import math
-from typing import NamedTuple
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Num
 
 BLOCK = 128
-"""The lists' lengths are multiples of this, so that blocks of a divisor of it can be cut off."""
+"""Room in lists comes in multiples of this, so that blocks of a divisor of it can be cut off."""
+
+ROOM = 1 / 8
+"""The share of the volume that a list of targets has room for; limbs take 1 %, a torso 2 %."""
 
 TILE = 4
 """Voxels along the sides of a tile."""
@@ -36,25 +41,34 @@ SLACK = 0.01
 Coordinates = tuple[Array, Array, Array]
 
 
-class Lists(NamedTuple):
+@flax.struct.dataclass
+class Lists:
     """The listed voxels of every part.
 
     Attributes:
       voxels: [B, P, L], flat indices; N where the list has ended.
-      longest: [P], the longest list of the batch.
+      longest: [P], the longest list of the batch; it may be longer than there is room for.
+      count: N, the number of voxels.
     """
 
     voxels: Int[Array, "b p l"]
     longest: Int[Array, " p"]
+    count: int = flax.struct.field(pytree_node=False)
 
     def blocks(self, part: Int[Array, ""], size: int) -> Int[Array, ""]:
         """How many blocks of a part's lists hold anything."""
-        return -(-self.longest[part] // size)
+        length = jnp.where(self._overflows(part), self.count, self.longest[part])
+        return -(-length // size)
 
     def block(self, part: Int[Array, ""], i: Int[Array, ""], size: int) -> Int[Array, "b k"]:
-        """Block i of a part's lists."""
-        cut = (self.voxels.shape[0], 1, size)
-        return jax.lax.dynamic_slice(self.voxels, (0, part, i * size), cut)[:, 0]
+        """Block i of a part's lists; of a part that had no room, of all voxels."""
+        start, batch = i * size, self.voxels.shape[0]
+        listed = jax.lax.dynamic_slice(self.voxels, (0, part, start), (batch, 1, size))[:, 0]
+        every = jnp.minimum(start + jnp.arange(size, dtype=jnp.int32), self.count)
+        return jnp.where(self._overflows(part), every, listed)
+
+    def _overflows(self, part):
+        return self.longest[part] > self.voxels.shape[2]
 
 
 def list_sources(masks: Bool[Array, "b p h w d"]) -> Lists:
@@ -66,7 +80,7 @@ def list_sources(masks: Bool[Array, "b p h w d"]) -> Lists:
     def in_mask(_, flat):
         return jnp.take_along_axis(flat_masks, flat, axis=2, mode="fill", fill_value=False)
 
-    return _list_voxels(_filled_tiles(masks, tiling), in_mask, tiling)[0]
+    return _list_voxels(_filled_tiles(masks, tiling), in_mask, tiling, room=1)[0]
 
 
 def list_targets(
@@ -93,7 +107,7 @@ def list_targets(
         return jnp.take_along_axis(grown, at, axis=2, mode="fill", fill_value=False)
 
     reaching = _reaching_tiles(_filled_tiles(masks, tiling), matrix, offset, tiling)
-    return _list_voxels(reaching, in_reach, tiling)
+    return _list_voxels(reaching, in_reach, tiling, ROOM)
 
 
 def positions(
@@ -170,7 +184,8 @@ def _filled_tiles(masks, tiling):
     masks = jnp.pad(masks, [(0, 0), (0, 0), *beyond])
     for axis, (count, side) in enumerate(zip(tiling.counts, tiling.sides), start=2):
         split = masks.reshape(*masks.shape[:axis], count, side, *masks.shape[axis + 1 :])
-        masks = functools.reduce(jnp.logical_or, jnp.moveaxis(split, axis + 1, 0))
+        layers = (jax.lax.index_in_dim(split, i, axis + 1, keepdims=False) for i in range(side))
+        masks = functools.reduce(jnp.logical_or, layers)
     return masks
 
 
@@ -204,7 +219,7 @@ def _reaching_tiles(filled, matrix, offset, tiling):
     return (overlaps & (total > 0)).reshape(filled.shape)
 
 
-def _list_voxels(flags, keep, tiling):
+def _list_voxels(flags, keep, tiling, room):
     """Lists the voxels of the flagged tiles [B, P, *counts] for which `keep` is true.
 
     `keep` is asked about coordinates, each [B, P, K], and flat indices, N beyond the volume.
@@ -212,7 +227,7 @@ def _list_voxels(flags, keep, tiling):
     """
     batch, parts = flags.shape[:2]
     count = math.prod(tiling.shape)
-    length = -(-count // BLOCK) * BLOCK
+    length = math.ceil(count * room / BLOCK) * BLOCK
     order, used = _list_tiles(flags.reshape(batch, parts, -1))
     inner = jnp.indices(tiling.sides).reshape(3, -1)
     at_indices = jax.vmap(jax.vmap(lambda row, at, value: row.at[at].set(value, mode="drop")))
@@ -226,6 +241,7 @@ def _list_voxels(flags, keep, tiling):
         flat = ravel(voxels, tiling.shape)
         kept = keep(voxels, flat) & (flat < count)
         rank = ends[..., None] + jnp.cumsum(kept, axis=-1, dtype=jnp.int32)
+        # What there is no room for is dropped; `blocks` will know.
         listed = at_indices(listed, jnp.where(kept, rank - 1, length), flat)
         parts_of = added(parts_of, flat.reshape(batch, -1), kept.reshape(batch, -1))
         return listed, rank[..., -1], parts_of
@@ -237,7 +253,7 @@ def _list_voxels(flags, keep, tiling):
     )
     turns = -(-jnp.max(used) // TILES)
     listed, ends, parts_of = jax.lax.fori_loop(0, turns, some_tiles, start)
-    return Lists(listed, jnp.max(ends, axis=0)), parts_of
+    return Lists(listed, jnp.max(ends, axis=0), count), parts_of
 
 
 def _list_tiles(flags):
