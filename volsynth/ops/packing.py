@@ -14,8 +14,8 @@ instead, which is as exact: those out of its reach receive zero. Sources have ro
 import functools
 import itertools
 import math
+from dataclasses import dataclass, field
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Num
@@ -41,7 +41,8 @@ SLACK = 0.01
 Coordinates = tuple[Array, Array, Array]
 
 
-@flax.struct.dataclass
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
 class Lists:
     """The listed voxels of every part.
 
@@ -53,7 +54,7 @@ class Lists:
 
     voxels: Int[Array, "b p l"]
     longest: Int[Array, " p"]
-    count: int = flax.struct.field(pytree_node=False)
+    count: int = field(metadata={"static": True})
 
     def blocks(self, part: Int[Array, ""], size: int) -> Int[Array, ""]:
         """How many blocks of a part's lists hold anything."""
