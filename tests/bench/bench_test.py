@@ -1,7 +1,7 @@
 """Benchmarks at toy sizes: naive forms and PyTorch twin give our numbers, and reports add up."""
 
+import functools
 import importlib.util
-import itertools
 import math
 import re
 import time
@@ -65,13 +65,30 @@ def _value_and_gradient(function, volume, masks, transforms):
 
 
 def test_candidates_take_turns_and_the_median_counts(monkeypatch):
-    order = []
-    clock = itertools.count(step=0.5)
-    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
-    runs = {name: (lambda name=name: order.append(name)) for name in "ab"}
-    assert timing.medians(runs, 3) == {"a": 0.5, "b": 0.5}
-    # Quick ones run once more before they are timed: what ran before must not count.
-    assert "".join(order) == "ab" + "aabb" * 3
+    order, now = [], [0.0]
+    lasts = {"a": 0.0625, "b": 0.03125, "S": 2.0}
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+
+    def run(name):
+        order.append(name)
+        now[0] += lasts[name]
+
+    runs = {name: functools.partial(run, name) for name in "aSb"}
+    assert timing.medians(runs, 2) == lasts
+    # Quick ones are among themselves; the first time after the slow ones must not count.
+    assert "".join(order) == "aSb" + 2 * ("S" + "ab" + timing.ROUNDS * "ab")
+
+
+def test_a_first_time_after_slow_ones_is_not_in_the_median(monkeypatch):
+    now, before = [0.0], [""]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+
+    def run(name):
+        now[0] += 2.0 if name == "S" else 0.03 + 0.05 * (before[0] == "S")
+        before[0] = name
+
+    found = timing.medians({name: functools.partial(run, name) for name in "Sa"}, 1)
+    assert found["a"] == pytest.approx(0.03)
 
 
 def test_what_takes_too_long_runs_once(monkeypatch):

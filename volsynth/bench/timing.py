@@ -13,8 +13,11 @@ from volsynth import doctor
 PATIENCE = 20.0
 """Seconds: a candidate whose first run takes longer is not run a second time."""
 
-QUICK = 1.0
-"""Seconds: a candidate that takes less runs once more before every turn that counts."""
+QUICK = 0.1
+"""Seconds: candidates that take less have their turns among themselves, ROUNDS for each of the
+others', so that what those leave behind (cold caches, memory given back) does not count."""
+
+ROUNDS = 4
 
 
 def medians(
@@ -26,24 +29,25 @@ def medians(
 
     Args:
       candidates: compiled already, as far as they are.
-      repeats: how often each runs after its first time.
+      repeats: how many turns each has after its first; quick ones `ROUNDS` times as many.
       say: told about every candidate once.
     """
-    taken: dict[str, list[float]] = {}
+    first = {}
     for name, run in candidates.items():
-        taken[name] = [_seconds(run)]
-        say(f"{name}: {taken[name][0]:.3g} s the first time")
-    taken_first = {name: values[0] for name, values in taken.items()}
-    patient = [name for name, values in taken.items() if values[0] <= PATIENCE]
-    for name in patient:
-        taken[name].clear()
+        first[name] = _seconds(run)
+        say(f"{name}: {first[name]:.3g} s the first time")
+    taken: dict[str, list[float]] = {name: [] for name in candidates}
+    quick = [name for name in candidates if first[name] < QUICK]
+    slow = [name for name in candidates if QUICK <= first[name] <= PATIENCE]
     for _ in range(repeats):
-        for name in patient:
-            # What ran before leaves caches cold and memory given back; that must not count.
-            if taken_first[name] < QUICK:
-                _seconds(candidates[name])
+        for name in slow:
             taken[name].append(_seconds(candidates[name]))
-    return {name: statistics.median(values) for name, values in taken.items()}
+        for name in quick:
+            _seconds(candidates[name])
+        for _ in range(ROUNDS):
+            for name in quick:
+                taken[name].append(_seconds(candidates[name]))
+    return {name: statistics.median(taken[name] or [first[name]]) for name in candidates}
 
 
 def machine() -> dict[str, Any]:
