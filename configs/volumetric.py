@@ -85,8 +85,9 @@ def _base():
             # Updates that are not finite are skipped; after so many in a row the run stops.
             "max_skipped": 20,
         },
-        # How many devices share a batch; -1 means all there are.
-        "mesh": {"data": -1},
+        # Devices, or groups of them, that share a batch (-1: all there are); devices of a group,
+        # that share the height of an image; whether devices share the state, too.
+        "mesh": {"data": -1, "space": 1, "shard_state": False},
         "evaluate": {"batch_size": 16},
     }
 

@@ -41,6 +41,7 @@ WITHIN = {
         "scaling",
         "state",
         "mesh",
+        "distributed",
         "step",
         "program",
         "checkpoint",

@@ -47,6 +47,11 @@ def _parser() -> argparse.ArgumentParser:
     train = _command(commands, "train", _train, "train a system, or resume its training")
     _config_argument(train)
     train.add_argument("--workdir", required=True, help="checkpoints, metrics and samples go here")
+    train.add_argument(
+        "--distributed",
+        action="store_true",
+        help="one of several processes that train together (Slurm, TPU, python -m launch)",
+    )
 
     evaluate = _command(commands, "evaluate", _evaluate, "score a run on a split, with a gallery")
     evaluate.add_argument("--workdir", required=True, help="of a run of volsynth train")
@@ -137,9 +142,12 @@ def _json_argument(parser):
 def _train(options):
     from volsynth import config as configs
     from volsynth import runs
+    from volsynth.train import distributed
     from volsynth.train.loop import Diverged, Interrupted
 
     config = configs.load(options.config, options.overrides)
+    if options.distributed:
+        distributed.join()
     try:
         runs.train(config, pathlib.Path(options.workdir))
     except Interrupted as stop:

@@ -14,7 +14,7 @@ from volsynth import systems
 from volsynth.data import fake
 from volsynth.nn import layers
 from volsynth.system import System
-from volsynth.train import program, state
+from volsynth.train import mesh, program, state
 
 
 def describe(config: Any) -> dict[str, Any]:
@@ -61,17 +61,21 @@ def describe(config: Any) -> dict[str, Any]:
 
 
 def step_bytes(config: Any) -> dict[str, int]:
-    """`program_bytes` of the step that trains a config on one of the devices here, by compiling it.
+    """`program_bytes`, per device, of the step that trains a config on the devices here.
 
-    Nothing is run. A step of a compiler for another device may need more or less.
+    It is compiled, not run. The compiler of another kind of device may need more or less.
+
+    Raises:
+      UserError: `config.mesh` asks for more devices than there are.
     """
     system = systems.make(config)
     batch = fake.spec(config.train.batch_size, config.data.image_size)
+    devices = mesh.make(config.mesh, config.train.batch_size, config.data.image_size)
     trained = program.make(system, config)
-    whole = jax.eval_shape(trained.init, jax.random.key(0), batch)
+    placed = program.place(trained, devices, config.seed, batch, config.mesh.shard_state)
     largest: dict[str, int] = {}
-    for move in trained.steps.values():
-        compiled = jax.jit(move, donate_argnums=0).lower(whole, batch).compile()
+    for move in placed.steps.values():
+        compiled = move.lower(placed.state, batch).compile()
         largest = max(largest, program_bytes(compiled), key=lambda b: b.get("peak", 0))
     return largest
 

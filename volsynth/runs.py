@@ -11,7 +11,7 @@ from volsynth import draw, systems
 from volsynth import evaluate as evaluation
 from volsynth.data import fake, pipeline, prepared
 from volsynth.errors import UserError
-from volsynth.train import checkpoint, loop, mesh, program
+from volsynth.train import checkpoint, distributed, loop, mesh, program
 
 SAMPLES = 6
 """Pairs in a sample picture during training."""
@@ -28,17 +28,26 @@ def train(config: Any, workdir: pathlib.Path) -> None:
     data = _open_data(config)
     # Everything that can be wrong with the config shows before the workdir is touched.
     system = systems.make(config)
-    mesh.make(config.mesh, config.train.batch_size)
+    devices = mesh.make(config.mesh, config.train.batch_size, config.data.image_size)
     program.make(system, config)
     _check_counts(config)
     if not 0 <= config.data.single <= 1:
         raise UserError(f"config.data.single must lie in [0, 1], got {config.data.single}.")
-    checkpoint.claim_workdir(workdir, configs.to_dict(config), data.identity)
+    if distributed.is_first():
+        checkpoint.claim_workdir(workdir, configs.to_dict(config), data.identity)
     train_split = data.split("train")
+
+    rows = mesh.local_rows(devices, config.train.batch_size)
 
     def batches(start, stop):
         return pipeline.training_batches(
-            train_split, config.seed, config.train.batch_size, start, stop, config.data.single
+            train_split,
+            config.seed,
+            config.train.batch_size,
+            start,
+            stop,
+            config.data.single,
+            rows,
         )
 
     validation = data.split("validation")
@@ -151,7 +160,6 @@ def _open_data(config):
 
 
 def _restore_averages(system, config, workdir, step):
-    devices = mesh.make(config.mesh, config.train.batch_size)
     shapes = jax.eval_shape(
         program.make(system, config).init, jax.random.key(0), fake.spec(1, config.data.image_size)
     )
@@ -162,7 +170,7 @@ def _restore_averages(system, config, workdir, step):
         step = max(found) if step is None else step
         if step not in found:
             raise UserError(f"{workdir} has no checkpoint {step}; there are {sorted(found)}.")
-        abstract = checkpoint.abstract(shapes, mesh.replicated(devices))
+        abstract = checkpoint.abstract(shapes, jax.sharding.SingleDeviceSharding(jax.devices()[0]))
         return step, checkpoints.restore(step, abstract).averages
 
 

@@ -25,7 +25,7 @@ CONFIG = {
         "checkpoint_every": 2,
         "keep_checkpoints": 3,
     },
-    "mesh": {"data": -1},
+    "mesh": {"data": -1, "space": 1, "shard_state": False},
     "evaluate": {"batch_size": 4},
 }
 SHARDING = jax.sharding.SingleDeviceSharding(jax.devices()[0])

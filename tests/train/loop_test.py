@@ -27,7 +27,8 @@ def config():
             "seed": 0,
             "precision": "float32",
             "optim": {"generator": dict(adam), "critic": dict(adam)},
-            "mesh": {"data": 1},
+            "mesh": {"data": 1, "space": 1, "shard_state": False},
+            "data": {"image_size": 4},
             "train": {
                 "steps": {"critic": 2, "generator": 3},
                 "batch_size": 2,

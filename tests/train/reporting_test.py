@@ -136,7 +136,7 @@ def test_a_run_that_diverges_logs_null_and_names_the_step(tmp_path):
             "precision": "float32",
             "train": train,
             "optim": {"generator": adam, "critic": adam},
-            "mesh": {"data": -1},
+            "mesh": {"data": -1, "space": 1, "shard_state": False},
         }
     )
 

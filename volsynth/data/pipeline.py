@@ -72,12 +72,21 @@ def evaluation_pairs(split: prepared.Split, seed: int) -> np.ndarray:
 
 
 def training_batches(
-    split: prepared.Split, seed: int, batch_size: int, start: int, stop: int, single: float = 0.0
+    split: prepared.Split,
+    seed: int,
+    batch_size: int,
+    start: int,
+    stop: int,
+    single: float = 0.0,
+    rows: slice = slice(None),
 ) -> Iterator[Batch]:
-    """The batches of the steps start, ..., stop - 1; see `training_pairs`."""
+    """The batches of the steps start, ..., stop - 1, or only some rows of each.
+
+    See `training_pairs`. Every process of several reads its own rows of the same batches.
+    """
 
     def pairs(step):
-        return training_pairs(split, seed, step, batch_size, single)
+        return training_pairs(split, seed, step, batch_size, single)[rows]
 
     return _batches(split, pairs, range(start, stop))
 

@@ -1,5 +1,6 @@
 """The blocks that networks are made of; each takes its convolution, norm and activation."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import flax.linen as nn
@@ -49,6 +50,7 @@ class ConvBlock(nn.Module):
             self.kernel,
             self.stride,
             padding=self.padding,
+            adds_bias=_keeps_bias(self.norm),
             kernel_init=self.kernel_init,
             dtype=self.dtype,
         )(x)
@@ -70,14 +72,17 @@ class ResidualBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *axes c"]) -> Float[Array, "b *axes c"]:
-        features, (first, second) = x.shape[-1], self.dilations
-        y = layers.Conv(
-            features, self.kernel, dilation=first, kernel_init=self.kernel_init, dtype=self.dtype
-        )(x)
-        y = self.act(self.norm()(y))
-        y = layers.Conv(
-            features, self.kernel, dilation=second, kernel_init=self.kernel_init, dtype=self.dtype
-        )(y)
+        conv = functools.partial(
+            layers.Conv,
+            x.shape[-1],
+            self.kernel,
+            adds_bias=_keeps_bias(self.norm),
+            kernel_init=self.kernel_init,
+            dtype=self.dtype,
+        )
+        first, second = self.dilations
+        y = self.act(self.norm()(conv(dilation=first)(x)))
+        y = conv(dilation=second)(y)
         return x + self.norm()(y)
 
 
@@ -96,5 +101,15 @@ class UpBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w features"]:
-        x = layers.UpConv(self.features, kernel_init=self.kernel_init, dtype=self.dtype)(x)
+        x = layers.UpConv(
+            self.features,
+            adds_bias=_keeps_bias(self.norm),
+            kernel_init=self.kernel_init,
+            dtype=self.dtype,
+        )(x)
         return self.act(self.norm()(x))
+
+
+def _keeps_bias(norm):
+    """Whether a bias before the norm changes anything after it."""
+    return norm is not layers.InstanceNorm

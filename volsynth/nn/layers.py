@@ -51,6 +51,9 @@ class Conv(nn.Module):
       dilation: the same along every axis.
       padding: "SAME", or "SAME_LOWER": where the padding is odd, whether the pixel more goes to the
         end of each axis or to its start.
+      adds_bias: False leaves the bias out of the sum, not out of the parameters, which published
+        counts include. For convolutions before a norm that would subtract it again: its gradient
+        would be rounding errors, and Adam would make steps of its full rate of them.
       kernel_init: initialiser of the kernel.
       dtype: of the computation.
     """
@@ -60,6 +63,7 @@ class Conv(nn.Module):
     stride: int = 1
     dilation: int = 1
     padding: str = "SAME"
+    adds_bias: bool = True
     kernel_init: Initialiser = nn.initializers.lecun_normal()
     dtype: Dtype = jnp.float32
 
@@ -74,7 +78,7 @@ class Conv(nn.Module):
             y = conv3d(x, kernel)
         else:
             y = _conv(x, kernel, self.stride, self.dilation, self.padding)
-        return y + bias.astype(self.dtype)
+        return y + bias.astype(self.dtype) if self.adds_bias else y
 
 
 def conv3d(
@@ -187,9 +191,12 @@ class UpConv(nn.Module):
     Each output pixel sees at most two by two input pixels, so the two are computed as one: a 2x2
     convolution for each of the four positions in a doubled pixel, with the kernel's taps that fall
     on the same input pixel added up. The same numbers for 4/9 of the multiplications.
+
+    `adds_bias` is that of `Conv`.
     """
 
     features: int
+    adds_bias: bool = True
     kernel_init: Initialiser = nn.initializers.lecun_normal()
     dtype: Dtype = jnp.float32
 
@@ -199,7 +206,7 @@ class UpConv(nn.Module):
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
         y = upsample_conv(x.astype(self.dtype), kernel.astype(self.dtype))
-        return y + bias.astype(self.dtype)
+        return y + bias.astype(self.dtype) if self.adds_bias else y
 
 
 def upsample_conv(

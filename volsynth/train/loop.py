@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-import numpy as np
 
 from volsynth.system import Batch, System
-from volsynth.train import checkpoint, mesh, phases, program, state
-from volsynth.train.reporting import Reporter
+from volsynth.train import checkpoint, distributed, mesh, phases, program, state
+from volsynth.train.reporting import Reporter, Silent
 
 
 class Interrupted(Exception):
@@ -37,7 +36,8 @@ def train(
     Args:
       system: the method.
       config: the whole config; `train`, `optim`, `mesh`, `precision` and `seed` are read here.
-      batches: (start, stop) -> the batches of these steps.
+      batches: (start, stop) -> the batches of these steps; with several processes, this one's
+        `mesh.local_rows` of them.
       workdir: where checkpoints, metrics and samples go. Claim it first.
       draw_samples: averaged variables -> a PIL image.
 
@@ -47,46 +47,36 @@ def train(
       UserError: config and devices do not fit, or a checkpoint cannot be restored.
     """
     settings = config.train
-    devices = mesh.make(config.mesh, settings.batch_size)
+    devices = mesh.make(config.mesh, settings.batch_size, config.data.image_size)
     trained = program.make(system, config)
     last = max(trained.ends.values())
     with contextlib.ExitStack() as stack:
         checkpoints = stack.enter_context(
             checkpoint.Checkpoints(workdir, settings.keep_checkpoints)
         )
-        current = _restore_or_initialise(trained.init, config.seed, devices, checkpoints, batches)
+        example = next(batches(0, 1))
+        placed = program.place(trained, devices, config.seed, example, config.mesh.shard_state)
+        current = _restore_or_initialise(placed, checkpoints)
         start = int(current.step)
-        reporter = stack.enter_context(Reporter(workdir, start, last, settings.batch_size))
+        reporter = stack.enter_context(
+            Reporter(workdir, start, last, settings.batch_size)
+            if distributed.is_first()
+            else Silent()
+        )
         reporter.say(f"{system.name}: step {start} of {last}, {devices.size} device(s), {workdir}")
         for key, value in system.notes.items():
             reporter.say(f"{key}: {value}")
         interrupted = stack.enter_context(_caught_signals())
-        steps = {phase: _jitted(move, devices) for phase, move in trained.steps.items()}
         runner = _Runner(
-            settings, steps, trained.ends, devices, checkpoints, reporter, draw_samples
+            settings, placed.steps, trained.ends, devices, checkpoints, reporter, draw_samples
         )
         return runner.run(current, start, batches, interrupted)
 
 
-def _jitted(function, devices):
-    return jax.jit(
-        function,
-        in_shardings=(mesh.replicated(devices), mesh.batched(devices)),
-        out_shardings=mesh.replicated(devices),
-        donate_argnums=0,
-    )
-
-
-def _restore_or_initialise(init, seed, devices, checkpoints, batches):
-    """The state on the mesh, and only ever there: it is never whole on one device first."""
-    rng = jax.random.key(seed)
-    # Only shapes matter to an initialiser, so one batch of zeros serves.
-    example = {k: np.zeros_like(v) for k, v in next(batches(0, 1)).items()}
-    sharding = mesh.replicated(devices)
+def _restore_or_initialise(placed, checkpoints):
     if checkpoints.latest is None:
-        return jax.jit(init, out_shardings=sharding)(rng, example)
-    shapes = checkpoint.abstract(jax.eval_shape(init, rng, example), sharding)
-    return checkpoints.restore(checkpoints.latest, shapes)
+        return placed.init()
+    return checkpoints.restore(checkpoints.latest, placed.state)
 
 
 class _Runner:
@@ -102,7 +92,7 @@ class _Runner:
         settings, final = self._settings, max(self._ends.values())
         stream = batches(start, final)
         following = self._next(stream)
-        pending = None
+        pending, agreed = None, distributed.Agreement(self._devices)
         for number in range(start + 1, final + 1):
             step_of_phase = self._steps[phases.at(self._ends, number)]
             current, metrics = step_of_phase(current, following)
@@ -112,7 +102,7 @@ class _Runner:
                 self._examine(number - 1, pending)
             pending = metrics
             last = number == final
-            stop = interrupted()
+            stop = agreed(interrupted())
             if stop or last or number % settings.checkpoint_every == 0:
                 # Logged before it is saved: a run that resumes here does not see this step again.
                 self._examine(number, pending, log=stop or last)
@@ -122,15 +112,21 @@ class _Runner:
                 self._checkpoints.wait()
                 raise Interrupted(f"stopped at step {number}; run the same command to go on.")
             if last or number % settings.sample_every == 0:
-                self._reporter.samples(number, self._draw_samples(current.averages))
+                self._sample(number, current.averages)
         self._checkpoints.wait()
         return current
+
+    def _sample(self, number, averages):
+        everywhere = jax.jit(lambda tree: tree, out_shardings=mesh.replicated(self._devices))
+        averages = jax.device_get(everywhere(averages))
+        if distributed.is_first():
+            self._reporter.samples(number, self._draw_samples(averages))
 
     def _next(self, stream):
         before = time.monotonic()
         batch = next(stream, None)
         self._reporter.waited(time.monotonic() - before)
-        return None if batch is None else jax.device_put(batch, mesh.batched(self._devices))
+        return None if batch is None else mesh.put(self._devices, batch, self._settings.batch_size)
 
     def _examine(self, number, metrics, log=False):
         values = {key: float(value) for key, value in jax.device_get(metrics).items()}

@@ -1,5 +1,14 @@
-"""Devices and shardings: the batch is split over the mesh's `data` axis, the state is on all."""
+"""Devices and shardings.
 
+The mesh has two axes. Examples of a batch are split over `data`; the height of images, and with it
+that of every volume and feature map, over `space`: volumes are what does not fit one device. XLA
+follows both through the program and puts in what devices must exchange. The state is on all
+devices; or each holds its share, and gives it to the others when they need it.
+"""
+
+import functools
+import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -7,33 +16,59 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from volsynth.errors import UserError
 
+AXES = ("data", "space")
 
-def make(config: Any, batch_size: int) -> Mesh:
+SMALL = 2**14
+"""Arrays of fewer values are on all devices in any case."""
+
+
+def make(config: Any, batch_size: int, image_size: int) -> Mesh:
     """The mesh that `config.mesh` asks for.
 
     Args:
-      config: the section, with `data`: how many devices share a batch; -1 for all.
+      config: the section: `data`, how many devices, or groups of them, share a batch, -1 for as
+        many as there are; `space`, how many devices share the height of an image.
       batch_size: examples in one batch, over all devices.
+      image_size: height of an image, pixels.
 
     Raises:
-      UserError: there are fewer devices, or the batch is empty or does not divide by them.
+      UserError: there are fewer devices, or batch or height do not divide by them.
     """
     if batch_size < 1:
         raise UserError(f"config.train.batch_size must be at least 1, got {batch_size}.")
     available = len(jax.devices())
-    count = available if config.data == -1 else config.data
-    if not 1 <= count <= available:
+    space = config.space
+    if not 1 <= space <= available:
         raise UserError(
-            f"config.mesh.data: {config.data} devices asked for, {available} available. "
-            f"Allowed: 1 to {available}, or -1 for all."
+            f"config.mesh.space: {space} devices asked for, {available} available. "
+            f"Allowed: 1 to {available}."
+        )
+    if (image_size // 4) % space:
+        raise UserError(
+            f"config.mesh.space: the volume's height, {image_size // 4}, does not divide by "
+            f"{space} devices; choose a divisor of it."
+        )
+    most = available // space
+    count = most if config.data == -1 else config.data
+    if not 1 <= count <= most:
+        groups = "" if space == 1 else f" in groups of {space} (config.mesh.space)"
+        raise UserError(
+            f"config.mesh.data: {config.data} devices asked for, {most} available{groups}. "
+            f"Allowed: 1 to {most}, or -1 for all."
         )
     if batch_size % count:
         raise UserError(
             f"config.train.batch_size: {batch_size} examples do not divide by {count} devices; "
             f"choose a multiple of {count}, or set config.mesh.data."
         )
+    used = count * space
+    if used < available and jax.process_count() > 1:
+        raise UserError(
+            f"config.mesh: {used} of {available} devices would be used; with several processes it "
+            "must be all. Set config.mesh.data to -1."
+        )
     return jax.make_mesh(
-        (count,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:count]
+        (count, space), AXES, axis_types=(AxisType.Auto,) * 2, devices=jax.devices()[:used]
     )
 
 
@@ -42,6 +77,79 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def batched(mesh: Mesh) -> NamedSharding:
-    """The first axis split over the devices."""
-    return NamedSharding(mesh, PartitionSpec("data"))
+def of_batch(mesh: Mesh, batch: Any) -> dict[str, NamedSharding]:
+    """Of the arrays of a batch: examples are split, and the height of images and masks."""
+    images, others = PartitionSpec(*AXES), PartitionSpec("data")
+    return {
+        key: NamedSharding(mesh, images if key.endswith(("image", "mask")) else others)
+        for key in batch
+    }
+
+
+def local_rows(mesh: Mesh, batch_size: int) -> slice:
+    """The examples of a global batch that the devices of this process work on."""
+    sharding = NamedSharding(mesh, PartitionSpec("data"))
+    found = sharding.addressable_devices_indices_map((batch_size,)).values()
+    ranges = [index.indices(batch_size) for (index,) in found]
+    return slice(min(start for start, _, _ in ranges), max(stop for _, stop, _ in ranges))
+
+
+def put(mesh: Mesh, batch: Any, batch_size: int) -> dict[str, jax.Array]:
+    """A batch on the devices.
+
+    Args:
+      mesh: of the devices.
+      batch: this process's `local_rows` of the global batch.
+      batch_size: examples in the global batch.
+    """
+    first = local_rows(mesh, batch_size).start
+
+    def cut(values, index):
+        rows = slice(*index[0].indices(batch_size)[:2])
+        return values[(slice(rows.start - first, rows.stop - first), *index[1:])]
+
+    return {
+        key: jax.make_array_from_callback(
+            (batch_size, *batch[key].shape[1:]), sharding, functools.partial(cut, batch[key])
+        )
+        for key, sharding in of_batch(mesh, batch).items()
+    }
+
+
+def of_state(mesh: Mesh, shapes: Any, shard: bool) -> Any:
+    """Of the arrays of a state: everything everywhere, or a share of every large array.
+
+    Args:
+      mesh: of the devices.
+      shapes: a pytree of arrays or of what `jax.eval_shape` returns.
+      shard: whether large arrays are split, along their longest axis that divides by all devices.
+    """
+
+    def of(leaf):
+        axes = [i for i, n in enumerate(leaf.shape) if n % mesh.size == 0]
+        if not shard or math.prod(leaf.shape) < SMALL or not axes:
+            return replicated(mesh)
+        longest = max(axes, key=lambda i: leaf.shape[i])
+        return NamedSharding(mesh, PartitionSpec(*(None,) * longest, AXES))
+
+    return jax.tree.map(of, shapes)
+
+
+def within(mesh: Mesh, function: Callable) -> Callable:
+    """The function, traced where `whole` and operators that split their work see the mesh."""
+
+    def traced(*args):
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return function(*args)
+
+    return traced
+
+
+def whole(tree: Any) -> Any:
+    """Every array on all devices from here on, and its gradient too; without a mesh, as it is.
+
+    Otherwise XLA would split a convolution as its split parameters suggest, by channels.
+    """
+    if jax.sharding.get_abstract_mesh().empty:
+        return tree
+    return jax.lax.with_sharding_constraint(tree, PartitionSpec())

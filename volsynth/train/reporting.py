@@ -85,6 +85,25 @@ class Reporter:
             print(start + line, file=sys.stderr, flush=True)
 
 
+class Silent:
+    """A reporter for processes that have nothing to say: all but the first."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def waited(self, seconds: float) -> None:
+        """Like `Reporter.waited`."""
+
+    def log(self, step: int, metrics: dict[str, float | None]) -> None:
+        """Like `Reporter.log`."""
+
+    def say(self, line: str, transient: bool = False) -> None:
+        """Like `Reporter.say`."""
+
+
 _QUIET = ("gradient_norm", "loss_scale", "skipped", "skipped_in_a_row")
 """Metrics for the file, not for the line that a user watches."""
 

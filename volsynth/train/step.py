@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from volsynth.system import Batch, Player, System
+from volsynth.train import mesh
 from volsynth.train.scaling import UNSCALED, LossScaling
 from volsynth.train.state import TrainState
 
@@ -34,7 +35,8 @@ def make(
         rng = jax.random.fold_in(state.rng, state.step)
 
         def forward(trained):
-            return system.forward({**state.variables, **trained}, batch, rng, train=True)
+            variables = mesh.whole({**state.variables, **trained})
+            return system.forward(variables, batch, rng, train=True)
 
         trained = {name: state.variables[name] for name in moving}
         outputs, pullback, new_state = jax.vjp(forward, trained, has_aux=True)
@@ -59,7 +61,7 @@ def _gradients(player: Player, variables, outputs, batch, pullback, scale):
     trained = {name: variables[name] for name in player.trains}
 
     def total(trained, outputs):
-        terms = player.loss({**variables, **trained}, outputs, batch)
+        terms = player.loss(mesh.whole({**variables, **trained}), outputs, batch)
         value = sum(terms.values())
         return scale * value, {**terms, "loss": value}
 

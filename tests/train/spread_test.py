@@ -1,0 +1,54 @@
+"""One model on many devices: the same steps, less memory."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import spread
+
+
+def _assert_same(found):
+    assert found["start"] == 0
+    assert found["moved"] > 1e-3, "otherwise the test says nothing"
+    assert found["parameters"] < 1e-5
+    assert found["first_loss"] < 1e-5
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return spread.train(1, 1, False)
+
+
+@pytest.mark.parametrize("shape", [(2, 1, False), (1, 2, True)])
+def test_two_devices_make_the_steps_of_one(alone, shape):
+    _assert_same(spread.compare(spread.train(*shape), alone))
+
+
+@pytest.mark.slow
+def test_two_four_and_eight_devices_make_the_steps_of_one():
+    shapes = [(2, 1), (4, 1), (8, 1), (1, 2), (1, 4), (1, 8), (2, 4), (4, 2)]
+    meshes = [(*shape, shard) for shape in shapes for shard in (False, True)]
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "8"}
+    command = [sys.executable, "tests/train/spread.py", json.dumps(meshes)]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [tuple(row["mesh"]) for row in rows] == meshes
+    for row in rows:
+        _assert_same(row)
+
+
+@pytest.mark.slow
+def test_four_devices_that_share_the_height_need_two_fifths_of_the_memory_each():
+    def peak(space):
+        command = [sys.executable, "-m", "volsynth.cli", "describe", "--step", "--json"]
+        command += ["--config=configs/volumetric.py:full", "--config.train.batch_size=1"]
+        command += [f"--config.mesh.space={space}", f"--config.mesh.shard_state={space > 1}"]
+        environment = {**os.environ, "JAX_NUM_CPU_DEVICES": str(space)}
+        result = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=True
+        )
+        return json.loads(result.stdout)["step_bytes"]["peak"]
+
+    assert peak(4) <= 0.4 * peak(1)

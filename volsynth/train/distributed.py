@@ -1,0 +1,93 @@
+"""Several processes that train one model together, through JAX's own distributed runtime."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from volsynth.errors import UserError
+
+VARIABLES = ("VOLSYNTH_COORDINATOR", "VOLSYNTH_PROCESSES", "VOLSYNTH_PROCESS")
+"""host:port of the process 0, how many processes there are, and which of them this one is."""
+
+HEARTBEAT = 10
+"""Seconds without a sign of life after which a process counts as dead, and all others end."""
+
+START = 300
+"""Seconds that the processes wait for each other at the start."""
+
+
+def join(environment: Mapping[str, str] = os.environ) -> None:
+    """Joins the group of processes that the environment tells of; call it before JAX is used.
+
+    `VARIABLES` if they are set, as `python -m launch local` does; otherwise what JAX finds: Slurm,
+    Cloud TPU, Kubernetes, Open MPI.
+
+    Raises:
+      UserError: only some of the variables are set, they make no sense, or there is no group.
+    """
+    found = {name: environment[name] for name in VARIABLES if environment.get(name)}
+    if found and len(found) < len(VARIABLES):
+        missing = ", ".join(name for name in VARIABLES if name not in found)
+        raise UserError(f"--distributed: {missing} not set; set all of {', '.join(VARIABLES)}.")
+    arguments: dict[str, Any] = {}
+    if found:
+        address, count, index = (found[name] for name in VARIABLES)
+        if not count.isdigit() or not index.isdigit() or int(index) >= int(count):
+            raise UserError(
+                f"--distributed: process {index} of {count} cannot be; {VARIABLES[1]} is how many "
+                f"there are, {VARIABLES[2]} which this is, from 0."
+            )
+        arguments = {
+            "coordinator_address": address,
+            "num_processes": int(count),
+            "process_id": int(index),
+        }
+    try:
+        jax.distributed.initialize(
+            **arguments, initialization_timeout=START, heartbeat_timeout_seconds=HEARTBEAT
+        )
+    except (ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(
+            f"--distributed: no group of processes to join ({reason}). Start it by `python -m "
+            f"launch`, under Slurm, or with {', '.join(VARIABLES)} set."
+        ) from error
+
+
+class Agreement:
+    """Whether any process wants to stop: an answer that all of them get at the same step.
+
+    The question travels with the steps, so that nobody waits for it: the answer is that of the
+    call before. A process alone is answered at once.
+    """
+
+    def __init__(self, devices: Mesh):
+        self._alone = jax.process_count() == 1
+        self._pending = None
+        if not self._alone:
+            # One value of each device.
+            self._sharding = NamedSharding(devices, PartitionSpec(devices.axis_names))
+            self._any = jax.jit(
+                lambda flags: flags.max(), out_shardings=NamedSharding(devices, PartitionSpec())
+            )
+            self._size = devices.size
+
+    def __call__(self, wish: bool) -> bool:
+        """Tells this process's wish; True if any had it at the call before."""
+        if self._alone:
+            return wish
+        answer = self._pending is not None and bool(int(self._pending))
+        flags = jax.make_array_from_callback(
+            (self._size,), self._sharding, lambda index: np.full((1,), wish, np.int32)
+        )
+        self._pending = self._any(flags)
+        return answer
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes files and talks to the user."""
+    return jax.process_index() == 0
