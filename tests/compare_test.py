@@ -96,7 +96,7 @@ def test_curves_are_where_the_values_are(tmp_path):
     """Two constant curves: their colours are in the picture, the higher value higher up."""
     steps = range(0, 1000, 10)
     runs = [_run(tmp_path / n, rows=_rows(steps, lambda s, v=v: v)) for n, v in zip("ab", (9, 1))]
-    compare.curves(runs, ["a", "b"], tmp_path / "new" / "curves.png")
+    compare.draw(runs, ["a", "b"], tmp_path / "new" / "curves.png")
     with Image.open(tmp_path / "new" / "curves.png") as drawn:
         picture = np.asarray(drawn.convert("RGB")).astype(int)
     left = picture[:, : picture.shape[1] // 2]
@@ -113,11 +113,11 @@ def test_what_cannot_be_compared_is_one_clear_line(tmp_path):
         compare.read(tmp_path, "test")
     run = _run(tmp_path / "a")
     with pytest.raises(UserError, match="no curves to draw"):
-        compare.curves([run], ["a"], tmp_path / "curves.png")
+        compare.draw([run], ["a"], tmp_path / "curves.png")
     run = _run(tmp_path / "b", rows=_rows([1, 2]))
     for name in ("run.json/curves.png", "curves.nothing"):
         with pytest.raises(UserError, match="cannot write the curves"):
-            compare.curves([run], ["a"], tmp_path / "b" / name)
+            compare.draw([run], ["a"], tmp_path / "b" / name)
     (tmp_path / "a" / "metrics.jsonl").write_text("{")
     with pytest.raises(UserError, match="cannot be read"):
         compare.read(tmp_path / "a", "test")

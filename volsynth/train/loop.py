@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from volsynth.system import Batch, System
-from volsynth.train import checkpoint, mesh, phases, program, state
+from volsynth.train import checkpoint, mesh, phases, profiling, program, state
 from volsynth.train.reporting import Reporter
 
 
@@ -61,9 +61,10 @@ def train(
         for key, value in system.notes.items():
             reporter.say(f"{key}: {value}")
         interrupted = stack.enter_context(_caught_signals())
+        profiler = stack.enter_context(profiling.Profiler(workdir, reporter.say))
         steps = {phase: _jitted(move, devices) for phase, move in trained.steps.items()}
         runner = _Runner(
-            settings, steps, trained.ends, devices, checkpoints, reporter, draw_samples
+            settings, steps, trained.ends, devices, checkpoints, reporter, profiler, draw_samples
         )
         return runner.run(current, start, batches, interrupted)
 
@@ -92,11 +93,13 @@ def _restore_or_initialise(init, seed, devices, checkpoints, batches):
 class _Runner:
     """The loop's fixed parts."""
 
-    def __init__(self, settings, steps, ends, devices, checkpoints, reporter, draw_samples):
+    def __init__(
+        self, settings, steps, ends, devices, checkpoints, reporter, profiler, draw_samples
+    ):
         self._settings, self._steps, self._ends = settings, steps, ends
         self._devices = devices
         self._checkpoints, self._reporter = checkpoints, reporter
-        self._draw_samples = draw_samples
+        self._profiler, self._draw_samples = profiler, draw_samples
 
     def run(self, current, start, batches, interrupted):
         settings, final = self._settings, max(self._ends.values())
@@ -105,7 +108,8 @@ class _Runner:
         pending = None
         for number in range(start + 1, final + 1):
             step_of_phase = self._steps[phases.at(self._ends, number)]
-            current, metrics = step_of_phase(current, following)
+            with self._profiler.step(number, current):
+                current, metrics = step_of_phase(current, following)
             # While the device works on this step: the next batch, and the metrics of the last one.
             following = self._next(stream)
             if pending is not None:
