@@ -13,9 +13,12 @@ Log = Sequence[Mapping[str, Any]]
 """Rows {"step": int, key: float or None}, steps ascending."""
 
 # Of a curve's length; one point of a loss is a single batch.
-_SMOOTHING = 0.03
+_SMOOTHING = 0.05
 # A curve that spans less reads better on a linear axis.
 _LOGARITHMIC_FROM = 4
+# Of the runs, in turn, for light pages and for dark ones.
+_LIGHT = ("#2468b4", "#d2691e", "#2a8a4a", "#c0354f", "#7550c8", "#8a6d12")
+_DARK = ("#6cb0f5", "#f2a65a", "#6fce94", "#ee8093", "#b79cf0", "#cbb26a")
 # Names of metrics that change by decisions, not by noise.
 _STEPPED = ("loss_scale", "skipped", "skipped_in_a_row")
 _MEBIBYTES = 2**20
@@ -62,12 +65,10 @@ def figure(
         drawn = Figure((4 * columns, 2.6 * rows + 0.2), layout="constrained")
         panels = drawn.subplots(rows, columns, squeeze=False)
         for key, axes in zip(keys, panels.flat):
-            _panel(axes, logs, labels, key, raw)
+            _panel(axes, logs, labels, key, raw, _DARK if dark else _LIGHT)
         for axes in drawn.axes[len(keys) :]:
             axes.set_axis_off()
-        # Beside the lowest panel of each column.
-        for column in range(columns):
-            panels[(len(keys) - 1 - column) // columns, column].set_xlabel("step", fontsize=8)
+        drawn.supxlabel("step", fontsize=9)
         if len(logs) > 1:
             drawn.legend(
                 *_legend(drawn.axes),
@@ -92,7 +93,7 @@ def save(drawn: Any, path: pathlib.Path) -> None:
         raise UserError(f"cannot write the curves to {path}: {error}") from error
 
 
-def _panel(axes, logs, labels, key, raw):
+def _panel(axes, logs, labels, key, raw, colours):
     from matplotlib import ticker
 
     name, shown = key.rsplit("/", 1)[-1], []
@@ -101,15 +102,16 @@ def _panel(axes, logs, labels, key, raw):
         rows = [row for row in log if key in row]
         if not rows:
             continue
+        colour = colours[i % len(colours)]
         steps = np.array([row["step"] for row in rows])
         found = np.array([math.nan if row[key] is None else row[key] / unit for row in rows])
         smooth = found if name in _STEPPED else _smoothed(found)
         if raw and name not in _STEPPED:
-            axes.plot(steps, found, color=f"C{i}", linewidth=0.6, alpha=0.35)
+            axes.plot(steps, found, color=colour, linewidth=0.6, alpha=0.35)
         style = {"drawstyle": "steps-post"} if name in _STEPPED else {}
         # A run with a single row is a point.
         style |= {"marker": "."} if len(rows) == 1 else {}
-        axes.plot(steps, smooth, color=f"C{i}", label=label, linewidth=1.4, **style)
+        axes.plot(steps, smooth, color=colour, label=label, linewidth=1.4, **style)
         shown.append((found if raw else smooth)[np.isfinite(found if raw else smooth)])
     axes.set_title(_title(key), fontsize=10, loc="left")
     axes.grid(alpha=0.25, linewidth=0.5)
@@ -130,7 +132,7 @@ def _panel(axes, logs, labels, key, raw):
 
 
 def _title(key):
-    return key.replace("_bytes", ", MiB").replace("_", " ").replace("/", ": ")
+    return key.replace("_bytes", "_memory, MiB").replace("_", " ").replace("/", ": ")
 
 
 def _legend(panels):
@@ -156,23 +158,13 @@ def _smoothed(found):
 
 def _theme(dark):
     ink, page = ("#d6d9de", "#16181d") if dark else ("#24272e", "#ffffff")
-    colours = (
-        ("#6cb0f5", "#f2a65a", "#6fce94", "#ee8093", "#b79cf0", "#cbb26a")
-        if dark
-        else ("#2468b4", "#d2691e", "#2a8a4a", "#c0354f", "#7550c8", "#8a6d12")
-    )
-    from matplotlib import cycler
-
+    names = ("axes.edgecolor", "axes.labelcolor", "axes.titlecolor", "legend.labelcolor")
+    names += ("text.color", "xtick.color", "ytick.color", "grid.color")
     return {
-        "axes.prop_cycle": cycler(color=colours),
-        "axes.edgecolor": ink,
-        "axes.labelcolor": ink,
-        "axes.titlecolor": ink,
+        **dict.fromkeys(names, ink),
         "axes.facecolor": page,
         "figure.facecolor": page,
-        "legend.labelcolor": ink,
-        "text.color": ink,
-        "xtick.color": ink,
-        "ytick.color": ink,
-        "grid.color": ink,
+        "axes.titlepad": 8,
+        # Names of runs and metrics are text, whatever is in them.
+        "text.parse_math": False,
     }

@@ -23,7 +23,6 @@ SAMPLES = 8
 
 RUN_WIDE = (
     "images_per_second",
-    "seconds_per_step",
     "share_waiting_for_data",
     "process_bytes",
     "device_peak_bytes",
@@ -35,13 +34,13 @@ _LAST_OF_A_PLAYER = ("gradient_norm", "loss_scale", "skipped")
 _HIDDEN = ("skipped_in_a_row",)
 # The values of a config that tell most runs apart.
 _MAIN = (
-    "data.name",
-    "data.config",
     "train.batch_size",
     "precision",
     "model.depth",
     "optim.generator.learning_rate",
 )
+# Runs that differ in more than a few words go by the names of their folders.
+_LONGEST_LABEL = 40
 # Pictures wider than this are made smaller: a page holds many of them.
 _WIDEST = 1200
 
@@ -86,7 +85,7 @@ def draw(runs: Sequence[Mapping[str, Any]], path: pathlib.Path) -> None:
     """
     logs = [run["log"] for run in runs]
     keys, _ = _drawn(logs)
-    curves.save(curves.figure(logs, _labels(runs), keys, raw=True), path)
+    curves.save(curves.figure(logs, _compared(runs)[0], keys, raw=True), path)
 
 
 def page(runs: Sequence[Mapping[str, Any]], now: float) -> str:
@@ -96,11 +95,11 @@ def page(runs: Sequence[Mapping[str, Any]], now: float) -> str:
       runs: what `read` returned for each.
       now: the time of the report, in seconds since the epoch.
     """
-    labels, several = _labels(runs), len(runs) > 1
+    (labels, differing), several = _compared(runs), len(runs) > 1
     names = [pathlib.Path(run["workdir"]).resolve().name for run in runs]
     systems = sorted({str(run["config"].get("system", "run")) for run in runs})
     title = f"{', '.join(systems)}: {', '.join(names)}"
-    parts = [f"<h1>{_text(title)}</h1>", _facts(runs, labels, now)]
+    parts = [f"<h1>{_text(title)}</h1>", _facts(runs, labels, differing, now)]
     parts += ["<h2>Curves</h2>", _curves([run["log"] for run in runs], labels)]
     for run, label in zip(runs, labels):
         of = f": {_text(label)}" if several else ""
@@ -114,30 +113,37 @@ def page(runs: Sequence[Mapping[str, Any]], now: float) -> str:
     )
 
 
-def _labels(runs):
-    """What tells the runs apart, as in `compare`; for a single run the name of its folder."""
+def _compared(runs):
+    """What tells the runs apart, as in `compare`: their labels, and the keys that differ."""
     # Scores and protocols are not what it takes.
-    bare = [{**run, "results": None} for run in runs]
-    return [row["label"] for row in compare.compare(bare)["runs"]]
+    rows = compare.compare([{**run, "results": None} for run in runs])["runs"]
+    labels = [row["label"] for row in rows]
+    if max(map(len, labels)) > _LONGEST_LABEL:
+        labels = [pathlib.Path(run["workdir"]).resolve().name for run in runs]
+    if len(set(labels)) < len(labels):
+        labels = [run["workdir"] for run in runs]
+    return labels, list(rows[0]["differs"])
 
 
 # --- facts ---------------------------------------------------------------------------------------
 
 
-def _facts(runs, labels, now):
-    columns = [_facts_of(run, now) for run in runs]
+def _facts(runs, labels, differing, now):
+    columns = [_facts_of(run, differing, now) for run in runs]
     names = list(dict.fromkeys(name for column in columns for name in column))
     rows = [[_text(name)] + [_text(column.get(name, "–")) for column in columns] for name in names]
     heads = [""] + [_text(label) for label in labels] if len(runs) > 1 else None
     return _table(heads, rows, "facts")
 
 
-def _facts_of(run, now):
-    """{name: text} of a run."""
+def _facts_of(run, differing, now):
+    """{name: text} of a run; of its config the main values, and those in which runs differ."""
     log, config = run["log"], checkpoint.flatten(run["config"])
     facts = {"state": _state(run, now), "last line": _seen(run, now)}
     facts |= {"folder": run["workdir"], "seed": str(config.get("seed", "–"))}
-    facts |= {key: _value(config[key]) for key in _MAIN if key in config}
+    facts["data"] = "/".join(str(config.get(f"data.{key}", "–")) for key in ("name", "config"))
+    keys = dict.fromkeys((*_MAIN, *differing))
+    facts |= {key: _value(config[key]) for key in keys if key in config}
     facts["commit"], facts["device"] = "not recorded", "not recorded"
     if run["starts"]:
         start = run["starts"][-1]
@@ -196,7 +202,7 @@ def _ago(seconds):
 
 
 def _value(value):
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
 # --- curves --------------------------------------------------------------------------------------
@@ -211,6 +217,7 @@ def _drawn(logs):
     for key in order:
         found = {value for log in logs for _, value in curves.values(log, key)}
         rows = sum(key in row for log in logs for row in log)
+        # One value of one row is not a constant yet.
         if len(found) == 1 and rows > 1:
             constant[key] = found.pop()
         elif found:
@@ -363,7 +370,7 @@ th { font-weight: 400; color: var(--faint); }
 figure { margin: 0 0 1rem; }
 figcaption { color: var(--faint); font-size: .85rem; }
 img { display: block; max-width: 100%; height: auto; }
-.samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(22rem, 1fr));
+.samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(30rem, 100%), 1fr));
   gap: 1rem 1.5rem; }
 .samples figure { margin: 0; }
 .samples img { width: 100%; }

@@ -33,23 +33,30 @@ def results(workdir: pathlib.Path, split: str) -> dict[str, Any] | None:
     """What `volsynth evaluate` wrote for a split; None without.
 
     Raises:
-      UserError: the file cannot be read, or holds something else.
+      UserError: the file cannot be read, or has no scores.
     """
     path = workdir / f"evaluate-{split}" / "results.json"
     try:
         found = json.loads(path.read_bytes())
-        rows = [found["metrics"], *found["baselines"].values()]
-        numbers = [float(value) for row in rows for value in row.values()]
-        whole = bool(numbers) and isinstance(found["step"], int) and "protocol" in found
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        whole = False
-    if not whole:
+    except (ValueError, RecursionError):
+        found = None
+    if not _has_scores(found):
         raise UserError(f"{path} is damaged: it has no scores. Evaluate again: volsynth evaluate.")
-    return found
+    return {"baselines": {}, **found}
+
+
+def _has_scores(found):
+    try:
+        rows = [found["metrics"], *found.get("baselines", {}).values()]
+        numbers = [value for row in rows for value in row.values()]
+        known = isinstance(found["step"], int) and "protocol" in found
+    except (KeyError, TypeError, AttributeError):
+        return False
+    return known and bool(numbers) and all(isinstance(n, (int, float)) for n in numbers)
 
 
 def splits(workdir: pathlib.Path) -> list[str]:
