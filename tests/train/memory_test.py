@@ -22,6 +22,14 @@ def test_the_process_grows_by_what_it_touches_and_its_peak_stays():
     assert after["process_peak_bytes"] >= 0.99 * held["process_bytes"]
 
 
+def test_the_unit_of_what_the_system_says_is_bytes(tmp_path, monkeypatch):
+    (tmp_path / "status").write_text(
+        "Name:\tx\nVmHWM:\t    5 kB\nVmRSS:\t    3 kB\nVmData:\t1 kB\n"
+    )
+    monkeypatch.setattr(memory, "_STATUS", tmp_path / "status")
+    assert memory.usage() == {"process_bytes": 3072, "process_peak_bytes": 5120}
+
+
 def test_without_proc_there_is_the_peak_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "_STATUS", tmp_path / "status")
     for platform, unit in (("linux", 1024), ("darwin", 1)):
