@@ -293,6 +293,19 @@ def test_a_span_of_a_factor_is_logarithmic_and_zero_is_not(tmp_path):
     assert scale(None, None) == "linear"
 
 
+def test_the_legend_is_in_the_order_of_the_runs_and_steps_are_the_same_everywhere():
+    logs = [
+        [{"step": s, "b/loss": 1.0} for s in (1, 90)],
+        [{"step": s, "a/loss": 1.0} for s in (1, 9)],
+    ]
+    drawn = curves.figure(logs, ["_first", "second"], ["a/loss", "b/loss"])
+    (legend,) = drawn.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["_first", "second"]
+    colours = [line.get_color() for line in legend.get_lines()]
+    assert colours == [axes.get_lines()[0].get_color() for axes in reversed(drawn.axes)]
+    assert drawn.axes[0].get_xlim() == drawn.axes[1].get_xlim()
+
+
 def test_the_command_writes_the_page_and_the_curves(tmp_path, capsys):
     a = _run(tmp_path / "a", _rows([10, 20]))
     b = _run(tmp_path / "b", _rows([10, 20]), {"seed": 4})

@@ -63,7 +63,7 @@ def figure(
     rows = -(-len(keys) // columns)
     with matplotlib.rc_context(_theme(dark)):
         drawn = Figure((4 * columns, 2.6 * rows + 0.2), layout="constrained")
-        panels = drawn.subplots(rows, columns, squeeze=False)
+        panels = drawn.subplots(rows, columns, squeeze=False, sharex=True)
         for key, axes in zip(keys, panels.flat):
             _panel(axes, logs, labels, key, raw, _DARK if dark else _LIGHT)
         for axes in drawn.axes[len(keys) :]:
@@ -71,7 +71,7 @@ def figure(
         drawn.supxlabel("step", fontsize=9)
         if len(logs) > 1:
             drawn.legend(
-                *_legend(drawn.axes),
+                *_legend(drawn.axes, labels),
                 loc="outside upper left",
                 ncols=min(len(logs), 4),
                 fontsize=9,
@@ -115,7 +115,7 @@ def _panel(axes, logs, labels, key, raw, colours):
         shown.append((found if raw else smooth)[np.isfinite(found if raw else smooth)])
     axes.set_title(_title(key), fontsize=10, loc="left")
     axes.grid(alpha=0.25, linewidth=0.5)
-    axes.tick_params(labelsize=8)
+    axes.tick_params(labelsize=8, labelbottom=True)
     axes.spines[["top", "right"]].set_visible(False)
     everything = np.concatenate(shown) if shown else np.zeros(0)
     if everything.size and everything.min() > 0 and "/" in key:
@@ -135,13 +135,11 @@ def _title(key):
     return key.replace("_bytes", "_memory, MiB").replace("_", " ").replace("/", ": ")
 
 
-def _legend(panels):
-    """A handle for each label, wherever it is drawn."""
-    found = {}
-    for axes in panels:
-        for handle, label in zip(*axes.get_legend_handles_labels()):
-            found.setdefault(label, handle)
-    return list(found.values()), list(found)
+def _legend(panels, labels):
+    """A handle for each label that is drawn anywhere, in the order of the labels."""
+    found = {line.get_label(): line for axes in panels for line in axes.get_lines()}
+    shown = [label for label in dict.fromkeys(labels) if label in found]
+    return [found[label] for label in shown], shown
 
 
 def _smoothed(found):
