@@ -17,8 +17,9 @@ from volsynth.train import checkpoint, optim, state
 
 SMOKE = "configs/volumetric.py:smoke"
 COMMANDS = [
-    ("train",), ("evaluate",), ("compare",), ("describe",), ("data",), ("data", "show"),
-    ("doctor",), ("bench",), ("bench", "warp"), ("bench", "conv3d"), ("bench", "step"),
+    ("train",), ("evaluate",), ("compare",), ("report",), ("describe",), ("data",),
+    ("data", "show"), ("doctor",), ("bench",), ("bench", "warp"), ("bench", "conv3d"),
+    ("bench", "step"),
 ]  # fmt: skip
 
 

@@ -96,7 +96,7 @@ def test_curves_are_where_the_values_are(tmp_path):
     """Two constant curves: their colours are in the picture, the higher value higher up."""
     steps = range(0, 1000, 10)
     runs = [_run(tmp_path / n, rows=_rows(steps, lambda s, v=v: v)) for n, v in zip("ab", (9, 1))]
-    compare.curves(runs, ["a", "b"], tmp_path / "new" / "curves.png")
+    compare.draw(runs, ["a", "b"], tmp_path / "new" / "curves.png")
     with Image.open(tmp_path / "new" / "curves.png") as drawn:
         picture = np.asarray(drawn.convert("RGB")).astype(int)
     left = picture[:, : picture.shape[1] // 2]
@@ -113,14 +113,48 @@ def test_what_cannot_be_compared_is_one_clear_line(tmp_path):
         compare.read(tmp_path, "test")
     run = _run(tmp_path / "a")
     with pytest.raises(UserError, match="no curves to draw"):
-        compare.curves([run], ["a"], tmp_path / "curves.png")
+        compare.draw([run], ["a"], tmp_path / "curves.png")
     run = _run(tmp_path / "b", rows=_rows([1, 2]))
     for name in ("run.json/curves.png", "curves.nothing"):
         with pytest.raises(UserError, match="cannot write the curves"):
-            compare.curves([run], ["a"], tmp_path / "b" / name)
-    (tmp_path / "a" / "metrics.jsonl").write_text("{")
-    with pytest.raises(UserError, match="cannot be read"):
+            compare.draw([run], ["a"], tmp_path / "b" / name)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{", "null", "[]", "{}", '{"metrics": {}, "step": 1, "protocol": {}}'),
+        '{"metrics": {"l1": 1}, "protocol": {}}',
+        '{"metrics": {"l1": 1}, "step": 1}',
+        '{"metrics": {"l1": "1"}, "step": 1, "protocol": {}}',
+        '{"metrics": {"l1": 1}, "baselines": [], "step": 1, "protocol": {}}',
+    ],
+)
+def test_results_that_are_damaged_are_one_clear_line(tmp_path, text):
+    _run(tmp_path / "a")
+    (tmp_path / "a" / "evaluate-test" / "results.json").write_text(text)
+    with pytest.raises(UserError, match=r"results\.json is damaged: it has no scores\. Evaluate"):
         compare.read(tmp_path / "a", "test")
+
+
+def test_files_that_cannot_be_read_are_one_clear_line(tmp_path):
+    _run(tmp_path / "a", scores=None)
+    (tmp_path / "a" / "evaluate-test" / "results.json").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"results\.json cannot be read: Is a directory"):
+        compare.read(tmp_path / "a", "test")
+    (tmp_path / "a" / "metrics.jsonl").unlink()
+    (tmp_path / "a" / "metrics.jsonl").mkdir()
+    with pytest.raises(UserError, match="a: metrics cannot be read: Is a directory"):
+        compare.read(tmp_path / "a", "test")
+
+
+def test_damaged_lines_are_left_out_and_said(tmp_path):
+    _run(tmp_path / "a", rows=_rows([10, 20]))
+    with (tmp_path / "a" / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 30, "g/lo')
+    found = compare.compare([compare.read(tmp_path / "a", "test")])
+    assert found["runs"][0]["steps"] == 20
+    assert found["warnings"] == ["a: 1 damaged lines of metrics left out."]
 
 
 def test_the_command_prints_and_draws(tmp_path, capsys):

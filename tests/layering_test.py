@@ -14,9 +14,10 @@ ORDER = (
     {"losses", "metrics", "system"},
     {"systems"},
     {"train"},
-    {"evaluate", "describe", "doctor", "config"},
+    {"evaluate", "describe", "doctor", "config", "rundir", "curves"},
     {"bench"},
     {"runs", "compare"},
+    {"report"},
     {"cli"},
 )
 """From the bottom up. Modules of one line do not import one another."""
@@ -45,6 +46,9 @@ WITHIN = {
         "step",
         "program",
         "checkpoint",
+        "log",
+        "memory",
+        "profiling",
         "reporting",
         "loop",
     ),

@@ -70,6 +70,11 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--curves", metavar="FILE.png", help="draw losses and loss scales, too")
     _json_argument(compare)
 
+    report = _command(commands, "report", _report, "one page about runs: state, curves, samples")
+    report.add_argument("workdirs", nargs="+", metavar="WORKDIR", help="of runs of volsynth train")
+    report.add_argument("--out", metavar="FILE.html", help="default: report.html in the first one")
+    report.add_argument("--png", metavar="FILE.png", help="the curves alone, too")
+
     describe = _command(commands, "describe", _describe, "parameters, multiply-adds and memory")
     _config_argument(describe)
     describe.add_argument(
@@ -180,8 +185,21 @@ def _compare(options):
     comparison = compare.compare(found)
     if options.curves:
         labels = [run["label"] for run in comparison["runs"]]
-        compare.curves(found, labels, pathlib.Path(options.curves))
+        compare.draw(found, labels, pathlib.Path(options.curves))
     print(json.dumps(comparison) if options.json else compare.table(comparison))
+    return 0
+
+
+def _report(options):
+    from volsynth import report
+
+    folders = [pathlib.Path(folder) for folder in options.workdirs]
+    runs = [report.read(folder) for folder in folders]
+    if options.png:
+        report.draw(runs, pathlib.Path(options.png))
+    out = pathlib.Path(options.out) if options.out else folders[0] / "report.html"
+    report.write(runs, out)
+    print(out)
     return 0
 
 

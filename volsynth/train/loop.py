@@ -12,7 +12,7 @@ from typing import Any
 import jax
 
 from volsynth.system import Batch, System
-from volsynth.train import checkpoint, distributed, mesh, phases, program, state
+from volsynth.train import checkpoint, distributed, mesh, phases, profiling, program, state
 from volsynth.train.reporting import Reporter, Silent
 
 
@@ -67,8 +67,18 @@ def train(
         for key, value in system.notes.items():
             reporter.say(f"{key}: {value}")
         interrupted = stack.enter_context(_caught_signals())
+        profiler = stack.enter_context(
+            profiling.Profiler(workdir, reporter.say, watches=distributed.is_first())
+        )
         runner = _Runner(
-            settings, placed.steps, trained.ends, devices, checkpoints, reporter, draw_samples
+            settings,
+            placed.steps,
+            trained.ends,
+            devices,
+            checkpoints,
+            reporter,
+            profiler,
+            draw_samples,
         )
         return runner.run(current, start, batches, interrupted)
 
@@ -82,11 +92,13 @@ def _restore_or_initialise(placed, checkpoints):
 class _Runner:
     """The loop's fixed parts."""
 
-    def __init__(self, settings, steps, ends, devices, checkpoints, reporter, draw_samples):
+    def __init__(
+        self, settings, steps, ends, devices, checkpoints, reporter, profiler, draw_samples
+    ):
         self._settings, self._steps, self._ends = settings, steps, ends
         self._devices = devices
         self._checkpoints, self._reporter = checkpoints, reporter
-        self._draw_samples = draw_samples
+        self._profiler, self._draw_samples = profiler, draw_samples
 
     def run(self, current, start, batches, interrupted):
         settings, final = self._settings, max(self._ends.values())
@@ -95,7 +107,8 @@ class _Runner:
         pending, agreed = None, distributed.Agreement(self._devices)
         for number in range(start + 1, final + 1):
             step_of_phase = self._steps[phases.at(self._ends, number)]
-            current, metrics = step_of_phase(current, following)
+            with self._profiler.step(number, current):
+                current, metrics = step_of_phase(current, following)
             # While the device works on this step: the next batch, and the metrics of the last one.
             following = self._next(stream)
             if pending is not None:

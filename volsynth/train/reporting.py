@@ -7,9 +7,14 @@ import pathlib
 import sys
 import time
 
+import jax
 import numpy as np
 
-from volsynth import draw, files
+from volsynth import draw
+from volsynth.train import log, memory
+
+# The share of the time that a run may wait for data before the progress line says so.
+_WAITING = 0.02
 
 
 class Reporter:
@@ -24,9 +29,12 @@ class Reporter:
 
         self.workdir = workdir
         self._stop, self._batch_size = stop, batch_size
-        self._path = workdir / "metrics.jsonl"
-        _drop_after(self._path, start)
-        self._lines = self._path.open("a")
+        path = workdir / log.METRICS
+        log.drop_after(path, start)
+        self._lines = path.open("a")
+        devices = jax.devices()
+        facts = {"jax": jax.__version__, "device": devices[0].device_kind, "devices": len(devices)}
+        log.record_start(workdir, start, facts)
         self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=start)
         self._last = (start, time.monotonic())
         self._waited = 0.0
@@ -50,21 +58,31 @@ class Reporter:
         steps, seconds = step - self._last[0], max(now - self._last[1], 1e-9)
         rates = {
             "images_per_second": steps * self._batch_size / seconds,
+            "seconds_per_step": seconds / max(steps, 1),
             "share_waiting_for_data": self._waited / seconds,
         }
         self._last, self._waited = (step, now), 0.0
-        record = {"step": step, **metrics, **rates}
-        self._lines.write(json.dumps(record) + "\n")
+        values = {**metrics, **rates, **memory.usage()}
+        self._lines.write(json.dumps({"step": step, "time": time.time(), **values}) + "\n")
         self._lines.flush()
-        for key, value in {**metrics, **rates}.items():
+        for key, value in values.items():
             self._board.add_scalar(key, math.nan if value is None else value, step)
-        eta = (self._stop - step) * seconds / max(steps, 1)
-        shown = [f"{k} {_short(v)}" for k, v in metrics.items() if _is_loss(k)]
-        line = (
-            f"step {step}/{self._stop}  ETA {_clock(eta)}  "
-            f"{rates['images_per_second']:.1f} images/s  {'  '.join(shown)}"
-        )
-        self.say(line, transient=True)
+        self.say(*self._shown(step, metrics, rates), transient=True)
+
+    def _shown(self, step, metrics, rates):
+        """The parts of the progress line, what matters most first."""
+        eta = (self._stop - step) * rates["seconds_per_step"]
+        yield f"step {step}/{self._stop}"
+        yield f"ETA {_clock(eta)}"
+        yield f"{rates['images_per_second']:.1f} images/s"
+        if (waiting := rates["share_waiting_for_data"]) > _WAITING:
+            yield f"waiting for data {waiting:.0%}"
+        if skipped := sum(v or 0 for k, v in metrics.items() if _last_part(k) == "skipped"):
+            yield f"{skipped:.0f} skipped"
+        losses = [key for key in metrics if _last_part(key) not in _QUIET]
+        # The sum of each player before its terms.
+        for key in sorted(losses, key=lambda key: _last_part(key) != "loss"):
+            yield f"{key} {_short(metrics[key])}"
 
     def samples(self, step: int, grid) -> None:
         """Saves a table of pictures, as a file and for TensorBoard."""
@@ -74,12 +92,19 @@ class Reporter:
         self._board.add_image("samples", np.asarray(grid.convert("RGB")), step, dataformats="HWC")
 
     @staticmethod
-    def say(line: str, transient: bool = False) -> None:
-        """Prints a line to standard error; a transient one is overwritten on a terminal."""
+    def say(*parts: str, transient: bool = False) -> None:
+        """Prints a line to standard error; a transient one is overwritten on a terminal.
+
+        Of a transient line, parts that do not fit into the terminal are left out, last ones first.
+        """
+        line = "  ".join(parts)
         if transient and sys.stderr.isatty():
             # Some terminals claim to have no columns.
-            width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
-            print(f"\r\x1b[K{line[: width - 1]}", end="", file=sys.stderr, flush=True)
+            width = (os.get_terminal_size(sys.stderr.fileno()).columns or 80) - 1
+            while len(parts) > 1 and len(line) > width:
+                parts = parts[:-1]
+                line = "  ".join(parts)
+            print(f"\r\x1b[K{line[:width]}", end="", file=sys.stderr, flush=True)
         else:
             start = "\r\x1b[K" if sys.stderr.isatty() else ""
             print(start + line, file=sys.stderr, flush=True)
@@ -100,16 +125,16 @@ class Silent:
     def log(self, step: int, metrics: dict[str, float | None]) -> None:
         """Like `Reporter.log`."""
 
-    def say(self, line: str, transient: bool = False) -> None:
+    def say(self, *parts: str, transient: bool = False) -> None:
         """Like `Reporter.say`."""
 
 
 _QUIET = ("gradient_norm", "loss_scale", "skipped", "skipped_in_a_row")
-"""Metrics for the file, not for the line that a user watches."""
+"""Metrics of a player for the file, not for the line that a user watches."""
 
 
-def _is_loss(key: str) -> bool:
-    return key.rsplit("/", 1)[-1] not in _QUIET
+def _last_part(key: str) -> str:
+    return key.rsplit("/", 1)[-1]
 
 
 def _short(value: float | None) -> str:
@@ -120,17 +145,3 @@ def _clock(seconds: float) -> str:
     minutes, seconds = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
-
-
-def _drop_after(path: pathlib.Path, step: int) -> None:
-    """Removes lines beyond a step, which a resumed run writes again, and any cut off by a kill."""
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text().splitlines():
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-        except (ValueError, KeyError, TypeError):
-            continue
-    files.write_text(path, "".join(kept))

@@ -1,0 +1,81 @@
+"""What a run has left in its workdir, read without touching it; the run may still be at work."""
+
+import json
+import pathlib
+import re
+from typing import Any
+
+from volsynth.errors import UserError
+from volsynth.train import checkpoint, log
+
+
+def read(workdir: pathlib.Path) -> dict[str, Any]:
+    """What the run is and what it logged.
+
+    Returns:
+      {"workdir", "config", "data", "log", "damaged", "starts"}: `log` has the rows of
+      `metrics.jsonl` in the order of their steps, `damaged` is how many of its lines could not be
+      read, `starts` the rows of `starts.jsonl`.
+
+    Raises:
+      UserError: it holds no run, or a file in it cannot be read.
+    """
+    run = checkpoint.read_run(workdir)
+    try:
+        rows, damaged = log.read_metrics(workdir)
+        starts = log.read_starts(workdir)
+    except OSError as error:
+        raise UserError(f"{workdir}: metrics cannot be read: {error.strerror}.") from error
+    return {"workdir": str(workdir), **run, "log": rows, "damaged": damaged, "starts": starts}
+
+
+def results(workdir: pathlib.Path, split: str) -> dict[str, Any] | None:
+    """What `volsynth evaluate` wrote for a split; None without.
+
+    Raises:
+      UserError: the file cannot be read, or has no scores.
+    """
+    path = workdir / f"evaluate-{split}" / "results.json"
+    try:
+        found = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError):
+        found = None
+    if not _has_scores(found):
+        raise UserError(f"{path} is damaged: it has no scores. Evaluate again: volsynth evaluate.")
+    return {"baselines": {}, **found}
+
+
+def _has_scores(found):
+    try:
+        rows = [found["metrics"], *found.get("baselines", {}).values()]
+        numbers = [value for row in rows for value in row.values()]
+        known = isinstance(found["step"], int) and "protocol" in found
+    except (KeyError, TypeError, AttributeError):
+        return False
+    return known and bool(numbers) and all(isinstance(n, (int, float)) for n in numbers)
+
+
+def splits(workdir: pathlib.Path) -> list[str]:
+    """The splits that the run was evaluated on."""
+    found = workdir.glob("evaluate-*/results.json")
+    return sorted(path.parent.name.removeprefix("evaluate-") for path in found)
+
+
+def samples(workdir: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
+    """The sample pictures of training, [(step, file)] in the order of the steps."""
+    named = [
+        (re.fullmatch(r"step_(\d+)\.png", path.name), path)
+        for path in (workdir / "samples").glob("*.png")
+    ]
+    return sorted((int(match[1]), path) for match, path in named if match)
+
+
+def last_step(config: dict[str, Any]) -> int | None:
+    """The step at which a run of this config is finished; None if the config does not say."""
+    steps = (config.get("train") or {}).get("steps")
+    counts = list(steps.values()) if isinstance(steps, dict) else [steps]
+    return sum(counts) if counts and all(isinstance(count, int) for count in counts) else None
