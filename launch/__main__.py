@@ -1,4 +1,4 @@
-"""`python -m launch`: starts `volsynth train` here, on Slurm, on TPU VMs, on Kubernetes, or often."""
+"""`python -m launch`: starts `volsynth train` here, on Slurm, TPU VMs or Kubernetes."""
 
 import argparse
 import json

@@ -1,5 +1,6 @@
 """The training command that is launched, and what its exit status means."""
 
+import itertools
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -63,7 +64,7 @@ def status_of(returncode: int) -> int:
 
 def _trains_alone(command):
     """Whether it is a `volsynth train` without --distributed: N of them would share a workdir."""
-    for before, word in zip(command, command[1:]):
+    for before, word in itertools.pairwise(command):
         if word == "train" and pathlib.PurePath(before).name in ("volsynth", "volsynth.cli"):
             return "--distributed" not in command
     return False

@@ -84,6 +84,6 @@ done
 def _directive(key, value):
     if not _PLAIN.fullmatch(str(value)):
         raise UserError(
-            f"--{key} {str(value)!r}: a line of #SBATCH holds letters, digits and _.,:/@%+=[]- only."
+            f"--{key} {str(value)!r}: #SBATCH takes letters, digits and _.,:/@%+=[]- only."
         )
     return f"#SBATCH --{key}={value}\n"

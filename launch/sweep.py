@@ -131,6 +131,7 @@ class _Attempt:
         self._run, self._workdir, self._environment, self._say = run, workdir, environment, say
         self._process = None
         self._stack = contextlib.ExitStack()
+        self._outcome = "finished"
         self._todo = list(_todo(run, workdir, train, score))
         if not self._todo:
             say(f"{run.name}: finished already")
@@ -138,7 +139,7 @@ class _Attempt:
         self._lock = self._stack.enter_context(workdirs.hold(workdir))
         if self._lock is None:
             say(f"{run.name}: running already, left alone")
-            self._todo = []
+            self._todo, self._outcome = [], "stopped"
             return
         self._start()
 
@@ -155,11 +156,11 @@ class _Attempt:
     def poll(self, stopping):
         """None while it goes on; "finished", "failed" or "stopped"."""
         if not self._todo:
-            return self._end("finished")
+            return self._end(self._outcome)
         if self._process.poll() is None:
             return None
         status = command.status_of(self._process.returncode)
-        (doing, argv), self._todo = self._todo[0], self._todo[1:]
+        doing, _ = self._todo.pop(0)
         reason = self._wrong(doing, status)
         if status == command.STOPPED or (stopping and status in (130, 143)):
             self._say(f"{self.name}: stopped")

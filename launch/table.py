@@ -36,7 +36,8 @@ def read(path: pathlib.Path) -> list[Run]:
     """All runs of a table, in its order: variants, then the grid, then seeds.
 
     A table is YAML with `config`, and optionally `overrides` (for all runs), `grid` (a list of
-    values for each key; all combinations), `variants` (a name, and overrides, for each) and `seeds`.
+    values for each key; all combinations), `variants` (a name, and overrides, of each) and
+    `seeds`.
 
     Raises:
       UserError: the file is no such table, a config has no such key, or two runs have one name.

@@ -32,7 +32,8 @@ def render(tpu: Tpu, argv: Sequence[str]) -> str:
     # What an attempt whose connection broke has left running is ended before the next one.
     running = f'grep -qs volsynth "/proc/$(cat {_PID} 2>/dev/null)/cmdline"'
     stop = f"if {running}; then kill -TERM $(cat {_PID}); fi"
-    leftover = f"for i in $(seq 60); do {running} || break; kill -TERM $(cat {_PID}); sleep 2; done"
+    # One SIGTERM only: a second one would not wait for the checkpoint.
+    leftover = f"{stop}; for i in $(seq 60); do {running} || break; sleep 2; done"
     start = f"{leftover}; echo $$ > {_PID}; exec {shlex.join(argv)}"
     setup = tpu.setup or "true"
     return f"""#!/bin/bash
@@ -60,7 +61,7 @@ until_active() {{
   while true; do
     case "$(state)" in
       ACTIVE) return 0 ;;
-      "") create || return 1 ;;
+      "") create || [ -n "$(state)" ] || return 1 ;;
       SUSPENDED|FAILED)  # Taken away: only deleting it makes room for another.
         gcloud compute tpus queued-resources delete "$name" "${{common[@]}}" --force --quiet \\
           || return 1
