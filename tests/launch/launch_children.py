@@ -28,7 +28,6 @@ TRAIN = [
 import json, os, pathlib, signal, sys, time
 values = dict(zip(sys.argv[1::2], sys.argv[2::2]))
 workdir = pathlib.Path(values["--workdir"])
-overrides = dict(a.removeprefix("--config.").split("=") for a in sys.argv if a.startswith("--config."))
 steps = int(os.environ.get("FAKE_STEPS", 6))
 with open(os.environ["FAKE_LOG"], "a") as log:
     log.write(workdir.name + chr(10))
@@ -39,9 +38,12 @@ def reach(step):
 fault = os.environ.get("FAKE_FAULT", "")
 if fault and fault in workdir.name:
     reach(2)
-    print("some words"); print("volsynth: error: the disk is full."); sys.exit(int(os.environ["FAKE_STATUS"]))
+    print("some words")
+    print("volsynth: error: the disk is full.")
+    sys.exit(int(os.environ["FAKE_STATUS"]))
 if os.environ.get("FAKE_HANG"):
     signal.signal(signal.SIGTERM, lambda *_: (reach(4), sys.exit(3)))
+    (workdir / "pid").write_text(str(os.getpid()))
     reach(3)
     time.sleep(60)
 reach(steps)

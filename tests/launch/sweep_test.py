@@ -186,6 +186,24 @@ def test_a_running_sweep_is_seen_and_a_signal_stops_it(three, log, capsys, tmp_p
     ]  # fmt: skip
 
 
+def test_a_run_whose_sweep_was_killed_is_still_held(three, log, capsys, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "launch", *three, "--", *TRAIN],
+        env={**os.environ, "FAKE_HANG": "1"},
+    )
+    first, end = tmp_path / "runs" / "seed-1", time.monotonic() + 20
+    while not (first / "checkpoints" / "3").exists():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    assert _states(capsys, three)[0]["state"] == "running"
+    os.kill(int((first / "pid").read_text()), signal.SIGKILL)
+    while _states(capsys, three)[0]["state"] == "running":
+        assert time.monotonic() < end
+    assert _states(capsys, three)[0]["state"] == "stopped"
+
+
 def test_a_dry_run_prints_the_commands_and_touches_nothing(three, capsys, tmp_path):
     assert launch.main([*three, "--dry-run", "--evaluate", "--", "train"]) == 0
     lines = capsys.readouterr().out.splitlines()
