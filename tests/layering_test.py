@@ -159,6 +159,13 @@ def test_data_preparation_uses_what_it_may():
         assert {target[0] for target in _own(path)} <= allowed, path
 
 
-def test_the_package_imports_no_data_preparation():
+def test_launching_uses_what_it_may():
+    paths = sorted(pathlib.Path("launch").rglob("*.py"))
+    assert paths
+    for path in paths:
+        assert {target[0] for target in _own(path)} <= {"errors", "files", "config"}, path
+
+
+def test_the_package_imports_neither_data_preparation_nor_launchers():
     for path in FILES:
-        assert "data_prep" not in _foreign(path), path
+        assert not _foreign(path) & {"data_prep", "launch"}, path

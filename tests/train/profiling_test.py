@@ -116,7 +116,8 @@ def test_a_training_leaves_a_trace_of_exactly_these_steps(tmp_path, capsys):
             "precision": "float32",
             "train": train,
             "optim": {"generator": adam, "critic": adam},
-            "mesh": {"data": 1},
+            "data": {"image_size": 4},
+            "mesh": {"data": 1, "space": 1, "shard_state": False},
         }
     )
 

@@ -1,0 +1,89 @@
+"""A batch script for Slurm."""
+
+import dataclasses
+import re
+import shlex
+from collections.abc import Sequence
+
+from volsynth.errors import UserError
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.,:/@%+=\[\]-]+")
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What is asked of Slurm; None leaves a thing to the cluster's defaults."""
+
+    name: str = "volsynth"
+    nodes: int = 1
+    gpus_per_node: int = 0
+    cpus_per_task: int | None = None
+    time: str = "24:00:00"
+    partition: str | None = None
+    account: str | None = None
+    output: str = "slurm-%j.log"
+    setup: str | None = None
+    max_restarts: int = 10
+    grace: int = 30
+
+
+def render(job: Job, argv: Sequence[str]) -> str:
+    """The script for sbatch.
+
+    Raises:
+      UserError: an option has characters that a line of #SBATCH cannot hold.
+    """
+    # JAX gives a process under Slurm the one GPU that has the number of its task.
+    tasks = max(job.gpus_per_node, 1)
+    options = {
+        "job-name": job.name,
+        "nodes": job.nodes,
+        "ntasks-per-node": tasks,
+        "gpus-per-node": job.gpus_per_node or None,
+        "cpus-per-task": job.cpus_per_task,
+        "time": job.time,
+        "partition": job.partition,
+        "account": job.account,
+        "output": job.output,
+        "open-mode": "append",
+        # No "B:": it goes to the processes of srun, and this script lives to requeue the job.
+        "signal": "TERM@120",
+    }
+    header = "".join(_directive(key, value) for key, value in options.items() if value is not None)
+    setup = f"{job.setup}\n" if job.setup else ""
+    # Shown by srun as its own step: quoted once, as this shell reads it once.
+    return f"""#!/bin/bash
+{header}#SBATCH --requeue
+
+set -u
+{setup}
+restarts=0
+while true; do
+  # After the first process has ended, the others have --wait seconds: to save, or to abort.
+  srun --kill-on-bad-exit=0 --wait={job.grace} {shlex.join(argv)}
+  status=$?
+  case $status in
+    0) exit 0 ;;
+    2) exit 2 ;;  # A mistake of the user: trying again is useless.
+    3)  # Stopped, for instance 120 s before the time limit, with its checkpoint saved.
+      scontrol requeue "$SLURM_JOB_ID" || exit 3
+      exit 0 ;;
+  esac
+  restarts=$((restarts + 1))
+  if [ "$restarts" -gt {job.max_restarts} ]; then
+    echo "status $status; giving up after {job.max_restarts} restart(s)" >&2
+    exit "$status"
+  fi
+  wait=$((restarts < 6 ? 1 << restarts : 60))
+  echo "status $status; starting again in $wait s (restart $restarts of {job.max_restarts})" >&2
+  sleep "$wait"
+done
+"""
+
+
+def _directive(key, value):
+    if not _PLAIN.fullmatch(str(value)):
+        raise UserError(
+            f"--{key} {str(value)!r}: #SBATCH takes letters, digits and _.,:/@%+=[]- only."
+        )
+    return f"#SBATCH --{key}={value}\n"

@@ -1,0 +1,219 @@
+"""The runs of a table, one after another or some at a time; what is finished is left alone."""
+
+import contextlib
+import os
+import pathlib
+import shlex
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from launch import command, group, table, workdirs
+from volsynth.errors import UserError
+
+_POLL = 0.1
+
+
+def status(runs: Sequence[table.Run], root: pathlib.Path) -> list[dict[str, Any]]:
+    """{"name", "workdir", "state", "step", "steps", "reason", "scored"} of each run."""
+    rows = []
+    for run in runs:
+        workdir = root / run.name
+        found = workdirs.state(workdir, run.steps)
+        scored = workdirs.scored_step(workdir)
+        rows.append({"name": run.name, "workdir": str(workdir), **found, "scored": scored})
+    return rows
+
+
+def render(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The states as a table to read."""
+    width = max(len(row["name"]) for row in rows)
+    lines = []
+    for row in rows:
+        words = row["state"]
+        if row["state"] in ("running", "stopped", "failed"):
+            words += f" at step {row['step']} of {row['steps']}"
+        if row["state"] == "finished":
+            words += f", {row['steps']} steps" + (", scored" if row["scored"] else "")
+        lines.append(
+            f"{row['name']:{width}}  {words}" + (f": {row['reason']}" if row["reason"] else "")
+        )
+    return "\n".join(lines) + "\n"
+
+
+def commands(run: table.Run, workdir: pathlib.Path, train: Sequence[str]) -> list[str]:
+    """The command of a run; `train` is its beginning."""
+    return [*train, "--config", run.config, "--workdir", str(workdir), *run.overrides]
+
+
+def plan(runs: Sequence[table.Run], root: pathlib.Path, train: Sequence[str], score: bool) -> str:
+    """What would be run, one command a line."""
+    lines = []
+    for run in runs:
+        for doing, argv in _todo(run, root / run.name, train, score):
+            lines.append(shlex.join(argv) + (f"  # {doing}" if doing != "train" else ""))
+        if not lines or run.name not in lines[-1]:
+            lines.append(f"# {run.name} is finished")
+    return "\n".join(lines) + "\n"
+
+
+def run_all(
+    runs: Sequence[table.Run],
+    root: pathlib.Path,
+    train: Sequence[str],
+    score: bool,
+    slots: Sequence[Mapping[str, str]],
+    base: Mapping[str, str],
+    say: Callable[[str], None],
+) -> int:
+    """Runs what is not finished; a run that fails does not keep others from running.
+
+    Args:
+      runs: of the table.
+      root: each workdir is a folder in it.
+      train: the beginning of the training command.
+      score: whether to evaluate each finished run, too.
+      slots: the environment of its own of each run that goes on at a time.
+      base: the environment that they have in common.
+      say: is given lines about what happens.
+
+    Returns:
+      0 all finished; 1 some failed; 3 stopped.
+
+    Raises:
+      UserError: a workdir cannot be written, or the command cannot be started.
+    """
+    waiting, active, failed, stopped = list(runs), {}, [], []
+    free = list(range(len(slots)))
+    with group.Signals() as signals, contextlib.ExitStack() as stack:
+        stack.callback(lambda: [attempt.kill() for attempt in active.values()])
+        passed_on = 0
+        while active or (waiting and not signals.seen):
+            while waiting and free and not signals.seen:
+                run, slot = waiting.pop(0), free.pop(0)
+                environment = {**base, **slots[slot]}
+                active[slot] = _Attempt(run, root / run.name, train, score, environment, say)
+            for number in signals.seen[passed_on:]:
+                passed_on += 1
+                for attempt in active.values():
+                    attempt.signal(number)
+            for slot, attempt in list(active.items()):
+                outcome = attempt.poll(bool(signals.seen))
+                if outcome is not None:
+                    del active[slot]
+                    free.append(slot)
+                    {"failed": failed, "stopped": stopped}.get(outcome, []).append(attempt.name)
+            time.sleep(_POLL)
+        if failed:
+            say(f"failed: {', '.join(failed)}; the same command tries again")
+        if signals.seen or stopped:
+            say("stopped; the same command goes on")
+            return command.STOPPED if signals.seen or not failed else 1
+    return 1 if failed else 0
+
+
+def _todo(run, workdir, train, score):
+    """(what, command) of everything that a run still needs."""
+    saved = workdirs.newest_checkpoint(workdir)
+    steps = workdirs.state(workdir, run.steps)["steps"]
+    if saved is None or saved < steps:
+        yield "train", commands(run, workdir, train)
+    if score and workdirs.scored_step(workdir) != steps:
+        yield "evaluate", [*command.HERE, "evaluate", "--workdir", str(workdir)]
+
+
+class _Attempt:
+    """One run under way: its commands one after another, the workdir held all the time."""
+
+    def __init__(self, run, workdir, train, score, environment, say):
+        self.name = run.name
+        self._run, self._workdir, self._environment, self._say = run, workdir, environment, say
+        self._process = None
+        self._stack = contextlib.ExitStack()
+        self._outcome = "finished"
+        self._todo = list(_todo(run, workdir, train, score))
+        if not self._todo:
+            say(f"{run.name}: finished already")
+            return
+        self._lock = self._stack.enter_context(workdirs.hold(workdir))
+        if self._lock is None:
+            say(f"{run.name}: running already, left alone")
+            self._todo, self._outcome = [], "stopped"
+            return
+        self._start()
+
+    def signal(self, number):
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(number)
+
+    def kill(self):
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._stack.close()
+
+    def poll(self, stopping):
+        """None while it goes on; "finished", "failed" or "stopped"."""
+        if not self._todo:
+            return self._end(self._outcome)
+        if self._process.poll() is None:
+            return None
+        status = command.status_of(self._process.returncode)
+        doing, _ = self._todo.pop(0)
+        reason = self._wrong(doing, status)
+        if status == command.STOPPED or (stopping and status in (130, 143)):
+            self._say(f"{self.name}: stopped")
+            return self._end("stopped")
+        if reason:
+            workdirs.fail(self._workdir, doing, status, reason)
+            self._say(f"{self.name}: {doing} failed: {reason}")
+            return self._end("failed")
+        self._say(f"{self.name}: {doing} finished")
+        if self._todo and stopping:
+            return self._end("stopped")
+        if self._todo:
+            self._start()
+            return None
+        return self._end("finished")
+
+    def _start(self):
+        doing, argv = self._todo[0]
+        log = self._workdir / workdirs.LOG
+        self._say(f"{self.name}: {doing}, output in {log}")
+        with log.open("ab") as output:
+            self._begins = output.tell()
+            try:
+                # It inherits the lock: the workdir is held until it ends, even without us.
+                self._process = subprocess.Popen(
+                    argv,
+                    env=self._environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=[self._lock],
+                    start_new_session=True,
+                )
+            except OSError as error:
+                self._stack.close()
+                raise UserError(f"cannot start {argv[0]}: {error.strerror}.") from error
+
+    def _wrong(self, doing, status):
+        """Why an attempt has not done its work; None if it has."""
+        if status != command.FINISHED:
+            return self._last_line() or group.reason(status)
+        state = workdirs.state(self._workdir, self._run.steps)
+        saved = workdirs.newest_checkpoint(self._workdir)
+        if doing == "train" and (saved is None or saved < state["steps"]):
+            return f"ended well, but its newest checkpoint is {saved}, not {state['steps']}"
+        return None
+
+    def _last_line(self):
+        with (self._workdir / workdirs.LOG).open("rb") as log:
+            log.seek(max(self._begins, os.fstat(log.fileno()).st_size - 4096))
+            lines = log.read().decode(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), None)
+
+    def _end(self, outcome):
+        self._stack.close()
+        return outcome
