@@ -16,14 +16,8 @@ def _assert_same(found):
     assert found["first_loss"] < 1e-5
 
 
-@pytest.fixture(scope="module")
-def alone():
-    return spread.train(1, 1, False)
-
-
-@pytest.mark.parametrize("shape", [(2, 1, False), (1, 2, True)])
-def test_two_devices_make_the_steps_of_one(alone, shape):
-    _assert_same(spread.compare(spread.train(*shape), alone))
+def test_two_devices_make_the_steps_of_one():
+    _assert_same(spread.compare(spread.train(1, 2, True), spread.train(1, 1, False)))
 
 
 @pytest.mark.slow
