@@ -179,3 +179,26 @@ def test_a_dead_process_ends_the_other_and_nothing_is_lost(alone, tmp_path, kill
     # Ended by itself, in time, with a status that launchers answer with a restart.
     assert processes[1 - killed].returncode not in (0, 2, 3, -signal.SIGKILL)
     assert _finish(_start(tmp_path, 2, 8)) == alone[0]
+
+
+@pytest.mark.slow
+def test_the_launcher_brings_back_what_was_killed(tmp_path):
+    """The same state, to the bit, as of a group that nobody touched."""
+    whole = _finish(_start(tmp_path / "whole", 2, 8))
+    workdir = tmp_path / "killed"
+    command = [sys.executable, "-m", "launch", "local", "--processes=2", "--platform=cpu", "--"]
+    command += [sys.executable, "tests/train/peers.py", str(workdir), "8", "0.4"]
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    launcher = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    _wait_for(workdir / "checkpoints" / "3")
+    children = pathlib.Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text()
+    before = time.monotonic()
+    os.kill(int(children.split()[-1]), signal.SIGKILL)
+    ((output, errors),) = _end([launcher], 120)
+    assert launcher.returncode == 0, errors[-2000:]
+    assert "starting again" in output + errors
+    assert time.monotonic() - before < 120
+    final = next(line for line in output.splitlines() if line.startswith("[0] [8, "))
+    assert json.loads(final.removeprefix("[0] ")) == whole
