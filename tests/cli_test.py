@@ -14,6 +14,7 @@ from volsynth import cli, runs, systems
 from volsynth import config as configs
 from volsynth.data import fake
 from volsynth.train import checkpoint, optim, state
+from volsynth.train import workdir as workdirs
 
 SMOKE = "configs/volumetric.py:smoke"
 COMMANDS = [
@@ -125,7 +126,7 @@ def test_without_json_there_is_a_table(capsys):
 @pytest.fixture
 def claimed(smoke_config, tiny, tmp_path):
     """A workdir that the smoke config has claimed, without a checkpoint."""
-    checkpoint.claim_workdir(tmp_path / "run", configs.to_dict(smoke_config), tiny.identity)
+    workdirs.claim_workdir(tmp_path / "run", configs.to_dict(smoke_config), tiny.identity)
     return tmp_path / "run"
 
 

@@ -17,7 +17,8 @@ from volsynth import config as configs
 from volsynth import runs
 from volsynth.data import pipeline
 from volsynth.errors import UserError
-from volsynth.train import checkpoint, loop
+from volsynth.train import loop
+from volsynth.train import workdir as workdirs
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +159,7 @@ def test_evaluation_of_no_run(tmp_path):
 
 
 def test_evaluation_without_a_checkpoint(smoke_config, tiny, tmp_path):
-    checkpoint.claim_workdir(tmp_path, configs.to_dict(smoke_config), tiny.identity)
+    workdirs.claim_workdir(tmp_path, configs.to_dict(smoke_config), tiny.identity)
     with pytest.raises(UserError, match="has no checkpoint yet"):
         runs.evaluate(tmp_path, "test")
 

@@ -1,7 +1,6 @@
-"""Checkpoints come back bit for bit, or with one clear error; a workdir belongs to one run."""
+"""Checkpoints come back bit for bit, or with one clear error."""
 
 import gc
-import json
 import re
 
 import jax
@@ -14,20 +13,6 @@ import toy
 from volsynth.errors import UserError
 from volsynth.train import checkpoint, state
 
-CONFIG = {
-    "seed": 0,
-    "data": {"dir": "data", "name": "posed_people"},
-    "model": {"depth": 4, "widths": [4, 8]},
-    "train": {
-        "steps": 6,
-        "log_every": 1,
-        "sample_every": 3,
-        "checkpoint_every": 2,
-        "keep_checkpoints": 3,
-    },
-    "mesh": {"data": -1},
-    "evaluate": {"batch_size": 4},
-}
 SHARDING = jax.sharding.SingleDeviceSharding(jax.devices()[0])
 
 
@@ -51,15 +36,6 @@ def _bits(leaf):
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         leaf = jax.random.key_data(leaf)
     return np.asarray(leaf).tobytes()
-
-
-def _edited(**changes):
-    """CONFIG with other values, each named SECTION__KEY."""
-    config = json.loads(json.dumps(CONFIG))
-    for name, value in changes.items():
-        section, _, key = name.rpartition("__")
-        (config[section] if section else config)[key] = value
-    return config
 
 
 # --- checkpoints ---------------------------------------------------------------------------------
@@ -183,97 +159,3 @@ def test_restoring_a_step_that_is_not_there(tmp_path):
         pytest.raises(UserError, match=r"checkpoint 4 in .* cannot be restored: "),
     ):
         checkpoints.restore(4, _abstract(_state()))
-
-
-# --- the workdir ---------------------------------------------------------------------------------
-
-
-def test_a_new_workdir_is_claimed_and_read_back(tmp_path):
-    workdir = tmp_path / "a" / "b"
-    checkpoint.claim_workdir(workdir, CONFIG, "identity")
-    assert checkpoint.read_run(workdir) == {"config": CONFIG, "data": "identity"}
-    assert [path.name for path in workdir.iterdir()] == ["run.json"]
-    checkpoint.claim_workdir(workdir, CONFIG, "identity")
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"data__dir": "/elsewhere"},
-        {"train__log_every": 7},
-        {"train__sample_every": 7},
-        {"train__checkpoint_every": 7},
-        {"train__keep_checkpoints": 7},
-        {"mesh__data": 1},
-        {"evaluate__batch_size": 1},
-    ],
-)
-def test_keys_that_do_not_change_the_result_are_free(tmp_path, change):
-    checkpoint.claim_workdir(tmp_path, CONFIG, "identity")
-    checkpoint.claim_workdir(tmp_path, _edited(**change), "identity")
-    # What stands there is what the run began with.
-    assert checkpoint.read_run(tmp_path)["config"] == CONFIG
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"seed": 1}, "(seed: 0 there, 1 here)"),
-        ({"train__steps": 7}, "(train.steps: 6 there, 7 here)"),
-        ({"model__widths": [4, 9]}, "(model.widths: [4, 8] there, [4, 9] here)"),
-        ({"data__name": "other"}, "(data.name: 'posed_people' there, 'other' here)"),
-        ({"model__norm": "layer"}, "(model.norm: 'absent' there, 'layer' here)"),
-        ({"seed": 1, "model__depth": 8}, "(model.depth: 4 there, 8 here; seed: 0 there, 1 here)"),
-    ],
-)
-def test_another_config_is_refused(tmp_path, change, message):
-    checkpoint.claim_workdir(tmp_path, CONFIG, "identity")
-    with pytest.raises(UserError, match=re.escape(f"holds a run of another config {message}")):
-        checkpoint.claim_workdir(tmp_path, _edited(**change), "identity")
-    assert checkpoint.read_run(tmp_path)["config"] == CONFIG
-
-
-def test_other_data_is_refused(tmp_path):
-    checkpoint.claim_workdir(tmp_path, CONFIG, "one")
-    with pytest.raises(UserError, match="data set: one there, two here"):
-        checkpoint.claim_workdir(tmp_path, CONFIG, "two")
-
-
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", "null", "3", '{"config": {}}', '{"config": 3, "data": "x"}', "\xff"]
-)
-def test_a_damaged_run_file_is_one_error_for_everyone(tmp_path, text):
-    (tmp_path / "run.json").write_bytes(text.encode("latin-1"))
-    for use in (
-        lambda: checkpoint.read_run(tmp_path),
-        lambda: checkpoint.claim_workdir(tmp_path, CONFIG, "identity"),
-    ):
-        with pytest.raises(UserError, match=r"run\.json is damaged \(.*Choose another workdir"):
-            use()
-    assert (tmp_path / "run.json").read_bytes() == text.encode("latin-1")
-
-
-def test_a_folder_without_a_run(tmp_path):
-    for folder in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(UserError, match=r"holds no run \(no run\.json\)\. Train one"):
-            checkpoint.read_run(folder)
-
-
-def test_a_file_in_place_of_the_workdir(tmp_path):
-    path = tmp_path / "file"
-    path.write_text("mine")
-    with pytest.raises(UserError, match="holds no run"):
-        checkpoint.read_run(path)
-    with pytest.raises(UserError, match=r"cannot use .*file as workdir: File exists\."):
-        checkpoint.claim_workdir(path, CONFIG, "identity")
-    assert path.read_text() == "mine"
-
-
-def test_a_folder_in_place_of_the_run_file(tmp_path):
-    (tmp_path / "run.json").mkdir()
-    for use in (
-        lambda: checkpoint.read_run(tmp_path),
-        lambda: checkpoint.claim_workdir(tmp_path, CONFIG, "identity"),
-    ):
-        with pytest.raises(UserError, match=r"run\.json cannot be read: Is a directory\."):
-            use()

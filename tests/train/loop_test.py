@@ -35,6 +35,7 @@ def config():
                 "sample_every": 100,
                 "checkpoint_every": 100,
                 "keep_checkpoints": 1,
+                "best_by": "",
                 "average_decay": 0.9,
                 "max_skipped": 3,
                 "loss_scale": dict(toy.LOSS_SCALE),
