@@ -227,6 +227,12 @@ def test_evaluating_a_step_that_is_not_there(capsys, with_checkpoint):
     _fails(capsys, message, "evaluate", "--workdir", str(with_checkpoint), "--step", "3")
 
 
+def test_evaluating_a_step_that_is_no_number(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["evaluate", "--workdir", "x", "--step", "bset"])
+    assert "argument --step: must be a number or best, got 'bset'" in capsys.readouterr().err
+
+
 def test_doctor_of_a_file(capsys, tmp_path):
     path = tmp_path / "file"
     path.touch()

@@ -133,6 +133,8 @@ def _data_arguments(parser):
 
 
 def _step(text):
+    if text != "best" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a number or best, got {text!r}")
     return text if text == "best" else int(text)
 
 

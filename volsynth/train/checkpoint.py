@@ -51,8 +51,8 @@ class Checkpoints:
         self._run = workdir.read_run(folder) if (folder / "run.json").exists() else None
         self._folder = (folder / "checkpoints").absolute()
         self._keep, self._best_by, self._say = keep, best_by, say
-        items = {name: ocp.StandardCheckpointHandler() for name in (_AVERAGES, _REST)}
-        self._orbax = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler(**items))
+        self._items = {name: ocp.StandardCheckpointHandler() for name in (_AVERAGES, _REST)}
+        self._orbax = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler(**self._items))
         self._pool = concurrent.futures.ThreadPoolExecutor(1, "checkpoint")
         self._pending: tuple[int, concurrent.futures.Future] | None = None
         self._verified: int | None = None
@@ -255,13 +255,15 @@ class Checkpoints:
             raise self._unusable(step, f"it is of another run ({'; '.join(differing)}).")
 
     def _read(self, step, items):
-        folder = self._folder / str(step)
-        args = {name: ocp.args.StandardRestore(item) for name, item in items.items()}
+        # Item by item: a composite would look into those not asked for, which were not verified.
+        restored = {}
         try:
-            stored = self._orbax.metadata(folder).item_metadata
             for name, item in items.items():
-                _check_holds(stored[name].tree, item, "averages." if name == _AVERAGES else "")
-            return self._orbax.restore(folder, args=ocp.args.Composite(**args))
+                handler, path = self._items[name], self._folder / str(step) / name
+                stored = handler.metadata(path).tree
+                _check_holds(stored, item, "averages." if name == _AVERAGES else "")
+                restored[name] = handler.restore(path, args=ocp.args.StandardRestore(item))
+            return restored
         except (ValueError, KeyError, OSError) as error:
             raise self._unusable(step, " ".join(str(error).split())[:300]) from error
 
