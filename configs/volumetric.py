@@ -73,6 +73,9 @@ def _base():
             "sample_every": 5_000,
             "checkpoint_every": 5_000,
             "keep_checkpoints": 3,
+            # The metric by which the best checkpoint is kept besides the newest, as PLAYER/METRIC,
+            # such as generator/loss; the lowest is the best. Empty: none.
+            "best_by": "",
             # Decay of the running average of the weights that evaluation uses.
             "average_decay": 0.999,
             # Of the loss, per player, in float16. Doubles in so many updates without overflow.

@@ -14,6 +14,7 @@ from volsynth import cli, runs, systems
 from volsynth import config as configs
 from volsynth.data import fake
 from volsynth.train import checkpoint, optim, state
+from volsynth.train import workdir as workdirs
 
 SMOKE = "configs/volumetric.py:smoke"
 COMMANDS = [
@@ -126,7 +127,7 @@ def test_without_json_there_is_a_table(capsys):
 @pytest.fixture
 def claimed(smoke_config, tiny, tmp_path):
     """A workdir that the smoke config has claimed, without a checkpoint."""
-    checkpoint.claim_workdir(tmp_path / "run", configs.to_dict(smoke_config), tiny.identity)
+    workdirs.claim_workdir(tmp_path / "run", configs.to_dict(smoke_config), tiny.identity)
     return tmp_path / "run"
 
 
@@ -225,6 +226,12 @@ def test_evaluating_a_split_that_is_not_there(capsys, with_checkpoint):
 def test_evaluating_a_step_that_is_not_there(capsys, with_checkpoint):
     message = "has no checkpoint 3; there are [1]"
     _fails(capsys, message, "evaluate", "--workdir", str(with_checkpoint), "--step", "3")
+
+
+def test_evaluating_a_step_that_is_no_number(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["evaluate", "--workdir", "x", "--step", "bset"])
+    assert "argument --step: must be a number or best, got 'bset'" in capsys.readouterr().err
 
 
 def test_doctor_of_a_file(capsys, tmp_path):

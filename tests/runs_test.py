@@ -17,7 +17,8 @@ from volsynth import config as configs
 from volsynth import runs
 from volsynth.data import pipeline
 from volsynth.errors import UserError
-from volsynth.train import checkpoint, loop
+from volsynth.train import loop, manifest
+from volsynth.train import workdir as workdirs
 
 
 @pytest.fixture(scope="module")
@@ -152,13 +153,34 @@ def test_evaluation_of_a_step_that_is_not_there(trained):
         runs.evaluate(trained, "test", step=5)
 
 
+def test_the_best_checkpoint_is_scored_on_request(trained, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    # As if the run had been told to keep the best: what is free may be told later, too.
+    record = json.loads((folder / "run.json").read_text())
+    record["config"]["train"]["best_by"] = "generator/l1"
+    (folder / "run.json").write_text(json.dumps(record))
+    for step, score in ((2, 0.3), (4, 0.1), (6, 0.2)):
+        saved = folder / "checkpoints" / str(step)
+        about = manifest.read(saved)
+        manifest.write(saved, {**about, "metric": {"generator/l1": score}})
+    assert runs.evaluate(folder, "test", step="best", gallery_count=0)["step"] == 4
+
+
+def test_evaluation_of_the_best_where_none_was_asked_for(trained):
+    with pytest.raises(
+        UserError, match=r"no checkpoint has a score \(config\.train\.best_by is ''"
+    ):
+        runs.evaluate(trained, "test", step="best")
+
+
 def test_evaluation_of_no_run(tmp_path):
     with pytest.raises(UserError, match="holds no run"):
         runs.evaluate(tmp_path, "test")
 
 
 def test_evaluation_without_a_checkpoint(smoke_config, tiny, tmp_path):
-    checkpoint.claim_workdir(tmp_path, configs.to_dict(smoke_config), tiny.identity)
+    workdirs.claim_workdir(tmp_path, configs.to_dict(smoke_config), tiny.identity)
     with pytest.raises(UserError, match="has no checkpoint yet"):
         runs.evaluate(tmp_path, "test")
 

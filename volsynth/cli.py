@@ -56,7 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = _command(commands, "evaluate", _evaluate, "score a run on a split, with a gallery")
     evaluate.add_argument("--workdir", required=True, help="of a run of volsynth train")
     evaluate.add_argument("--split", default="test", help="default: test")
-    evaluate.add_argument("--step", type=int, help="checkpoint to score; default: the newest")
+    evaluate.add_argument(
+        "--step", type=_step, help="checkpoint to score, or best; default: the newest"
+    )
     evaluate.add_argument("--data-dir", help="where the data is, if not where it was in training")
     evaluate.add_argument(
         "--gallery", type=int, default=12, metavar="N", help="pairs in the gallery; default: 12"
@@ -138,6 +140,12 @@ def _data_arguments(parser):
     parser.add_argument(
         "--config-name", default="64", metavar="C", help="builder config; default: 64"
     )
+
+
+def _step(text):
+    if text != "best" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a number or best, got {text!r}")
+    return text if text == "best" else int(text)
 
 
 def _json_argument(parser):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from volsynth import curves, evaluate, rundir
-from volsynth.train import checkpoint
+from volsynth.train import workdir as workdirs
 
 CURVES = ("loss", "l1", "chroma", "nearest_neighbour", "gan", "loss_scale")
 """Metrics of a player that are drawn, where a run has them, in this order."""
@@ -31,7 +31,7 @@ def compare(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
       "loss_scale": [lowest, highest]}], "protocol", "warnings"}. `losses` are means over the last
       tenth of a run; `scores` is None for a run that was not evaluated.
     """
-    flat = [checkpoint.flatten(run["config"]) for run in runs]
+    flat = [workdirs.flatten(run["config"]) for run in runs]
     keys = sorted({key for config in flat for key in config})
     differing = [key for key in keys if len({repr(config.get(key)) for config in flat}) > 1]
     # Where data lies tells runs apart only if nothing else does.

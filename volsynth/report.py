@@ -15,8 +15,8 @@ from typing import Any
 
 from volsynth import compare, curves, files, rundir
 from volsynth.errors import UserError
-from volsynth.train import checkpoint
 from volsynth.train import log as lines
+from volsynth.train import workdir as workdirs
 
 SAMPLES = 8
 """The most sample pictures of a run; first and last are among them."""
@@ -138,7 +138,7 @@ def _facts(runs, labels, differing, now):
 
 def _facts_of(run, differing, now):
     """{name: text} of a run; of its config the main values, and those in which runs differ."""
-    log, config = run["log"], checkpoint.flatten(run["config"])
+    log, config = run["log"], workdirs.flatten(run["config"])
     facts = {"state": _state(run, now), "last line": _seen(run, now)}
     facts |= {"folder": run["workdir"], "seed": str(config.get("seed", "–"))}
     facts["data"] = "/".join(str(config.get(f"data.{key}", "–")) for key in ("name", "config"))

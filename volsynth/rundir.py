@@ -6,7 +6,8 @@ import re
 from typing import Any
 
 from volsynth.errors import UserError
-from volsynth.train import checkpoint, log
+from volsynth.train import log
+from volsynth.train import workdir as workdirs
 
 
 def read(workdir: pathlib.Path) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def read(workdir: pathlib.Path) -> dict[str, Any]:
     Raises:
       UserError: it holds no run, or a file in it cannot be read.
     """
-    run = checkpoint.read_run(workdir)
+    run = workdirs.read_run(workdir)
     try:
         rows, damaged = log.read_metrics(workdir)
         starts = log.read_starts(workdir)

@@ -2,7 +2,7 @@
 
 import functools
 import pathlib
-from typing import Any
+from typing import Any, Literal
 
 import jax
 
@@ -12,6 +12,7 @@ from volsynth import evaluate as evaluation
 from volsynth.data import fake, pipeline, prepared
 from volsynth.errors import UserError
 from volsynth.train import checkpoint, distributed, loop, mesh, program
+from volsynth.train import workdir as workdirs
 
 SAMPLES = 6
 """Pairs in a sample picture during training."""
@@ -34,7 +35,7 @@ def train(config: Any, workdir: pathlib.Path) -> None:
     if not 0 <= config.data.single <= 1:
         raise UserError(f"config.data.single must lie in [0, 1], got {config.data.single}.")
     if distributed.is_first():
-        checkpoint.claim_workdir(workdir, configs.to_dict(config), data.identity)
+        workdirs.claim_workdir(workdir, configs.to_dict(config), data.identity)
     train_split = data.split("train")
 
     rows = mesh.local_rows(devices, config.train.batch_size)
@@ -64,12 +65,15 @@ def train(config: Any, workdir: pathlib.Path) -> None:
 def evaluate(
     workdir: pathlib.Path,
     split_name: str,
-    step: int | None = None,
+    step: int | Literal["best"] | None = None,
     data_dir: str | None = None,
     gallery_count: int = 12,
     out: pathlib.Path | None = None,
 ) -> dict[str, Any]:
     """Scores a run's averaged weights on a whole split; writes results and gallery.
+
+    `step` is that of the checkpoint, "best" for the best by `config.train.best_by`; without one the
+    newest good checkpoint is taken.
 
     Returns:
       {"metrics", "baselines", "protocol", "step", "gallery"}.
@@ -81,7 +85,7 @@ def evaluate(
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
     _keep_compilations()
-    run = checkpoint.read_run(workdir)
+    run = workdirs.read_run(workdir)
     config = configs.from_dict(run["config"])
     with config.unlocked():
         config.data.dir = data_dir or config.data.dir
@@ -163,15 +167,22 @@ def _restore_averages(system, config, workdir, step):
     shapes = jax.eval_shape(
         program.make(system, config).init, jax.random.key(0), fake.spec(1, config.data.image_size)
     )
-    with checkpoint.Checkpoints(workdir) as checkpoints:
+    best_by = config.train.get("best_by", "")
+    with checkpoint.Checkpoints(workdir, best_by=best_by) as checkpoints:
         found = checkpoints.steps
         if not found:
             raise UserError(f"{workdir} has no checkpoint yet. Train on: volsynth train.")
-        step = max(found) if step is None else step
-        if step not in found:
-            raise UserError(f"{workdir} has no checkpoint {step}; there are {sorted(found)}.")
-        abstract = checkpoint.abstract(shapes, jax.sharding.SingleDeviceSharding(jax.devices()[0]))
-        return step, checkpoints.restore(step, abstract).averages
+        if step == "best":
+            step = checkpoints.best
+            if step is None:
+                raise UserError(
+                    f"{workdir}: no checkpoint has a score (config.train.best_by is "
+                    f"{best_by!r}); give the number of a step: {found}."
+                )
+        if step is not None and step not in found:
+            raise UserError(f"{workdir} has no checkpoint {step}; there are {found}.")
+        alone = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        return checkpoints.averages(step, checkpoint.abstract(shapes.averages, alone))
 
 
 def _keep_compilations():

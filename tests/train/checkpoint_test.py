@@ -1,8 +1,16 @@
-"""Checkpoints come back bit for bit, or with one clear error; a workdir belongs to one run."""
+"""Checkpoints come back bit for bit, or with one clear error."""
 
-import gc
+import errno
 import json
+import os
+import pathlib
+import random
 import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
 
 import jax
 import jax.numpy as jnp
@@ -12,22 +20,9 @@ import pytest
 import toy
 
 from volsynth.errors import UserError
-from volsynth.train import checkpoint, state
+from volsynth.train import checkpoint, manifest, state
+from volsynth.train import workdir as workdirs
 
-CONFIG = {
-    "seed": 0,
-    "data": {"dir": "data", "name": "posed_people"},
-    "model": {"depth": 4, "widths": [4, 8]},
-    "train": {
-        "steps": 6,
-        "log_every": 1,
-        "sample_every": 3,
-        "checkpoint_every": 2,
-        "keep_checkpoints": 3,
-    },
-    "mesh": {"data": -1, "space": 1, "shard_state": False},
-    "evaluate": {"batch_size": 4},
-}
 SHARDING = jax.sharding.SingleDeviceSharding(jax.devices()[0])
 
 
@@ -51,15 +46,6 @@ def _bits(leaf):
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         leaf = jax.random.key_data(leaf)
     return np.asarray(leaf).tobytes()
-
-
-def _edited(**changes):
-    """CONFIG with other values, each named SECTION__KEY."""
-    config = json.loads(json.dumps(CONFIG))
-    for name, value in changes.items():
-        section, _, key = name.rpartition("__")
-        (config[section] if section else config)[key] = value
-    return config
 
 
 # --- checkpoints ---------------------------------------------------------------------------------
@@ -150,15 +136,6 @@ def test_a_network_that_the_checkpoint_lacks_is_named(tmp_path):
         checkpoints.restore(2, _abstract(_state()))
 
 
-@pytest.fixture
-def abandoned_reads():
-    """Clears away, within the test, what Orbax leaves behind when a read fails."""
-    yield
-    gc.collect()
-
-
-@pytest.mark.usefixtures("abandoned_reads")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     "pattern", ["**/*", "state/**/d/*", "state/manifest.ocdbt", "**/_METADATA"]
 )
@@ -185,95 +162,336 @@ def test_restoring_a_step_that_is_not_there(tmp_path):
         checkpoints.restore(4, _abstract(_state()))
 
 
-# --- the workdir ---------------------------------------------------------------------------------
+# --- the best ------------------------------------------------------------------------------------
 
 
-def test_a_new_workdir_is_claimed_and_read_back(tmp_path):
-    workdir = tmp_path / "a" / "b"
-    checkpoint.claim_workdir(workdir, CONFIG, "identity")
-    assert checkpoint.read_run(workdir) == {"config": CONFIG, "data": "identity"}
-    assert [path.name for path in workdir.iterdir()] == ["run.json"]
-    checkpoint.claim_workdir(workdir, CONFIG, "identity")
+def test_the_best_is_kept_besides_the_newest(tmp_path):
+    scores = {2: 0.5, 4: 0.1, 6: None, 8: float("nan"), 10: 0.3, 12: 0.2}
+    with checkpoint.Checkpoints(tmp_path, keep=2, best_by="g/loss") as checkpoints:
+        assert checkpoints.best is None
+        for step, score in scores.items():
+            checkpoints.save(step, _state(step), score)
+        checkpoints.wait()
+        assert checkpoints.steps == [4, 10, 12]
+        assert checkpoints.best == 4
+    # By another metric none of these is the best.
+    with checkpoint.Checkpoints(tmp_path, keep=2, best_by="g/l1") as checkpoints:
+        assert checkpoints.best is None
+    with checkpoint.Checkpoints(tmp_path, keep=2, best_by="g/loss") as checkpoints:
+        checkpoints.save(14, _state(14), 0.1)
+        checkpoints.wait()
+        assert checkpoints.best == 14, "of equal ones the newest"
+        assert checkpoints.steps == [12, 14]
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"data__dir": "/elsewhere"},
-        {"train__log_every": 7},
-        {"train__sample_every": 7},
-        {"train__checkpoint_every": 7},
-        {"train__keep_checkpoints": 7},
-        {"mesh__data": 1},
-        {"evaluate__batch_size": 1},
-    ],
-)
-def test_keys_that_do_not_change_the_result_are_free(tmp_path, change):
-    checkpoint.claim_workdir(tmp_path, CONFIG, "identity")
-    checkpoint.claim_workdir(tmp_path, _edited(**change), "identity")
-    # What stands there is what the run began with.
-    assert checkpoint.read_run(tmp_path)["config"] == CONFIG
+# --- damage --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"seed": 1}, "(seed: 0 there, 1 here)"),
-        ({"train__steps": 7}, "(train.steps: 6 there, 7 here)"),
-        ({"model__widths": [4, 9]}, "(model.widths: [4, 8] there, [4, 9] here)"),
-        ({"data__name": "other"}, "(data.name: 'posed_people' there, 'other' here)"),
-        ({"model__norm": "layer"}, "(model.norm: 'absent' there, 'layer' here)"),
-        ({"seed": 1, "model__depth": 8}, "(model.depth: 4 there, 8 here; seed: 0 there, 1 here)"),
-    ],
-)
-def test_another_config_is_refused(tmp_path, change, message):
-    checkpoint.claim_workdir(tmp_path, CONFIG, "identity")
-    with pytest.raises(UserError, match=re.escape(f"holds a run of another config {message}")):
-        checkpoint.claim_workdir(tmp_path, _edited(**change), "identity")
-    assert checkpoint.read_run(tmp_path)["config"] == CONFIG
+def _three(workdir):
+    with checkpoint.Checkpoints(workdir, keep=3) as checkpoints:
+        for step in (2, 4, 6):
+            checkpoints.save(step, _state(step))
+    return workdir / "checkpoints"
 
 
-def test_other_data_is_refused(tmp_path):
-    checkpoint.claim_workdir(tmp_path, CONFIG, "one")
-    with pytest.raises(UserError, match="data set: one there, two here"):
-        checkpoint.claim_workdir(tmp_path, CONFIG, "two")
+def _flip(path, place=-1, bit=0):
+    contents = bytearray(path.read_bytes())
+    contents[place] ^= 1 << bit
+    path.write_bytes(contents)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", "null", "3", '{"config": {}}', '{"config": 3, "data": "x"}', "\xff"]
-)
-def test_a_damaged_run_file_is_one_error_for_everyone(tmp_path, text):
-    (tmp_path / "run.json").write_bytes(text.encode("latin-1"))
-    for use in (
-        lambda: checkpoint.read_run(tmp_path),
-        lambda: checkpoint.claim_workdir(tmp_path, CONFIG, "identity"),
-    ):
-        with pytest.raises(UserError, match=r"run\.json is damaged \(.*Choose another workdir"):
-            use()
-    assert (tmp_path / "run.json").read_bytes() == text.encode("latin-1")
+def _array_file(folder, item="state"):
+    return max((folder / item).glob("**/d/*"), key=lambda path: path.stat().st_size)
 
 
-def test_a_folder_without_a_run(tmp_path):
-    for folder in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(UserError, match=r"holds no run \(no run\.json\)\. Train one"):
-            checkpoint.read_run(folder)
+def test_damaged_steps_are_passed_over_loudly_and_moved_aside(tmp_path):
+    folder = _three(tmp_path)
+    damaged = _array_file(folder / "6").relative_to(folder / "6")
+    _flip(folder / "6" / damaged)
+    (folder / "4" / "manifest.json").unlink()
+    lines = []
+    with checkpoint.Checkpoints(tmp_path, keep=3, say=lines.append) as checkpoints:
+        assert checkpoints.usable() == 2
+        assert checkpoints.restore(2, _abstract(_state())).step == 2
+        assert [line.partition("; moved")[0] for line in lines] == [
+            f"checkpoint 6 is damaged (the SHA-256 of {damaged} is another)",
+            "checkpoint 4 is damaged (manifest.json is missing)",
+        ]
+        assert all("Going on from checkpoint 2 instead." in line for line in lines)
+        # The same numbers again, and damaged again: nothing is lost.
+        for step in (4, 6):
+            checkpoints.save(step, _state(step))
+        checkpoints.wait()
+        assert checkpoints.steps == [2, 4, 6]
+    (folder / "6" / "state" / "more").touch()
+    with checkpoint.Checkpoints(tmp_path, say=lines.append) as checkpoints:
+        assert checkpoints.usable() == 4
+    assert sorted(path.name for path in (folder / "damaged").iterdir()) == ["4", "6", "6-2"]
 
 
-def test_a_file_in_place_of_the_workdir(tmp_path):
-    path = tmp_path / "file"
-    path.write_text("mine")
-    with pytest.raises(UserError, match="holds no run"):
-        checkpoint.read_run(path)
-    with pytest.raises(UserError, match=r"cannot use .*file as workdir: File exists\."):
-        checkpoint.claim_workdir(path, CONFIG, "identity")
-    assert path.read_text() == "mine"
+def test_without_a_good_step_nothing_begins_and_nothing_moves(tmp_path):
+    folder = _three(tmp_path)
+    for step in (2, 4, 6):
+        (folder / str(step) / "manifest.json").write_text("")
+    lines = []
+    with checkpoint.Checkpoints(tmp_path, say=lines.append) as checkpoints:
+        for ask in (checkpoints.usable, lambda: checkpoints.averages(None, None)):
+            with pytest.raises(UserError, match=r"no checkpoint in .* is good \(6: manifest\.json"):
+                ask()
+        assert checkpoints.steps == [2, 4, 6]
+    assert lines == []
 
 
-def test_a_folder_in_place_of_the_run_file(tmp_path):
-    (tmp_path / "run.json").mkdir()
-    for use in (
-        lambda: checkpoint.read_run(tmp_path),
-        lambda: checkpoint.claim_workdir(tmp_path, CONFIG, "identity"),
-    ):
-        with pytest.raises(UserError, match=r"run\.json cannot be read: Is a directory\."):
-            use()
+def test_without_any_step_there_is_none_to_use(tmp_path):
+    with checkpoint.Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.usable() is None
+        assert checkpoints.best is None
+
+
+def test_what_an_unfinished_save_leaves_is_no_checkpoint(tmp_path, monkeypatch):
+    """Killed after Orbax was done and before the manifest was: as if it had not been saved."""
+    folder = _three(tmp_path)
+    (folder / "6" / "manifest.json").unlink()
+    (folder / "6").rename(folder / "6.saving")
+    (folder / "8.saving.orbax-checkpoint-tmp").mkdir()
+    (folder / "0.deleted").mkdir()
+    with checkpoint.Checkpoints(tmp_path, keep=3) as checkpoints:
+        assert checkpoints.latest == 4
+        checkpoints.averages(None, _abstract(_state().averages))
+        assert (folder / "6.saving").exists(), "whoever reads leaves a running save alone"
+        assert checkpoints.usable() == 4
+        assert sorted(path.name for path in folder.iterdir()) == ["2", "4"]
+        checkpoints.save(6, _state(6))
+        checkpoints.wait()
+        assert checkpoints.usable() == 6
+
+
+def test_earlier_steps_go_only_when_the_new_one_is_complete(tmp_path, monkeypatch):
+    def stopped(folder, about):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with checkpoint.Checkpoints(tmp_path, keep=1) as checkpoints:
+        checkpoints.save(2, _state(2))
+        checkpoints.wait()
+        with monkeypatch.context() as patch:
+            patch.setattr(manifest, "write", stopped)
+            checkpoints.save(4, _state(4))
+            with pytest.raises(UserError, match=r"checkpoint 4 could not be saved in .* No space"):
+                checkpoints.wait()
+        assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["2"]
+        checkpoints.save(4, _state(4))
+        checkpoints.wait()
+        assert checkpoints.steps == [4]
+
+
+def _check_for_ten_seconds(checkpoints):
+    for _ in range(1000):
+        checkpoints.check()
+        time.sleep(0.01)
+
+
+def test_a_failed_save_is_found_without_waiting(tmp_path, monkeypatch):
+    gate, failed = threading.Event(), threading.Event()
+
+    def stopped(folder, about):
+        gate.wait(20)
+        failed.set()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(manifest, "write", stopped)
+    with checkpoint.Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(2, _state(2))
+        checkpoints.check()
+        gate.set()
+        assert failed.wait(20)
+        with pytest.raises(UserError, match="could not be saved"):
+            _check_for_ten_seconds(checkpoints)
+
+
+def test_what_ends_a_run_is_not_hidden_by_a_failed_save(tmp_path, monkeypatch):
+    def stopped(folder, about):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(manifest, "write", stopped)
+
+    def end(error):
+        with checkpoint.Checkpoints(tmp_path, say=lines.append) as checkpoints:
+            checkpoints.save(2, _state(2))
+            if error:
+                raise error
+
+    lines = []
+    with pytest.raises(KeyboardInterrupt):
+        end(KeyboardInterrupt())
+    assert [line.partition(" in ")[0] for line in lines] == ["checkpoint 2 could not be saved"]
+    with pytest.raises(UserError, match="could not be saved"):
+        end(None)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system with room for one checkpoint of `_wide` and some more, not for two."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    options = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
+    try:
+        subprocess.run(options, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("mounting a file system is not allowed here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def _wide(seed):
+    numbers = np.random.default_rng(seed).normal(size=(1024, 1024)).astype(np.float32)
+    made = _state(seed)
+    return made.replace(variables={**made.variables, "odd": jnp.asarray(numbers)})
+
+
+def _save_and_wait(checkpoints, step, state):
+    checkpoints.save(step, state)
+    checkpoints.wait()
+
+
+def test_a_full_disk_is_one_error_and_costs_no_earlier_step(small_disk):
+    with checkpoint.Checkpoints(small_disk) as checkpoints:
+        checkpoints.save(2, _wide(2))
+        checkpoints.wait()
+        # The error comes with the save itself or with the wait for it.
+        with pytest.raises(UserError, match=r"checkpoint 4 could not be saved .* it are intact"):
+            _save_and_wait(checkpoints, 4, _wide(4))
+    with checkpoint.Checkpoints(small_disk) as checkpoints:
+        assert checkpoints.usable() == 2
+        restored = checkpoints.restore(2, _abstract(_wide(2)))
+        assert _bits(restored.variables["odd"]) == _bits(_wide(2).variables["odd"])
+        checkpoints.save(4, _state(4))
+        checkpoints.wait()
+        assert checkpoints.steps == [4]
+
+
+# --- of whom, and which part ---------------------------------------------------------------------
+
+
+def _run_file(workdir, config):
+    workdir.mkdir(parents=True, exist_ok=True)
+    workdirs.claim_workdir(workdir, config, "data")
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    config = {"seed": 0, "data": {"dir": "a"}}
+    _run_file(tmp_path / "a", config)
+    _run_file(tmp_path / "b", {**config, "seed": 1})
+    _run_file(tmp_path / "c", {**config, "data": {"dir": "b"}})
+    folder = _three(tmp_path / "a")
+    message = r"checkpoint 6 .* cannot be restored: it is of another run \(seed: 0 there, 1 here\)"
+    shutil.copytree(folder, tmp_path / "b" / "checkpoints")
+    with checkpoint.Checkpoints(tmp_path / "b") as checkpoints:
+        for ask in (
+            checkpoints.usable,
+            lambda: checkpoints.restore(6, _abstract(_state())),
+            lambda: checkpoints.averages(None, _abstract(_state().averages)),
+        ):
+            with pytest.raises(UserError, match=message):
+                ask()
+        assert checkpoints.steps == [2, 4, 6]
+    # What is free may differ.
+    shutil.copytree(folder, tmp_path / "c" / "checkpoints")
+    with checkpoint.Checkpoints(tmp_path / "c") as checkpoints:
+        assert checkpoints.usable() == 6
+
+
+def test_a_step_under_another_number_is_damaged(tmp_path):
+    folder = _three(tmp_path)
+    (folder / "6").rename(folder / "8")
+    with checkpoint.Checkpoints(tmp_path) as checkpoints:
+        with pytest.raises(UserError, match=r"checkpoint 8 .*: it was saved as 6"):
+            checkpoints.restore(8, _abstract(_state()))
+        assert checkpoints.usable() == 4
+
+
+def test_averages_come_without_the_rest(tmp_path):
+    folder = _three(tmp_path)
+    abstract = _abstract(_state()).averages
+    # Of the same size and unreadable: whoever looked into it would notice.
+    for path in (folder / "6" / "state").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"x" * path.stat().st_size)
+    with checkpoint.Checkpoints(tmp_path) as checkpoints:
+        step, averages = checkpoints.averages(None, abstract)
+        assert step == 6
+        jax.tree.map(np.testing.assert_array_equal, averages, _state(6).averages)
+        other = {"generator": {"w": jax.ShapeDtypeStruct((3,), jnp.float32, sharding=SHARDING)}}
+        with pytest.raises(UserError, match=r"averages\.generator\.w has shape \(\) in it, \(3,\)"):
+            checkpoints.averages(4, other)
+
+
+def test_averages_of_the_newest_good_step(tmp_path):
+    folder = _three(tmp_path)
+    _flip(_array_file(folder / "6", "averages"))
+    lines, abstract = [], _abstract(_state()).averages
+    with checkpoint.Checkpoints(tmp_path, say=lines.append) as checkpoints:
+        assert checkpoints.averages(None, abstract)[0] == 4
+        assert re.fullmatch(r"checkpoint 6 is damaged \(the SHA-256 of .*\); 4 instead\.", *lines)
+        with pytest.raises(UserError, match=r"checkpoint 6 .* cannot be restored: the SHA-256 of"):
+            checkpoints.averages(6, abstract)
+    assert (folder / "6").is_dir(), "whoever only reads moves nothing"
+
+
+# --- many faults ---------------------------------------------------------------------------------
+
+
+def _fault(chance, step):
+    """Does something to one file of a step; says what."""
+    path = chance.choice(sorted(path for path in step.rglob("*") if path.is_file()))
+    size = path.stat().st_size
+    kind = chance.choice(["flip", "cut", "missing"])
+    if kind == "missing" or not size:
+        path.unlink()
+    elif kind == "cut":
+        path.write_bytes(path.read_bytes()[: chance.randrange(size)])
+    else:
+        _flip(path, chance.randrange(size), chance.randrange(8))
+    return f"{kind} {path.relative_to(step)}"
+
+
+def _random_faults(tmp_path, count):
+    folder = _three(tmp_path / "good")
+    wanted = [_bits(leaf) for leaf in jax.tree.leaves(_state(4))]
+    chance = random.Random(0)
+    for number in range(count):
+        workdir = tmp_path / f"fault-{number}"
+        shutil.copytree(folder, workdir / "checkpoints")
+        what = _fault(chance, workdir / "checkpoints" / "6")
+        lines = []
+        with checkpoint.Checkpoints(workdir, say=lines.append) as checkpoints:
+            assert checkpoints.usable() == 4, what
+            restored = checkpoints.restore(4, _abstract(_state()))
+        assert [_bits(leaf) for leaf in jax.tree.leaves(restored)] == wanted, what
+        assert len(lines) == 1, what
+        shutil.rmtree(workdir)
+
+
+def test_random_faults_are_found_before_use(tmp_path):
+    _random_faults(tmp_path, 10)
+
+
+@pytest.mark.slow
+def test_two_hundred_random_faults_are_found_before_use(tmp_path):
+    _random_faults(tmp_path, 200)
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_a_hundred_moments_ends_where_an_uncut_one_does(tmp_path):
+    """About ten minutes on two cores."""
+    script = pathlib.Path(__file__).with_name("killed.py")
+    path = os.pathsep.join([".", str(script.parent), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", script, tmp_path / "runs", "100"],
+        env={**os.environ, "PYTHONPATH": path, "JAX_NUM_CPU_DEVICES": "1"},
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    found = json.loads(done.stdout)
+    assert found["resumptions"] >= 100
+    assert found["while_saving"] > 0
+    assert found["wrong"] == []

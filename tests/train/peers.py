@@ -39,6 +39,7 @@ def config(steps):
                 "sample_every": 5,
                 "checkpoint_every": 3,
                 "keep_checkpoints": 2,
+                "best_by": "",
                 "average_decay": 0.9,
                 "max_skipped": 3,
                 "loss_scale": dict(toy.LOSS_SCALE),

@@ -188,6 +188,7 @@ def test_a_run_that_diverges_logs_null_and_names_the_step(tmp_path):
         "sample_every": 100,
         "checkpoint_every": 100,
         "keep_checkpoints": 1,
+        "best_by": "",
         "average_decay": 0.9,
         "max_skipped": 2,
         "loss_scale": dict(toy.LOSS_SCALE),
@@ -198,6 +199,7 @@ def test_a_run_that_diverges_logs_null_and_names_the_step(tmp_path):
             "precision": "float32",
             "train": train,
             "optim": {"generator": adam, "critic": adam},
+            "data": {"image_size": 4},
             "mesh": {"data": -1, "space": 1, "shard_state": False},
         }
     )

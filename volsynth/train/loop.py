@@ -1,6 +1,7 @@
 """The one training loop. A method supplies a `System`; everything else is here."""
 
 import contextlib
+import errno
 import itertools
 import math
 import pathlib
@@ -11,8 +12,18 @@ from typing import Any
 
 import jax
 
+from volsynth.errors import UserError, did_you_mean
 from volsynth.system import Batch, System
-from volsynth.train import checkpoint, distributed, mesh, phases, profiling, program, state
+from volsynth.train import (
+    checkpoint,
+    distributed,
+    dump,
+    mesh,
+    phases,
+    profiling,
+    program,
+    state,
+)
 from volsynth.train.reporting import Reporter, Silent
 
 
@@ -43,16 +54,21 @@ def train(
 
     Raises:
       Interrupted: on SIGINT or SIGTERM, after a checkpoint was saved.
-      Diverged: `max_skipped` updates of a player in a row were not finite.
-      UserError: config and devices do not fit, or a checkpoint cannot be restored.
+      Diverged: `max_skipped` updates of a player in a row were not finite; see `dump`.
+      UserError: config and devices do not fit, a checkpoint cannot be restored or saved, or the
+        disk is full.
     """
     settings = config.train
     devices = mesh.make(config.mesh, settings.batch_size, config.data.image_size)
     trained = program.make(system, config)
     last = max(trained.ends.values())
+    _check_best_by(system, settings.best_by)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_full_disk_explained(workdir))
         checkpoints = stack.enter_context(
-            checkpoint.Checkpoints(workdir, settings.keep_checkpoints)
+            checkpoint.Checkpoints(
+                workdir, settings.keep_checkpoints, settings.best_by, Reporter.say
+            )
         )
         example = next(batches(0, 1))
         placed = program.place(trained, devices, config.seed, example, config.mesh.shard_state)
@@ -71,7 +87,7 @@ def train(
             profiling.Profiler(workdir, reporter.say, watches=distributed.is_first())
         )
         runner = _Runner(
-            settings,
+            config,
             placed.steps,
             trained.ends,
             devices,
@@ -84,43 +100,45 @@ def train(
 
 
 def _restore_or_initialise(placed, checkpoints):
-    if checkpoints.latest is None:
-        return placed.init()
-    return checkpoints.restore(checkpoints.latest, placed.state)
+    step = checkpoints.usable()
+    return placed.init() if step is None else checkpoints.restore(step, placed.state)
 
 
 class _Runner:
     """The loop's fixed parts."""
 
-    def __init__(
-        self, settings, steps, ends, devices, checkpoints, reporter, profiler, draw_samples
-    ):
-        self._settings, self._steps, self._ends = settings, steps, ends
+    def __init__(self, config, steps, ends, devices, checkpoints, reporter, profiler, draw_samples):
+        self._config, self._settings = config, config.train
+        self._steps, self._ends = steps, ends
         self._devices = devices
         self._checkpoints, self._reporter = checkpoints, reporter
         self._profiler, self._draw_samples = profiler, draw_samples
+        self._scores = []
 
     def run(self, current, start, batches, interrupted):
         settings, final = self._settings, max(self._ends.values())
         stream = batches(start, final)
-        following = self._next(stream)
+        following, host = self._next(stream)
         pending, agreed = None, distributed.Agreement(self._devices)
         for number in range(start + 1, final + 1):
             step_of_phase = self._steps[phases.at(self._ends, number)]
             with self._profiler.step(number, current):
                 current, metrics = step_of_phase(current, following)
             # While the device works on this step: the next batch, and the metrics of the last one.
-            following = self._next(stream)
+            # A batch stays until its metrics were looked at: they may be why someone wants it.
+            examined = host
+            following, host = self._next(stream)
             if pending is not None:
-                self._examine(number - 1, pending)
-            pending = metrics
+                self._examine(number - 1, *pending)
+            pending = metrics, examined
+            self._checkpoints.check()
             last = number == final
             stop = agreed(interrupted())
             if stop or last or number % settings.checkpoint_every == 0:
                 # Logged before it is saved: a run that resumes here does not see this step again.
-                self._examine(number, pending, log=stop or last)
+                self._examine(number, *pending, log=stop or last)
                 pending = None
-                self._checkpoints.save(number, current)
+                self._checkpoints.save(number, current, self._score())
             if stop:
                 self._checkpoints.wait()
                 raise Interrupted(f"stopped at step {number}; run the same command to go on.")
@@ -136,24 +154,64 @@ class _Runner:
             self._reporter.samples(number, self._draw_samples(averages))
 
     def _next(self, stream):
+        """The next batch, on the devices and on the host; None for both after the last."""
         before = time.monotonic()
         batch = next(stream, None)
         self._reporter.waited(time.monotonic() - before)
-        return None if batch is None else mesh.put(self._devices, batch, self._settings.batch_size)
+        if batch is None:
+            return None, None
+        return mesh.put(self._devices, batch, self._settings.batch_size), batch
 
-    def _examine(self, number, metrics, log=False):
+    def _score(self):
+        """The mean of `best_by` since the last checkpoint, None where it was never finite."""
+        scores, self._scores = self._scores, []
+        return sum(scores) / len(scores) if scores else None
+
+    def _examine(self, number, metrics, batch, log=False):
         values = {key: float(value) for key, value in jax.device_get(metrics).items()}
+        best_by = self._settings.best_by
+        if best_by in values:
+            self._scores += [values[best_by]] if math.isfinite(values[best_by]) else []
+        elif best_by and any(k.startswith(best_by.split("/")[0] + "/") for k in values):
+            raise UserError(
+                f"config.train.best_by: no metric {best_by!r}; {did_you_mean(best_by, values)}"
+            )
         skipped = max(v for k, v in values.items() if k.endswith("/skipped_in_a_row"))
         if number % self._settings.log_every == 0 or log or skipped:
             finite = {k: v if math.isfinite(v) else None for k, v in values.items()}
             self._reporter.log(number, finite)
         if skipped >= self._settings.max_skipped:
             worst = [k for k, v in values.items() if not math.isfinite(v)]
+            folder = dump.write(self._reporter.workdir, number, batch, values, self._config)
             raise Diverged(
                 f"step {number}: {int(skipped)} updates in a row were not finite "
-                f"({', '.join(worst)}). The parameters are those before. Lower the learning rate, "
-                "or resume from an older checkpoint."
+                f"({', '.join(worst)}). The parameters are those before; batch, metrics and config "
+                f"are in {folder}. Lower the learning rate, or resume from an older checkpoint."
             )
+
+
+def _check_best_by(system, name):
+    players = [player for phase in system.phases.values() for player in phase]
+    player, _, term = name.partition("/")
+    if name and (player not in players or not term):
+        raise UserError(
+            f"config.train.best_by must be PLAYER/METRIC such as {players[0]}/loss, or empty; "
+            f"got {name!r}; {did_you_mean(player, players)}"
+        )
+
+
+@contextlib.contextmanager
+def _full_disk_explained(workdir):
+    """Metrics and samples are written as well as checkpoints, and may be the first to fail."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(
+            f"{workdir}: {error.strerror}. Checkpoints are intact; make room, then run the same "
+            "command to go on from the newest."
+        ) from error
 
 
 @contextlib.contextmanager

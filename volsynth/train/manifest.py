@@ -1,0 +1,113 @@
+"""What a folder holds, with size and SHA-256 of every file: found out of order before it is used.
+
+The manifest is JSON in one canonical form and carries a digest of itself, so that a change of any
+byte of it shows, too.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from volsynth import files
+
+NAME = "manifest.json"
+
+
+class DamagedError(Exception):
+    """A folder is not what its manifest says; the message says where."""
+
+
+def write(folder: pathlib.Path, about: Mapping[str, Any]) -> None:
+    """Writes the manifest of a complete folder into it; its files are on disk when this returns.
+
+    Args:
+      folder: whose files to list, in subfolders too.
+      about: JSON values to keep beside them.
+
+    Raises:
+      OSError: a file cannot be read, or the manifest not be written.
+    """
+    listed = {name: [_size(path), _digest(path, flush=True)] for name, path in _found(folder)}
+    files.write_text(folder / NAME, _serialised({"about": dict(about), "files": listed}))
+
+
+def read(folder: pathlib.Path) -> dict[str, Any]:
+    """`about` of a manifest that is whole itself; the files are not looked at.
+
+    Raises:
+      DamagedError: there is no manifest, or it was changed.
+    """
+    return _read(folder)["about"]
+
+
+def verify(folder: pathlib.Path, parts: tuple[str, ...] | None = None) -> dict[str, Any]:
+    """Checks a folder against its manifest, and returns `about`.
+
+    Args:
+      folder: that has a manifest.
+      parts: subfolders that will be used. Files in others are checked for presence and size,
+        without being read. None: all are used.
+
+    Raises:
+      DamagedError: with the first file that is missing, additional, or of other contents.
+    """
+    record = _read(folder)
+    listed = record["files"]
+    try:
+        found = dict(_found(folder))
+        for name in sorted(listed.keys() ^ found.keys()):
+            raise DamagedError(
+                f"{name} is {'missing' if name in listed else 'not in its manifest'}"
+            )
+        for name, (size, _) in listed.items():
+            if _size(found[name]) != size:
+                raise DamagedError(f"{name} has {_size(found[name])} bytes instead of {size}")
+        for name, (_, digest) in listed.items():
+            top, inside, _ = name.partition("/")
+            used = parts is None or not inside or top in parts
+            if used and _digest(found[name]) != digest:
+                raise DamagedError(f"the SHA-256 of {name} is another")
+    except OSError as error:
+        raise DamagedError(f"{error.filename} cannot be read: {error.strerror}") from error
+    return record["about"]
+
+
+def _found(folder):
+    """(name below the folder, path) of all but folders and the manifest, in order."""
+    for path in sorted(folder.rglob("*")):
+        # A link is no folder of ours, wherever it points to.
+        if (path.is_symlink() or not path.is_dir()) and path != folder / NAME:
+            yield path.relative_to(folder).as_posix(), path
+
+
+def _size(path):
+    return path.lstat().st_size
+
+
+def _digest(path, flush=False):
+    with path.open("rb") as file:
+        if flush:
+            os.fsync(file.fileno())
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _serialised(record):
+    contents = json.dumps(record, indent=1, sort_keys=True)
+    digest = hashlib.sha256(contents.encode()).hexdigest()
+    return f"{contents}\n{digest}\n"
+
+
+def _read(folder):
+    try:
+        text = (folder / NAME).read_bytes()
+    except FileNotFoundError as error:
+        raise DamagedError(f"{NAME} is missing") from error
+    except OSError as error:
+        raise DamagedError(f"{NAME} cannot be read: {error.strerror}") from error
+    contents, _, digest = text.removesuffix(b"\n").rpartition(b"\n")
+    if not text.endswith(b"\n") or hashlib.sha256(contents).hexdigest().encode() != digest:
+        raise DamagedError(f"{NAME} was changed or cut off")
+    return json.loads(contents)
