@@ -6,6 +6,8 @@ Earlier steps are deleted after that, so that there is never less than one.
 """
 
 import concurrent.futures
+import errno
+import logging
 import math
 import pathlib
 import shutil
@@ -28,6 +30,12 @@ _AVERAGES, _REST = "averages", "state"
 
 _SAVING, _DELETED = ".saving", ".deleted"
 _NONE, _REFUSED = -1, -2
+
+
+# Orbax logs pages of traceback of an error that it raises as well.
+logging.getLogger("absl").addFilter(
+    lambda record: not (record.exc_info and "orbax" in record.pathname)
+)
 
 
 class Checkpoints:
@@ -302,6 +310,8 @@ class Checkpoints:
             for path in self._folder.glob(f"{step}{_SAVING}*"):
                 shutil.rmtree(path, ignore_errors=True)
         reason = " ".join(str(error).split())[:300]
+        if "RESOURCE_EXHAUSTED" in reason or getattr(error, "errno", None) == errno.ENOSPC:
+            reason = "no space left on the disk"
         return UserError(
             f"checkpoint {step} could not be saved in {self._folder}: {reason}. Those before it "
             "are intact; see to the disk, then run the same command to go on from the newest."
