@@ -34,15 +34,16 @@ def open_sets(
     Raises:
       DataError: none is.
     """
-    found, missing = {}, None
+    found, missing = {}, []
     for config in configs:
         try:
             found[config] = prepared.open_prepared(data_dir, name, config)
         except prepared.DataError as error:
-            missing = missing or error
-            say(str(error))
-    if missing and not found:
-        raise missing
+            missing.append(error)
+    if not found:
+        raise missing[0]
+    for error in missing:
+        say(str(error))
     return found
 
 
@@ -94,15 +95,7 @@ def bench_waiting(config: Any, data: prepared.Prepared, repeats: int, say: Say) 
       data: to feed it with.
       repeats: turns of both.
       say: told of the progress.
-
-    Raises:
-      UserError: the data set's images are not of the config's size.
     """
-    if data.image_size != config.data.image_size:
-        raise UserError(
-            f"{data.folder} has images of {data.image_size} pixels, config.data.image_size is "
-            f"{config.data.image_size}; choose --config-name, or change it."
-        )
     split, settings = data.split("train"), config.data
     batch_size, threads = config.train.batch_size, settings.get("threads", -1)
 
@@ -179,18 +172,28 @@ def report(
       config: whose batches and step; None for batches of 8 pairs and no step.
       repeats: turns of each candidate.
       say: told of the progress.
+
+    Raises:
+      UserError: images are not of the config's size.
     """
     batch_size, single, threads = 8, 0.0, -1
     if config is not None:
+        for data in sets.values():
+            if data.image_size != config.data.image_size:
+                raise UserError(
+                    f"{data.folder} has images of {data.image_size} pixels, "
+                    f"config.data.image_size is {config.data.image_size}; choose --config-name, "
+                    "or change it."
+                )
         batch_size, single = config.train.batch_size, config.data.single
         threads = config.data.get("threads", -1)
     rows = [bench_input(data, batch_size, single, threads, repeats, say) for data in sets.values()]
     result: dict[str, Any] = {"inputs": rows, "machine": timing.machine()}
     if config is not None:
-        wanted = [i for i, d in enumerate(sets.values()) if d.image_size == config.data.image_size]
-        chosen = wanted[0] if wanted else 0
-        waiting = bench_waiting(config, list(sets.values())[chosen], repeats, say)
-        rate = rows[chosen]["images_per_second"] / waiting["images_per_second_consumed"]
+        # With a config there is one data set.
+        (data,), (row,) = sets.values(), rows
+        waiting = bench_waiting(config, data, repeats, say)
+        rate = row["images_per_second"] / waiting["images_per_second_consumed"]
         result["step"] = {**waiting, "pipeline_over_step": rate}
     return result
 
