@@ -36,6 +36,12 @@ def _base():
             "image_size": 256,
             # Share of the samples whose target is the source image itself.
             "single": 0.0,
+            # Other data sets in the same folder, "NAME/CONFIG": share of the samples they give.
+            "also": {},
+            # Whether files are compared with the manifest's SHA-256 before the first step.
+            "verify": True,
+            # That read and decode; -1 is one for every processor, eight at most.
+            "threads": -1,
         },
         "model": {
             "depth": 24,

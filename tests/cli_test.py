@@ -20,7 +20,7 @@ SMOKE = "configs/volumetric.py:smoke"
 COMMANDS = [
     ("train",), ("evaluate",), ("compare",), ("report",), ("describe",), ("data",),
     ("data", "show"), ("doctor",), ("bench",), ("bench", "warp"), ("bench", "conv3d"),
-    ("bench", "step"),
+    ("bench", "step"), ("bench", "input"),
 ]  # fmt: skip
 
 
@@ -342,3 +342,33 @@ def test_bench_takes_at_least_one_turn(capsys):
 
 def test_bench_of_the_warp_needs_poses(capsys, tmp_path):
     _fails(capsys, "posed_people", "bench", "warp", "--no-torch", "--data-dir", str(tmp_path))
+
+
+def test_bench_of_the_input_reports_rates_and_the_share_of_waiting(capsys, data_dir):
+    where = ["--data-dir", str(data_dir), "--repeats", "1", "--json"]
+    assert cli.main(["bench", "input", "--config", SMOKE, *where]) == 0
+    out, _ = capsys.readouterr()
+    assert out.count("\n") == 1
+    report = json.loads(out)
+    (row,) = report["inputs"]
+    assert (row["data"], row["image_size"], row["batch_size"]) == ("posed_people/tiny", 32, 2)
+    assert row["images_per_second"] == row["images_per_second_by_threads"][str(row["threads"])]
+    step = report["step"]
+    assert 0 <= step["share_waiting"] < 1
+    wanted = row["images_per_second"] / step["images_per_second_consumed"]
+    assert step["pipeline_over_step"] == pytest.approx(wanted)
+
+
+def test_bench_of_the_input_says_how_to_prepare_what_is_missing(capsys, data_dir, tmp_path):
+    build = "python -m data_prep.posed_people --config {} --data-dir {}"
+    _fails(capsys, build.format("64", tmp_path), "bench", "input", "--data-dir", str(tmp_path))
+    where = ("--data-dir", str(data_dir), "--config-name", "256")
+    _fails(capsys, build.format("256", data_dir), "bench", "input", *where)
+
+
+def test_bench_of_the_input_that_cannot_be(capsys, data_dir):
+    where = ("bench", "input", "--data-dir", str(data_dir))
+    _fails(capsys, "--repeats must be at least 1, got 0.", *where, "--repeats", "0")
+    _fails(capsys, "--config.seed=1: give --config, too.", *where, "--config.seed=1")
+    size = ("--config", SMOKE, "--config.data.image_size=64", "--repeats", "1")
+    _fails(capsys, "has images of 32 pixels, config.data.image_size is 64", *where, *size)

@@ -116,6 +116,15 @@ def test_an_override_has_the_type_of_what_it_overrides(override, value):
     assert loaded.is_locked
 
 
+def test_a_section_that_is_empty_is_a_table_that_an_override_fills():
+    overrides = ["--config.data.also={'a/64': 0.5, 'b/64': 0.1}", "--config.data.also={'c/1': 1}"]
+    loaded = config.load(SPEC, overrides)
+    assert loaded.data.also.to_dict() == {"c/1": 1}
+    assert loaded.data.also.is_locked
+    assert config.from_dict(config.to_dict(loaded)) == loaded
+    assert config.load(SPEC).data.also.to_dict() == {}
+
+
 def test_overrides_apply_in_order():
     overrides = ["--config.seed=1", "--config.train.steps=9", "--config.seed=2"]
     loaded = config.load(SPEC, overrides)
@@ -135,6 +144,8 @@ def test_overrides_apply_in_order():
         ),
         ("--config.seed.x=8", "config.seed is a value (0), it has no keys."),
         ("--config.model=8", "--config.model=8: that is a section; its keys: blocks_after, "),
+        ("--config.data.also=5", "--config.data.also=5: write a dict, such as {'name': 0.5}."),
+        ("--config.data.also={'a.b': 1}", "write a dict, such as {'name': 0.5}."),
         ("--config.seed", "--config.seed: write --config.seed=VALUE, with an equals sign."),
         ("--config.=3", "config has no key ''; Allowed: data, "),
         ("--config.seed=eight", "'eight' is not of type int (it is 0 by default)."),

@@ -29,6 +29,17 @@ def data_dir(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _stamps_of_their_own(tmp_path_factory):
+    """Tests neither trust nor change what the user's machine remembers of verified files."""
+    from volsynth.data import verify
+
+    path = tmp_path_factory.mktemp("cache") / "verified.json"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verify, "default_stamps", lambda: path)
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny(data_dir):
     """The prepared data set `posed_people/tiny`."""

@@ -23,7 +23,7 @@ ORDER = (
 """From the bottom up. Modules of one line do not import one another."""
 
 WITHIN = {
-    "bench": ("naive", "timing", "twin", "cases", "warps"),
+    "bench": ("naive", "timing", "twin", "cases", "warps", "feeding"),
     "ops": (
         "geometry",
         "keying",
@@ -35,7 +35,7 @@ WITHIN = {
         "warp",
     ),
     "nn": ("layers", "blocks", "backbones", "discriminators", "pretrained"),
-    "data": ("schema", "prepared", "pipeline", "fake", "show"),
+    "data": ("schema", "prepared", "verify", "mixture", "pipeline", "fake", "show"),
     "train": (
         "phases",
         "optim",

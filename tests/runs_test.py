@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -75,8 +76,9 @@ def test_a_run_cut_off_and_resumed_ends_bit_for_bit_where_an_uncut_one_does(
 ):
     real = pipeline.training_batches
 
-    def cut(split, seed, batch_size, start, stop, single):
-        for step, batch in enumerate(real(split, seed, batch_size, start, stop, single), start):
+    def cut(split, seed, batch_size, start, stop, *rest, **others):
+        stream = real(split, seed, batch_size, start, stop, *rest, **others)
+        for step, batch in enumerate(stream, start):
             if step == 5:
                 raise Killed
             yield batch
@@ -218,6 +220,7 @@ def test_images_of_another_size_are_refused(smoke_config, tmp_path):
     [
         ("train.log_every", 0, r"config\.train\.log_every must be at least 1, got 0"),
         ("evaluate.batch_size", 0, r"config\.evaluate\.batch_size must be at least 1, got 0"),
+        ("data.threads", 0, r"config\.data\.threads must be at least 1, or -1 .*, got 0"),
         ("data.single", 1.5, r"config\.data\.single must lie in \[0, 1\], got 1\.5"),
     ],
 )
@@ -227,6 +230,50 @@ def test_values_that_cannot_be_leave_no_workdir(smoke_config, tmp_path, key, val
     with pytest.raises(UserError, match=message):
         runs.train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_flipped_bit_is_found_before_the_workdir_is_claimed(
+    smoke_config, data_dir, tmp_path, split
+):
+    shutil.copytree(data_dir, tmp_path / "data")
+    (shard,) = (tmp_path / "data").rglob(f"*{split}.array_record-00001*")
+    content = bytearray(shard.read_bytes())
+    content[2000] ^= 1
+    shard.write_bytes(content)
+    config = smoke_config.copy_and_resolve_references()
+    config.data.dir = str(tmp_path / "data")
+    with pytest.raises(UserError, match=f"{shard.name} is not the file that the manifest lists"):
+        runs.train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    # Whoever does not want to know gets as far as the claim, with a workdir that is a file.
+    (tmp_path / "file").touch()
+    config.data.verify = False
+    with pytest.raises(UserError, match=r"cannot use .*file as workdir"):
+        runs.train(config, tmp_path / "file")
+
+
+def test_a_run_on_two_data_sets_has_the_identity_of_both(smoke_config, data_dir, tmp_path):
+    shutil.copytree(data_dir, tmp_path / "data")
+    shutil.copytree(tmp_path / "data/posed_people/tiny", tmp_path / "data/others/tiny")
+    (manifest,) = (tmp_path / "data/others").rglob("manifest.json")
+    changed = json.loads(manifest.read_text())
+    changed["name"] = "others"
+    manifest.write_text(json.dumps(changed))
+    config = smoke_config.copy_and_resolve_references()
+    config.data.dir = str(tmp_path / "data")
+    config.train.steps = 2
+    with config.unlocked():
+        config.data.also = {"others/tiny": 0.5}
+    runs.train(config, tmp_path / "run")
+    identity = checkpoint.read_run(tmp_path / "run")["data"]
+    assert re.fullmatch(r"\w{16}\+others/tiny:\w{16}", identity)
+    # Scoring takes the main data set alone, wherever it is.
+    assert runs.evaluate(tmp_path / "run", "test", data_dir=str(data_dir))["step"] == 2
+    changed["note"] = "prepared again"
+    manifest.write_text(json.dumps(changed))
+    with pytest.raises(UserError, match="data set: "):
+        runs.train(config, tmp_path / "run")
 
 
 def test_results_that_cannot_be_written(trained, tmp_path):

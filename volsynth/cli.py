@@ -100,6 +100,14 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--no-torch", action="store_true", help="leave PyTorch out")
         _json_argument(command)
 
+    of_input = _command(benches, "input", _bench_input, "images per second of the input pipeline")
+    _data_arguments(of_input, config_name=None, usual="CONFIG's, or 64, 128 and 256")
+    of_input.add_argument(
+        "--config", metavar="FILE[:VARIANT]", help="measure its training step beside, too"
+    )
+    of_input.add_argument("--repeats", type=int, default=5, help="turns of each; default: 5")
+    _json_argument(of_input)
+
     data = commands.add_parser("data", help="look at a prepared data set")
     data_commands = data.add_subparsers(dest="data_command", required=True, metavar="COMMAND")
     show = _command(data_commands, "show", _show, "a contact sheet: pictures, joints, parts")
@@ -134,11 +142,14 @@ def _config_argument(parser, *defaults):
     )
 
 
-def _data_arguments(parser):
+def _data_arguments(parser, config_name="64", usual="64"):
     parser.add_argument("--data-dir", default="data", help="default: data")
     parser.add_argument("--name", default="posed_people", help="default: posed_people")
     parser.add_argument(
-        "--config-name", default="64", metavar="C", help="builder config; default: 64"
+        "--config-name",
+        default=config_name,
+        metavar="C",
+        help=f"builder config; default: {usual}",
     )
 
 
@@ -245,9 +256,6 @@ def _bench(options):
     from volsynth import config as configs
     from volsynth.bench import cases, warps
 
-    def say(line):
-        print(line, file=sys.stderr, flush=True)
-
     if options.repeats < 1:
         raise UserError(f"--repeats must be at least 1, got {options.repeats}.")
     specs = [options.config] if options.config else options.default_configs
@@ -255,7 +263,7 @@ def _bench(options):
     # Only the convolution has several.
     config = loaded[0]
     with_torch = not options.no_torch and cases.torch_found()
-    settings = (options.repeats, with_torch, say)
+    settings = (options.repeats, with_torch, _say)
     if options.bench_command == "warp":
         poses = cases.prepared_poses(
             options.data_dir,
@@ -272,6 +280,26 @@ def _bench(options):
         report = cases.bench_step(config, *settings)
     print(json.dumps(report, indent=None if options.json else 2))
     return 0
+
+
+def _bench_input(options):
+    from volsynth import config as configs
+    from volsynth.bench import feeding
+
+    if options.repeats < 1:
+        raise UserError(f"--repeats must be at least 1, got {options.repeats}.")
+    if options.overrides and not options.config:
+        raise UserError(f"{options.overrides[0]}: give --config, too.")
+    config = configs.load(options.config, options.overrides) if options.config else None
+    wanted = feeding.default_data(options.config_name, config)
+    sets = feeding.open_sets(options.data_dir, options.name, wanted, _say)
+    report = feeding.report(sets, config, options.repeats, _say)
+    print(json.dumps(report, indent=None if options.json else 2))
+    return 0
+
+
+def _say(line):
+    print(line, file=sys.stderr, flush=True)
 
 
 def _doctor(options):

@@ -2,7 +2,8 @@
 
 A config is an ml_collections file with `get_config(variants)` and a table `VARIANTS`; it is Python
 and is executed, so give only files that you trust. It is named `PATH[:VARIANT[,VARIANT...]]`, and
-`--config.model.depth=16` overrides a value.
+`--config.model.depth=16` overrides a value. A section that the file leaves empty is a table that
+takes any keys: `--config.data.also={'deepfashion/64': 0.6}` fills it.
 """
 
 import ast
@@ -37,9 +38,19 @@ def load(spec: str, overrides: Sequence[str] = ()) -> ml_collections.ConfigDict:
     if not isinstance(config, ml_collections.ConfigDict):
         raise UserError(f"{path}: get_config must return a ConfigDict, got {config!r}.")
     config.lock()
+    tables = _empty_sections(config)
     for override in overrides:
-        _override(config, override)
+        _override(config, override, tables)
     return config
+
+
+def _empty_sections(config, prefix=""):
+    """Names of the sections without keys, such as "data.also"."""
+    if not isinstance(config, ml_collections.ConfigDict):
+        return set()
+    if prefix and not config.keys():
+        return {prefix[:-1]}
+    return {name for key in config for name in _empty_sections(config[key], f"{prefix}{key}.")}
 
 
 def to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:
@@ -81,7 +92,7 @@ def _call(path, function, *arguments):
         raise UserError(f"{path} fails: {type(error).__name__}: {error}") from error
 
 
-def _override(config, override):
+def _override(config, override, tables):
     key, equals, text = override.removeprefix("--config.").partition("=")
     if not equals:
         raise UserError(f"{override}: write --config.{key}=VALUE, with an equals sign.")
@@ -96,9 +107,20 @@ def _override(config, override):
         if depth < len(parts) - 1:
             section = section[part]
     old = section[parts[-1]]
+    if key in tables:
+        section[parts[-1]] = _parse_table(override, text)
+        return
     if isinstance(old, ml_collections.ConfigDict):
         raise UserError(f"{override}: that is a section; its keys: {', '.join(old.keys())}.")
     section[parts[-1]] = _parse(override, text, old)
+
+
+def _parse_table(override, text):
+    try:
+        table = {str(key): value for key, value in dict(ast.literal_eval(text)).items()}
+        return ml_collections.ConfigDict(table).lock()
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
+        raise UserError(f"{override}: write a dict, such as {{'name': 0.5}}.") from error
 
 
 def _parse(override, text, old):

@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+import sys
 from typing import Any, Literal
 
 import jax
@@ -9,7 +10,7 @@ import jax
 from volsynth import config as configs
 from volsynth import draw, systems
 from volsynth import evaluate as evaluation
-from volsynth.data import fake, pipeline, prepared
+from volsynth.data import fake, mixture, pipeline, prepared, verify
 from volsynth.errors import UserError
 from volsynth.train import checkpoint, distributed, loop, mesh, program
 from volsynth.train import workdir as workdirs
@@ -27,6 +28,10 @@ def train(config: Any, workdir: pathlib.Path) -> None:
     """
     _keep_compilations()
     data = _open_data(config)
+    mixed = mixture.open_mixture(data, config.data.dir, config.data.get("also", {}))
+    _verify(config, data, "train", "validation")
+    for other in mixed.sets[1:]:
+        _verify(config, other, "train")
     # Everything that can be wrong with the config shows before the workdir is touched.
     system = systems.make(config)
     devices = mesh.make(config.mesh, config.train.batch_size, config.data.image_size)
@@ -35,8 +40,9 @@ def train(config: Any, workdir: pathlib.Path) -> None:
     if not 0 <= config.data.single <= 1:
         raise UserError(f"config.data.single must lie in [0, 1], got {config.data.single}.")
     if distributed.is_first():
-        workdirs.claim_workdir(workdir, configs.to_dict(config), data.identity)
-    train_split = data.split("train")
+        workdirs.claim_workdir(workdir, configs.to_dict(config), mixed.identity)
+    train_split = mixed.split("train")
+    threads = config.data.get("threads", -1)
 
     rows = mesh.local_rows(devices, config.train.batch_size)
 
@@ -48,7 +54,8 @@ def train(config: Any, workdir: pathlib.Path) -> None:
             start,
             stop,
             config.data.single,
-            rows,
+            rows=rows,
+            threads=threads,
         )
 
     validation = data.split("validation")
@@ -90,11 +97,12 @@ def evaluate(
     with config.unlocked():
         config.data.dir = data_dir or config.data.dir
     data = _open_data(config)
-    if data.identity != run["data"]:
+    if data.identity != mixture.main_identity(run["data"]):
         raise UserError(
             f"{data.folder} is not the data set that {workdir} was trained on "
             f"({data.identity} here, {run['data']} there)."
         )
+    _verify(config, data, split_name, "train")
     split, batch_size = data.split(split_name), config.evaluate.batch_size
     out = out or workdir / f"evaluate-{split_name}"
     # Whatever can be wrong shows before the work is done.
@@ -160,7 +168,17 @@ def _open_data(config):
             f"{data.folder} has images of {data.image_size} pixels, config.data.image_size is "
             f"{config.data.image_size}; change it, or config.data.config."
         )
+    pipeline.thread_count(config.data.get("threads", -1))
     return data
+
+
+def _verify(config, data, *names):
+    """Finds what is missing or damaged before the work begins."""
+    if config.data.get("verify", True):
+        verify.verify(data, names, lambda line: print(line, file=sys.stderr, flush=True))
+    else:
+        for name in names:
+            data.split(name)
 
 
 def _restore_averages(system, config, workdir, step):

@@ -1,12 +1,18 @@
 """Pairs and batches: pure functions of (seed, step), in the documented form, errors by name."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 import shards
 
 from volsynth.data import fake, pipeline, prepared, schema
+from volsynth.errors import UserError
 
 ROLES = ("source", "target")
 MAGENTA = np.array([1, -1, 1], np.float32)
@@ -301,3 +307,119 @@ def test_single_samples_have_their_source_as_target(tiny):
     assert abs(share - 0.3) < 0.05
     always = pipeline.training_pairs(train, 0, 0, 50, 1.0)
     np.testing.assert_array_equal(always[:, 0], always[:, 1])
+
+
+# --- hosts, late starts, threads -----------------------------------------------------------------
+
+
+GOLDEN = [[[2, 5], [41, 13], [18, 25]], [[14, 42], [8, 27], [43, 0]]]
+
+
+def test_pairs_are_those_that_earlier_runs_were_trained_on(train):
+    # Change these only if runs that were begun before shall not go on with the batches they had.
+    found = [pipeline.training_pairs(train, *key).tolist() for key in ((0, 0, 3), (5, 10**5, 3))]
+    assert found == GOLDEN
+
+
+@pytest.mark.parametrize("hosts", [1, 2, 4])
+def test_hosts_together_make_the_whole_batch(train, batches, hosts):
+    share = 4 // hosts
+    streams = [
+        pipeline.training_batches(train, 3, 4, 0, 5, rows=slice(h * share, (h + 1) * share))
+        for h in range(hosts)
+    ]
+    for whole, *parts in zip(batches, *streams, strict=True):
+        for key, value in whole.items():
+            assert len(parts[0][key]) == share
+            np.testing.assert_array_equal(np.concatenate([p[key] for p in parts]), value)
+
+
+def test_rows_that_are_none(train):
+    with pytest.raises(ValueError, match=r"slice\(4, 8, None\) is no row of a batch of 4"):
+        pipeline.training_batches(train, 3, 4, 0, 5, rows=slice(4, 8))
+
+
+class _Counting:
+    """A split that counts what is read of it."""
+
+    def __init__(self, split):
+        self.split, self.numbers = split, []
+
+    def __getattr__(self, name):
+        return getattr(self.split, name)
+
+    def read(self, numbers):
+        self.numbers.append([int(n) for n in numbers])
+        return self.split.read(numbers)
+
+
+@pytest.mark.parametrize("start", [0, 100_000])
+def test_a_late_start_reads_no_more_than_an_early_one(train, start, monkeypatch):
+    drawn, real = [], pipeline.training_pairs
+
+    def pairs(split, seed, step, *rest):
+        drawn.append(step)
+        return real(split, seed, step, *rest)
+
+    monkeypatch.setattr(pipeline, "training_pairs", pairs)
+    counted = _Counting(train)
+    stream = pipeline.training_batches(counted, 3, 4, start, 10**9, threads=2)
+    assert (drawn, counted.numbers) == ([], [])
+    batch, *_ = (next(stream) for _ in range(3))
+    time.sleep(0.3)  # Whatever is begun ahead is done.
+    stream.close()
+    assert set(drawn) == set(range(start, start + 3 + 2 * pipeline._AHEAD))
+    assert len(counted.numbers) == len(drawn) == 3 + 2 * pipeline._AHEAD
+    fields = pipeline.read_fields(train, real(train, 3, start, 4)[:, 0], ["image"])
+    np.testing.assert_array_equal(
+        batch["source_image"], fields["image"].astype(np.float32) / 127.5 - 1
+    )
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_number_of_threads_changes_nothing(train, batches, threads):
+    found = list(pipeline.training_batches(train, 3, 4, 0, 5, threads=threads))
+    for batch, wanted in zip(found, batches, strict=True):
+        for key in wanted:
+            np.testing.assert_array_equal(batch[key], wanted[key])
+
+
+def test_a_number_of_threads(monkeypatch):
+    assert pipeline.thread_count(3) == 3
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    assert pipeline.thread_count(-1) == pipeline.MOST_THREADS
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    assert pipeline.thread_count(-1) == 3
+    for wrong in (0, -2):
+        with pytest.raises(UserError, match=f"threads must be at least 1, or -1 .*, got {wrong}"):
+            pipeline.thread_count(wrong)
+
+
+def test_a_program_that_ends_amid_batches_ends(data_dir):
+    program = (
+        "import sys\n"
+        "from volsynth.data import pipeline, prepared\n"
+        "split = prepared.open_prepared(sys.argv[1], 'posed_people', 'tiny').split('train')\n"
+        "stream = pipeline.training_batches(split, 0, 8, 0, 10**6)\n"
+        "print([len(next(stream)) for _ in range(3)])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(data_dir)], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (0, "[8, 8, 8]\n")
+
+
+def test_a_shard_that_goes_bad_while_training_is_named(tiny, tmp_path):
+    folder = tmp_path / "posed_people" / "tiny"
+    shutil.copytree(tiny.folder.parent, folder)
+    split = prepared.open_prepared(str(tmp_path), "posed_people", "tiny").split("train")
+    stream = pipeline.training_batches(split, 0, 4, 0, 1000, threads=1)
+    next(stream)
+    (shard,) = folder.rglob("*train.array_record-00001*")
+    with shard.open("r+b") as file:
+        file.write(bytes(shard.stat().st_size))
+    with pytest.raises(prepared.DataError, match=f"{shard.name} is damaged: record") as caught:
+        for _ in stream:
+            pass
+    assert "\n" not in str(caught.value)

@@ -163,8 +163,43 @@ def test_a_record_that_is_damaged(copy):
     content = bytearray(path.read_bytes())
     content[1000:1100] = bytes(100)
     path.write_bytes(bytes(content))
-    with pytest.raises(DataError, match=r"a shard of split 'train' is damaged \(.*Build it again"):
-        _open(root).split("train").read(range(24))
+    split = _open(root).split("train")
+    with pytest.raises(
+        DataError, match=rf"{path.name} is damaged: record \d+ of split 'train' can"
+    ):
+        split.read(range(24))
+    # The other shard can still be read, and is not the one that is named.
+    assert all(split.read(range(24, 48)))
+
+
+@pytest.mark.parametrize("opened", [True, False], ids=["after", "before"])
+def test_a_shard_that_is_cut_off_while_a_run_reads_it(copy, opened):
+    root, folder = copy
+    split = _open(root).split("train")
+    split.read([0, 47] if opened else [0])
+    (path,) = folder.glob("*train.array_record-00001*")
+    with path.open("r+b") as file:
+        file.truncate(20_000)
+    with pytest.raises(DataError, match=f"{path.name} is damaged: record") as caught:
+        split.read([0, *range(24, 48)])
+    _one_line(caught)
+    assert all(split.read(range(24)))
+
+
+def test_a_shard_that_is_gone_before_it_is_first_read(copy):
+    root, folder = copy
+    split = _open(root).split("train")
+    split.read([0])
+    (path,) = folder.glob("*train.array_record-00001*")
+    path.unlink()
+    with pytest.raises(DataError, match=f"{path.name} is damaged: record 30 of split 'train'"):
+        split.read([0, 30])
+
+
+def test_a_failure_that_does_not_come_again_is_not_blamed_on_a_shard(tiny):
+    split = tiny.split("test")
+    error = split._damaged([0, 1], RuntimeError("once"))
+    assert "could not be read once (once). Start again." in str(error)
 
 
 def test_a_wrong_total_is_an_error_even_where_every_shard_is_right(copy):

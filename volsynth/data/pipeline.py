@@ -1,18 +1,26 @@
-"""From records to batches, through tf.data. The batch is a pure function of (seed, step).
+"""From records to batches, in threads. The batch is a pure function of (seed, step).
 
 A training sample is a pair of images of one person in one outfit: person and outfit are drawn
 uniformly, then two of their images (seed 000, section 4.5). Since every step draws its own pairs
-from its number, resuming needs no state of an iterator.
+from its number, resuming needs no state of an iterator, and any host can make its rows of a batch.
+
+TensorFlow decodes, but tf.data does not run the threads: it calls Python to read records, and an
+iterator that is let go before its end can wait forever for a call that waits for the interpreter.
 """
 
+import collections
+import concurrent.futures
 import functools
+import itertools
+import os
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from volsynth.data import prepared, schema
+from volsynth.data import mixture, prepared, schema
+from volsynth.errors import UserError
 from volsynth.ops import geometry
 
 BATCH = {
@@ -26,14 +34,21 @@ BATCH = {
 
 Batch = dict[str, np.ndarray]
 
+Split = prepared.Split | mixture.MixedSplit
+
 # How tf.train.Example stores the dtypes of the schema.
 _LISTS = {"float32": "float_list", "bool": "int64_list", "int64": "int64_list"}
+
+MOST_THREADS = 8
+"""That `threads=-1` stands for, where there are as many processors."""
+
+_AHEAD = 2  # Batches that are ready or begun, for every thread.
 
 _READ = ("image", "mask", "joints_px", "joints_mm", "visible", "camera_intrinsics")
 
 
 def training_pairs(
-    split: prepared.Split, seed: int, step: int, batch_size: int, single: float = 0.0
+    split: Split, seed: int, step: int, batch_size: int, single: float = 0.0
 ) -> np.ndarray:
     """The record numbers of one training batch, [batch_size, 2]: source, target.
 
@@ -46,9 +61,12 @@ def training_pairs(
         images that have no partner.
     """
     rng = np.random.Generator(np.random.Philox(key=[seed, step]))
+    shares, sources = zip(*split.sources)
     pairs = []
     for _ in range(batch_size):
-        outfits = split.groups[rng.integers(len(split.groups))]
+        # A choice among one would take a number all the same, and change every batch.
+        groups = sources[rng.choice(len(sources), p=shares) if len(sources) > 1 else 0]
+        outfits = groups[rng.integers(len(groups))]
         records = outfits[rng.integers(len(outfits))]
         pair = rng.choice(records, 2, replace=len(records) < 2)
         pairs.append(pair[[0, 0]] if rng.random() < single else pair)
@@ -72,23 +90,40 @@ def evaluation_pairs(split: prepared.Split, seed: int) -> np.ndarray:
 
 
 def training_batches(
-    split: prepared.Split,
+    split: Split,
     seed: int,
     batch_size: int,
     start: int,
     stop: int,
     single: float = 0.0,
+    *,
     rows: slice = slice(None),
+    threads: int = -1,
 ) -> Iterator[Batch]:
-    """The batches of the steps start, ..., stop - 1, or only some rows of each.
+    """The batches of the steps start, ..., stop - 1; see `training_pairs`.
 
-    See `training_pairs`. Every process of several reads its own rows of the same batches.
+    Args:
+      split: to draw from.
+      seed: of the run.
+      batch_size: pairs of a step, on all hosts together.
+      start: first step; what came before costs nothing.
+      stop: step after the last.
+      single: see `training_pairs`.
+      rows: of the batch that are made; hosts that each take their own make the whole of it.
+      threads: that read and decode; -1 is one for every processor, `MOST_THREADS` at most.
+
+    Raises:
+      UserError: a number of threads that cannot be.
+      DataError, RecordError: a record cannot be read or decoded.
+      ValueError: there is no such row.
     """
+    if not range(batch_size)[rows]:
+        raise ValueError(f"{rows} is no row of a batch of {batch_size}.")
 
     def pairs(step):
         return training_pairs(split, seed, step, batch_size, single)[rows]
 
-    return _batches(split, pairs, range(start, stop))
+    return _batches(split, pairs, range(start, stop), threads)
 
 
 def evaluation_batches(
@@ -107,31 +142,62 @@ def evaluation_batches(
         yield {**batch, "valid": valid[step]}
 
 
-def _batches(split, pairs_of_step, steps) -> Iterator[Batch]:
+def _batches(split, pairs_of_step, steps, threads=-1) -> Iterator[Batch]:
+    threads = thread_count(threads)
+    decode = _decoder(_READ)
     tf = _tensorflow()
 
-    def read(step):
-        return np.array(split.read(pairs_of_step(int(step)).T.reshape(-1)), object)
-
     def load(step):
-        serialised = tf.numpy_function(read, [step], tf.string)
-        return _parse(tf, serialised, _READ)
-
-    dataset = tf.data.Dataset.range(steps.start, steps.stop)
-    dataset = dataset.map(load, num_parallel_calls=2, deterministic=True).prefetch(4)
-    iterator = iter(dataset.as_numpy_iterator())
-    for step in steps:
+        numbers = pairs_of_step(step).T.reshape(-1)
+        serialised = split.read(numbers)
         try:
-            record = next(iterator)
+            record = decode(np.array(serialised, object))
         except (tf.errors.OpError, ValueError) as error:
-            _explain(tf, split, pairs_of_step(step).reshape(-1), _READ, error)
-        yield _assemble(record)
+            _explain(tf, split, numbers, _READ, error)
+        return _assemble({key: value.numpy() for key, value in record.items()})
+
+    pool = concurrent.futures.ThreadPoolExecutor(threads, "volsynth-data")
+    todo = iter(steps)
+    begun = collections.deque(
+        pool.submit(load, step) for step in itertools.islice(todo, _AHEAD * threads)
+    )
+    try:
+        while begun:
+            batch = begun.popleft().result()
+            begun.extend(pool.submit(load, step) for step in itertools.islice(todo, 1))
+            yield batch
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def thread_count(threads: int) -> int:
+    """How many threads a config value stands for.
+
+    Raises:
+      UserError: it is neither -1 nor at least 1.
+    """
+    if threads == -1:
+        # Not every system can say how many processors this process may use.
+        affinity = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))
+        return min(len(affinity(0)), MOST_THREADS)
+    if threads < 1:
+        raise UserError(
+            f"config.data.threads must be at least 1, or -1 for one per processor, got {threads}."
+        )
+    return threads
+
+
+@functools.cache
+def _decoder(fields):
+    """Serialised records to decoded fields, as a graph, which is quicker than one call after the
+    other; made once, for it takes part of a second."""
+    tf = _tensorflow()
+    signature = [tf.TensorSpec([None], tf.string)]
+    return tf.function(lambda records: _parse(tf, records, fields), input_signature=signature)
 
 
 def _tensorflow():
     """TensorFlow, kept off the accelerators and quiet."""
-    import os
-
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Only decoding runs in it; switched on, it says so on standard error.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -252,7 +318,8 @@ def _explain(tf, split, numbers, fields, error) -> NoReturn:
                     f"{name}: field {key!r} must have shape {field.shape}, got {count} values."
                 ) from error
     raise prepared.DataError(
-        f"{split.shards[0].parent}: {' '.join(str(error).split())[:300]}"
+        f"a batch that begins with {split.locate(numbers[0])} cannot be decoded: "
+        f"{' '.join(str(error).split())[:300]}"
     ) from error
 
 

@@ -19,6 +19,9 @@ from volsynth.errors import UserError, did_you_mean
 
 _FORMAT = 1
 
+Groups = tuple[tuple[np.ndarray, ...], ...]
+"""For each person, for each of its outfits, the numbers of its records."""
+
 
 class DataError(UserError):
     """A prepared data set is missing, incomplete, or not what the manifest says."""
@@ -102,7 +105,7 @@ class Split:
     counts: tuple[int, ...] = ()
 
     @functools.cached_property
-    def groups(self) -> tuple[tuple[np.ndarray, ...], ...]:
+    def groups(self) -> Groups:
         """For each person, for each of its outfits, the numbers of its records."""
         person, outfit = self.index["person"], self.index["outfit"]
         return tuple(
@@ -112,6 +115,11 @@ class Split:
             )
             for p in np.unique(person)
         )
+
+    @property
+    def sources(self) -> tuple[tuple[float, Groups], ...]:
+        """What samples are drawn from: shares and groups. One split has one; see `mixture`."""
+        return ((1.0, self.groups),)
 
     @functools.cached_property
     def _source(self):
@@ -138,13 +146,34 @@ class Split:
         Raises:
           DataError: a shard is damaged, or holds another number of records than the manifest says.
         """
+        numbers = [int(n) for n in numbers]
         try:
-            return self._source.__getitems__([int(n) for n in numbers])
+            records = self._source.__getitems__(numbers)
         except RuntimeError as error:
-            raise DataError(
-                f"{self.shards[0].parent}: a shard of split {self.name!r} is damaged "
-                f"({error}). Build it again."
-            ) from error
+            raise self._damaged(numbers, error) from error
+        # A shard that is cut off while it is open gives empty records, and no error.
+        if not all(records):
+            raise self._damaged(numbers, "its records are empty: it was truncated")
+        return records
+
+    def _damaged(self, numbers, reason):
+        """The error that names the first of these records that cannot be read, and its shard."""
+        for number in numbers:
+            try:
+                if self._source[number]:
+                    continue
+            except RuntimeError as error:
+                reason = error
+            shard = int(np.searchsorted(np.cumsum(self.counts), number, side="right"))
+            reason = " ".join(str(reason).split())[:300]
+            return DataError(
+                f"{self.shards[shard]} is damaged: record {number} of split {self.name!r} cannot "
+                f"be read ({reason}). Delete the folder and build it again."
+            )
+        return DataError(
+            f"{self.shards[0].parent}: a shard of split {self.name!r} could not be read once "
+            f"({' '.join(str(reason).split())[:300]}). Start again."
+        )
 
     def locate(self, number: int) -> str:
         """A record in words, for messages."""

@@ -10,6 +10,8 @@ from volsynth.errors import UserError
 # What may differ between a run and its continuation: where things lie and how often one looks.
 _FREE = (
     "data.dir",
+    "data.threads",
+    "data.verify",
     "train.log_every",
     "train.sample_every",
     "train.checkpoint_every",

@@ -1,0 +1,138 @@
+"""Several prepared data sets as one to train on: every sample draws its data set by a share."""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from volsynth.data import prepared
+from volsynth.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class MixedSplit:
+    """Splits of several data sets; their records are numbered through.
+
+    Attributes:
+      splits: of the data sets.
+      shares: of the samples that each gives; they sum to 1.
+    """
+
+    splits: tuple[prepared.Split, ...]
+    shares: tuple[float, ...]
+
+    @functools.cached_property
+    def sources(self) -> tuple[tuple[float, prepared.Groups], ...]:
+        """For each data set its share and the numbers of its records, by person and outfit."""
+        return tuple(
+            (
+                share,
+                tuple(tuple(records + first for records in outfits) for outfits in split.groups),
+            )
+            for share, split, first in zip(self.shares, self.splits, self._firsts)
+        )
+
+    @functools.cached_property
+    def _firsts(self):
+        return (0, *itertools.accumulate(split.records for split in self.splits[:-1]))
+
+    def read(self, numbers: Sequence[int]) -> list[bytes]:
+        """The serialised records of these numbers; raises as `prepared.Split.read` does."""
+        numbers = np.asarray(numbers)
+        found: list[bytes] = [b""] * len(numbers)
+        owners = self._owners(numbers)
+        for i in np.unique(owners):
+            (rows,) = np.nonzero(owners == i)
+            for row, record in zip(
+                rows, self.splits[i].read(numbers[rows] - self._firsts[i]), strict=True
+            ):
+                found[row] = record
+        return found
+
+    def locate(self, number: int) -> str:
+        """A record in words, for messages."""
+        owner = int(self._owners(number))
+        return self.splits[owner].locate(number - self._firsts[owner])
+
+    def _owners(self, numbers):
+        return np.searchsorted(self._firsts, numbers, side="right") - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixture:
+    """A data set, and others that some of the samples come from.
+
+    Attributes:
+      sets: the data sets, the main one first.
+      shares: of the samples that each gives; they sum to 1.
+    """
+
+    sets: tuple[prepared.Prepared, ...]
+    shares: tuple[float, ...]
+
+    @property
+    def identity(self) -> str:
+        """Of all data sets; that of the main one where there are no others."""
+        main, *others = self.sets
+        return "".join([main.identity, *(f"+{_name(data)}:{data.identity}" for data in others)])
+
+    def split(self, name: str) -> "prepared.Split | MixedSplit":
+        """One split of all data sets; raises as `prepared.Prepared.split` does."""
+        splits = tuple(data.split(name) for data in self.sets)
+        return MixedSplit(splits, self.shares) if len(splits) > 1 else splits[0]
+
+
+def main_identity(identity: str) -> str:
+    """The identity of the main data set, from that of a mixture."""
+    return identity.partition("+")[0]
+
+
+def open_mixture(main: prepared.Prepared, data_dir: str, also: Mapping[str, float]) -> Mixture:
+    """A data set and others beside it.
+
+    Args:
+      main: gives what the others leave.
+      data_dir: root of the others.
+      also: share of each other one, by "NAME/CONFIG".
+
+    Raises:
+      UserError: a name or a share cannot be, or images are of another size.
+      DataError: a data set is missing or incomplete.
+    """
+    sets, shares = [main], []
+    # In an order of their own: a config that was saved and read again must draw the same samples.
+    for key, share in sorted(also.items()):
+        name, slash, config = key.partition("/")
+        if not (name and slash and config):
+            raise UserError(
+                f"config.data.also: {key!r} names no data set; write NAME/CONFIG, such as "
+                f"{_name(main)}."
+            )
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
+            raise UserError(
+                f"config.data.also: the share of {key} must lie between 0 and 1, got {share!r}."
+            )
+        other = prepared.open_prepared(data_dir, name, config)
+        if other.folder == main.folder:
+            raise UserError(
+                f"config.data.also: {key} is the main data set, which gives what others leave."
+            )
+        if other.image_size != main.image_size:
+            raise UserError(
+                f"config.data.also: {other.folder} has images of {other.image_size} pixels, "
+                f"{main.folder} of {main.image_size}; give data sets of one size."
+            )
+        sets.append(other)
+        shares.append(float(share))
+    if sum(shares) >= 1:
+        raise UserError(
+            f"config.data.also: the shares sum to {sum(shares):g} and leave nothing for "
+            f"{_name(main)}; they must sum to less than 1."
+        )
+    return Mixture(tuple(sets), (1 - sum(shares), *shares))
+
+
+def _name(data):
+    return f"{data.manifest['name']}/{data.manifest['config']}"

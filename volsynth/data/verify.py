@@ -1,0 +1,122 @@
+"""Whether the files of a prepared data set are, byte for byte, those that its manifest lists.
+
+A file that was found right is remembered with its size and times, so that the next start is quick.
+A bit that rots on the disk changes no time: reading finds it, by ArrayRecord's own checksums.
+"""
+
+import concurrent.futures
+import hashlib
+import json
+import os
+import pathlib
+import time
+from collections.abc import Callable, Iterable
+
+from volsynth import files
+from volsynth.data.prepared import DataError, Prepared
+
+THREADS = 4
+"""How many files are read at a time."""
+
+SETTLED = 2.0
+"""Seconds: a file that changed later than so long before it was read is not remembered, since its
+times could hide one more change."""
+
+_EVERY = 5.0
+
+
+def default_stamps() -> pathlib.Path:
+    """The file that remembers, of this user."""
+    return pathlib.Path.home() / ".cache" / "volsynth" / "verified.json"
+
+
+def verify(
+    data: Prepared, names: Iterable[str], say: Callable[[str], None] = lambda line: None
+) -> None:
+    """Compares shards and indices of some splits with the SHA-256 of the manifest.
+
+    Args:
+      data: whose files.
+      names: of the splits.
+      say: told every few seconds how far it is.
+
+    Raises:
+      DataError: there is no such split, or a file is missing, cannot be read, or is another one.
+    """
+    wanted = {}
+    for name in names:
+        data.split(name)
+        entry = data.manifest["splits"][name]
+        for file in (*entry["shards"], entry["index"]):
+            if "sha256" not in file:
+                raise DataError(
+                    f"{data.folder / 'manifest.json'} has no SHA-256 of {file['file']}. Delete the "
+                    "folder and build it again, or give --config.data.verify=False."
+                )
+            wanted[data.folder / file["file"]] = file["sha256"]
+    path = default_stamps()
+    known = _read_stamps(path)
+    todo = [p for p, sha256 in wanted.items() if known.get(_key(p)) != [*_times(p), sha256]]
+    if todo:
+        _remember(path, _look_at(todo, wanted, say))
+
+
+def _look_at(todo, wanted, say):
+    """Reads the files; the stamps of those that may be remembered."""
+    total, done, last = sum(p.stat().st_size for p in todo), 0, time.monotonic()
+    stamps = {}
+    pool = concurrent.futures.ThreadPoolExecutor(THREADS)
+    try:
+        for path, (found, before, started) in zip(todo, pool.map(_digest, todo)):
+            if found != wanted[path]:
+                raise DataError(
+                    f"{path} is not the file that the manifest lists (its SHA-256 is "
+                    f"{found[:12]}..., not {wanted[path][:12]}...): it is truncated, damaged or "
+                    "another one. Delete the folder and build it again."
+                )
+            if before == _times(path) and max(before[1:]) < (started - SETTLED) * 1e9:
+                stamps[_key(path)] = [*before, found]
+            done += before[0]
+            if time.monotonic() - last > _EVERY:
+                last = time.monotonic()
+                say(f"verifying data: {done / 1e9:.1f} of {total / 1e9:.1f} GB")
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return stamps
+
+
+def _digest(path):
+    try:
+        before, started = _times(path), time.time()
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest(), before, started
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _key(path):
+    return str(path.resolve())
+
+
+def _times(path):
+    """Size, and when content and inode last changed: a copy can fake the second, not the third."""
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+
+
+def _read_stamps(path):
+    """What is remembered; nothing where the file is missing or damaged."""
+    try:
+        stamps = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return stamps if isinstance(stamps, dict) else {}
+
+
+def _remember(path, stamps):
+    # Others may write at the same time. Whose stamps get lost looks at the files once more.
+    kept = {key: value for key, value in _read_stamps(path).items() if os.path.exists(key)}
+    try:
+        files.write_text(path, json.dumps(kept | stamps))
+    except OSError:
+        return  # No home to write to: every start looks at the files.
