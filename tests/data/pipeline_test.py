@@ -366,7 +366,10 @@ def test_a_late_start_reads_no_more_than_an_early_one(train, start, monkeypatch)
     stream = pipeline.training_batches(counted, 3, 4, start, 10**9, threads=2)
     assert (drawn, counted.numbers) == ([], [])
     batch, *_ = (next(stream) for _ in range(3))
-    time.sleep(0.3)  # Whatever is begun ahead is done.
+    deadline = time.monotonic() + 20
+    while len(counted.numbers) < 3 + 2 * pipeline._AHEAD and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.2)  # More would have begun by now.
     stream.close()
     assert set(drawn) == set(range(start, start + 3 + 2 * pipeline._AHEAD))
     assert len(counted.numbers) == len(drawn) == 3 + 2 * pipeline._AHEAD
