@@ -266,7 +266,7 @@ def test_a_run_on_two_data_sets_has_the_identity_of_both(smoke_config, data_dir,
     with config.unlocked():
         config.data.also = {"others/tiny": 0.5}
     runs.train(config, tmp_path / "run")
-    identity = checkpoint.read_run(tmp_path / "run")["data"]
+    identity = workdirs.read_run(tmp_path / "run")["data"]
     assert re.fullmatch(r"\w{16}\+others/tiny:\w{16}", identity)
     # Scoring takes the main data set alone, wherever it is.
     assert runs.evaluate(tmp_path / "run", "test", data_dir=str(data_dir))["step"] == 2

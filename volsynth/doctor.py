@@ -37,6 +37,7 @@ PACKAGES: Mapping[str, str | None] = {
     "optax": "0.2.6",
     "orbax-checkpoint": "0.12",
     "pillow": "12.3",
+    "pyyaml": "6",
     "rich": "14",
     "scipy": "1.14",
     "tensorboardX": "2.6.4",

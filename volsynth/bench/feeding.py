@@ -104,31 +104,25 @@ def bench_waiting(config: Any, data: prepared.Prepared, repeats: int, say: Say) 
             split, config.seed, batch_size, start, stop, settings.single, threads=threads
         )
 
-    devices = mesh.make(config.mesh, batch_size)
+    devices = mesh.make(config.mesh, batch_size, settings.image_size)
     trained = program.make(systems.make(config), config)
-    sharding = mesh.batched(devices)
-    batch = jax.device_put(next(batches(0, 1)), sharding)
-    current = jax.jit(trained.init, out_shardings=mesh.replicated(devices))(
-        jax.random.key(0), batch
-    )
+    batch = next(batches(0, 1))
+    placed = program.place(trained, devices, config.seed, batch, config.mesh.shard_state)
+    current = placed.init()
     say("compiling the step")
-    step = (
-        jax.jit(trained.steps[phases.at(trained.ends, 1)], donate_argnums=0)
-        .lower(current, batch)
-        .compile()
-    )
+    step = placed.steps[phases.at(trained.ends, 1)]
     waited = 0.0
 
     def turn(stream, count):
         """`count` steps in the loop's order: the next batch is asked for while the step runs."""
         nonlocal current, waited
-        following, pending = jax.device_put(next(stream), sharding), None
+        following, pending = mesh.put(devices, next(stream), batch_size), None
         for _ in range(count):
             current, metrics = step(current, following)
             before = time.monotonic()
             fetched = next(stream)
             waited += time.monotonic() - before
-            following = jax.device_put(fetched, sharding)
+            following = mesh.put(devices, fetched, batch_size)
             jax.device_get(pending)
             pending = metrics
         jax.block_until_ready(current)
