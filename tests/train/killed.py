@@ -21,7 +21,6 @@ os.environ.setdefault("JAX_NUM_CPU_DEVICES", "1")
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 import toy
 from PIL import Image
@@ -57,28 +56,15 @@ def _system():
 
 
 def _config():
-    adam = {"learning_rate": 0.01, "b1": 0.9, "b2": 0.999, "decay_from": 1.0, "l2": 0.0}
-    train = {
-        "steps": STEPS,
-        "batch_size": 2,
-        "log_every": 1,
-        "sample_every": 10 * STEPS,
-        "checkpoint_every": EVERY,
-        "keep_checkpoints": 2,
-        "best_by": "generator/l2",
-        "average_decay": 0.9,
-        "max_skipped": 3,
-        "loss_scale": dict(toy.LOSS_SCALE),
-    }
-    return ml_collections.ConfigDict(
-        {
-            "seed": 0,
-            "precision": "float16",
-            "optim": {"generator": dict(adam), "critic": dict(adam)},
-            "data": {"image_size": 4},
-            "mesh": {"data": 1, "space": 1, "shard_state": False},
-            "train": train,
-        }
+    return toy.config(
+        STEPS,
+        learning_rate=0.01,
+        precision="float16",
+        log_every=1,
+        sample_every=10 * STEPS,
+        checkpoint_every=EVERY,
+        keep_checkpoints=2,
+        best_by="generator/l2",
     )
 
 

@@ -4,7 +4,6 @@ import errno
 import json
 
 import jax
-import ml_collections
 import numpy as np
 import pytest
 import toy
@@ -25,28 +24,7 @@ def two_phases():
 
 @pytest.fixture
 def config():
-    adam = {"learning_rate": 0.1, "b1": 0.9, "b2": 0.999, "decay_from": 1.0, "l2": 0.0}
-    return ml_collections.ConfigDict(
-        {
-            "seed": 0,
-            "precision": "float32",
-            "optim": {"generator": dict(adam), "critic": dict(adam)},
-            "mesh": {"data": 1, "space": 1, "shard_state": False},
-            "data": {"image_size": 4},
-            "train": {
-                "steps": {"critic": 2, "generator": 3},
-                "batch_size": 2,
-                "log_every": 1,
-                "sample_every": 100,
-                "checkpoint_every": 100,
-                "keep_checkpoints": 1,
-                "best_by": "",
-                "average_decay": 0.9,
-                "max_skipped": 3,
-                "loss_scale": dict(toy.LOSS_SCALE),
-            },
-        }
-    )
+    return toy.config({"critic": 2, "generator": 3}, log_every=1)
 
 
 def batches(start, stop):

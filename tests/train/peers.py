@@ -12,7 +12,6 @@ import sys
 import time
 
 import jax
-import ml_collections
 import numpy as np
 import toy
 from PIL import Image
@@ -22,35 +21,10 @@ from volsynth.train import distributed, loop, mesh
 BATCH = 4
 
 
-def config(steps):
-    """A whole config for `loop.train`, with a checkpoint every three steps."""
-    adam = {"learning_rate": 0.1, "b1": 0.9, "b2": 0.999, "decay_from": 1.0, "l2": 0.0}
-    return ml_collections.ConfigDict(
-        {
-            "seed": 0,
-            "precision": "float32",
-            "data": {"image_size": 4},
-            "optim": {"generator": dict(adam), "critic": dict(adam)},
-            "mesh": {"data": -1, "space": 1, "shard_state": False},
-            "train": {
-                "steps": steps,
-                "batch_size": BATCH,
-                "log_every": 1,
-                "sample_every": 5,
-                "checkpoint_every": 3,
-                "keep_checkpoints": 2,
-                "best_by": "",
-                "average_decay": 0.9,
-                "max_skipped": 3,
-                "loss_scale": dict(toy.LOSS_SCALE),
-            },
-        }
-    )
-
-
 def main(workdir, steps, pause):
     """Trains, and prints the final state."""
-    settings = config(steps)
+    often = {"log_every": 1, "sample_every": 5, "checkpoint_every": 3, "keep_checkpoints": 2}
+    settings = toy.config(steps, devices=-1, batch_size=BATCH, **often)
     rows = mesh.local_rows(mesh.make(settings.mesh, BATCH, 4), BATCH)
 
     def batches(start, stop):

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import pytest
 import toy
-from ml_collections import ConfigDict
 from PIL import Image
 
 from volsynth.train import loop, profiling
@@ -106,20 +105,7 @@ def test_a_look_costs_nothing_most_of_the_time(tmp_path, monkeypatch):
 
 
 def test_a_training_leaves_a_trace_of_exactly_these_steps(tmp_path, capsys):
-    adam = {"learning_rate": 0.1, "b1": 0.5, "b2": 0.9, "decay_from": 1.0, "l2": 0.0}
-    train = {"steps": 8, "batch_size": 2, "average_decay": 0.9, "max_skipped": 2}
-    train |= {"keep_checkpoints": 1, "best_by": "", "loss_scale": dict(toy.LOSS_SCALE)}
-    train |= dict.fromkeys(("log_every", "sample_every", "checkpoint_every"), 100)
-    config = ConfigDict(
-        {
-            "seed": 0,
-            "precision": "float32",
-            "train": train,
-            "optim": {"generator": adam, "critic": adam},
-            "data": {"image_size": 4},
-            "mesh": {"data": 1, "space": 1, "shard_state": False},
-        }
-    )
+    config = toy.config(8)
 
     def batches(start, stop):
         for step in range(start, stop):

@@ -9,7 +9,6 @@ import jax
 import numpy as np
 import pytest
 import toy
-from ml_collections import ConfigDict
 from PIL import Image
 
 import volsynth
@@ -180,29 +179,7 @@ def test_samples_are_files_and_go_to_tensorboard(tmp_path):
 
 
 def test_a_run_that_diverges_logs_null_and_names_the_step(tmp_path):
-    adam = {"learning_rate": 0.1, "b1": 0.5, "b2": 0.9, "decay_from": 1.0, "l2": 0.0}
-    train = {
-        "steps": 5,
-        "batch_size": 2,
-        "log_every": 100,
-        "sample_every": 100,
-        "checkpoint_every": 100,
-        "keep_checkpoints": 1,
-        "best_by": "",
-        "average_decay": 0.9,
-        "max_skipped": 2,
-        "loss_scale": dict(toy.LOSS_SCALE),
-    }
-    config = ConfigDict(
-        {
-            "seed": 0,
-            "precision": "float32",
-            "train": train,
-            "optim": {"generator": adam, "critic": adam},
-            "data": {"image_size": 4},
-            "mesh": {"data": -1, "space": 1, "shard_state": False},
-        }
-    )
+    config = toy.config(5, devices=-1, max_skipped=2)
 
     def batches(start, stop):
         for step in range(start, stop):

@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax.numpy as jnp
+import ml_collections
 
 from volsynth.system import Player, System
 
@@ -65,3 +66,33 @@ def half():
         return {**outputs, "image": outputs["image"].astype(jnp.float32)}, state
 
     return dataclasses.replace(system(), forward=forward_in_half)
+
+
+def config(steps, learning_rate=0.1, precision="float32", devices=1, **train):
+    """A whole config for `loop.train`; `train` overrides values of that section.
+
+    Unless it says so, only the last step is saved, drawn and logged.
+    """
+    adam = {"learning_rate": learning_rate, "b1": 0.9, "b2": 0.999, "decay_from": 1.0, "l2": 0.0}
+    usual = {
+        "steps": steps,
+        "batch_size": 2,
+        "log_every": 100,
+        "sample_every": 100,
+        "checkpoint_every": 100,
+        "keep_checkpoints": 1,
+        "best_by": "",
+        "average_decay": 0.9,
+        "max_skipped": 3,
+        "loss_scale": dict(LOSS_SCALE),
+    }
+    return ml_collections.ConfigDict(
+        {
+            "seed": 0,
+            "precision": precision,
+            "data": {"image_size": 4},
+            "optim": {"generator": dict(adam), "critic": dict(adam)},
+            "mesh": {"data": devices, "space": 1, "shard_state": False},
+            "train": {**usual, **train},
+        }
+    )
