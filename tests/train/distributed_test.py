@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
@@ -58,7 +59,7 @@ def test_a_process_alone_is_answered_at_once():
 
     devices = mesh.make(ConfigDict({"data": -1, "space": 1}), 2, 32)
     agreed = distributed.Agreement(devices)
-    assert [agreed(False), agreed(True), agreed(False)] == [False, True, False]
+    assert [agreed(wish, None) for wish in (False, True, False)] == [False, True, False]
     assert distributed.is_first()
 
 
@@ -66,9 +67,12 @@ def test_a_process_alone_is_answered_at_once():
 
 
 def _free_port():
-    with contextlib.closing(socket.socket()) as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+    """One of those that JAX takes from the number of a job of Slurm."""
+    for port in random.sample(range(61440, 65536), 100):
+        with contextlib.closing(socket.socket()) as tried, contextlib.suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 def _variables(index, count, port):

@@ -60,7 +60,13 @@ class Checkpoints:
         self._folder = (folder / "checkpoints").absolute()
         self._keep, self._best_by, self._say = keep, best_by, say
         self._items = {name: ocp.StandardCheckpointHandler() for name in (_AVERAGES, _REST)}
-        self._orbax = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler(**self._items))
+        # By default processes would meet in a computation on the devices: without a time limit,
+        # and in no order with the steps of training.
+        everyone = set(range(jax.process_count())) if jax.process_count() > 1 else None
+        self._meeting = ocp.options.MultiprocessingOptions(active_processes=everyone)
+        self._orbax = ocp.AsyncCheckpointer(
+            ocp.CompositeCheckpointHandler(**self._items), multiprocessing_options=self._meeting
+        )
         self._pool = concurrent.futures.ThreadPoolExecutor(1, "checkpoint")
         self._pending: tuple[int, concurrent.futures.Future] | None = None
         self._verified: int | None = None
@@ -126,9 +132,14 @@ class Checkpoints:
         self._pending = step, self._pool.submit(self._finish, step, about)
 
     def check(self) -> None:
-        """Raises the UserError of a save that has failed meanwhile; does not wait."""
-        if self._pending is not None and self._pending[1].done():
-            self.wait()
+        """Raises the UserError of a save that has failed meanwhile; waits for nobody."""
+        if self._pending is None or not self._pending[1].done():
+            return
+        # Other processes may find out some steps later: to wait for them here would be a deadlock.
+        step, future = self._pending
+        if (error := future.exception()) is not None:
+            self._pending = None
+            raise self._failed(step, error) from error
 
     def wait(self) -> None:
         """Until what was started is on disk and verified.
@@ -144,10 +155,7 @@ class Checkpoints:
         except Exception as error:
             raise self._failed(step, error) from error
         finally:
-            if jax.process_count() > 1:
-                ocp.multihost.sync_global_processes(
-                    f"volsynth_checkpoint_{step}", timeout=ocp.multihost.coordination_timeout()
-                )
+            self._meet(f"volsynth_checkpoint_{step}")
 
     def usable(self) -> int | None:
         """The newest good step, the same on every process; None if there are no checkpoints.
@@ -217,6 +225,15 @@ class Checkpoints:
                 self._say(f"checkpoint {damaged} is damaged ({reason}); {candidate} instead.")
             return candidate, self._read(candidate, {_AVERAGES: abstract})[_AVERAGES]
         raise self._none_good(bad)
+
+    def _meet(self, name):
+        """Waits until every process is here, but not for ever."""
+        if jax.process_count() > 1:
+            ocp.multihost.sync_global_processes(
+                name,
+                timeout=ocp.multihost.coordination_timeout(),
+                processes=self._meeting.active_processes,
+            )
 
     def _choose(self):
         bad = {}

@@ -13,7 +13,7 @@ from volsynth.errors import UserError
 VARIABLES = ("VOLSYNTH_COORDINATOR", "VOLSYNTH_PROCESSES", "VOLSYNTH_PROCESS")
 """host:port of the process 0, how many processes there are, and which of them this one is."""
 
-HEARTBEAT = 10
+HEARTBEAT = 20
 """Seconds without a sign of life after which a process counts as dead, and all others end."""
 
 START = 300
@@ -61,8 +61,8 @@ def join(environment: Mapping[str, str] = os.environ) -> None:
 class Agreement:
     """Whether any process wants to stop: an answer that all of them get at the same step.
 
-    The question travels with the steps, so that nobody waits for it: the answer is that of the
-    call before. A process alone is answered at once.
+    The answer is that of the call before, so that nobody waits for it. A process alone is answered
+    at once.
     """
 
     def __init__(self, devices: Mesh):
@@ -75,16 +75,27 @@ class Agreement:
                 lambda flags: flags.max(), out_shardings=NamedSharding(devices, PartitionSpec())
             )
             self._size = devices.size
+            self._ordered = devices.devices.flat[0].platform != "cpu"
 
-    def __call__(self, wish: bool) -> bool:
-        """Tells this process's wish; True if any had it at the call before."""
+    def __call__(self, wish: bool, after: Any) -> bool:
+        """Tells this process's wish; True if any had it at the call before.
+
+        Args:
+          wish: to stop.
+          after: a result of the step before. CPUs run what does not depend on each other at once,
+            and two exchanges between processes at once may be taken for each other.
+        """
         if self._alone:
             return wish
         answer = self._pending is not None and bool(int(self._pending))
         flags = jax.make_array_from_callback(
             (self._size,), self._sharding, lambda index: np.full((1,), wish, np.int32)
         )
+        if not self._ordered:
+            jax.block_until_ready(after)
         self._pending = self._any(flags)
+        if not self._ordered:
+            self._pending.block_until_ready()
         return answer
 
 

@@ -133,7 +133,7 @@ class _Runner:
             pending = metrics, examined
             self._checkpoints.check()
             last = number == final
-            stop = agreed(interrupted())
+            stop = agreed(interrupted(), current.step)
             if stop or last or number % settings.checkpoint_every == 0:
                 # Logged before it is saved: a run that resumes here does not see this step again.
                 self._examine(number, *pending, log=stop or last)
