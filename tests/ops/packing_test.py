@@ -144,3 +144,15 @@ def test_rows_are_taken_and_put_and_padding_is_neither():
     got = packing.put(values, index, -jnp.ones((2, 2, 2)))
     np.testing.assert_array_equal(got[0], [[0, 1], [2, 3], [-1, -1]])
     np.testing.assert_array_equal(got[1], [[-1, -1], [-1, -1], [10, 11]])
+
+
+def test_only_what_is_larger_is_put_and_the_first_of_equals_stays():
+    values = jnp.array([[[1.0], [5.0], [2.0], [3.0]]])
+    winner = jnp.full(values.shape, -1, jnp.int8)
+    rows = jnp.array([[[2.0], [4.0], [2.0], [jnp.nan], [9.0]]])
+    got, won = packing.put_larger(
+        values, winner, jnp.array([[0, 1, 2, 3, 4]]), rows, jnp.array(6, jnp.int32)
+    )
+    np.testing.assert_array_equal(got[0, :, 0], [2, 5, 2, np.nan])
+    assert won[0, :, 0].tolist() == [6, -1, -1, 6]
+    assert won.dtype == winner.dtype

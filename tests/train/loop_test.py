@@ -11,7 +11,7 @@ from PIL import Image
 
 from volsynth.errors import UserError
 from volsynth.system import System
-from volsynth.train import checkpoint, loop, manifest, phases
+from volsynth.train import checkpoint, distributed, loop, manifest, phases
 from volsynth.train.reporting import Reporter
 
 
@@ -191,3 +191,19 @@ def test_a_full_disk_is_an_error_of_the_user(config, tmp_path, monkeypatch):
     monkeypatch.setattr(Reporter, "log", other)
     with pytest.raises(OSError, match="Input/output error"):
         run(config, tmp_path / "other")
+
+
+def test_a_process_that_says_nothing_dumps_its_batch_too(config, tmp_path, monkeypatch):
+    """The second of several processes: no metrics, but its share of the dump."""
+    monkeypatch.setattr(distributed, "is_first", lambda: False)
+    config.train.max_skipped = 2
+
+    def poisoned(start, stop):
+        for batch in batches(start, stop):
+            yield {key: value * np.nan for key, value in batch.items()}
+
+    picture = Image.new("RGB", (4, 4))
+    with pytest.raises(loop.Diverged, match="step 2: 2 updates in a row were not finite"):
+        loop.train(two_phases(), config, poisoned, tmp_path, lambda averages: picture)
+    assert (tmp_path / "diverged-2" / "batch-0.npz").exists()
+    assert not (tmp_path / "metrics.jsonl").exists()

@@ -158,6 +158,20 @@ def put(
     )
 
 
+def put_larger(
+    values: Num[Array, "b n c"],
+    winner: Int[Array, "b n c"],
+    index: Int[Array, "b k"],
+    rows: Num[Array, "b k c"],
+    part: Int[Array, ""],
+) -> tuple[Num[Array, "b n c"], Int[Array, "b n c"]]:
+    """`put`, but only what is larger than what is there; `winner` is `part` where it was put."""
+    before = take(values, index)
+    larger = (rows > before) | jnp.isnan(rows)  # Like `jnp.maximum`: NaN stays visible.
+    won = jnp.where(larger, part, take(winner, index))
+    return put(values, index, jnp.where(larger, rows, before)), put(winner, index, won)
+
+
 class _Tiling:
     """How a volume is cut into tiles; the last ones may reach beyond it."""
 

@@ -35,11 +35,7 @@ def forward(volume, masks, matrix, offset, targets, lowest):
 
             total = jnp.zeros((*voxels.shape, volume.shape[-1]), volume.dtype)
             total = jax.lax.fori_loop(0, sources.blocks(p, BLOCK), source_block, total)
-            before = packing.take(merged, voxels)
-            better = (total > before) | jnp.isnan(total)  # Like `jnp.maximum`: NaN stays visible.
-            merged = packing.put(merged, voxels, jnp.where(better, total, before))
-            won = jnp.where(better, p, packing.take(winner, voxels))
-            return merged, packing.put(winner, voxels, won)
+            return packing.put_larger(merged, winner, voxels, total, p)
 
         return jax.lax.fori_loop(0, targets.blocks(p, BLOCK), target_block, carry), None
 

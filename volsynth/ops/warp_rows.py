@@ -43,11 +43,7 @@ def forward(volume, masks, matrix, offset, targets, lowest):
             near = packing.take(rows, index.reshape(index.shape[0], -1))
             near = near.reshape(*index.shape, -1).astype(jnp.float32)
             total = jnp.sum(near * weights[..., None], axis=2).astype(volume.dtype)
-            before = packing.take(merged, voxels)
-            better = (total > before) | jnp.isnan(total)  # Like `jnp.maximum`: NaN stays visible.
-            merged = packing.put(merged, voxels, jnp.where(better, total, before))
-            won = jnp.where(better, p, packing.take(winner, voxels))
-            return merged, packing.put(winner, voxels, won)
+            return packing.put_larger(merged, winner, voxels, total, p)
 
         return jax.lax.fori_loop(0, targets.blocks(p, BLOCK), block, carry), None
 

@@ -77,7 +77,7 @@ def train(
         reporter = stack.enter_context(
             Reporter(workdir, start, last, settings.batch_size)
             if distributed.is_first()
-            else Silent()
+            else Silent(workdir)
         )
         reporter.say(f"{system.name}: step {start} of {last}, {devices.size} device(s), {workdir}")
         for key, value in system.notes.items():
@@ -114,6 +114,8 @@ class _Runner:
         self._checkpoints, self._reporter = checkpoints, reporter
         self._profiler, self._draw_samples = profiler, draw_samples
         self._scores = []
+        # Once: each jitted function of its own would be compiled anew.
+        self._everywhere = jax.jit(lambda tree: tree, out_shardings=mesh.replicated(devices))
 
     def run(self, current, start, batches, interrupted):
         settings, final = self._settings, max(self._ends.values())
@@ -148,8 +150,7 @@ class _Runner:
         return current
 
     def _sample(self, number, averages):
-        everywhere = jax.jit(lambda tree: tree, out_shardings=mesh.replicated(self._devices))
-        averages = jax.device_get(everywhere(averages))
+        averages = jax.device_get(self._everywhere(averages))
         if distributed.is_first():
             self._reporter.samples(number, self._draw_samples(averages))
 

@@ -111,7 +111,14 @@ class Reporter:
 
 
 class Silent:
-    """A reporter for processes that have nothing to say: all but the first."""
+    """A reporter for processes that have nothing to say: all but the first.
+
+    Attributes:
+      workdir: of the run.
+    """
+
+    def __init__(self, workdir: pathlib.Path):
+        self.workdir = workdir
 
     def __enter__(self):
         return self
