@@ -117,6 +117,7 @@ def test_no_steps_are_no_batches(train):
 def test_batches_hold_what_is_documented(batches):
     dtypes = {key: text.split()[0] for key, text in pipeline.BATCH.items()}
     shapes = {"image": (4, 32, 32, 3), "mask": (4, 32, 32), "joints": (4, 15, 3)}
+    shapes["joints_mm"] = shapes["joints"]
     for batch in batches:
         assert set(batch) == {f"{role}_{key}" for role in ROLES for key in pipeline.BATCH}
         for role in ROLES:
@@ -155,10 +156,15 @@ def test_sources_and_targets_are_the_first_and_second_of_each_pair(train, batche
     for step, batch in enumerate(batches):
         pairs = pipeline.training_pairs(train, 3, step, 4)
         for column, role in enumerate(ROLES):
-            fields = pipeline.read_fields(train, pairs[:, column], ["image", "joints_px"])
+            fields = pipeline.read_fields(
+                train, pairs[:, column], ["image", "joints_px", "joints_mm"]
+            )
             image = fields["image"].astype(np.float32) / 127.5 - 1
             np.testing.assert_array_equal(batch[f"{role}_image"], image)
             np.testing.assert_array_equal(batch[f"{role}_joints"][..., :2], fields["joints_px"])
+            hips = fields["joints_mm"][:, [9, 12]]
+            wanted = fields["joints_mm"] - hips.mean(axis=1, keepdims=True)
+            np.testing.assert_array_equal(batch[f"{role}_joints_mm"], wanted)
 
 
 def test_joints_that_are_not_visible_do_not_count_in_the_mean_depth(train, tmp_path):
@@ -410,7 +416,7 @@ def test_a_program_that_ends_amid_batches_ends(data_dir):
     done = subprocess.run(
         [sys.executable, "-c", program, str(data_dir)], capture_output=True, text=True, timeout=60
     )
-    assert (done.returncode, done.stdout) == (0, "[8, 8, 8]\n")
+    assert (done.returncode, done.stdout) == (0, "[10, 10, 10]\n")
 
 
 def test_a_shard_that_goes_bad_while_training_is_named(tiny, tmp_path):

@@ -4,6 +4,9 @@ import jax
 import numpy as np
 
 from volsynth import skeleton
+from volsynth.ops import geometry
+
+_PICTURE_MM = np.float32(2000)  # What a whole picture shows.
 
 # A standing person from the front, as shares of the image's side, (x, y, z) from the centre.
 _STANDING = {
@@ -41,7 +44,9 @@ def batch(batch_size: int, image_size: int, seed: int = 0) -> dict[str, np.ndarr
         shape = (batch_size, image_size, image_size, 3)
         result[f"{role}_image"] = rng.uniform(-1, 1, shape).astype(np.float32)
         result[f"{role}_mask"] = rng.uniform(size=shape[:3]) < 0.5
-        result[f"{role}_joints"] = poses(batch_size, image_size, 2 * seed + index)
+        joints = poses(batch_size, image_size, 2 * seed + index)
+        result[f"{role}_joints"] = joints
+        result[f"{role}_joints_mm"] = geometry.from_pelvis(joints * (_PICTURE_MM / image_size))
         result[f"{role}_visible"] = np.ones((batch_size, skeleton.NUM_JOINTS), bool)
     return result
 
@@ -54,6 +59,7 @@ def spec(batch_size: int, image_size: int) -> dict[str, jax.ShapeDtypeStruct]:
         "image": ((*image, 3), np.float32),
         "mask": (image, np.bool_),
         "joints": ((*joints, 3), np.float32),
+        "joints_mm": ((*joints, 3), np.float32),
         "visible": (joints, np.bool_),
     }
     return {

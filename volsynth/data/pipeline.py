@@ -27,6 +27,7 @@ BATCH = {
     "image": "float32 [B, S, S, 3], RGB in [-1, 1], background magenta",
     "mask": "bool [B, S, S], the person",
     "joints": "float32 [B, 15, 3], pixels, mean depth at S / 2",
+    "joints_mm": "float32 [B, 15, 3], mm, along the axes of the camera, from the pelvis",
     "visible": "bool [B, 15]",
 }
 """What a batch holds, each of these twice, as `source_...` and `target_...`; in evaluation there is
@@ -268,6 +269,7 @@ def _assemble(record) -> Batch:
         "image": record["image"].astype(np.float32) / 127.5 - 1,
         "mask": record["mask"][..., 0] > 0,
         "joints": joints.astype(np.float32),
+        "joints_mm": geometry.from_pelvis(record["joints_mm"]),
         "visible": visible,
     }
     half = len(joints) // 2

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from volsynth import skeleton
+
 Array = Any
 """A NumPy array or a JAX array; the result is of the same kind."""
 
@@ -88,6 +90,11 @@ def image_pose(
     focal = (intrinsics[..., 0, 0] + intrinsics[..., 1, 1])[..., None] / 2
     z = (depth - mean_depth) * focal / mean_depth + side / 2
     return xnp.concatenate([joints_px, z[..., None]], axis=-1)
+
+
+def from_pelvis(joints: Float[Array, "*b j 3"]) -> Float[Array, "*b j 3"]:
+    """Joints relative to the pelvis, the mean of the hips; in the unit given."""
+    return joints - joints[..., np.array(skeleton.HIPS), :].mean(axis=-2, keepdims=True)
 
 
 def similarity_fit(
