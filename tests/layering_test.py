@@ -29,6 +29,7 @@ WITHIN = {
         "geometry",
         "keying",
         "pose",
+        "rectangles",
         "sampling",
         "packing",
         "warp_rows",
