@@ -6,7 +6,9 @@
 Variants: `full` is the thesis's final design (D = 24, "C = 64", n = m = 2, dilation block, GAN plus
 0.01 nearest-neighbour loss, batch 2, 150,000 iterations, Adam 2e-4): 27,894,275 parameters of the
 generator against the printed 28M. `demo` trains in minutes on two CPU cores. `smoke` is for tests.
-`half` computes in float16, on top of any of them: `volumetric.py:demo,half`.
+The others go on top of one of these, `volumetric.py:demo,half`, or of each other:
+`half` computes in float16; `wasserstein` plays against a critic with gradient penalty; `both_2d`
+and its like are the ablations of section 4.6; `VARIANTS` says which table each belongs to.
 """
 
 import ml_collections
@@ -60,7 +62,8 @@ def _base():
             "chroma_key": False,
             # Whether blocks keep only their inputs for the backward pass: slower, less memory.
             "remat": False,
-            # Of the target pose: "3d", or "2d" (section 4.6).
+            # "3d", or "2d": masks and transforms, and the target pose (section 4.6).
+            "transform": "3d",
             "pose": "3d",
             # Whether what is in no mask is merged, too, unmoved.
             "offcut": False,
@@ -111,6 +114,14 @@ def _base():
     }
 
 
+def _fashion(paired, single):
+    """Shares of DeepFashion's pairs and single images; the other two sets have half the rest."""
+    fashion = {"deepfashion/paired-256": paired, "deepfashion/single-256": single}
+    also = {name: share for name, share in fashion.items() if share}
+    rest = (1 - paired - single) / 2
+    return {"data": {"name": "human36m", "also": {"mpi_inf_3dhp/256": rest, **also}}}
+
+
 VARIANTS = {
     "full": {},
     # On top of another: volumetric.py:demo,half. L2 keeps kernels from growing out of range.
@@ -118,6 +129,47 @@ VARIANTS = {
         "precision": "float16",
         "optim": {"generator": {"l2": 1e-4}, "discriminator": {"l2": 1e-4}},
     },
+    # --- objectives: chapter 2.2, sections 4.4, 4.5 and 6.2.2 ---
+    "wasserstein": {
+        "discriminator": {"norm": "layer"},
+        "loss": {"game": "wasserstein", "nearest_neighbour": 0.1},
+        # Two rates rather than several steps of the critic (TTUR).
+        "optim": {
+            "generator": {"learning_rate": 1e-4, "b1": 0.0, "b2": 0.9},
+            "discriminator": {"learning_rate": 3e-4, "b1": 0.0, "b2": 0.9},
+        },
+    },
+    # On top of wasserstein: the critic alone, which then has to see the whole image.
+    "critic_alone": {"discriminator": {"whole": True}, "loss": {"nearest_neighbour": 0.0}},
+    "nn3": {"loss": {"neighbourhood": 3}},
+    # What the deformable GAN compares its nearest-neighbour loss with.
+    "l1": {"loss": {"nearest_neighbour": 0.0, "l1": 100.0}},
+    # --- three dimensions or two: section 4.6, table 6.17 ---
+    "transform_2d": {"model": {"transform": "2d"}},
+    "pose_2d": {"model": {"pose": "2d"}},
+    "both_2d": {"model": {"transform": "2d", "pose": "2d"}},
+    # --- the volume: sections 6.2.4 to 6.2.6, table 6.8 ---
+    "offcut": {"model": {"offcut": True}},
+    "no_dilation": {"model": {"dilation_block": False}},
+    # "C = 8" and "C = 32" of the thesis, shared as 48 and 16 share 64.
+    "d32c8": {"model": {"depth": 32, "image_channels": 6, "pose_channels": 2}},
+    "d16c32": {"model": {"depth": 16, "image_channels": 24, "pose_channels": 8}},
+    "n5m1": {"model": {"blocks_before": 5, "blocks_after": 1}},
+    # --- the pose loss: tables 6.8, 6.10 and 6.12, there with d16c32 and with or without offcut ---
+    "pose_1e0": {"loss": {"pose": 1e0}},
+    "pose_1e2": {"loss": {"pose": 1e2}},
+    "pose_1e3": {"loss": {"pose": 1e3}},
+    "pose_1e4": {"loss": {"pose": 1e4}},
+    "pose_1e6": {"loss": {"pose": 1e6}},
+    # --- data: the three sets of the thesis (section 6.1), and the shares of table 6.3 ---
+    "fashion_0": _fashion(0.0, 0.0),
+    "fashion_20": _fashion(0.2, 0.0),
+    "fashion_40": _fashion(0.4, 0.0),
+    "fashion_60": _fashion(0.6, 0.0),
+    "fashion_10_10": _fashion(0.1, 0.1),
+    "fashion_20_20": _fashion(0.2, 0.2),
+    "fashion_30_30": _fashion(0.3, 0.3),
+    # --- sizes ---
     "demo": {
         # Some samples without a change of pose: colours are learnt from them first.
         "data": {"config": "64", "image_size": 64, "single": 0.3},

@@ -16,7 +16,7 @@ SPEC = "configs/volumetric.py:smoke"
 
 
 def _keys(tree, prefix=""):
-    if not isinstance(tree, dict):
+    if not isinstance(tree, dict) or prefix == ".data.also":  # A table of any keys.
         return {prefix}
     return {key for name, value in tree.items() for key in _keys(value, f"{prefix}.{name}")}
 
@@ -177,7 +177,9 @@ def test_a_file_that_is_not_there_comes_with_those_that_are(tmp_path):
 
 
 def test_an_unknown_variant_comes_with_the_nearest():
-    message = "configs/volumetric.py: unknown variant 'smok'; did you mean 'smoke'? Allowed: demo, "
+    message = (
+        "configs/volumetric.py: unknown variant 'smok'; did you mean 'smoke'? Allowed: both_2d, "
+    )
     _refused(message, "configs/volumetric.py:smok")
     _refused(message, "configs/volumetric.py:demo,smok")
 

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import oracles
@@ -162,3 +163,156 @@ def test_an_even_neighbourhood_is_refused(neighbourhood):
     a = jnp.asarray(_features(0))
     with pytest.raises(ValueError, match=f"neighbourhood must be odd, got {neighbourhood}"):
         losses.nearest_neighbour(a, a, neighbourhood)
+
+
+# --- a critic with gradient penalty --------------------------------------------------------------
+
+
+def test_wasserstein_losses_are_differences_of_means():
+    real, fake = (_features(seed).astype(np.float64) for seed in (0, 1))
+    wanted = fake.mean() - real.mean()
+    got = losses.wasserstein_critic(jnp.asarray(real), jnp.asarray(fake))
+    np.testing.assert_allclose(got, wanted, rtol=1e-5)
+    np.testing.assert_allclose(
+        losses.wasserstein_generator(jnp.asarray(fake)), -fake.mean(), rtol=1e-5
+    )
+    assert losses.wasserstein_generator(jnp.ones(3, jnp.bfloat16)).dtype == jnp.float32
+
+
+def _quadratic_critic(weights):
+    """Two patches an image: half the weighted sums of squares of two halves of its channels."""
+
+    def critic(images):
+        values = 0.5 * weights * jnp.square(images)
+        return jnp.stack(
+            [jnp.sum(values[..., :2], axis=(1, 2, 3)), jnp.sum(values[..., 2:], axis=(1, 2, 3))], 1
+        )
+
+    return critic
+
+
+def test_gradient_penalty_equals_its_formula():
+    weights = _features(3, (6, 5, 3))
+    real, fake, mix = _features(0), _features(1), np.array([0.25, 0.9], np.float32)
+    wanted = 0.0
+    for example in range(2):
+        point = mix[example] * real[example] + (1 - mix[example]) * fake[example]
+        # The mean over two patches has the half of the sum's slope.
+        slope = np.sqrt(np.sum(np.square(weights * point / 2, dtype=np.float64)))
+        wanted += (slope - 1) ** 2 / 2
+    critic = _quadratic_critic(jnp.asarray(weights))
+    got = losses.gradient_penalty(critic, *map(jnp.asarray, (real, fake, mix)))
+    np.testing.assert_allclose(got, wanted, rtol=1e-5)
+
+
+def test_the_gradient_of_the_penalty_is_that_of_finite_differences():
+    real, fake, mix = map(jnp.asarray, (_features(0), _features(1), np.float32([0.3, 0.6])))
+    weights, direction = (jnp.asarray(_features(seed, (6, 5, 3))) for seed in (3, 4))
+
+    def penalty(weights):
+        return losses.gradient_penalty(_quadratic_critic(weights), real, fake, mix)
+
+    slope = jnp.vdot(jax.grad(penalty)(weights), direction)
+    up, down = (penalty(weights + t * direction) for t in (1e-2, -1e-2))
+    np.testing.assert_allclose(slope, (up - down) / 2e-2, rtol=1e-2)
+
+
+def test_a_critic_that_sees_nothing_has_a_finite_penalty_and_gradient():
+    real, fake = jnp.asarray(_features(0)), jnp.asarray(_features(1))
+
+    def penalty(weight):
+        return losses.gradient_penalty(
+            lambda x: weight * jnp.sum(x, axis=(1, 2, 3)), real, fake, jnp.array([0.5, 0.5])
+        )
+
+    value, slope = jax.value_and_grad(penalty)(0.0)
+    assert value == 1
+    assert np.isfinite(slope)
+
+
+def test_a_critic_trained_with_the_penalty_has_slope_one():
+    """Two clouds of points half a unit apart.
+
+    A slope s along the way gains distance * s and costs 10 (s - 1)^2: 1 + distance / 20 is best.
+    """
+    rng = np.random.default_rng(0)
+    shift = np.array([0.5, 0.0], np.float32)
+    shape = (256, 1, 1, 2)
+
+    def critic(weights, points):
+        x = points.reshape(-1, 2)
+        for matrix, bias in weights[:-1]:
+            x = jax.nn.leaky_relu(x @ matrix + bias, 0.2)
+        return x @ weights[-1][0]
+
+    sizes = [(2, 32), (32, 32), (32, 1)]
+    weights = [
+        (jnp.asarray(rng.standard_normal(s) / np.sqrt(s[0]), jnp.float32), jnp.zeros(s[1]))
+        for s in sizes
+    ]
+    optimiser = optax.adam(optax.cosine_decay_schedule(3e-3, 2000), b1=0.0, b2=0.9)
+
+    def draw(key):
+        of_real, of_fake, of_mix = jax.random.split(key, 3)
+        real = 0.05 * jax.random.normal(of_real, shape) + shift
+        return real, 0.05 * jax.random.normal(of_fake, shape), jax.random.uniform(of_mix, shape[:1])
+
+    @jax.jit
+    def step(carry, key):
+        weights, state = carry
+        real, fake, mix = draw(key)
+
+        def loss(weights):
+            play = losses.wasserstein_critic(critic(weights, real), critic(weights, fake))
+            slope = losses.gradient_penalty(lambda x: critic(weights, x), real, fake, mix)
+            return play + 10 * slope, (play, slope)
+
+        gradients, terms = jax.grad(loss, has_aux=True)(weights)
+        updates, state = optimiser.update(gradients, state)
+        return (optax.apply_updates(weights, updates), state), terms
+
+    start = (weights, optimiser.init(weights))
+    _, (play, slope) = jax.lax.scan(step, start, jax.random.split(jax.random.key(0), 2000))
+    assert slope[0] > 0.05
+    assert np.mean(slope[-50:]) < 0.003
+    np.testing.assert_allclose(-np.mean(play[-50:]), 0.5 * 1.025, rtol=0.05)
+
+
+# --- the pose head -------------------------------------------------------------------------------
+
+
+def test_heatmap_cross_entropy_equals_slow_loops():
+    shape = (2, 4, 3, 2, 5)
+    logits = 3 * _features(0, shape)
+    heatmaps = np.abs(_features(1, shape))
+    visible = np.array([[True, True, False, True, True], [True, False, False, True, True]])
+    heatmaps[1, ..., 3] = 0  # Far outside of the volume.
+    terms = []
+    for b in range(2):
+        for j in range(5):
+            if not visible[b, j] or not heatmaps[b, ..., j].any():
+                continue
+            y = np.exp(logits[b, ..., j], dtype=np.float64)
+            y, t = y / y.sum(), heatmaps[b, ..., j] / heatmaps[b, ..., j].sum()
+            terms.append(-np.mean(t * np.log(y)))
+    assert len(terms) == 6
+    got = losses.heatmap_cross_entropy(*map(jnp.asarray, (logits, heatmaps, visible)))
+    np.testing.assert_allclose(got, np.mean(terms), rtol=1e-5)
+
+
+def test_heatmap_cross_entropy_is_least_where_the_softmax_is_the_heatmap():
+    heatmaps = jnp.abs(jnp.asarray(_features(1, (1, 4, 3, 2, 5)))) + 0.1
+    visible = jnp.ones((1, 5), bool)
+    gradient = jax.grad(losses.heatmap_cross_entropy)(jnp.log(heatmaps) + 2, heatmaps, visible)
+    np.testing.assert_allclose(gradient, 0, atol=1e-8)
+    off = jax.grad(losses.heatmap_cross_entropy)(jnp.zeros(heatmaps.shape), heatmaps, visible)
+    # Towards the heatmap: the softmax minus the target, over voxels and joints.
+    wanted = (1 / 24 - heatmaps / jnp.sum(heatmaps, axis=(1, 2, 3), keepdims=True)) / 24 / 5
+    np.testing.assert_allclose(off, wanted, atol=1e-7)
+
+
+def test_without_any_visible_joint_the_pose_loss_is_zero():
+    x = jnp.asarray(_features(0, (1, 4, 3, 2, 5)))
+    value, slope = jax.value_and_grad(losses.heatmap_cross_entropy)(x, x * 0, x[:, 0, 0, 0] > 99)
+    assert value == 0
+    assert not np.any(slope)

@@ -14,7 +14,7 @@ from volsynth import config, objectives, systems
 from volsynth.data import fake
 from volsynth.errors import UserError
 from volsynth.systems import volumetric
-from volsynth.train import optim, scaling, state, step
+from volsynth.train import optim, program, scaling, state, step
 
 ALL = [
     f"{path}:{name}"
@@ -84,6 +84,52 @@ def test_every_variant_takes_a_whole_step_in_every_phase(spec):
         after, metrics = jax.eval_shape(move, whole, batch)
         assert after == whole
         assert {f"{name}/loss" for name in players} <= set(metrics)
+
+
+TOGETHER = [
+    "configs/volumetric.py:both_2d,offcut,pose_1e2,l1",
+    "configs/volumetric.py:wasserstein,critic_alone,no_dilation",
+]
+"""Variants on top of each other, so that most of what they change is run in two programs."""
+
+
+def _shrunk():
+    """Every variant, but of those that are the same network and loss at smoke size one."""
+    found = {}
+    for spec in ALL:
+        path, _, name = spec.partition(":")
+        settings = config.load(f"{path}:{name},smoke")
+        # What is neither traced nor computed differently.
+        with settings.unlocked():
+            settings.data, settings.optim = config.load(f"{path}:smoke").data, {}
+            settings.train.steps = 3
+        found.setdefault(settings.to_json(), spec)
+    return sorted(found.values())
+
+
+@pytest.mark.parametrize(
+    "spec", [*TOGETHER, *(pytest.param(spec, marks=pytest.mark.slow) for spec in _shrunk())]
+)
+def test_every_variant_trains_at_smoke_size(spec):
+    """Three steps: finite, nothing skipped, and every player moves its networks."""
+    path, _, name = spec.partition(":")
+    settings = config.load(f"{path}:{name},smoke")
+    system = systems.make(settings)
+    batch = jax.device_put(fake.batch(settings.train.batch_size, settings.data.image_size))
+    trained = program.make(system, settings)
+    quick = {"xla_backend_optimization_level": 0}
+    current = jax.jit(trained.init, compiler_options=quick)(KEY, batch)
+    before = jax.device_get(current.variables)
+    for move in trained.steps.values():
+        move = jax.jit(move, donate_argnums=0, compiler_options=quick)
+        for _ in range(3):
+            current, metrics = move(current, batch)
+            for key, value in jax.device_get(metrics).items():
+                assert np.isfinite(value), key
+                assert not key.endswith("/skipped") or value == 0
+    for network, tree in jax.device_get(current.variables).items():
+        changed = jax.tree.map(lambda a, b: bool(np.any(a != b)), tree, before[network])
+        assert any(jax.tree.leaves(changed)), network
 
 
 @pytest.fixture(scope="module")

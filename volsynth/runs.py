@@ -35,7 +35,8 @@ def train(config: Any, workdir: pathlib.Path) -> None:
     # Everything that can be wrong with the config shows before the workdir is touched.
     system = systems.make(config)
     devices = mesh.make(config.mesh, config.train.batch_size, config.data.image_size)
-    program.make(system, config)
+    trained = program.make(system, config)
+    jax.eval_shape(trained.init, jax.random.key(0), fake.spec(1, config.data.image_size))
     _check_counts(config)
     if not 0 <= config.data.single <= 1:
         raise UserError(f"config.data.single must lie in [0, 1], got {config.data.single}.")

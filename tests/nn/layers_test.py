@@ -249,3 +249,16 @@ def test_kernels_that_start_the_same_for_every_depth_layer(axis):
     # The variance of an untied kernel, whose result sums over all twelve channels.
     expected = 1 / (9 * 12) if axis == -1 else 1 / (9 * 4) / 3
     np.testing.assert_allclose(jnp.var(kernel), expected, rtol=0.3)
+
+
+def test_layer_norm_over_space_and_channels_of_each_example():
+    x = np.random.default_rng(0).standard_normal((2, 5, 4, 3)).astype(np.float32) * 3 + 2
+    scale, bias = np.float32([1, 2, 3]), np.float32([0.5, 0, -1])
+    got = layers.LayerNorm().apply(
+        {"params": {"LayerNorm_0": {"scale": scale, "bias": bias}}}, jnp.asarray(x)
+    )
+    y = x.astype(np.float64)
+    mean, variance = (f(y, axis=(1, 2, 3), keepdims=True) for f in (np.mean, np.var))
+    np.testing.assert_allclose(got, (y - mean) / np.sqrt(variance + 1e-5) * scale + bias, rtol=1e-4)
+    half = layers.LayerNorm().init_with_output(KEY, jnp.asarray(x, jnp.bfloat16))[0]
+    assert half.dtype == jnp.bfloat16

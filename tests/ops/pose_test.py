@@ -403,3 +403,43 @@ def test_nothing_inside_is_nan_for_a_straight_limb(bend):
     finally:
         jax.config.update("jax_debug_nans", False)
     assert np.all(np.isfinite(transforms.matrix))
+
+
+# --- soft-argmax ---------------------------------------------------------------------------------
+
+
+def test_soft_argmax_is_the_centre_of_gravity():
+    rng = np.random.default_rng(0)
+    logits = rng.standard_normal((2, 4, 6, 3, 5)).astype(np.float32)
+    got = pose.soft_argmax(jnp.asarray(logits), 12.0)
+    weights = np.exp(logits, dtype=np.float64)
+    weights /= weights.sum(axis=(1, 2, 3), keepdims=True)
+    wanted = np.zeros((2, 5, 3))
+    for h, w, d in np.ndindex(4, 6, 3):
+        centre = np.array([(w + 0.5) * 12 / 6, (h + 0.5) * 12 / 4, (d + 0.5) * 12 / 3])
+        wanted += weights[:, h, w, d, :, None] * centre
+    np.testing.assert_allclose(got, wanted, rtol=1e-5)
+
+
+def test_soft_argmax_reads_heatmaps_back():
+    joints = 32 + jnp.asarray(fake.poses(2, 64, seed=5) - 32) / 2  # Away from the borders.
+    visible = jnp.ones((2, 15), bool)
+    maps = pose.heatmaps(joints, visible, (16, 16, 16), 64.0, 4.0)
+    np.testing.assert_allclose(pose.soft_argmax(jnp.log(maps + 1e-30), 64.0), joints, atol=0.05)
+    assert pose.soft_argmax(maps.astype(jnp.bfloat16), 64.0).dtype == jnp.float32
+
+
+def test_flat_heatmaps_forget_the_depth_alone():
+    joints = jnp.asarray(fake.poses(2, 64, seed=5))
+    visible = jnp.ones((2, 15), bool).at[0, 3].set(False)
+    maps = pose.heatmaps(joints, visible, (16, 16, 4), 64.0, 4.0, flat=True)
+    moved = joints.at[..., 2].add(20.0)
+    np.testing.assert_array_equal(
+        maps, pose.heatmaps(moved, visible, (16, 16, 4), 64.0, 4.0, flat=True)
+    )
+    for layer in range(4):
+        np.testing.assert_array_equal(maps[..., layer, :], maps[..., 0, :])
+    # Where a 3D Gaussian has its own depth, they are the same.
+    centre = joints.at[..., 2].set(24.0)  # The centre of the second of four layers.
+    solid = pose.heatmaps(centre, visible, (16, 16, 4), 64.0, 4.0)
+    np.testing.assert_allclose(maps[..., 1, :], solid[..., 1, :], atol=1e-6)

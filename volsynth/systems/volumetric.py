@@ -17,7 +17,7 @@ from volsynth import objectives, skeleton
 from volsynth.data.schema import BACKGROUND
 from volsynth.errors import UserError, did_you_mean
 from volsynth.nn import backbones, discriminators, layers
-from volsynth.ops import keying, warp
+from volsynth.ops import keying, rectangles, warp
 from volsynth.ops import pose as pose_ops
 from volsynth.system import System
 
@@ -48,6 +48,8 @@ class Generator(nn.Module):
       chroma_key: whether the background is taken out of the source image and put behind what the
         decoder paints, with a fourth channel for coverage, rather than seen and painted (thesis).
       remat: whether blocks keep only their inputs for the backward pass, to save memory.
+      transform: "3d", or "2d": masks projected to the image plane and moved within it by affine
+        maps, through all of the depth (section 4.6).
       pose: "3d", or "2d": the target pose without its depth.
       offcut: whether what is in no mask is merged, too, unmoved (section 4.3.2).
       pose_head: whether joints are read out of the volume before the warp (section 4.3.4).
@@ -67,6 +69,7 @@ class Generator(nn.Module):
     heatmap_sigma: float
     chroma_key: bool
     remat: bool
+    transform: Literal["3d", "2d"] = "3d"
     pose: Literal["3d", "2d"] = "3d"
     offcut: bool = False
     pose_head: bool = False
@@ -115,7 +118,11 @@ class Generator(nn.Module):
         target = (batch["target_joints"], batch["target_visible"])
         side = float(batch["source_image"].shape[2])
         masks = pose_ops.part_masks(*source, volume.shape[1:4], side, self.mask_width)
-        transforms = pose_ops.part_transforms(*source, *target, side)
+        if self.transform == "2d":
+            masks = warp.prisms(masks)
+            transforms = warp.planar(*rectangles.affine_fits(*source, *target, side))
+        else:
+            transforms = pose_ops.part_transforms(*source, *target, side)
         if self.offcut:
             masks, transforms = warp.with_offcut(masks, transforms)
         return warp.warp(volume, masks, transforms, side), masks
@@ -169,7 +176,7 @@ def generator(config: Any) -> Generator:
     Raises:
       UserError: a value of `config.model` or `config.precision` cannot be.
     """
-    for key in ("pose",):
+    for key in ("transform", "pose"):
         value = config.model.get(key, DIMENSIONS[0])
         if value not in DIMENSIONS:
             hint = did_you_mean(value, DIMENSIONS)

@@ -1,0 +1,200 @@
+"""The players that methods making one image share: their games, terms, and what cannot be."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from volsynth import config, losses, objectives, systems
+from volsynth.data import fake
+from volsynth.errors import UserError
+from volsynth.nn import discriminators
+from volsynth.train import program
+
+KEY = jax.random.key(0)
+QUICK = {"xla_backend_optimization_level": 0}
+"""Compiles for being quick to compile."""
+
+
+def _load(variants, *overrides):
+    return config.load(f"configs/volumetric.py:{variants}", [f"--config.{o}" for o in overrides])
+
+
+def _smoke(variants="", *overrides):
+    return _load(f"{variants},smoke" if variants else "smoke", *overrides)
+
+
+def _shapes(settings, train=True):
+    """Shapes of variables and outputs, and the terms of every player."""
+    system = systems.make(settings)
+    batch = fake.spec(2, 32)
+    variables = jax.eval_shape(system.init, KEY, batch)
+    outputs, _ = jax.eval_shape(
+        lambda v, b: system.forward(v, b, KEY, train=train), variables, batch
+    )
+    if not train:
+        return variables, outputs, {}
+    players = system.phases["main"].items()
+    terms = {name: set(jax.eval_shape(p.loss, variables, outputs, batch)) for name, p in players}
+    return variables, outputs, terms
+
+
+# --- games ---------------------------------------------------------------------------------------
+
+
+def test_against_a_critic_there_is_a_penalty_and_a_place_to_look_at():
+    _, outputs, terms = _shapes(_smoke("wasserstein"))
+    assert outputs["mix"].shape == (2,)
+    assert terms["discriminator"] == {"wasserstein", "gradient_penalty"}
+    assert "gan" in terms["generator"]
+    assert "mix" not in _shapes(_smoke("wasserstein"), train=False)[1]
+    assert "mix" not in _shapes(_smoke())[1]
+    _, _, terms = _shapes(_smoke("wasserstein", "loss.gradient_penalty=0"))
+    assert terms["discriminator"] == {"wasserstein"}
+
+
+def test_the_wasserstein_variant_is_that_of_the_thesis():
+    settings = _load("wasserstein")
+    rates = {n: (o.learning_rate, o.b1, o.b2) for n, o in settings.optim.items()}
+    assert rates == {"generator": (1e-4, 0.0, 0.9), "discriminator": (3e-4, 0.0, 0.9)}
+    assert settings.loss.gradient_penalty == 10
+    assert settings.loss.nearest_neighbour == 0.1
+    assert settings.discriminator.norm == "layer"
+
+
+def test_where_the_critic_is_looked_at_differs_from_example_to_example_and_step_to_step():
+    system = systems.make(_smoke("wasserstein"))
+    batch = jax.device_put(fake.batch(2, 32))
+    mix = jax.jit(
+        lambda key: system.forward(system.init(KEY, batch), batch, key, train=True)[0]["mix"],
+        compiler_options=QUICK,
+    )
+    first, second = mix(jax.random.key(1)), mix(jax.random.key(2))
+    assert len({*np.asarray(first).tolist(), *np.asarray(second).tolist()}) == 4
+    assert np.all((first >= 0) & (first < 1))
+
+
+def test_the_critics_loss_is_the_game_plus_the_weighted_penalty():
+    """Against the same terms, put together by hand."""
+    settings = _smoke("wasserstein", "loss.gradient_penalty=7")
+    system = systems.make(settings)
+    batch = jax.device_put(fake.batch(2, 32))
+    variables = system.init(KEY, batch)
+    outputs = {"image": batch["source_image"], "mix": jnp.array([0.2, 0.7])}
+    terms = system.phases["main"]["discriminator"].loss(variables, outputs, batch)
+
+    def judge(image):
+        return _discriminator(settings).apply({"params": variables["discriminator"]}, image, batch)
+
+    real, fake_image = batch["target_image"], batch["source_image"]
+    wanted = jnp.mean(judge(fake_image)) - jnp.mean(judge(real))
+    np.testing.assert_allclose(terms["wasserstein"], wanted, rtol=1e-4, atol=1e-6)
+    penalty = losses.gradient_penalty(judge, real, fake_image, outputs["mix"])
+    np.testing.assert_allclose(terms["gradient_penalty"], 7 * penalty, rtol=1e-4)
+
+
+def _discriminator(settings):
+    return discriminators.PoseDiscriminator(
+        **settings.discriminator,
+        depth=settings.model.depth,
+        heatmap_sigma=settings.model.heatmap_sigma,
+    )
+
+
+def test_a_critic_of_the_whole_image_has_one_logit():
+    for variants, shape in (("wasserstein", (2, 4, 4)), ("wasserstein,critic_alone", (2, 1, 1))):
+        settings = _smoke(variants)
+        network = _discriminator(settings)
+        batch = fake.spec(2, 32)
+        logits, _ = jax.eval_shape(
+            lambda b, network=network: network.init_with_output(KEY, b["target_image"], b), batch
+        )
+        assert (logits.shape, logits.dtype) == (shape, jnp.float32)
+    # Alone, but for what smoke adds.
+    assert settings.loss.nearest_neighbour == 0
+
+
+def test_a_critic_with_layer_norm_adds_its_biases():
+    variables, _, _ = _shapes(_smoke("wasserstein"))
+    block = variables["discriminator"]["PatchDiscriminator_0"]["ConvBlock_0"]
+    assert block["LayerNorm_0"]["LayerNorm_0"]["scale"].shape == (4,)
+    plain, _, _ = _shapes(_smoke())
+    assert set(plain["discriminator"]["PatchDiscriminator_0"]["ConvBlock_0"]) == {"Conv_0"}
+
+
+# --- the pose head -------------------------------------------------------------------------------
+
+
+def test_a_weight_brings_the_pose_head_and_its_read_out():
+    variables, outputs, terms = _shapes(_smoke("pose_1e2"))
+    assert variables["generator"]["head"]["kernel"].shape == (1, 1, 1, 2, 15)
+    assert outputs["pose_joints"].shape == (2, 15, 3)
+    assert outputs["pose_logits"].shape == outputs["source_heatmaps"].shape == (2, 8, 8, 4, 15)
+    assert "pose" in terms["generator"]
+    variables, outputs, terms = _shapes(_smoke())
+    assert "head" not in variables["generator"]
+    assert not {"pose_logits", "pose_joints", "source_heatmaps"} & set(outputs)
+    assert "pose" not in terms["generator"]
+
+
+@pytest.mark.slow
+def test_the_pose_loss_trains_the_pose_head():
+    """With a large weight the head finds the joints of the two people that it sees again."""
+    settings = _smoke(
+        "pose_1e4",
+        "loss.gan=0",
+        "loss.nearest_neighbour=0",
+        "model.image_channels=8",
+        "optim.generator.learning_rate=1e-2",
+    )
+    system = systems.make(settings)
+    batch = jax.device_put(fake.batch(2, 32))
+    trained = program.make(system, settings)
+    current = jax.jit(trained.init)(KEY, batch)
+    move = jax.jit(trained.steps["main"], donate_argnums=0)
+    error = jax.jit(
+        lambda v: jnp.mean(
+            jnp.abs(
+                system.forward(v, batch, KEY, train=False)[0]["pose_joints"]
+                - batch["source_joints"]
+            ),
+            axis=(0, 1),
+        )
+    )
+    before = error(current.variables)
+    for _ in range(150):
+        current, _ = move(current, batch)
+    after = error(current.variables)
+
+    assert np.all(after[:2] < 0.7 * before[:2])
+
+
+# --- what cannot be ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["loss.pose=-1"], "config.loss: weights must not be negative, got Loss(gan=1.0, "),
+        (["loss.gradient_penalty=-1"], "config.loss: weights must not be negative"),
+        (["loss.game=wassserstein"], "unknown game 'wassserstein'; did you mean 'wasserstein'?"),
+        (["model.pose=4d"], "config.model.pose must be 3d or 2d, got '4d'"),
+        (["model.transform=1d"], "config.model.transform must be 3d or 2d, got '1d'"),
+    ],
+)
+def test_values_that_cannot_be(overrides, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        systems.make(_smoke("", *overrides))
+
+
+def test_an_unknown_norm():
+    message = "config.discriminator.norm: unknown norm 'layr'; did you mean 'layer'?"
+    with pytest.raises(UserError, match=re.escape(message)):
+        _shapes(_smoke("", "discriminator.norm=layr"))
+
+
+def test_fields_that_older_runs_lack_have_defaults():
+    old = {"gan": 1.0, "nearest_neighbour": 0.0, "neighbourhood": 3, "l1": 0.0, "chroma": 0.0}
+    assert objectives.Loss(**old).game == "minimax"
