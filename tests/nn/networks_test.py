@@ -204,7 +204,7 @@ def test_the_built_in_features_never_change():
     assert features.dtype == jnp.float32
     assert np.all(features >= 0)
     assert 0.3 < np.mean(features > 0) < 0.7
-    kernels = pretrained._builtin_kernels()
+    kernels = [layer["kernel"] for layer in pretrained._builtin(2).values()]
     assert [k.shape for k in kernels] == [(3, 3, 3, 64), (3, 3, 64, 64)]
     for kernel, channels in zip(kernels, (3, 64)):
         assert np.var(kernel) == pytest.approx(2 / (9 * channels), rel=0.1)
