@@ -1,5 +1,6 @@
 """Reading of weights: every format and type, every error, and nothing of a file is ever run."""
 
+import io
 import os
 import pickle
 import struct
@@ -206,6 +207,7 @@ def _view(**changes):
     return by_hand.state_dict({"a.weight": by_hand.tensor(**settings)})
 
 
+STORAGE = by_hand.storage("0", "float32", 6)
 TENSOR = "torch._utils._rebuild_tensor_v2"
 
 
@@ -218,6 +220,7 @@ TENSOR = "torch._utils._rebuild_tensor_v2"
         _view(offset=-1, count=6),
         _view(strides=(-3, 1)),
         _view(strides=(1,)),
+        _view(shape=(1,) * 33, count=6),
         _view(count=7),
         _view(key="9"),
         _view(dtype="float16"),
@@ -256,6 +259,46 @@ def test_a_damaged_pickle(tmp_path, form, state):
 def test_a_key_that_is_nested_deeper_than_the_stack_of_python(tmp_path):
     nested = by_hand.pickled(b"})" + b"\x85" * (2 * 10**5) + b"K\x01s")
     _refused(tmp_path, by_hand.zipped(nested, {}), "without names")
+
+
+def _doubled(body=b""):
+    """A value that holds itself twice, sixty levels deep, on top of the stack."""
+    return b")" + b"".join(bytes([ord("q"), i, ord("h"), i, 0x86]) for i in range(60)) + body
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        by_hand.pickled(_doubled(by_hand.text("x") + b"\x93")),
+        by_hand.pickled(by_hand.text("x") + _doubled(b"\x93")),
+        by_hand.pickled(b"}" + _doubled(b"K\x01s")),
+        by_hand.pickled(_doubled(b"K\x01s")),
+        by_hand.pickled(_doubled(b"Q")),
+        by_hand.pickled(_doubled(b"\x85R")),
+        by_hand.pickled(b"ccollections\nOrderedDict\n(" + _doubled(b"tR")),
+        by_hand.pickled(by_hand.call(TENSOR, STORAGE, b"K\x00", _doubled(), _doubled())),
+    ],
+    ids=lambda state: "",
+)  # fmt: skip
+@pytest.mark.parametrize("form", WRITERS)
+def test_what_is_short_in_a_file_and_long_in_memory(tmp_path, form, state):
+    _refused(tmp_path, WRITERS[form](state, {}), "truncated or damaged")
+
+
+def test_names_of_storages_that_are_none(tmp_path):
+    contents = by_hand.legacy(by_hand.pickled(b"}"), {})
+    assert contents.endswith(by_hand.pickled(b"](e"))
+    contents = contents.removesuffix(by_hand.pickled(b"](e"))
+    contents += by_hand.pickled(b"](" + _doubled(b"e"))
+    _refused(tmp_path, contents, "a storage without a name")
+
+
+def test_a_list_of_pairs_serves_one_dictionary(tmp_path):
+    pairs = b"](](" + by_hand.text("a") + b"K\x01eeq\x00"
+    made = b"ccollections\nOrderedDict\n"
+    state = by_hand.pickled(made + pairs + b"\x85R" + made + b"h\x00\x85R\x86")
+    first, second = unpickle.read(io.BytesIO(state))
+    assert (first, second) == ({"a": 1}, {})
 
 
 def test_a_view_of_a_storage(tmp_path):

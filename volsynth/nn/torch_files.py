@@ -24,7 +24,7 @@ PICKLE = b"\x80"
 _MAGIC = 0x1950A86A20F9469CFC6C
 # What zipfile raises, depending on where an archive is damaged.
 _OF_ZIPFILE = (zipfile.BadZipFile, RuntimeError, ValueError, EOFError, struct.error)
-_PICKLE_BYTES = 16 * 2**20
+_PICKLE_BYTES = 4 * 2**20
 """More than the names and shapes of any network take."""
 
 
@@ -97,7 +97,7 @@ def _entry(path, key, value, find) -> Entry:
     size = math.prod(value.shape)
     end = value.offset + sum((n - 1) * stride for n, stride in extent) + 1 if size else 0
     # A view that repeats elements could be of any size.
-    if len(value.shape) != len(value.strides) or max(end, size) > storage.count:
+    if max(end, size) > storage.count:
         raise unpickle.Damaged(f"{_shown(key)} does not fit its storage")
     read_storage = find(storage)
 
@@ -165,7 +165,9 @@ def _open_legacy(path) -> tuple[Any, Callable]:
             file.seek(position)
             length = file.read(8)
             count = struct.unpack("<q", length)[0] if len(length) == 8 else -1
-            if not isinstance(key, str) or key not in storages or storages[key].count != count:
+            if not isinstance(key, str):
+                raise unpickle.Damaged("a storage without a name")
+            if key not in storages or storages[key].count != count:
                 raise unpickle.Damaged(f"storage {_shown(key)} is missing or of another size")
             offsets[key] = position + 8
             position = offsets[key] + count * storages[key].dtype.itemsize

@@ -2,7 +2,8 @@
 
 A pickle is a program: Python's own reader would call whatever it names. This one knows the few
 instructions that a dictionary of tensors is made of, and describes a tensor rather than making one.
-Everything else is an error.
+Everything else is an error. Nor can a small file take much memory or time: every instruction is as
+short as its bytes, and nothing nested is hashed, compared or printed.
 """
 
 import dataclasses
@@ -31,6 +32,9 @@ STORAGES: Mapping[str, np.dtype] = {
     }.items()
 }
 """Torch's names of arrays on disk."""
+
+
+_DIMENSIONS = 32
 
 
 class Refused(Exception):
@@ -74,8 +78,8 @@ class _Name:
 
 
 def _tensor(storage, offset, shape, strides, *_) -> Tensor:
-    if not isinstance(storage, Storage):
-        raise TypeError("a tensor without a storage")
+    if not isinstance(storage, Storage) or not len(shape) == len(strides) <= _DIMENSIONS:
+        raise TypeError("a tensor without a storage, or with too many dimensions")
     return Tensor(storage, _whole(offset), tuple(map(_whole, shape)), tuple(map(_whole, strides)))
 
 
@@ -91,10 +95,13 @@ def _whole(value) -> int:
     return value
 
 
-def _ordered(pairs=()) -> dict:
+def _ordered(pairs=None) -> dict:
     made: dict = {}
-    for key, value in pairs:
-        _fill(made, [key, value])
+    if pairs is not None:
+        for key, value in pairs:
+            _fill(made, [key, value])
+        # A list could be given to a million calls; this way all of them together are short.
+        pairs.clear()
     return made
 
 
@@ -200,7 +207,7 @@ def _run(file: io.BytesIO) -> Any:
                 raise Refused("the instruction INST")
         elif name == "STACK_GLOBAL":
             attribute, module = stack.pop(), stack.pop()
-            stack.append(_allowed(f"{module}.{attribute}"))
+            stack.append(_allowed(".".join((module, attribute))))
         elif name == "REDUCE":
             arguments, called = stack.pop(), stack.pop()
             stack.append(_call(called, arguments))
