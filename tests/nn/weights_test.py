@@ -301,6 +301,26 @@ def test_a_list_of_pairs_serves_one_dictionary(tmp_path):
     assert (first, second) == ({"a": 1}, {})
 
 
+def test_an_array_that_is_cut_though_nobody_wants_it(tmp_path):
+    whole = by_hand.legacy(by_hand.state_dict(_tensors(_arrays())), _flat(_arrays()))
+    wanted = {"a.weight": LAYOUT["a.weight"]}
+    assert list(_load(tmp_path, whole, wanted)) == ["a.weight"]
+    for contents in (whole[:-1], whole + b"\x00"):
+        _refused(tmp_path, contents, r"bytes are wanted, there are \d+", wanted)
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_one_array_that_is_of_two_types(tmp_path, form):
+    entries = {
+        "a.weight": by_hand.tensor("0", "float32", (2, 3)),
+        "a.bias": by_hand.tensor("0", "float16", (3,), count=6),
+    }
+    for array in (np.zeros(6, np.float32), np.zeros(6, np.float16)):
+        for order in (entries, dict(reversed(entries.items()))):
+            contents = WRITERS[form](by_hand.state_dict(order), {"0": array})
+            _refused(tmp_path, contents, "truncated or damaged")
+
+
 def test_a_view_of_a_storage(tmp_path):
     view = b"(" + by_hand.text("1") + by_hand.number(0) + by_hand.number(6) + b"t"
     state = by_hand.state_dict({"a": by_hand.tensor("0", "float32", (2, 3), view=(view,))})
