@@ -1,5 +1,6 @@
 """The command line: help at once, JSON and nothing else, one line for every user's error."""
 
+import hashlib
 import json
 import re
 import subprocess
@@ -8,11 +9,14 @@ import time
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
+import safetensors.numpy
 
 from volsynth import cli, runs, systems
 from volsynth import config as configs
 from volsynth.data import fake
+from volsynth.nn import pretrained
 from volsynth.train import checkpoint, optim, state
 from volsynth.train import workdir as workdirs
 
@@ -20,7 +24,7 @@ SMOKE = "configs/volumetric.py:smoke"
 COMMANDS = [
     ("train",), ("evaluate",), ("compare",), ("report",), ("describe",), ("data",),
     ("data", "show"), ("doctor",), ("bench",), ("bench", "warp"), ("bench", "conv3d"),
-    ("bench", "step"), ("bench", "input"),
+    ("bench", "step"), ("bench", "input"), ("weights",), ("weights", "convert"),
 ]  # fmt: skip
 
 
@@ -284,6 +288,46 @@ def test_a_run_that_was_interrupted_or_diverged(capsys, monkeypatch, tmp_path):
         monkeypatch.setattr(runs, "train", train)
         assert cli.main(["train", "--config", SMOKE, "--workdir", str(tmp_path)]) == status
         assert str(error) in capsys.readouterr().err
+
+
+# --- weights -------------------------------------------------------------------------------------
+
+
+def test_weights_are_converted_and_named(capsys, tmp_path, monkeypatch):
+    monkeypatch.setitem(pretrained.LAYOUTS, "vgg19", lambda: {"a": (2, 500)})
+    source, out = tmp_path / "in.safetensors", tmp_path / "out.safetensors"
+    source.write_bytes(safetensors.numpy.save({"a": np.ones((2, 500), np.float16)}))
+    assert cli.main(["weights", "convert", str(source), str(out)]) == 0
+    printed, err = capsys.readouterr()
+    assert err == ""
+    assert printed.splitlines() == [
+        f"{source}: SHA-256 {hashlib.sha256(source.read_bytes()).hexdigest()}",
+        f"{out}: SHA-256 {hashlib.sha256(out.read_bytes()).hexdigest()}",
+        "vgg19: 1 arrays, 1,000 values, float32",
+    ]
+    np.testing.assert_array_equal(safetensors.numpy.load_file(out)["a"], np.ones((2, 500)))
+
+
+def test_weights_that_cannot_be_converted(capsys, tmp_path):
+    source, out = tmp_path / "in.pth", tmp_path / "out.safetensors"
+    convert = ("weights", "convert", str(source))
+    _fails(capsys, "no such file. For one, save torchvision's vgg19", *convert, str(out))
+    source.write_text("weights")
+    _fails(capsys, "not a known format", *convert, str(out), "--kind", "vgg19")
+    _fails(capsys, "must end in .safetensors", *convert, str(tmp_path / "out.pth"))
+    assert [path.name for path in tmp_path.iterdir()] == ["in.pth"]
+
+
+def test_the_kinds_of_weights_are_those_that_there_are():
+    assert "{" + ",".join(pretrained.LAYOUTS) + "}" in _help("weights", "convert")
+
+
+def _help(*command):
+    parser = cli._parser()
+    for name in command:
+        (action,) = parser._subparsers._group_actions
+        parser = action.choices[name]
+    return parser.format_help()
 
 
 # --- data show -----------------------------------------------------------------------------------

@@ -107,7 +107,7 @@ def test_the_figures_are_json_and_say_what_the_loss_compares(full):
     assert json.loads(json.dumps(full)) == full
     assert full["system"] == "volumetric"
     assert "Knoche 2019" in full["paper"]["source"]
-    assert full["notes"]["nearest_neighbour_features"].startswith("builtin-random")
+    assert full["notes"]["features"].startswith("builtin-random")
 
 
 def test_without_a_discriminator_there_is_none_to_describe():

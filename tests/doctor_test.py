@@ -10,10 +10,13 @@ import tomllib
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
+import safetensors.numpy
 
 from volsynth import doctor
 from volsynth.errors import UserError
+from volsynth.nn import weights
 
 ROOT = Path(__file__).parents[1]
 MANIFEST = {
@@ -219,6 +222,28 @@ def test_a_pipe_in_the_place_of_a_manifest_does_not_hang(tmp_path):
     os.mkfifo(tmp_path / "manifest.json")
     (entry,) = doctor.report(str(tmp_path))["data"]["sets"]
     assert entry["problem"] == "manifest.json is not a regular file"
+
+
+def test_weights_are_found_with_their_network(tmp_path, capsys):
+    array = {"a": np.zeros(2, np.float32)}
+    weights.save(tmp_path / "a.safetensors", array, "vgg19")
+    (tmp_path / "b.safetensors").write_bytes(safetensors.numpy.save(array))
+    (tmp_path / "c.safetensors").write_bytes(safetensors.numpy.save(array)[:-1])
+    (tmp_path / "d.txt").touch()
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    report = doctor.report(str(tmp_path / "data"), str(tmp_path))
+    found = report["weights"]["found"]
+    assert [entry["file"] for entry in found] == [str(tmp_path / f"{x}.safetensors") for x in "abc"]
+    assert [entry["network"] for entry in found] == ["vgg19", None, None]
+    assert found[0]["problem"] is None
+    assert found[1]["problem"] == "names no network"
+    assert "truncated or damaged" in found[2]["problem"]
+    for entry in found:
+        entry["file"] = os.path.basename(entry["file"])
+    doctor.render(report)
+    shown = capsys.readouterr().out
+    assert "a.safetensors: vgg19" in shown
+    assert "b.safetensors: names no network" in shown
 
 
 def test_a_file_in_the_place_of_the_data_folder_is_refused(tmp_path):

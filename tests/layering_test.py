@@ -36,7 +36,17 @@ WITHIN = {
         "warp_products",
         "warp",
     ),
-    "nn": ("layers", "blocks", "backbones", "discriminators", "pretrained"),
+    "nn": (
+        "layers",
+        "blocks",
+        "backbones",
+        "discriminators",
+        "unpickle",
+        "torch_files",
+        "weights",
+        "vgg",
+        "pretrained",
+    ),
     "data": ("schema", "prepared", "verify", "mixture", "pipeline", "fake", "show"),
     "train": (
         "phases",

@@ -316,3 +316,56 @@ def test_without_any_visible_joint_the_pose_loss_is_zero():
     value, slope = jax.value_and_grad(losses.heatmap_cross_entropy)(x, x * 0, x[:, 0, 0, 0] > 99)
     assert value == 0
     assert not np.any(slope)
+
+
+# --- perceptual ----------------------------------------------------------------------------------
+
+
+def _layers(seed):
+    shapes = {"block1_conv2": (2, 4, 3, 2), "block2_conv2": (2, 2, 1, 5), "block10": (2, 1, 1, 1)}
+    return {name: _features(seed + i, shape) for i, (name, shape) in enumerate(shapes.items())}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_perceptual_is_the_mean_over_layers_of_mean_differences(dtype, weighted):
+    a, b = ({k: jnp.asarray(v, dtype) for k, v in _layers(s).items()} for s in (0, 10))
+    weights = {"block10": 3.0, "block2_conv2": 0.5, "block1_conv2": 2.0} if weighted else None
+    wanted = 0.0
+    for name, values in a.items():
+        x, y = np.asarray(values, np.float64), np.asarray(b[name], np.float64)
+        total = 0.0
+        for index in np.ndindex(x.shape):
+            total += abs(x[index] - y[index])
+        wanted += (weights[name] if weighted else 1) * total / x.size / 3
+    got = losses.perceptual(a, dict(reversed(b.items())), weights)
+    assert got.dtype == jnp.float32
+    np.testing.assert_allclose(got, wanted, rtol=1e-5)
+    assert losses.perceptual(a, a, weights) == 0
+
+
+def test_the_gradient_of_perceptual_is_that_of_finite_differences():
+    a, b = ({k: jnp.asarray(v) for k, v in _layers(s).items()} for s in (0, 10))
+    weights = {"block1_conv2": 2.0, "block2_conv2": 0.5, "block10": 1.0}
+    gradient = jax.grad(losses.perceptual)(a, b, weights)
+    step, rng = 1e-2, np.random.default_rng(0)
+    for name, values in a.items():
+        for _ in range(4):
+            index = tuple(rng.integers(values.shape))
+            # A step over the kink would see neither slope.
+            assert abs(values[index] - b[name][index]) > step
+            moved = []
+            for sign in (1, -1):
+                there = {**a, name: values.at[index].add(sign * step)}
+                moved.append(float(losses.perceptual(there, b, weights)))
+            slope = (moved[0] - moved[1]) / (2 * step)
+            np.testing.assert_allclose(gradient[name][index], slope, rtol=1e-2, atol=1e-5)
+
+
+def test_layers_of_perceptual_that_cannot_be():
+    a = {k: jnp.asarray(v) for k, v in _layers(0).items()}
+    less = {k: v for k, v in a.items() if k != "block10"}
+    message = r"layers must be the same and at least one, got \["
+    for arguments in ((a, less), (less, a), (a, a, {"block10": 1.0}), ({}, {})):
+        with pytest.raises(ValueError, match=message):
+            losses.perceptual(*arguments)

@@ -166,7 +166,7 @@ def test_a_term_of_weight_zero_is_absent(smoke_shapes, term):
     system = systems.make(_smoke(f"loss.{term}=0"))
     *_, terms = _shapes(system, fake.spec(2, 32))
     assert set(terms["generator"]) == every - {term}
-    assert ("nearest_neighbour_features" in system.notes) == (term != "nearest_neighbour")
+    assert ("features" in system.notes) == (term != "nearest_neighbour")
 
 
 def test_weights_multiply_their_terms():

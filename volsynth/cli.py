@@ -117,8 +117,16 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--seed", type=int, default=0, help="which pictures; default: 0")
     show.add_argument("--out", default="contact_sheet.png", help="default: contact_sheet.png")
 
-    doctor = _command(commands, "doctor", _doctor, "devices, versions and data sets found")
+    weights = commands.add_parser("weights", help="weights of networks that losses use")
+    of_weights = weights.add_subparsers(dest="weights_command", required=True, metavar="COMMAND")
+    convert = _command(of_weights, "convert", _convert, "check weights, and keep what is used")
+    convert.add_argument("source", metavar="IN", help="of torch.save, or safetensors")
+    convert.add_argument("out", metavar="OUT.safetensors", help="the new file")
+    convert.add_argument("--kind", choices=("vgg19",), default="vgg19", help="default: vgg19")
+
+    doctor = _command(commands, "doctor", _doctor, "devices, versions, data sets and weights found")
     doctor.add_argument("--data-dir", default="data", help="default: data")
+    doctor.add_argument("--weights-dir", default="weights", help="default: weights")
     _json_argument(doctor)
     return parser
 
@@ -302,10 +310,20 @@ def _say(line):
     print(line, file=sys.stderr, flush=True)
 
 
+def _convert(options):
+    from volsynth.nn import pretrained
+
+    found = pretrained.convert(options.source, options.out, options.kind)
+    print(f"{options.source}: SHA-256 {found['source']}")
+    print(f"{options.out}: SHA-256 {found['out']}")
+    print(f"{options.kind}: {found['arrays']} arrays, {found['values']:,} values, float32")
+    return 0
+
+
 def _doctor(options):
     from volsynth import doctor
 
-    report = doctor.report(options.data_dir)
+    report = doctor.report(options.data_dir, options.weights_dir)
     if options.json:
         print(json.dumps(report))
     else:

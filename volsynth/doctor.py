@@ -39,6 +39,7 @@ PACKAGES: Mapping[str, str | None] = {
     "pillow": "12.3",
     "pyyaml": "6",
     "rich": "14",
+    "safetensors": "0.8",
     "scipy": "1.14",
     "tensorboardX": "2.6.4",
     "tensorflow-cpu": "2.20",
@@ -61,11 +62,12 @@ HUGE_PAGES = "GLIBC_TUNABLES=glibc.malloc.hugetlb=1"
 GET_DATA = "python -m data_prep.posed_people --config 64 --data-dir"
 
 
-def report(data_dir: str) -> dict[str, Any]:
+def report(data_dir: str, weights_dir: str = "weights") -> dict[str, Any]:
     """Looks at Python, packages, devices, machine, prepared data and weights.
 
     Args:
       data_dir: the folder that prepared data sets are kept in; it need not exist.
+      weights_dir: the folder that converted weights are kept in; it need not exist, either.
 
     Returns:
       Plain JSON values. "ready" is whether "missing" is empty; each entry of "missing" has "what"
@@ -95,7 +97,7 @@ def report(data_dir: str) -> dict[str, Any]:
             "sets": _data_sets(folder),
         },
         "weights": {
-            "found": [],
+            "found": _weights(Path(weights_dir)),
             "needed": [],
             "note": "none are needed: the built-in features are used",
         },
@@ -268,6 +270,24 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
+def _weights(folder: Path) -> list[dict[str, Any]]:
+    """Every safetensors file of a folder, with the network that it is for."""
+    try:
+        from volsynth.nn import weights
+    except ImportError:  # A package is missing, and reported as such.
+        return []
+    found = []
+    for path in sorted(path for path in folder.glob("*.safetensors") if path.is_file()):
+        entry = {"file": str(path), "network": None, "problem": None}
+        try:
+            network = weights.network(path)
+            entry |= {"network": network} if network else {"problem": "names no network"}
+        except UserError as error:
+            entry["problem"] = str(error)
+        found.append(entry)
+    return found
+
+
 def _missing(result: Mapping[str, Any], data_dir: str) -> list[dict[str, str]]:
     missing = []
     if result["python"]["status"] != "ok":
@@ -357,6 +377,9 @@ def _rows(report: Mapping[str, Any]) -> list[tuple[str, str, bool | None]]:
     if not data["sets"]:
         rows.append(("Data set", "none", False))
     rows.append(("Weights", report["weights"]["note"], None))
+    for entry in report["weights"]["found"]:
+        text = f"{entry['file']}: {entry['network'] or entry['problem']}"
+        rows.append(("Weights", text, entry["problem"] is None))
     return rows
 
 

@@ -1,6 +1,6 @@
 """Loss terms: pure functions of arrays to a scalar, computed in float32, without weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -146,3 +146,28 @@ def nearest_neighbour(
         jax.lax.stop_gradient(padded), rows, columns
     )
     return jnp.mean(jnp.sum(jnp.abs(features - matched), axis=-1))
+
+
+def perceptual(
+    features: Mapping[str, Float[Array, "..."]],
+    target: Mapping[str, Float[Array, "..."]],
+    weights: Mapping[str, float] | None = None,
+) -> Float[Array, ""]:
+    """Equation 2.18 of seed 000, with L1: the mean over layers of the mean absolute difference.
+
+    Args:
+      features: of the generated image, by layer.
+      target: of the real one, in the same layers.
+      weights: of the layers' terms; one each by default.
+
+    Raises:
+      ValueError: there are no layers, or the layers are not the same.
+    """
+    weights = dict.fromkeys(features, 1.0) if weights is None else weights
+    if not features or not features.keys() == target.keys() == weights.keys():
+        raise ValueError(
+            f"layers must be the same and at least one, got {sorted(features)} and"
+            f" {sorted(target)} with weights of {sorted(weights)}."
+        )
+    terms = [weights[layer] * l1(features[layer], target[layer]) for layer in sorted(features)]
+    return sum(terms) / len(terms)

@@ -6,7 +6,7 @@ only thing such a method brings is its two networks.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -20,6 +20,9 @@ from volsynth.system import Player, System
 
 GAMES = ("minimax", "wasserstein")
 
+NEAREST_LAYER = "block1_conv2"
+"""Of VGG-19, whose features the nearest-neighbour loss compares (Siarohin et al. 2018)."""
+
 PRECISIONS = ("float32", "bfloat16", "float16")
 """What networks can compute in; parameters, norms and losses are float32 in any case."""
 
@@ -32,6 +35,9 @@ class Loss:
       gan: weight of the adversarial term, in the generator's loss.
       nearest_neighbour: weight of the nearest-neighbour loss.
       neighbourhood: of that loss: pixels, odd.
+      perceptual: weight of the mean absolute difference of features.
+      perceptual_layers: of VGG-19, which of them.
+      features: file of VGG-19's weights, for both losses of features; empty for the built-in ones.
       l1: weight of the mean absolute difference.
       chroma: weight of the same between differences of colour channels.
       game: "minimax" (non-saturating) or "wasserstein", a critic with gradient penalty.
@@ -47,9 +53,12 @@ class Loss:
     game: Literal["minimax", "wasserstein"] = "minimax"
     gradient_penalty: float = 10.0
     pose: float = 0.0
+    perceptual: float = 0.0
+    perceptual_layers: Sequence[str] = ("block1_conv2",)
+    features: str = ""
 
     def __post_init__(self):
-        weights = (self.gan, self.nearest_neighbour, self.l1, self.chroma)
+        weights = (self.gan, self.nearest_neighbour, self.perceptual, self.l1, self.chroma)
         if min(*weights, self.pose, self.gradient_penalty) < 0:
             raise UserError(f"config.loss: weights must not be negative, got {self}.")
         if max(weights) == 0:
@@ -96,7 +105,11 @@ def image_system(
         weight; random numbers from the collection "dropout".
       discriminator: (image, batch) -> logits, [B, ...].
       figures: what the paper prints.
+
+    Raises:
+      UserError: there are no such layers of features, or no such file.
     """
+    features = _features(loss)
 
     def init(rng, batch):
         generator_rng, discriminator_rng = jax.random.split(rng)
@@ -139,11 +152,15 @@ def image_system(
             of_fake = judge(variables, image, batch)
             play = {"minimax": losses.gan_generator, "wasserstein": losses.wasserstein_generator}
             terms["gan"] = loss.gan * play[loss.game](of_fake)
+        made, wanted = ({}, {}) if features is None else (features(image), features(target))
         if loss.nearest_neighbour:
-            features = pretrained.builtin_features(image)
-            wanted = pretrained.builtin_features(target)
-            distance = losses.nearest_neighbour(features, wanted, loss.neighbourhood)
+            distance = losses.nearest_neighbour(
+                made[NEAREST_LAYER], wanted[NEAREST_LAYER], loss.neighbourhood
+            )
             terms["nearest_neighbour"] = loss.nearest_neighbour * distance
+        if loss.perceptual:
+            chosen = [{layer: f[layer] for layer in loss.perceptual_layers} for f in (made, wanted)]
+            terms["perceptual"] = loss.perceptual * losses.perceptual(*chosen)
         if loss.l1:
             terms["l1"] = loss.l1 * losses.l1(image, target)
         if loss.chroma:
@@ -159,5 +176,12 @@ def image_system(
     if loss.gan:
         critic = Player(("discriminator",), critic_loss, critic=True)
         players = {"discriminator": critic, **players}
-    notes = {"nearest_neighbour_features": pretrained.BUILTIN} if loss.nearest_neighbour else {}
+    notes = {} if features is None else {"features": features.name}
     return System(name, paper, init, forward, {"main": players}, figures=figures or {}, notes=notes)
+
+
+def _features(loss):
+    """What the losses of features compare; None where none of them has a weight."""
+    layers = [NEAREST_LAYER] if loss.nearest_neighbour else []
+    layers += [*loss.perceptual_layers] if loss.perceptual else []
+    return pretrained.features(loss.features, tuple(dict.fromkeys(layers))) if layers else None

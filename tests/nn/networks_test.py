@@ -199,12 +199,13 @@ def test_the_receptive_field_before_the_warp(dilation_block, side, monkeypatch):
 def test_the_built_in_features_never_change():
     """Scores and checkpoints refer to them by name: the numbers are part of that name."""
     image = jnp.linspace(-1, 1, 2 * 6 * 6 * 3).reshape(2, 6, 6, 3)
-    features = pretrained.builtin_features(image)
+    builtin = pretrained.features("", ["block1_conv2"])
+    features = builtin(image)["block1_conv2"]
     assert features.shape == (2, 6, 6, 64)
     assert features.dtype == jnp.float32
     assert np.all(features >= 0)
     assert 0.3 < np.mean(features > 0) < 0.7
-    kernels = pretrained._builtin_kernels()
+    kernels = [layer["kernel"] for layer in pretrained._builtin(2).values()]
     assert [k.shape for k in kernels] == [(3, 3, 3, 64), (3, 3, 64, 64)]
     for kernel, channels in zip(kernels, (3, 64)):
         assert np.var(kernel) == pytest.approx(2 / (9 * channels), rel=0.1)
@@ -218,4 +219,4 @@ def test_the_built_in_features_never_change():
         [-0.010254000313580036, -0.050953999161720276, 0.017311999574303627],
         atol=1e-6,
     )
-    np.testing.assert_array_equal(features, pretrained.builtin_features(image))
+    np.testing.assert_array_equal(features, builtin(image)["block1_conv2"])

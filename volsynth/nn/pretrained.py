@@ -1,42 +1,115 @@
 """Feature networks for the losses.
 
-The built-in one has the first layers of VGG-19 (Simonyan and Zisserman 2015) with seeded random
-weights: it needs no file, and random features of a convolutional network are a usable measure of
-local structure. Its name goes into every log and result, so that nobody takes it for the real one.
+Weights of VGG-19 (Simonyan and Zisserman 2015) come from a file that the user has. Without one, the
+network has seeded random weights: it needs no file, and random features of a convolutional network
+are a usable measure of local structure. The name of what was used goes into every log and result,
+so that nobody takes one for the other.
 """
 
+import dataclasses
 import functools
+import os
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-BUILTIN = "builtin-random-vgg19-block1_conv2"
-_WIDTHS = (64, 64)
+from volsynth.errors import UserError
+from volsynth.nn import vgg, weights
+
+BUILTIN = "builtin-random-vgg19-"
+"""What names of features without a file begin with; the deepest layer follows."""
+
 _SEED = 19
+
+LAYOUTS: Mapping[str, Callable[[], weights.Layout]] = {"vgg19": vgg.torch_layout}
+"""Networks that weights can be converted for, and what their files hold."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Features:
+    """A function of images, with an identity; its weights are constants of what is compiled.
+
+    Attributes:
+      name: says which weights these are, for logs and results.
+      layers: what a call returns, of `vgg.LAYERS`.
+      parameters: of the layers up to the deepest of them.
+      imagenet: whether images are normalised as those of ImageNet.
+    """
+
+    name: str
+    layers: tuple[str, ...]
+    parameters: vgg.Parameters
+    imagenet: bool
+
+    def __call__(self, image: Float[Array, "b h w 3"]) -> dict[str, Float[Array, "b _ _ _"]]:
+        """Layer -> features after the ReLU, float32, of RGB images in [-1, 1].
+
+        Raises:
+          UserError: the images are too small for the deepest layer.
+        """
+        image = vgg.normalise(image) if self.imagenet else image
+        return vgg.features(self.parameters, image, self.layers)
+
+
+def features(path: str | os.PathLike[str], layers: Sequence[str]) -> Features:
+    """VGG-19 with the weights of a file or, with an empty path, the built-in ones.
+
+    Args:
+      path: as in `weights.load`.
+      layers: of `vgg.LAYERS`; no deeper one is read or computed.
+
+    Raises:
+      UserError: there is no such layer, or the file is not what it should be.
+    """
+    depth = vgg.depth(layers)
+    if not os.fspath(path):
+        name = BUILTIN + vgg.LAYERS[depth - 1]
+        return Features(name, tuple(layers), _builtin(depth), imagenet=False)
+    arrays = weights.load(path, vgg.torch_layout(depth))
+    name = f"vgg19 {weights.sha256(path)[:12]}"
+    return Features(name, tuple(layers), vgg.from_torch(arrays, depth), imagenet=True)
 
 
 @functools.cache
-def _builtin_kernels() -> tuple[np.ndarray, ...]:
-    """3x3 kernels, He-normal, the same on every machine."""
+def _builtin(depth: int) -> vgg.Parameters:
+    """3x3 kernels, He-normal, the same on every machine, and the same however many there are."""
     rng = np.random.Generator(np.random.Philox(_SEED))
-    shapes = [(3, 3, c, f) for c, f in zip((3, *_WIDTHS), _WIDTHS)]
-    return tuple(
-        (rng.standard_normal(s) * np.sqrt(2 / np.prod(s[:3]))).astype(np.float32) for s in shapes
-    )
+    parameters = {}
+    for name in vgg.LAYERS[:depth]:
+        shape = vgg.SHAPES[name]
+        kernel = rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[:3]))
+        bias = np.zeros(shape[3], np.float32)
+        parameters[name] = {"kernel": kernel.astype(np.float32), "bias": bias}
+    return parameters
 
 
-def builtin_features(image: Float[Array, "b h w 3"]) -> Float[Array, "b h w 64"]:
-    """block1_conv2 (after its ReLU) of the built-in network, float32.
+def convert(
+    source: str | os.PathLike[str], out: str | os.PathLike[str], network: str
+) -> dict[str, Any]:
+    """Rewrites the weights of a network as a safetensors file with nothing else in it.
 
     Args:
-      image: RGB in [-1, 1].
+      source: as in `weights.load`.
+      out: the new file.
+      network: of `LAYOUTS`.
+
+    Returns:
+      The count of "arrays" and of their "values", and the SHA-256 of "source" and "out".
+
+    Raises:
+      UserError: the source is not what it should be, or `out` cannot be written or is misnamed.
     """
-    x = image.astype(jnp.float32)
-    for kernel in _builtin_kernels():
-        x = jax.lax.conv_general_dilated(
-            x, jnp.asarray(kernel), (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
-        x = jax.nn.relu(x)
-    return x
+    if pathlib.Path(out).suffix != ".safetensors":
+        raise UserError(f"weights convert: {str(out)!r} must end in .safetensors.")
+    arrays = weights.load(source, LAYOUTS[network]())
+    digest = weights.sha256(source)
+    weights.save(out, arrays, network)
+    return {
+        "arrays": len(arrays),
+        "values": sum(array.size for array in arrays.values()),
+        "source": digest,
+        "out": weights.sha256(out),
+    }
