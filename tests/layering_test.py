@@ -28,6 +28,7 @@ WITHIN = {
         "geometry",
         "keying",
         "pose",
+        "rectangles",
         "sampling",
         "packing",
         "warp_rows",

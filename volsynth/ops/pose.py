@@ -73,6 +73,18 @@ def heatmaps(
     return y_BHJ[:, :, None, None] * x_BWJ[:, None, :, None] * z_BDJ[:, None, None]
 
 
+def planar_heatmaps(
+    joints: Float[Array, "b j 3"],
+    visible: Bool[Array, "b j"],
+    shape: tuple[int, int],
+    side: float,
+    sigma: float,
+) -> Float[Array, "b h w j"]:
+    """`heatmaps` of the image plane: Gaussians of x and y alone."""
+    middle = joints.at[..., 2].set(side / 2)
+    return heatmaps(middle, visible, (*shape, 1), side, sigma)[:, :, :, 0]
+
+
 def person_scale(joints: Float[Array, "b j 3"], visible: Bool[Array, "b j"]) -> Float[Array, " b"]:
     """How large the person appears: the mean distance of hip and shoulder, in pixels, in 3D.
 
