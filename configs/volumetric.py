@@ -60,15 +60,25 @@ def _base():
             "chroma_key": False,
             # Whether blocks keep only their inputs for the backward pass: slower, less memory.
             "remat": False,
+            # Of the target pose: "3d", or "2d" (section 4.6).
+            "pose": "3d",
+            # Whether what is in no mask is merged, too, unmoved.
+            "offcut": False,
         },
-        "discriminator": {"widths": (64, 128, 256, 512)},
+        # whole: one logit for an image rather than one for each patch; norm: "instance" or "layer".
+        "discriminator": {"widths": (64, 128, 256, 512), "norm": "instance", "whole": False},
         # l1 and chroma are not in the thesis; they make short runs converge.
         "loss": {
             "gan": 1.0,
+            # "minimax", or "wasserstein": a critic with gradient penalty.
+            "game": "minimax",
+            "gradient_penalty": 10.0,
             "nearest_neighbour": 0.01,
             "neighbourhood": 5,
             "l1": 0.0,
             "chroma": 0.0,
+            # Of the pose head's heatmaps; without a weight there is no pose head.
+            "pose": 0.0,
         },
         # decay_from: the share of the steps after which the rate falls to zero, by a cosine.
         "optim": {"generator": dict(adam), "discriminator": dict(adam)},

@@ -12,6 +12,7 @@ ORDER = (
     {"draw"},
     {"data"},
     {"losses", "metrics", "system"},
+    {"objectives"},
     {"systems"},
     {"train"},
     {"evaluate", "describe", "doctor", "config", "rundir", "curves"},

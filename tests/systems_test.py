@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from volsynth import config, systems
+from volsynth import config, objectives, systems
 from volsynth.data import fake
 from volsynth.errors import UserError
 from volsynth.systems import volumetric
@@ -202,7 +202,8 @@ def test_an_unknown_system_comes_with_the_nearest():
         (["loss.chroma=-0.5"], "config.loss: weights must not be negative"),
         (
             ["loss.gan=0", "loss.nearest_neighbour=0", "loss.l1=0", "loss.chroma=0"],
-            "config.loss: all weights are zero; give at least one term a weight.",
+            "config.loss: all weights of what compares images are zero; give at least one term a "
+            "weight.",
         ),
         (["loss.neighbourhood=4"], "config.loss.neighbourhood must be odd, got 4; try 5."),
         (["data.image_size=30"], "config.data.image_size must be a multiple of 4, got 30."),
@@ -222,7 +223,7 @@ def test_a_key_that_no_network_has_is_not_accepted_in_silence():
 
 def test_sections_of_the_config_are_the_arguments_of_the_classes():
     settings = _smoke()
-    assert set(settings.loss) == {f.name for f in dataclasses.fields(volumetric.Loss)}
+    assert set(settings.loss) == {f.name for f in dataclasses.fields(objectives.Loss)}
 
 
 def test_an_unknown_precision():
@@ -289,7 +290,7 @@ def test_the_3d_network_trains_in_half_precision_as_in_single():
         batch["target_mask"][..., None], 0.2 * batch["source_image"], -1.0
     )
     ends = {}
-    for precision in volumetric.PRECISIONS:
+    for precision in objectives.PRECISIONS:
         settings = _smoke(f"precision={precision}", "optim.generator.learning_rate=2e-3")
         system = systems.make(settings)
         optimisers = optim.make(settings.optim, system, 200)

@@ -330,9 +330,8 @@ def test_a_picture_of_the_source_is_carried_to_the_target():
     """One bright dot at every joint of a limb arrives where the target has that joint."""
     source, target = _poses(1, 0.02), _poses(2, 0.02)
     part, joint = PART["left_lower_leg"], INDEX["left_ankle"]
-    image = jax.jit(pose.planar_heatmaps, static_argnums=(2, 3, 4))(
-        source, VISIBLE, (64, 64), SIDE, 2.0
-    )[..., None, joint : joint + 1]
+    heatmaps = jax.jit(pose.heatmaps, static_argnums=(2, 3, 4, 5))
+    image = heatmaps(source, VISIBLE, (64, 64, 1), SIDE, 2.0, True)[..., joint : joint + 1]
     masks = _masks(source, VISIBLE, (64, 64), SIDE)[:, [part], :, :, None]
     fits = _fits(source, VISIBLE, target, VISIBLE)
     transforms = warp.planar(*(v[:, [part]] for v in fits))

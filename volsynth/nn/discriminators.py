@@ -1,4 +1,4 @@
-"""Discriminators. They return logits; the losses know what to do with them."""
+"""Discriminators and critics. They return logits; the losses know what to do with them."""
 
 from collections.abc import Sequence
 
@@ -6,22 +6,78 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from volsynth.errors import UserError, did_you_mean
 from volsynth.nn import blocks, layers
+from volsynth.ops import pose
 
 
 class PatchDiscriminator(nn.Module):
-    """C4,2 - instance norm - LeakyReLU for every width, then C4,2 to one logit per patch.
+    """C4,2 - norm - LeakyReLU for every width, then C4,2 to one logit per patch.
 
     Isola et al. 2017, as printed in seed 000, section 4.4 (64, 128, 256, 512 there). The condition
     (source image, target pose) comes as further channels of the input.
+
+    Attributes:
+      widths: output channels of its convolutions.
+      norm: a name in `layers.NORMS`; "layer" for a critic with gradient penalty.
+      whole: whether the last convolution spans all that is left of the image, for one logit, rather
+        than patches; what a critic needs that is the only loss (section 6.2.2).
+      dtype: of the computation.
+
+    Raises:
+      UserError: there is no such norm.
     """
 
     widths: Sequence[int] = (64, 128, 256, 512)
+    norm: str = "instance"
+    whole: bool = False
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2"]:
+        if self.norm not in layers.NORMS:
+            hint = did_you_mean(self.norm, layers.NORMS)
+            raise UserError(f"config.discriminator.norm: unknown norm {self.norm!r}; {hint}")
+        norm = layers.NORMS[self.norm]
         for width in self.widths:
-            x = blocks.ConvBlock(width, (4, 4), stride=2, dtype=self.dtype)(x)
-        x = layers.Conv(1, (4, 4), stride=2, dtype=self.dtype)(x)
+            x = blocks.ConvBlock(width, (4, 4), stride=2, norm=norm, dtype=self.dtype)(x)
+        if self.whole:
+            x = layers.Conv(1, x.shape[1:3], padding="VALID", dtype=self.dtype)(x)
+        else:
+            x = layers.Conv(1, (4, 4), stride=2, dtype=self.dtype)(x)
         return x[..., 0].astype(jnp.float32)
+
+
+class PoseDiscriminator(nn.Module):
+    """Judges an image given the source image and the target pose (seed 000, section 4.4).
+
+    Attributes:
+      widths, norm, whole: of the `PatchDiscriminator`.
+      depth: of the pose's heatmaps; it becomes channels.
+      heatmap_sigma: of the joints' Gaussians, as a share of the image's side.
+      flat: whether the pose is given in 2D, see `ops.pose.heatmaps`.
+      dtype: of the computation.
+    """
+
+    widths: Sequence[int]
+    depth: int
+    heatmap_sigma: float
+    norm: str = "instance"
+    whole: bool = False
+    flat: bool = False
+    dtype: layers.Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, image, batch) -> Float[Array, "b h2 w2"]:
+        height, width = image.shape[1:3]
+        heatmaps = pose.heatmaps(
+            batch["target_joints"],
+            batch["target_visible"],
+            (height, width, self.depth),
+            float(width),
+            self.heatmap_sigma * width,
+            self.flat,
+        )
+        x = [image, batch["source_image"], layers.flatten_depth(heatmaps)]
+        x = jnp.concatenate([v.astype(self.dtype) for v in x], axis=-1)
+        return PatchDiscriminator(self.widths, self.norm, self.whole, dtype=self.dtype)(x)

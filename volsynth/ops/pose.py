@@ -50,6 +50,7 @@ def heatmaps(
     shape: tuple[int, int, int],
     side: float,
     sigma: float,
+    flat: bool = False,
 ) -> Float[Array, "b h w d j"]:
     """One 3D Gaussian per joint, exp(-r^2 / (2 sigma^2)), in [0, 1]; zero for an invisible joint.
 
@@ -59,6 +60,7 @@ def heatmaps(
       shape: voxel counts (H, W, D).
       side: side of the image and of the volume's cube, pixels.
       sigma: pixels.
+      flat: leaves the depth of the joints out: a 2D Gaussian, copied to every depth (section 4.6).
     """
     joints = jax.lax.stop_gradient(joints)
     height, width, depth = shape
@@ -70,6 +72,8 @@ def heatmaps(
     x_BWJ = profile(joints[..., 0], width)
     y_BHJ = profile(joints[..., 1], height) * visible[:, None, :]
     z_BDJ = profile(joints[..., 2], depth)
+    if flat:
+        z_BDJ = jnp.ones_like(z_BDJ)
     return y_BHJ[:, :, None, None] * x_BWJ[:, None, :, None] * z_BDJ[:, None, None]
 
 
@@ -81,8 +85,27 @@ def planar_heatmaps(
     sigma: float,
 ) -> Float[Array, "b h w j"]:
     """`heatmaps` of the image plane: Gaussians of x and y alone."""
-    middle = joints.at[..., 2].set(side / 2)
-    return heatmaps(middle, visible, (*shape, 1), side, sigma)[:, :, :, 0]
+    return heatmaps(joints, visible, (*shape, 1), side, sigma, flat=True)[:, :, :, 0]
+
+
+def soft_argmax(logits: Float[Array, "b h w d j"], side: float) -> Float[Array, "b j 3"]:
+    """The centre of gravity of every joint's softmax over the volume, (x, y, z) in pixels.
+
+    The read-out of a volume of heatmaps (seed 000, section 6.2.5); computed in float32.
+
+    Args:
+      logits: of the joints.
+      side: of the image and of the volume's cube, pixels.
+    """
+    shape = logits.shape[1:4]
+    logits = logits.astype(jnp.float32)
+    probability = jax.nn.softmax(logits.reshape(logits.shape[0], -1, logits.shape[-1]), axis=1)
+    probability = probability.reshape(logits.shape)
+    y, x, z = (
+        jnp.sum(jnp.sum(probability, axis=others) * voxel_centres(count, side)[:, None], axis=1)
+        for others, count in zip(((2, 3), (1, 3), (1, 2)), shape)
+    )
+    return jnp.stack([x, y, z], axis=-1)
 
 
 def person_scale(joints: Float[Array, "b j 3"], visible: Bool[Array, "b j"]) -> Float[Array, " b"]:

@@ -6,29 +6,28 @@ parts are moved by their own 7-parameter transforms and merged by maximum, featu
 pose join them, and the volume is flattened and decoded to an image.
 """
 
-import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from volsynth import losses
+from volsynth import objectives, skeleton
 from volsynth.data.schema import BACKGROUND
 from volsynth.errors import UserError, did_you_mean
-from volsynth.nn import backbones, discriminators, layers, pretrained
-from volsynth.ops import keying, pose, warp
-from volsynth.system import Player, System
+from volsynth.nn import backbones, discriminators, layers
+from volsynth.ops import keying, warp
+from volsynth.ops import pose as pose_ops
+from volsynth.system import System
 
 PAPER = "Knoche 2019, Volumetric Feature Transformation for Pose-Conditioned Human Image Synthesis"
 
 FIGURES = {"params_total": 28e6, "operations_as_printed": 915e9}
 """Table 6.16, of the final design (variant `full`)."""
 
-PRECISIONS = ("float32", "bfloat16", "float16")
-"""What the networks can compute in; parameters, norms and losses are float32 in any case."""
+DIMENSIONS = ("3d", "2d")
+"""Of transforms and poses; two for the ablations of section 4.6."""
 
 
 class Generator(nn.Module):
@@ -49,6 +48,9 @@ class Generator(nn.Module):
       chroma_key: whether the background is taken out of the source image and put behind what the
         decoder paints, with a fourth channel for coverage, rather than seen and painted (thesis).
       remat: whether blocks keep only their inputs for the backward pass, to save memory.
+      pose: "3d", or "2d": the target pose without its depth.
+      offcut: whether what is in no mask is merged, too, unmoved (section 4.3.2).
+      pose_head: whether joints are read out of the volume before the warp (section 4.3.4).
       dtype: of the computation.
     """
 
@@ -65,6 +67,9 @@ class Generator(nn.Module):
     heatmap_sigma: float
     chroma_key: bool
     remat: bool
+    pose: Literal["3d", "2d"] = "3d"
+    offcut: bool = False
+    pose_head: bool = False
     dtype: layers.Dtype = jnp.float32
 
     def setup(self):
@@ -81,18 +86,22 @@ class Generator(nn.Module):
         self.decoder = backbones.ImageDecoder(
             self.decoder_widths, 4 if self.chroma_key else 3, depth=self.depth, **common
         )
+        if self.pose_head:
+            # The softmax over the volume takes a bias out again.
+            self.head = layers.Conv(
+                skeleton.NUM_JOINTS, (1, 1, 1), adds_bias=False, dtype=self.dtype
+            )
 
-    def __call__(self, batch) -> dict[str, Array]:
+    def __call__(self, batch, train: bool = False) -> dict[str, Array]:
+        del train  # Nothing in it behaves differently in training.
         volume = self.encode(batch["source_image"])
+        warped, masks = self.move(volume, batch)
         side = float(batch["source_image"].shape[2])
-        shape = volume.shape[1:4]
-        source = (batch["source_joints"], batch["source_visible"])
-        target = (batch["target_joints"], batch["target_visible"])
-        masks = pose.part_masks(*source, shape, side, self.mask_width)
-        transforms = pose.part_transforms(*source, *target, side)
-        warped = warp.warp(volume, masks, transforms, side)
-        image = self.render(warped, *target, side)
-        return {"image": image, "volume": volume, "masks": masks, "warped": warped}
+        image = self.render(warped, batch["target_joints"], batch["target_visible"], side)
+        outputs = {"image": image, "volume": volume, "masks": masks, "warped": warped}
+        if self.pose_head:
+            outputs |= self.locate(volume, batch, side)
+        return outputs
 
     def encode(self, image: Float[Array, "b h w 3"]) -> Float[Array, "b h4 w4 d c"]:
         """The source image as a volume, before the warp."""
@@ -100,73 +109,36 @@ class Generator(nn.Module):
             image = keying.remove(image, BACKGROUND)
         return self.before(layers.lift(self.encoder(image), self.depth))
 
+    def move(self, volume: Float[Array, "b h w d c"], batch) -> tuple[Array, Array]:
+        """The volume with its parts where the target pose has them, and the parts' masks."""
+        source = (batch["source_joints"], batch["source_visible"])
+        target = (batch["target_joints"], batch["target_visible"])
+        side = float(batch["source_image"].shape[2])
+        masks = pose_ops.part_masks(*source, volume.shape[1:4], side, self.mask_width)
+        transforms = pose_ops.part_transforms(*source, *target, side)
+        if self.offcut:
+            masks, transforms = warp.with_offcut(masks, transforms)
+        return warp.warp(volume, masks, transforms, side), masks
+
+    def locate(self, volume: Float[Array, "b h w d c"], batch, side: float) -> dict[str, Array]:
+        """The source's joints as the pose head sees them, beside the true heatmaps."""
+        joints, visible = batch["source_joints"], batch["source_visible"]
+        sigma = self.heatmap_sigma * side
+        logits = self.head(volume)
+        return {
+            "pose_logits": logits,
+            "pose_joints": pose_ops.soft_argmax(logits, side),
+            "source_heatmaps": pose_ops.heatmaps(joints, visible, volume.shape[1:4], side, sigma),
+        }
+
     def render(self, warped, joints, visible, side: float) -> Float[Array, "b h w 3"]:
         """The warped volume, with the target pose, as an image in [-1, 1]."""
         sigma = self.heatmap_sigma * side
-        heatmaps = pose.heatmaps(joints, visible, warped.shape[1:4], side, sigma)
+        flat = self.pose == "2d"
+        heatmaps = pose_ops.heatmaps(joints, visible, warped.shape[1:4], side, sigma, flat)
         merged = jnp.concatenate([warped, self.pose_stream(heatmaps)], axis=-1)
         image = self.decoder(layers.flatten_depth(self.after(merged)))
         return keying.over(image, BACKGROUND) if self.chroma_key else image
-
-
-class Discriminator(nn.Module):
-    """Judges an image given the source image and the target pose in 3D (section 4.4).
-
-    Attributes:
-      widths: output channels of its convolutions.
-      depth: of the pose's heatmaps; it becomes channels.
-      heatmap_sigma: as in the generator.
-      dtype: of the computation.
-    """
-
-    widths: Sequence[int]
-    depth: int
-    heatmap_sigma: float
-    dtype: layers.Dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, image, batch) -> Float[Array, "b h2 w2"]:
-        height, width = image.shape[1:3]
-        heatmaps = pose.heatmaps(
-            batch["target_joints"],
-            batch["target_visible"],
-            (height, width, self.depth),
-            float(width),
-            self.heatmap_sigma * width,
-        )
-        x = [image, batch["source_image"], layers.flatten_depth(heatmaps)]
-        x = jnp.concatenate([v.astype(self.dtype) for v in x], axis=-1)
-        return discriminators.PatchDiscriminator(self.widths, dtype=self.dtype)(x)
-
-
-@dataclasses.dataclass(frozen=True)
-class Loss:
-    """Equation 4.2, with two further terms. A weight of zero means the term is not computed.
-
-    Attributes:
-      gan: weight of the adversarial term, in the generator's loss.
-      nearest_neighbour: weight of the nearest-neighbour loss.
-      neighbourhood: pixels, odd.
-      l1: weight of the mean absolute difference.
-      chroma: weight of the same between differences of colour channels.
-    """
-
-    gan: float
-    nearest_neighbour: float
-    neighbourhood: int
-    l1: float
-    chroma: float
-
-    def __post_init__(self):
-        weights = (self.gan, self.nearest_neighbour, self.l1, self.chroma)
-        if min(weights) < 0:
-            raise UserError(f"config.loss: weights must not be negative, got {self}.")
-        if max(weights) == 0:
-            raise UserError("config.loss: all weights are zero; give at least one term a weight.")
-        if self.neighbourhood % 2 == 0:
-            raise UserError(
-                f"config.loss.neighbourhood must be odd, got {self.neighbourhood}; try 5."
-            )
 
 
 def make(config: Any) -> System:
@@ -175,59 +147,35 @@ def make(config: Any) -> System:
     Raises:
       UserError: image size and network do not fit, or a loss cannot be.
     """
-    if config.precision not in PRECISIONS:
-        hint = did_you_mean(config.precision, PRECISIONS)
-        raise UserError(f"config.precision: unknown precision {config.precision!r}; {hint}")
-    image_size, dtype = config.data.image_size, jnp.dtype(config.precision)
+    image_size = config.data.image_size
     if image_size % 4:
         raise UserError(f"config.data.image_size must be a multiple of 4, got {image_size}.")
-    model, loss = config.model, Loss(**config.loss)
-    generator = Generator(**model, dtype=dtype)
-    discriminator = Discriminator(
-        **config.discriminator, depth=model.depth, heatmap_sigma=model.heatmap_sigma, dtype=dtype
+    loss = objectives.Loss(**config.loss)
+    discriminator = discriminators.PoseDiscriminator(
+        **config.discriminator,
+        depth=config.model.depth,
+        heatmap_sigma=config.model.heatmap_sigma,
+        flat=config.model.get("pose", "3d") == "2d",
+        dtype=objectives.dtype(config.precision),
+    )
+    return objectives.image_system(
+        "volumetric", PAPER, loss, generator(config), discriminator, FIGURES
     )
 
-    def init(rng, batch):
-        generator_rng, discriminator_rng = jax.random.split(rng)
-        variables = {"generator": generator.init(generator_rng, batch)["params"]}
-        if loss.gan:
-            image = batch["target_image"]
-            parameters = discriminator.init(discriminator_rng, image, batch)["params"]
-            variables["discriminator"] = parameters
-        return variables
 
-    def forward(variables, batch, rng, *, train):
-        del rng, train  # Nothing in it is random, and nothing behaves differently in training.
-        return generator.apply({"params": variables["generator"]}, batch), {}
+def generator(config: Any) -> Generator:
+    """The generator of a config.
 
-    def judge(variables, image, batch):
-        return discriminator.apply({"params": variables["discriminator"]}, image, batch)
-
-    def discriminator_loss(variables, outputs, batch):
-        real = judge(variables, batch["target_image"], batch)
-        fake = judge(variables, outputs["image"], batch)
-        return {"gan": losses.gan_discriminator(real, fake)}
-
-    def generator_loss(variables, outputs, batch):
-        image, target = outputs["image"], batch["target_image"]
-        terms = {}
-        if loss.gan:
-            terms["gan"] = loss.gan * losses.gan_generator(judge(variables, image, batch))
-        if loss.nearest_neighbour:
-            features = pretrained.builtin_features(image)
-            wanted = pretrained.builtin_features(target)
-            distance = losses.nearest_neighbour(features, wanted, loss.neighbourhood)
-            terms["nearest_neighbour"] = loss.nearest_neighbour * distance
-        if loss.l1:
-            terms["l1"] = loss.l1 * losses.l1(image, target)
-        if loss.chroma:
-            terms["chroma"] = loss.chroma * losses.chroma(image, target)
-        return terms
-
-    players = {"generator": Player(("generator",), generator_loss)}
-    if loss.gan:
-        critic = Player(("discriminator",), discriminator_loss, critic=True)
-        players = {"discriminator": critic, **players}
-    notes = {"nearest_neighbour_features": pretrained.BUILTIN} if loss.nearest_neighbour else {}
-    phases = {"main": players}
-    return System("volumetric", PAPER, init, forward, phases, figures=FIGURES, notes=notes)
+    Raises:
+      UserError: a value of `config.model` or `config.precision` cannot be.
+    """
+    for key in ("pose",):
+        value = config.model.get(key, DIMENSIONS[0])
+        if value not in DIMENSIONS:
+            hint = did_you_mean(value, DIMENSIONS)
+            raise UserError(f"config.model.{key} must be 3d or 2d, got {value!r}; {hint}")
+    return Generator(
+        **config.model,
+        pose_head=config.loss.get("pose", 0) > 0,
+        dtype=objectives.dtype(config.precision),
+    )

@@ -1,0 +1,163 @@
+"""What methods that make one image from a picture and a pose are trained for.
+
+Equation 4.2 of seed 000, with further terms: an adversarial game, a nearest-neighbour loss, a pose
+loss, and differences of pixels. Volumetric, ResNet and deformable generators share them, so the
+only thing such a method brings is its two networks.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from volsynth import losses
+from volsynth.errors import UserError, did_you_mean
+from volsynth.nn import pretrained
+from volsynth.system import Player, System
+
+GAMES = ("minimax", "wasserstein")
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+"""What networks can compute in; parameters, norms and losses are float32 in any case."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """The section `loss` of a config. A term of weight zero is not computed at all.
+
+    Attributes:
+      gan: weight of the adversarial term, in the generator's loss.
+      nearest_neighbour: weight of the nearest-neighbour loss.
+      neighbourhood: of that loss: pixels, odd.
+      l1: weight of the mean absolute difference.
+      chroma: weight of the same between differences of colour channels.
+      game: "minimax" (non-saturating) or "wasserstein", a critic with gradient penalty.
+      gradient_penalty: its weight, in the critic's loss.
+      pose: weight of the cross-entropy between the pose head's volume and the source's heatmaps.
+    """
+
+    gan: float
+    nearest_neighbour: float
+    neighbourhood: int
+    l1: float
+    chroma: float
+    game: Literal["minimax", "wasserstein"] = "minimax"
+    gradient_penalty: float = 10.0
+    pose: float = 0.0
+
+    def __post_init__(self):
+        weights = (self.gan, self.nearest_neighbour, self.l1, self.chroma)
+        if min(*weights, self.pose, self.gradient_penalty) < 0:
+            raise UserError(f"config.loss: weights must not be negative, got {self}.")
+        if max(weights) == 0:
+            raise UserError(
+                "config.loss: all weights of what compares images are zero; give at least one "
+                "term a weight."
+            )
+        if self.neighbourhood % 2 == 0:
+            raise UserError(
+                f"config.loss.neighbourhood must be odd, got {self.neighbourhood}; try 5."
+            )
+        if self.game not in GAMES:
+            hint = did_you_mean(self.game, GAMES)
+            raise UserError(f"config.loss.game: unknown game {self.game!r}; {hint}")
+
+
+def dtype(precision: str) -> Any:
+    """The dtype of a config's `precision`.
+
+    Raises:
+      UserError: there is no such precision.
+    """
+    if precision not in PRECISIONS:
+        hint = did_you_mean(precision, PRECISIONS)
+        raise UserError(f"config.precision: unknown precision {precision!r}; {hint}")
+    return jnp.dtype(precision)
+
+
+def image_system(
+    name: str,
+    paper: str,
+    loss: Loss,
+    generator: nn.Module,
+    discriminator: nn.Module,
+    figures: Mapping[str, float] | None = None,
+) -> System:
+    """The system of a generator and a discriminator.
+
+    Args:
+      name: of the method.
+      paper: where it comes from.
+      loss: what the generator is trained for.
+      generator: (batch, train) -> outputs, with "image", and "pose_logits" where `loss.pose` has a
+        weight; random numbers from the collection "dropout".
+      discriminator: (image, batch) -> logits, [B, ...].
+      figures: what the paper prints.
+    """
+
+    def init(rng, batch):
+        generator_rng, discriminator_rng = jax.random.split(rng)
+        variables = {"generator": generator.init(generator_rng, batch, False)["params"]}
+        if loss.gan:
+            image = batch["target_image"]
+            parameters = discriminator.init(discriminator_rng, image, batch)["params"]
+            variables["discriminator"] = parameters
+        return variables
+
+    def forward(variables, batch, rng, *, train):
+        parameters = {"params": variables["generator"]}
+        outputs = generator.apply(parameters, batch, train, rngs={"dropout": rng})
+        if train and loss.gan and loss.game == "wasserstein":
+            # Where between real and generated images the critic's slope is looked at.
+            shape = batch["target_image"].shape[:1]
+            outputs["mix"] = jax.random.uniform(jax.random.fold_in(rng, 1), shape)
+        return outputs, {}
+
+    def judge(variables, image, batch):
+        return discriminator.apply({"params": variables["discriminator"]}, image, batch)
+
+    def critic_loss(variables, outputs, batch):
+        real, fake = batch["target_image"], outputs["image"]
+        of_real, of_fake = judge(variables, real, batch), judge(variables, fake, batch)
+        if loss.game == "minimax":
+            return {"gan": losses.gan_discriminator(of_real, of_fake)}
+        terms = {"wasserstein": losses.wasserstein_critic(of_real, of_fake)}
+        if loss.gradient_penalty:
+            penalty = losses.gradient_penalty(
+                lambda image: judge(variables, image, batch), real, fake, outputs["mix"]
+            )
+            terms["gradient_penalty"] = loss.gradient_penalty * penalty
+        return terms
+
+    def generator_loss(variables, outputs, batch):
+        image, target = outputs["image"], batch["target_image"]
+        terms = {}
+        if loss.gan:
+            of_fake = judge(variables, image, batch)
+            play = {"minimax": losses.gan_generator, "wasserstein": losses.wasserstein_generator}
+            terms["gan"] = loss.gan * play[loss.game](of_fake)
+        if loss.nearest_neighbour:
+            features = pretrained.builtin_features(image)
+            wanted = pretrained.builtin_features(target)
+            distance = losses.nearest_neighbour(features, wanted, loss.neighbourhood)
+            terms["nearest_neighbour"] = loss.nearest_neighbour * distance
+        if loss.l1:
+            terms["l1"] = loss.l1 * losses.l1(image, target)
+        if loss.chroma:
+            terms["chroma"] = loss.chroma * losses.chroma(image, target)
+        if loss.pose:
+            entropy = losses.heatmap_cross_entropy(
+                outputs["pose_logits"], outputs["source_heatmaps"], batch["source_visible"]
+            )
+            terms["pose"] = loss.pose * entropy
+        return terms
+
+    players = {"generator": Player(("generator",), generator_loss)}
+    if loss.gan:
+        critic = Player(("discriminator",), critic_loss, critic=True)
+        players = {"discriminator": critic, **players}
+    notes = {"nearest_neighbour_features": pretrained.BUILTIN} if loss.nearest_neighbour else {}
+    return System(name, paper, init, forward, {"main": players}, figures=figures or {}, notes=notes)
