@@ -77,37 +77,6 @@ def heatmaps(
     return y_BHJ[:, :, None, None] * x_BWJ[:, None, :, None] * z_BDJ[:, None, None]
 
 
-def planar_heatmaps(
-    joints: Float[Array, "b j 3"],
-    visible: Bool[Array, "b j"],
-    shape: tuple[int, int],
-    side: float,
-    sigma: float,
-) -> Float[Array, "b h w j"]:
-    """`heatmaps` of the image plane: Gaussians of x and y alone."""
-    return heatmaps(joints, visible, (*shape, 1), side, sigma, flat=True)[:, :, :, 0]
-
-
-def soft_argmax(logits: Float[Array, "b h w d j"], side: float) -> Float[Array, "b j 3"]:
-    """The centre of gravity of every joint's softmax over the volume, (x, y, z) in pixels.
-
-    The read-out of a volume of heatmaps (seed 000, section 6.2.5); computed in float32.
-
-    Args:
-      logits: of the joints.
-      side: of the image and of the volume's cube, pixels.
-    """
-    shape = logits.shape[1:4]
-    logits = logits.astype(jnp.float32)
-    probability = jax.nn.softmax(logits.reshape(logits.shape[0], -1, logits.shape[-1]), axis=1)
-    probability = probability.reshape(logits.shape)
-    y, x, z = (
-        jnp.sum(jnp.sum(probability, axis=others) * voxel_centres(count, side)[:, None], axis=1)
-        for others, count in zip(((2, 3), (1, 3), (1, 2)), shape)
-    )
-    return jnp.stack([x, y, z], axis=-1)
-
-
 def person_scale(joints: Float[Array, "b j 3"], visible: Bool[Array, "b j"]) -> Float[Array, " b"]:
     """How large the person appears: the mean distance of hip and shoulder, in pixels, in 3D.
 
