@@ -13,38 +13,17 @@ and its like are the ablations of section 4.6; `VARIANTS` says which table each 
 
 import ml_collections
 
+from . import _common
+
 
 def get_config(variants: str = "full") -> ml_collections.ConfigDict:
     """The config of one variant, or of several, comma between them, one on top of the other."""
-    config = ml_collections.ConfigDict(_base())
-    for variant in variants.split(","):
-        config.update(VARIANTS[variant])
-    return config.lock()
+    return _common.build(_sections(), VARIANTS, variants)
 
 
-def _base():
-    adam = {"learning_rate": 2e-4, "b1": 0.5, "b2": 0.999, "decay_from": 1.0, "l2": 0.0}
+def _sections():
     return {
         "system": "volumetric",
-        "seed": 0,
-        # float32, bfloat16 or float16: what the networks compute in. Parameters, norms and losses
-        # stay float32.
-        "precision": "float32",
-        "data": {
-            # A prepared data set: DIR/NAME/CONFIG, see docs/data.md.
-            "dir": "data",
-            "name": "posed_people",
-            "config": "256",
-            "image_size": 256,
-            # Share of the samples whose target is the source image itself.
-            "single": 0.0,
-            # Other data sets in the same folder, "NAME/CONFIG": share of the samples they give.
-            "also": {},
-            # Whether files are compared with the manifest's SHA-256 before the first step.
-            "verify": True,
-            # That read and decode; -1 is one for every processor, eight at most.
-            "threads": -1,
-        },
         "model": {
             "depth": 24,
             # "C = 64" of the thesis is the sum of these two.
@@ -70,80 +49,15 @@ def _base():
         },
         # whole: one logit for an image rather than one for each patch; norm: "instance" or "layer".
         "discriminator": {"widths": (64, 128, 256, 512), "norm": "instance", "whole": False},
-        # l1 and chroma are not in the thesis; they make short runs converge.
-        "loss": {
-            "gan": 1.0,
-            # "minimax", or "wasserstein": a critic with gradient penalty.
-            "game": "minimax",
-            "gradient_penalty": 10.0,
-            "nearest_neighbour": 0.01,
-            "neighbourhood": 5,
-            "l1": 0.0,
-            "chroma": 0.0,
-            # Of the pose head's heatmaps; without a weight there is no pose head.
-            "pose": 0.0,
-        },
-        # decay_from: the share of the steps after which the rate falls to zero, by a cosine.
-        "optim": {"generator": dict(adam), "discriminator": dict(adam)},
-        "train": {
-            "steps": 150_000,
-            "batch_size": 2,
-            "log_every": 100,
-            "sample_every": 5_000,
-            "checkpoint_every": 5_000,
-            "keep_checkpoints": 3,
-            # The metric by which the best checkpoint is kept besides the newest, as PLAYER/METRIC,
-            # such as generator/loss; the lowest is the best. Empty: none.
-            "best_by": "",
-            # Decay of the running average of the weights that evaluation uses.
-            "average_decay": 0.999,
-            # Of the loss, per player, in float16. Doubles in so many updates without overflow.
-            "loss_scale": {
-                "initial": 2.0**15,
-                "minimum": 1.0,
-                "maximum": 2.0**24,
-                "doubles_every": 2_000,
-            },
-            # Updates that are not finite are skipped; after so many in a row the run stops.
-            "max_skipped": 20,
-        },
-        # Devices, or groups of them, that share a batch (-1: all there are); devices of a group,
-        # that share the height of an image; whether devices share the state, too.
-        "mesh": {"data": -1, "space": 1, "shard_state": False},
-        "evaluate": {"batch_size": 16},
     }
-
-
-def _fashion(paired, single):
-    """Shares of DeepFashion's pairs and single images; the other two sets have half the rest."""
-    fashion = {"deepfashion/paired-256": paired, "deepfashion/single-256": single}
-    also = {name: share for name, share in fashion.items() if share}
-    rest = (1 - paired - single) / 2
-    return {"data": {"name": "human36m", "also": {"mpi_inf_3dhp/256": rest, **also}}}
 
 
 VARIANTS = {
     "full": {},
-    # On top of another: volumetric.py:demo,half. L2 keeps kernels from growing out of range.
-    "half": {
-        "precision": "float16",
-        "optim": {"generator": {"l2": 1e-4}, "discriminator": {"l2": 1e-4}},
-    },
-    # --- objectives: chapter 2.2, sections 4.4, 4.5 and 6.2.2 ---
-    "wasserstein": {
-        "discriminator": {"norm": "layer"},
-        "loss": {"game": "wasserstein", "nearest_neighbour": 0.1},
-        # Two rates rather than several steps of the critic (TTUR).
-        "optim": {
-            "generator": {"learning_rate": 1e-4, "b1": 0.0, "b2": 0.9},
-            "discriminator": {"learning_rate": 3e-4, "b1": 0.0, "b2": 0.9},
-        },
-    },
-    # On top of wasserstein: the critic alone, which then has to see the whole image.
-    "critic_alone": {"discriminator": {"whole": True}, "loss": {"nearest_neighbour": 0.0}},
-    "nn3": {"loss": {"neighbourhood": 3}},
-    # What the deformable GAN compares its nearest-neighbour loss with.
-    "l1": {"loss": {"nearest_neighbour": 0.0, "l1": 100.0}},
+    "half": _common.HALF,
+    **_common.LOSSES,
+    **_common.CRITICS,
+    **_common.FASHION,
     # --- three dimensions or two: section 4.6, table 6.17 ---
     "transform_2d": {"model": {"transform": "2d"}},
     "pose_2d": {"model": {"pose": "2d"}},
@@ -161,18 +75,9 @@ VARIANTS = {
     "pose_1e3": {"loss": {"pose": 1e3}},
     "pose_1e4": {"loss": {"pose": 1e4}},
     "pose_1e6": {"loss": {"pose": 1e6}},
-    # --- data: the three sets of the thesis (section 6.1), and the shares of table 6.3 ---
-    "fashion_0": _fashion(0.0, 0.0),
-    "fashion_20": _fashion(0.2, 0.0),
-    "fashion_40": _fashion(0.4, 0.0),
-    "fashion_60": _fashion(0.6, 0.0),
-    "fashion_10_10": _fashion(0.1, 0.1),
-    "fashion_20_20": _fashion(0.2, 0.2),
-    "fashion_30_30": _fashion(0.3, 0.3),
     # --- sizes ---
     "demo": {
-        # Some samples without a change of pose: colours are learnt from them first.
-        "data": {"config": "64", "image_size": 64, "single": 0.3},
+        **_common.DEMO,
         "model": {
             "depth": 8,
             "image_channels": 16,
@@ -183,29 +88,9 @@ VARIANTS = {
             "chroma_key": True,
         },
         "discriminator": {"widths": (16, 32, 64)},
-        # Minutes are too short for the adversarial game to pay; every other variant plays it.
-        "loss": {
-            "gan": 0.0,
-            "nearest_neighbour": 0.01,
-            "neighbourhood": 3,
-            "l1": 1.0,
-            "chroma": 2.0,
-        },
-        "optim": {
-            "generator": {"learning_rate": 2e-3, "decay_from": 0.5},
-            "discriminator": {"learning_rate": 2e-4},
-        },
-        "train": {
-            "steps": 1000,
-            "batch_size": 8,
-            "log_every": 20,
-            "sample_every": 200,
-            "checkpoint_every": 200,
-            "average_decay": 0.99,
-        },
     },
     "smoke": {
-        "data": {"config": "tiny", "image_size": 32},
+        **_common.SMOKE,
         "model": {
             "depth": 4,
             "image_channels": 2,
@@ -218,14 +103,5 @@ VARIANTS = {
             "heatmap_sigma": 2 / 32,
         },
         "discriminator": {"widths": (4, 4)},
-        "loss": {"neighbourhood": 3, "l1": 1.0, "chroma": 1.0},
-        "train": {
-            "steps": 6,
-            "batch_size": 2,
-            "log_every": 1,
-            "sample_every": 3,
-            "checkpoint_every": 2,
-        },
-        "evaluate": {"batch_size": 4},
     },
 }

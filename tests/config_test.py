@@ -10,7 +10,7 @@ import pytest
 from volsynth import config
 from volsynth.errors import UserError
 
-FILES = sorted(pathlib.Path("configs").glob("*.py"))
+FILES = sorted(pathlib.Path("configs").glob("[!_]*.py"))
 ALL = [f"{p}:{name}" for p in FILES for name in config._import(p).VARIANTS]
 SPEC = "configs/volumetric.py:smoke"
 
@@ -63,6 +63,24 @@ def test_a_variant_changes_keys_and_adds_none(spec):
 def test_without_a_variant_a_config_is_a_whole_one(path):
     assert config.load(str(path)) == config.load(f"{path}:")
     assert config.load(str(path)).is_locked
+
+
+def test_a_config_imports_what_the_files_beside_it_share(tmp_path):
+    for name, value in (("one", 1), ("two", 2)):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "_shared.py").write_text(f"VALUE = {value}\n")
+        (folder / "my.config.py").write_text(
+            "import ml_collections\n"
+            "from . import _shared\n"
+            "def get_config():\n"
+            "    return ml_collections.ConfigDict({'value': _shared.VALUE})\n"
+        )
+        # Folders do not see one another's.
+        assert config.load(f"{folder}/my.config.py").value == value
+    message = _refused("no config file", f"{folder}/other.py")
+    assert "my.config.py" in message
+    assert "_shared" not in message
 
 
 def test_variants_are_laid_on_top_of_one_another_in_order():

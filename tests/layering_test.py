@@ -29,12 +29,12 @@ WITHIN = {
         "geometry",
         "keying",
         "pose",
-        "rectangles",
         "sampling",
         "packing",
         "warp_rows",
         "warp_products",
         "warp",
+        "rectangles",
     ),
     "nn": (
         "layers",

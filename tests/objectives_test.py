@@ -171,6 +171,34 @@ def test_the_pose_loss_trains_the_pose_head():
     assert np.all(after[:2] < 0.7 * before[:2])
 
 
+# --- features ------------------------------------------------------------------------------------
+
+
+def test_losses_of_features_compute_the_layers_they_ask_for_and_name_them():
+    plain = _smoke("", "loss.nearest_neighbour=0")
+    assert "features" not in systems.make(plain).notes
+    assert systems.make(_smoke()).notes["features"] == "builtin-random-vgg19-block1_conv2"
+    settings = _smoke("perceptual")
+    assert systems.make(settings).notes["features"] == "builtin-random-vgg19-block2_conv1"
+    _, _, terms = _shapes(settings)
+    assert "perceptual" in terms["generator"]
+    assert "nearest_neighbour" not in terms["generator"]
+
+
+def test_the_perceptual_loss_is_weighted_and_zero_for_the_truth():
+    batch = jax.device_put(fake.batch(2, 32))
+
+    def term(weight, image):
+        settings = _smoke("perceptual", "loss.gan=0", f"loss.perceptual={weight}")
+        player = systems.make(settings).phases["main"]["generator"]
+        return player.loss({}, {"image": batch[image]}, batch)["perceptual"]
+
+    once = term(1.0, "source_image")
+    assert once > 0
+    np.testing.assert_allclose(term(3.0, "source_image"), 3 * once, rtol=1e-5)
+    assert term(1.0, "target_image") == 0
+
+
 # --- what cannot be ------------------------------------------------------------------------------
 
 
@@ -180,6 +208,9 @@ def test_the_pose_loss_trains_the_pose_head():
         (["loss.pose=-1"], "config.loss: weights must not be negative, got Loss(gan=1.0, "),
         (["loss.gradient_penalty=-1"], "config.loss: weights must not be negative"),
         (["loss.game=wassserstein"], "unknown game 'wassserstein'; did you mean 'wasserstein'?"),
+        (["loss.perceptual=-1"], "config.loss: weights must not be negative"),
+        (["loss.features=nowhere.safetensors"], "nowhere.safetensors"),
+        (["loss.perceptual=1", "loss.perceptual_layers=('block9_conv1',)"], "'block9_conv1'"),
         (["model.pose=4d"], "config.model.pose must be 3d or 2d, got '4d'"),
         (["model.transform=1d"], "config.model.transform must be 3d or 2d, got '1d'"),
     ],

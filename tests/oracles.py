@@ -109,6 +109,16 @@ def sample(volume, positions):
     return np.stack(channels, axis=-1)
 
 
+def sample_nearest(volume, positions):
+    """[N, C]: the voxel that each position lies in, one at a time; zero beyond the border."""
+    result = np.zeros((len(positions), volume.shape[-1]))
+    for n, position in enumerate(np.asarray(positions, np.float64)):
+        index = tuple(int(np.floor(p + 0.5)) for p in position)
+        if all(0 <= i < size for i, size in zip(index, volume.shape)):
+            result[n] = volume[index]
+    return result
+
+
 def source_positions(matrix, offset, shape, side):
     """Where each target voxel comes from, in source voxels [N, 3], through pixels (x, y, z)."""
     step = np.array([side / n for n in shape])
@@ -120,7 +130,7 @@ def source_positions(matrix, offset, shape, side):
     return np.array(positions)
 
 
-def warp(volume, masks, matrix, offset, valid, side):
+def warp(volume, masks, matrix, offset, valid, side, sample=sample):
     """Masked copies of one [H, W, D, C] volume, each sampled with its own transform; maximum."""
     shape = volume.shape[:3]
     moved = []

@@ -18,7 +18,7 @@ from volsynth.train import optim, program, scaling, state, step
 
 ALL = [
     f"{path}:{name}"
-    for path in sorted(pathlib.Path("configs").glob("*.py"))
+    for path in sorted(pathlib.Path("configs").glob("[!_]*.py"))
     for name in config._import(path).VARIANTS
 ]
 KEY = jax.random.key(0)

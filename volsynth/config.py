@@ -3,13 +3,17 @@
 A config is an ml_collections file with `get_config(variants)` and a table `VARIANTS`; it is Python
 and is executed, so give only files that you trust. It is named `PATH[:VARIANT[,VARIANT...]]`, and
 `--config.model.depth=16` overrides a value. A section that the file leaves empty is a table that
-takes any keys: `--config.data.also={'deepfashion/64': 0.6}` fills it.
+takes any keys: `--config.data.also={'deepfashion/64': 0.6}` fills it. What several files of a
+folder share is in one whose name begins with an underscore: `from . import _NAME` imports it.
 """
 
 import ast
 import importlib.util
 import json
 import pathlib
+import sys
+import types
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -73,9 +77,14 @@ def from_dict(values: dict[str, Any]) -> ml_collections.ConfigDict:
 def _import(path):
     if not path.is_file():
         folder = path.parent if path.parent.is_dir() else pathlib.Path("configs")
-        found = ", ".join(sorted(str(p) for p in folder.glob("*.py"))) or "none"
+        found = ", ".join(sorted(str(p) for p in folder.glob("[!_]*.py"))) or "none"
         raise UserError(f"no config file {path}. Config files in {folder}: {found}.")
-    spec = importlib.util.spec_from_file_location(f"volsynth_config_{path.stem}", path)
+    # In a package of its folder, so that `from . import _common` finds what its configs share.
+    folder = path.parent.resolve()
+    package = f"volsynth_configs_{zlib.crc32(bytes(folder)):08x}"
+    sys.modules.setdefault(package, types.ModuleType(package)).__path__ = [str(folder)]
+    name = f"{package}.{path.stem.replace('.', '_')}"
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None:
         raise UserError(f"{path} is not a config: its name must end with .py.")
     module = importlib.util.module_from_spec(spec)

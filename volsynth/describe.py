@@ -114,9 +114,10 @@ def _count(system: System, variables, batch) -> dict[Any, int]:
     def add_forward(network, module, macs, axes):
         used.add(network)
         counts[network, axes] += macs
-        # Nine taps on every input pixel, where ours has four on every output pixel.
-        transposed = isinstance(module, layers.UpConv)
-        counts["as printed", axes] += macs * 9 // 16 if transposed else macs
+        # Nine taps on every input pixel, where ours has four on every output pixel. (Of transposed
+        # convolutions with 4x4 kernels that is the same number.)
+        resized = isinstance(module, layers.UpConv)
+        counts["as printed", axes] += macs * 9 // 16 if resized else macs
 
     def add_once(network, module, macs, axes):
         # A critic sees the real and the generated image; one call is what it costs.
@@ -142,10 +143,12 @@ def _watch(variables, add):
     def interceptor(following, args, kwargs, context):
         result = following(*args, **kwargs)
         module = context.module
-        if isinstance(module, (layers.Conv, layers.UpConv)) and context.method_name == "__call__":
+        doubling = isinstance(module, (layers.UpConv, layers.ConvTranspose))
+        known = doubling or isinstance(module, layers.Conv)
+        if known and context.method_name == "__call__":
             kernel = module.variables["params"]["kernel"]
             axes = kernel.ndim - 2
-            taps = 4 if isinstance(module, layers.UpConv) else math.prod(kernel.shape[:axes])
+            taps = 4 if doubling else math.prod(kernel.shape[:axes])
             macs = math.prod(result.shape[:-1]) * taps * math.prod(kernel.shape[axes:])
             add(owner[id(kernel)], module, macs, axes)
         return result

@@ -124,6 +124,23 @@ def test_the_module_convolves_and_adds_its_bias(taps, stride, dilation, size):
     np.testing.assert_allclose(got, wanted + np.asarray(parameters["bias"]), atol=2e-4)
 
 
+@pytest.mark.parametrize(("padding", "size"), [("VALID", 3), (((1, 1), (1, 1)), 4)])
+def test_a_convolution_without_bias_and_with_other_padding(padding, size):
+    x = _normal(0, 2, 9, 9, 2)
+    module = layers.Conv(3, (4, 4), stride=2, padding=padding, has_bias=False)
+    got, variables = module.init_with_output(KEY, x)
+    assert set(variables["params"]) == {"kernel"}
+    assert got.shape == (2, size, size, 3)
+    margin = 0 if padding == "VALID" else 1
+    padded = np.pad(np.asarray(x), ((0, 0), (margin, margin), (margin, margin), (0, 0)))
+    kernel = np.asarray(variables["params"]["kernel"], np.float64)
+    for i, j in np.ndindex(size, size):
+        window = padded[:, 2 * i : 2 * i + 4, 2 * j : 2 * j + 4]
+        np.testing.assert_allclose(
+            got[:, i, j], np.einsum("bijc,ijco->bo", window, kernel), atol=1e-4
+        )
+
+
 @pytest.mark.parametrize("taps", [(3, 3), (3, 3, 3)])
 def test_parameters_are_float32_and_the_computation_is_not(taps):
     module = layers.Conv(3, taps, dtype=jnp.bfloat16)
@@ -177,6 +194,42 @@ def test_upsampling_in_bfloat16():
     np.testing.assert_allclose(got.astype(np.float32), wanted, atol=0.05)
 
 
+# --- transposed convolution ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(4, 5), (1, 1), (2, 7)])
+def test_transposed_convolution_equals_loops_over_input_pixels_and_taps(size):
+    x, kernel = _normal(0, 2, *size, 3), _normal(1, 4, 4, 3, 4)
+    whole = np.zeros((2, 2 * size[0] + 2, 2 * size[1] + 2, 4))
+    for i, j, t, u in np.ndindex(*size, 4, 4):
+        whole[:, 2 * i + t, 2 * j + u] += np.asarray(x[:, i, j] @ kernel[t, u])
+    got = layers.ConvTranspose(4).apply({"params": {"kernel": kernel}}, x)
+    np.testing.assert_allclose(got, whole[:, 1:-1, 1:-1], atol=1e-4)
+
+
+def test_transposed_convolution_and_its_gradients_equal_those_of_xla():
+    x, kernel, g = _normal(0, 2, 4, 5, 3), _normal(1, 4, 4, 3, 4), _normal(2, 2, 8, 10, 4)
+
+    def plain(x, kernel):
+        # Its kernel is that of a convolution of the input with zeros in between.
+        return jax.lax.conv_transpose(x, kernel[::-1, ::-1], (2, 2), "SAME")
+
+    np.testing.assert_allclose(layers.transposed_conv(x, kernel), plain(x, kernel), atol=1e-4)
+    got, wanted = (jax.vjp(f, x, kernel)[1](g) for f in (layers.transposed_conv, plain))
+    for a, b in zip(got, wanted):
+        np.testing.assert_allclose(a, b, atol=5e-4)
+
+
+def test_a_transposed_convolution_keeps_the_variance_and_is_compiled_as_a_plain_one():
+    x = _normal(0, 1, 12, 12, 32)
+    module = layers.ConvTranspose(16)
+    y, variables = module.init_with_output(KEY, x)
+    assert set(variables["params"]) == {"kernel"}
+    assert np.var(y[:, 2:-2, 2:-2]) == pytest.approx(1, abs=0.2)
+    program = jax.jit(module.apply).lower(variables, x).as_text()
+    assert "lhs_dilate = [2" not in program
+
+
 # --- norm ----------------------------------------------------------------------------------------
 
 
@@ -205,6 +258,25 @@ def test_instance_norm_of_half_precision_counts_in_float32(dtype):
     wanted = _norm(x.astype(jnp.float32))
     np.testing.assert_allclose(got.astype(np.float32), wanted, atol=0.02)
     assert np.mean(got.astype(np.float32)) == pytest.approx(0, abs=0.01)
+
+
+@pytest.mark.parametrize("axes", [(6, 5), (4, 3, 5)])
+def test_sample_norm_has_the_statistics_of_each_example(axes):
+    x = 3 * _normal(0, 2, *axes, 4) + 7
+    x = x.at[0].multiply(5).at[..., 0].add(2)
+    got = layers.SampleNorm().apply({"params": {"scale": 2.0, "bias": -1.0}}, x)
+    for b in range(2):
+        values = np.asarray(x[b], np.float64)
+        wanted = 2 * (values - values.mean()) / np.sqrt(values.var() + 1e-5) - 1
+        np.testing.assert_allclose(got[b], wanted, atol=1e-4)
+    half = layers.SampleNorm().apply({"params": {"scale": 2.0, "bias": -1.0}}, x.astype("bfloat16"))
+    assert half.dtype == jnp.bfloat16
+    np.testing.assert_allclose(half.astype(np.float32), got, atol=0.1)
+    fresh = layers.SampleNorm().init(KEY, x)["params"]
+    assert {name: (leaf.shape, float(leaf)) for name, leaf in fresh.items()} == {
+        "scale": ((), 1.0),
+        "bias": ((), 0.0),
+    }
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

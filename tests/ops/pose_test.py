@@ -53,17 +53,6 @@ def test_heatmaps_equal_a_slow_loop(shape):
             np.testing.assert_allclose(got[b, ..., j], wanted, atol=1e-5)
 
 
-def test_planar_heatmaps_know_no_depth():
-    joints, visible = _joints(low=-0.2, high=1.2), _hidden("neck")
-    got = jax.jit(pose.planar_heatmaps, static_argnums=(2, 3, 4))(
-        joints, visible, (5, 7), SIDE, 5.0
-    )
-    for b, j in np.ndindex(2, 15):
-        flat = (*joints[b, j, :2], SIDE / 2)
-        wanted = visible[b, j] * oracles.heatmap(flat, (5, 7, 1), SIDE, 5.0)[..., 0]
-        np.testing.assert_allclose(got[b, ..., j], wanted, atol=1e-5)
-
-
 def test_a_heatmap_peaks_where_its_joint_is():
     rng = np.random.default_rng(0)
     shape = (8, 16, 4)

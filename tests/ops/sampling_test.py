@@ -64,6 +64,17 @@ def test_weights_of_a_batch_are_those_of_its_examples():
         np.testing.assert_array_equal(got[b], _weights(positions[b], centres[b]))
 
 
+@SHAPES
+def test_nearest_weights_take_the_voxel_that_a_position_lies_in(shape):
+    volume = _volume(shape)
+    centres = np.array(list(np.ndindex(*shape)), np.float32)
+    for kind in ("inside", "outside", "centres", "borders"):
+        positions = _positions(shape, kind)
+        weights = jax.jit(sampling.nearest_weights)(positions, centres)
+        got = weights @ volume.reshape(-1, volume.shape[-1])
+        np.testing.assert_array_equal(got, oracles.sample_nearest(volume, positions))
+
+
 @pytest.mark.parametrize("value", [1e6, -1e6, 3e9, -3e9, np.inf, -np.inf])
 def test_positions_far_away_give_zero(value):
     positions = np.full((3, 2), 1, np.float32)

@@ -10,7 +10,7 @@ from jax.scipy import ndimage
 
 import oracles
 from volsynth.data import fake
-from volsynth.ops import packing, pose, warp
+from volsynth.ops import packing, pose, rectangles, warp
 
 SIDE = 16.0
 SHAPE = (8, 6, 5)
@@ -84,7 +84,7 @@ def _case(name):
 CASES = ["poses", "crumpled", "random", "other"]
 
 
-def _slow_warp(volume, masks, transforms, shape=SHAPE):
+def _slow_warp(volume, masks, transforms, sample=oracles.sample):
     return np.stack(
         [
             oracles.warp(
@@ -94,13 +94,14 @@ def _slow_warp(volume, masks, transforms, shape=SHAPE):
                 transforms.offset[b],
                 np.asarray(transforms.valid[b]),
                 SIDE,
+                sample,
             )
             for b in range(2)
         ]
     )
 
 
-def _copies(volume, masks, transforms):
+def _copies(volume, masks, transforms, order=1):
     """The naive form with autodiff: ten copies, `jax.scipy`, `jnp.max`."""
     shape = volume.shape[1:4]
     result = []
@@ -113,7 +114,7 @@ def _copies(volume, masks, transforms):
             )
             coordinates = jnp.asarray(positions.T.reshape(3, *shape), jnp.float32)
             channels = [
-                ndimage.map_coordinates(masked[..., c], list(coordinates), order=1, mode="constant")
+                ndimage.map_coordinates(masked[..., c], list(coordinates), order, mode="constant")
                 for c in range(CHANNELS)
             ]
             moved.append(jnp.stack(channels, axis=-1))
@@ -395,6 +396,49 @@ def test_every_platform_gets_its_form(platform, products):
     assert exported.mlir_module().count("stablehlo.dot_general") == products
 
 
+# --- the nearest voxel ---------------------------------------------------------------------------
+
+
+@functools.partial(jax.jit, static_argnums=(4,))
+def _nearest(volume, masks, transforms, g, form):
+    def moved(v):
+        return warp.warp(v, masks, transforms, SIDE, form, interpolation="nearest")
+
+    result, pull = jax.vjp(moved, volume)
+    return result, pull(g)[0]
+
+
+@every_form
+@pytest.mark.parametrize("case", CASES)
+def test_nearest_equals_masked_copies_and_so_does_its_gradient(case, form):
+    volume, g, (masks, transforms) = _volume(), _volume(1), _case(case)
+    result, gradient = _nearest(volume, masks, transforms, g, form)
+    wanted = _slow_warp(volume, masks, transforms, oracles.sample_nearest)
+    np.testing.assert_allclose(result, wanted, atol=1e-6)
+    assert np.abs(wanted - _warp(volume, masks, transforms)).max() > 0.5
+    if case in ("poses", "random"):
+        naive, pull = jax.vjp(lambda v: _copies(v, masks, transforms, 0), jnp.asarray(volume))
+        np.testing.assert_allclose(result, naive, atol=1e-6)
+        np.testing.assert_allclose(gradient, pull(jnp.asarray(g))[0], atol=1e-4)
+        assert np.abs(gradient).max() > 0.5
+
+
+@every_form
+def test_between_two_voxels_nearest_takes_the_higher_index(form):
+    volume = _volume()
+    offset = np.array([0, SIDE / SHAPE[0] / 2, 0])
+    got, _ = _nearest(volume, _full(), _same(offset=offset), volume, form)
+    wanted = np.roll(volume, -1, axis=1)
+    wanted[:, -1] = 0
+    np.testing.assert_array_equal(got, wanted)
+
+
+def test_an_interpolation_that_there_is_not():
+    masks = jnp.asarray(_full())
+    with pytest.raises(ValueError, match=r"unknown interpolation 'cubic'; one of \('linear', "):
+        warp.warp(jnp.asarray(_volume()), masks, _same(), SIDE, interpolation="cubic")
+
+
 # --- prisms and the offcut -----------------------------------------------------------------------
 
 
@@ -414,6 +458,30 @@ def test_prisms_move_every_layer_like_an_image():
         np.testing.assert_allclose(got[:, :, :, d : d + 1], layer, atol=1e-4)
     np.testing.assert_allclose(got, _slow_warp(volume, solid, transforms), atol=2e-4)
     assert np.abs(got).max() > 0.5
+
+
+def test_prisms_equal_parts_in_3d_where_all_depths_agree():
+    """Poses in one plane parallel to the image, moved in it: the fits in 2D and 3D are the same.
+
+    A turn, a scale and a shift in the image are an affine map that every fit finds; the 3D fits
+    scale the depth, too, around the plane of the poses. So the masks, which are prisms for both,
+    and the volume are the same in every layer, and reach so far that no layer is beyond them.
+    """
+    target = fake.poses(2, int(SIDE), 1, 0.06)
+    target[..., 2] = SIDE / 2
+    source = target.copy()
+    turn = 0.9 * oracles.rotation_about((0, 0, 1), 0.4)[:2, :2]
+    source[..., :2] = (target[..., :2] - SIDE / 2) @ turn.T + SIDE / 2 + (0.3, -0.4)
+    poses = (source, VISIBLE, target, VISIBLE)
+    masks, solid = _from_poses(*poses)
+    flat = jax.jit(lambda *poses: warp.planar(*rectangles.affine_fits(*poses, SIDE)))(*poses)
+    assert np.all(solid.valid & flat.valid)
+    np.testing.assert_allclose(solid.matrix[..., :2, :2], flat.matrix[..., :2, :2], atol=2e-3)
+    masks = jax.jit(warp.prisms)(masks)
+    volume = np.broadcast_to(_volume()[:, :, :, :1], (2, *SHAPE, CHANNELS))
+    in_2d, in_3d = _warp(volume, masks, flat), _warp(volume, masks, solid)
+    np.testing.assert_allclose(in_3d, in_2d, atol=2e-2)
+    assert np.abs(in_2d).max() > 0.5
 
 
 def test_the_offcut_stays_where_it_is():

@@ -1,12 +1,37 @@
 """The stages of a generator: image encoder, volume stack, image decoder."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from volsynth.errors import UserError
 from volsynth.nn import blocks, layers
+
+
+def check_widths(model: Any, image_size: int) -> None:
+    """Whether an encoder halves the image as often as the decoder doubles it, without remainder.
+
+    Args:
+      model: a section with `encoder_widths`, of which all but the first halve the size, and
+        `decoder_widths`.
+      image_size: pixels.
+
+    Raises:
+      UserError: it does not.
+    """
+    halvings = len(model.encoder_widths) - 1
+    if image_size % 2**halvings:
+        raise UserError(
+            f"config.data.image_size must be a multiple of {2**halvings}, got {image_size}."
+        )
+    if len(model.decoder_widths) != halvings:
+        raise UserError(
+            "config.model.decoder_widths must be one fewer than encoder_widths, that is "
+            f"{halvings}, got {len(model.decoder_widths)}."
+        )
 
 
 class ImageEncoder(nn.Module):
@@ -29,22 +54,27 @@ class ImageEncoder(nn.Module):
     remat: bool = False
     dtype: layers.Dtype = jnp.float32
 
-    @nn.compact
     def __call__(self, image: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 f"]:
+        return self.levels(image)[-1]
+
+    @nn.compact
+    def levels(self, image: Float[Array, "b h w c"]) -> list[Array]:
+        """The features of every width, the last of them those of a call."""
         tied = {"kernel_init": layers.depth_tied(self.depth, axis=-1), "dtype": self.dtype}
         conv_block = blocks.forgetful(blocks.ConvBlock, self.remat)
         first, *widths = self.widths
-        x = conv_block(first, (7, 7), dtype=self.dtype, name="ConvBlock_0")(image)
+        found = [conv_block(first, (7, 7), dtype=self.dtype, name="ConvBlock_0")(image)]
         for i, width in enumerate(widths):
             settings = tied if i == len(widths) - 1 else {"dtype": self.dtype}
             padding = ("SAME", "SAME_LOWER")[i % 2]
-            x = conv_block(
+            block = conv_block(
                 width, (3, 3), stride=2, padding=padding, name=f"ConvBlock_{i + 1}", **settings
-            )(x)
+            )
+            found.append(block(found[-1]))
         if self.dilation_block:
             block = blocks.forgetful(blocks.ResidualBlock, self.remat)
-            x = block((3, 3), dilations=(4, 8), name="ResidualBlock_0", **tied)(x)
-        return x
+            found[-1] = block((3, 3), dilations=(4, 8), name="ResidualBlock_0", **tied)(found[-1])
+        return found
 
 
 class VolumeStack(nn.Module):
@@ -92,12 +122,22 @@ class ImageDecoder(nn.Module):
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 channels"]:
+    def __call__(
+        self, x: Float[Array, "b h w c"], skips: Sequence[Array] = ()
+    ) -> Float[Array, "b h2 w2 channels"]:
+        """Decodes features; `skips` are further ones for the results of the doublings, in order."""
+        skips = [*skips, *[None] * (len(self.widths) - len(skips))]
         first, *widths = self.widths
         tied = layers.depth_tied(self.depth, axis=-2)
         block = blocks.forgetful(blocks.UpBlock, self.remat)
         x = block(first, kernel_init=tied, dtype=self.dtype, name="UpBlock_0")(x)
+        x = _joined(x, skips[0])
         for i, width in enumerate(widths, start=1):
             x = block(width, dtype=self.dtype, name=f"UpBlock_{i}")(x)
+            x = _joined(x, skips[i])
         x = layers.Conv(self.channels, (7, 7), dtype=self.dtype)(x)
         return jnp.tanh(x.astype(jnp.float32))
+
+
+def _joined(x, skip):
+    return x if skip is None else jnp.concatenate([x, skip], axis=-1)

@@ -50,7 +50,8 @@ class Conv(nn.Module):
       stride: the same along every axis.
       dilation: the same along every axis.
       padding: "SAME", or "SAME_LOWER": where the padding is odd, whether the pixel more goes to the
-        end of each axis or to its start.
+        end of each axis or to its start; or "VALID"; or for each axis the pixels before and after.
+      has_bias: False: there is no such parameter.
       adds_bias: False leaves the bias out of the sum, not out of the parameters, which published
         counts include. For convolutions before a norm that would subtract it again: its gradient
         would be rounding errors, and Adam would make steps of its full rate of them.
@@ -62,7 +63,8 @@ class Conv(nn.Module):
     kernel: Sequence[int]
     stride: int = 1
     dilation: int = 1
-    padding: str = "SAME"
+    padding: str | Sequence[tuple[int, int]] = "SAME"
+    has_bias: bool = True
     adds_bias: bool = True
     kernel_init: Initialiser = nn.initializers.lecun_normal()
     dtype: Dtype = jnp.float32
@@ -70,14 +72,15 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b *axes c"]) -> Float[Array, "b *out features"]:
         shape = (*self.kernel, x.shape[-1], self.features)
-        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
-        kernel = kernel.astype(self.dtype)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32).astype(self.dtype)
         x = x.astype(self.dtype)
         if len(self.kernel) == 3 and self.stride == self.dilation == 1:
             y = conv3d(x, kernel)
         else:
             y = _conv(x, kernel, self.stride, self.dilation, self.padding)
+        if not self.has_bias:
+            return y
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
         return y + bias.astype(self.dtype) if self.adds_bias else y
 
 
@@ -201,6 +204,27 @@ class LayerNorm(nn.Module):
         return y.astype(x.dtype)
 
 
+class SampleNorm(nn.Module):
+    """Zero mean and unit variance per example, over space and channels; one scale and one bias.
+
+    The instance norm of pose-gan: that of keras-contrib without an axis. Statistics are float32
+    whatever the input is; the result has the input's dtype.
+    """
+
+    epsilon: float = 1e-5
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b *axes c"]) -> Float[Array, "b *axes c"]:
+        scale = self.param("scale", nn.initializers.ones_init(), (), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros_init(), (), jnp.float32)
+        axes = tuple(range(1, x.ndim))
+        y = x.astype(jnp.float32)
+        mean = jnp.mean(y, axis=axes, keepdims=True)
+        variance = jnp.mean(jnp.square(y - mean), axis=axes, keepdims=True)
+        y = (y - mean) * (scale * jax.lax.rsqrt(variance + self.epsilon)) + bias
+        return y.astype(x.dtype)
+
+
 NORMS = {"instance": InstanceNorm, "layer": LayerNorm}
 """Normalisations by the name that a config gives them."""
 
@@ -233,11 +257,16 @@ def upsample_conv(
     x: Float[Array, "b h w c"], kernel: Float[Array, "3 3 c o"]
 ) -> Float[Array, "b 2*h 2*w o"]:
     """Nearest-neighbour doubling followed by a 3x3 convolution, "SAME"; see `UpConv`."""
-    batch, height, width, _ = x.shape
     # Along one axis: an even output pixel i sees the input pixels i / 2 - 1 and i / 2 through the
     # taps (first, second + third); an odd one (i - 1) / 2 and (i + 1) / 2 through the taps
     # (first + second, third). [position in the doubled pixel, input pixel, tap]
     taps = jnp.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], x.dtype)
+    return _doubling_conv(x, kernel, taps)
+
+
+def _doubling_conv(x, kernel, taps):
+    """A 2x2 convolution for each position in a doubled pixel; see `upsample_conv` for `taps`."""
+    batch, height, width, _ = x.shape
     summed = jnp.einsum("pit,qju,tuco->ijcpqo", taps, taps, kernel)
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     y = jax.lax.conv_general_dilated(
@@ -250,6 +279,35 @@ def upsample_conv(
     rows = jnp.stack([y[:, :-1, :, 0], y[:, 1:, :, 1]], axis=2)
     both = jnp.stack([rows[:, :, :, :-1, 0], rows[:, :, :, 1:, 1]], axis=4)
     return both.reshape(batch, 2 * height, 2 * width, -1)
+
+
+class ConvTranspose(nn.Module):
+    """Transposed 4x4 convolution of stride 2 that doubles height and width, without a bias.
+
+    It equals `torch.nn.ConvTranspose2d(c, features, 4, 2, 1)`, and a "valid" one with its outermost
+    pixels cropped. Each output pixel sees two by two input pixels; see `UpConv`.
+    """
+
+    features: int
+    # Of the kernel's 16 taps an output pixel sees four.
+    kernel_init: Initialiser = nn.initializers.variance_scaling(4.0, "fan_in", "truncated_normal")
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w features"]:
+        shape = (4, 4, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        return transposed_conv(x.astype(self.dtype), kernel.astype(self.dtype))
+
+
+def transposed_conv(
+    x: Float[Array, "b h w c"], kernel: Float[Array, "4 4 c o"]
+) -> Float[Array, "b 2*h 2*w o"]:
+    """Input pixel i adds to output pixels 2 i - 1 + t through tap t; see `ConvTranspose`."""
+    # An even output pixel 2 m sees the input pixels m - 1 and m through the taps 3 and 1, an odd
+    # one 2 m + 1 the input pixels m and m + 1 through the taps 2 and 0.
+    taps = [[[0, 0, 0, 1], [0, 1, 0, 0]], [[0, 0, 1, 0], [1, 0, 0, 0]]]
+    return _doubling_conv(x, kernel, jnp.array(taps, x.dtype))
 
 
 def lift(x: Float[Array, "b h w dc"], depth: int) -> Float[Array, "b h w d c"]:

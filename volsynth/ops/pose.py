@@ -77,17 +77,6 @@ def heatmaps(
     return y_BHJ[:, :, None, None] * x_BWJ[:, None, :, None] * z_BDJ[:, None, None]
 
 
-def planar_heatmaps(
-    joints: Float[Array, "b j 3"],
-    visible: Bool[Array, "b j"],
-    shape: tuple[int, int],
-    side: float,
-    sigma: float,
-) -> Float[Array, "b h w j"]:
-    """`heatmaps` of the image plane: Gaussians of x and y alone."""
-    return heatmaps(joints, visible, (*shape, 1), side, sigma, flat=True)[:, :, :, 0]
-
-
 def soft_argmax(logits: Float[Array, "b h w d j"], side: float) -> Float[Array, "b j 3"]:
     """The centre of gravity of every joint's softmax over the volume, (x, y, z) in pixels.
 

@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from volsynth import skeleton
+from volsynth.ops import warp
 from volsynth.ops.pose import MIN_BONE, voxel_centres
 
 HEAD = 0.4
@@ -151,6 +152,32 @@ def affine_fits(
     limbs = _fit(*corners, jnp.ones(corners[0].shape[:-1], bool), found[0] & found[1], side)
     parts = [jax.tree.map(lambda v: v[:, None], part) for part in (head, torso)]
     return jax.tree.map(lambda *v: jnp.concatenate(v, axis=1), *parts, limbs)
+
+
+def move(
+    features: Float[Array, "b h w c"],
+    source: Float[Array, "b j 3"],
+    source_visible: Bool[Array, "b j"],
+    target: Float[Array, "b j 3"],
+    target_visible: Bool[Array, "b j"],
+    side: float,
+    interpolation: str = "linear",
+) -> Float[Array, "b h w c"]:
+    """Cuts the parts of the source out of image features and moves them to where the target is.
+
+    An image is a volume of depth 1: see the contract of `warp`.
+
+    Args:
+      features: at any resolution.
+      source, source_visible, target, target_visible: both poses, in pixels of the image.
+      side: of the image, in pixels.
+      interpolation: one of `warp.INTERPOLATIONS`.
+    """
+    masks = rectangle_masks(source, source_visible, features.shape[1:3], side)[..., None]
+    fits = affine_fits(source, source_visible, target, target_visible, side)
+    volume = features[:, :, :, None]
+    moved = warp.warp(volume, masks, warp.planar(*fits), side, interpolation=interpolation)
+    return moved[:, :, :, 0]
 
 
 def _planar(joints, visible):

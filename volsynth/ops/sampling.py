@@ -47,3 +47,16 @@ def hat_weights(
         distance = positions[..., :, None, axis] - centres[..., None, :, axis]
         weights = weights * jnp.maximum(1 - jnp.abs(distance), 0)
     return weights
+
+
+def nearest_weights(
+    positions: Float[Array, "*b n k"], centres: Float[Array, "*b m k"]
+) -> Float[Array, "*b n m"]:
+    """The matrix that takes the nearest voxel; of two as near the one with the larger index."""
+    voxels = jnp.floor(positions + 0.5)
+    equal = jnp.all(voxels[..., :, None, :] == centres[..., None, :, :], axis=-1)
+    return equal.astype(positions.dtype)
+
+
+WEIGHTS = {"linear": hat_weights, "nearest": nearest_weights}
+"""By the name of the interpolation."""

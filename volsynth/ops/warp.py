@@ -5,7 +5,8 @@ own transform (zero outside of the mask and of the volume), and the parts are me
 maximum, per voxel and channel. A part contributes zero where it does not reach, and the maximum
 includes these zeros. Transforms map target to source. Where several parts attain the maximum, the
 first of them (the zeros before all) receives the gradient. Only the volume has a gradient: masks
-and transforms come from poses, and poses carry none.
+and transforms come from poses, and poses carry none. With the interpolation "nearest" a position
+has the features of the voxel that it lies in, and between two voxels those of the higher index.
 
 Everything that moves is a mask and a transform: a part in 3D, a prism (`prisms`: a mask in the
 image plane through all of the depth, with a `planar` transform), a part of an image (D = 1), and
@@ -28,6 +29,8 @@ from volsynth.ops.pose import PartTransforms
 FORMS = {"rows": warp_rows, "products": warp_products}
 """Ways to compute the same."""
 
+INTERPOLATIONS = ("linear", "nearest")
+
 
 def warp(
     volume: Float[Array, "b h w d c"],
@@ -35,6 +38,7 @@ def warp(
     transforms: PartTransforms,
     side: float,
     form: str | None = None,
+    interpolation: str = "linear",
 ) -> Float[Array, "b h w d c"]:
     """Moves every masked part by its transform and merges by maximum. See the module's contract.
 
@@ -45,10 +49,17 @@ def warp(
       side: the side of that cube in pixels, whatever the voxel counts.
       form: a name in `FORMS`; without one, the best for the platform the program runs on. Results
         are the same to rounding.
+      interpolation: one of `INTERPOLATIONS`.
+
+    Raises:
+      ValueError: there is no such interpolation.
     """
+    if interpolation not in INTERPOLATIONS:
+        raise ValueError(f"unknown interpolation {interpolation!r}; one of {INTERPOLATIONS}.")
     matrix, offset = voxel_transforms(transforms, volume.shape[1:4], side)
     masks = masks & transforms.valid[:, :, None, None, None]
-    return _warp(form, volume, masks, jax.lax.stop_gradient(matrix), jax.lax.stop_gradient(offset))
+    matrix, offset = jax.lax.stop_gradient(matrix), jax.lax.stop_gradient(offset)
+    return _warp(form, interpolation, volume, masks, matrix, offset)
 
 
 def voxel_transforms(
@@ -96,33 +107,35 @@ def planar(
     return PartTransforms(matrix, jnp.pad(offset, ((0, 0), (0, 0), (0, 1))), valid)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _warp(form, volume, masks, matrix, offset):
-    return _forward(form, volume, masks, matrix, offset)[0]
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _warp(form, interpolation, volume, masks, matrix, offset):
+    return _forward(form, interpolation, volume, masks, matrix, offset)[0]
 
 
-def _forward(form, volume, masks, matrix, offset):
+def _forward(form, interpolation, volume, masks, matrix, offset):
     targets, parts_of = packing.list_targets(masks, matrix, offset)
     # Where some part does not reach, the maximum includes a zero.
     lowest = jnp.where(parts_of < masks.shape[1], 0, jnp.finfo(volume.dtype).min)[..., None]
     arguments = (masks, matrix, offset, targets)
-    merged, winner = _run(form, "forward", volume, *arguments, lowest)
+    merged, winner = _run(form, "forward", interpolation, volume, *arguments, lowest)
     return merged.reshape(volume.shape), (*arguments, winner)
 
 
-def _backward(form, residuals, gradient):
+def _backward(form, interpolation, residuals, gradient):
     *arguments, winner = residuals
-    total = _run(form, "backward", gradient, winner, *arguments)
+    total = _run(form, "backward", interpolation, gradient, winner, *arguments)
     return total.reshape(gradient.shape), None, None, None
 
 
 _warp.defvjp(_forward, _backward)
 
 
-def _run(form, step, *arguments):
+def _run(form, step, interpolation, *arguments):
+    forms = {
+        name: functools.partial(getattr(module, step), interpolation)
+        for name, module in FORMS.items()
+    }
     if form is not None:
-        return getattr(FORMS[form], step)(*arguments)
+        return forms[form](*arguments)
     # What was measured where: docs/performance.md.
-    return jax.lax.platform_dependent(
-        *arguments, tpu=getattr(warp_products, step), default=getattr(warp_rows, step)
-    )
+    return jax.lax.platform_dependent(*arguments, tpu=forms["products"], default=forms["rows"])

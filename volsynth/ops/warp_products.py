@@ -1,9 +1,9 @@
 """The warp as matrix products: trilinear weights between blocks of targets and blocks of sources.
 
-The weights between a block of targets and a block of sources are a small dense matrix; the warp is
-a product with it, its gradient the product with the transpose. Most weights are zero, so this
-multiplies far more than needed, but in the operation that TPUs are made for; they are slow at
-gathering and scattering rows.
+The weights between a block of targets and a block of sources are a small dense matrix (ones and
+zeros for the nearest); the warp is a product with it, its gradient the product with the transpose.
+Most weights are zero, so this multiplies far more than needed, but in the operation that TPUs are
+made for; they are slow at gathering and scattering rows.
 """
 
 import jax
@@ -15,7 +15,7 @@ BLOCK = 128
 """Voxels in a block of targets and in a block of sources."""
 
 
-def forward(volume, masks, matrix, offset, targets, lowest):
+def forward(interpolation, volume, masks, matrix, offset, targets, lowest):
     """Merges all parts; arguments and results are those of `warp_rows.forward`."""
     shape = volume.shape[1:4]
     sources = packing.list_sources(masks)
@@ -30,7 +30,7 @@ def forward(volume, masks, matrix, offset, targets, lowest):
 
             def source_block(j, total):
                 taken, centres = _source_block(sources, p, j, shape)
-                weights = sampling.hat_weights(at, centres).astype(volume.dtype)
+                weights = sampling.WEIGHTS[interpolation](at, centres).astype(volume.dtype)
                 return total + weights @ packing.take(rows, taken)
 
             total = jnp.zeros((*voxels.shape, volume.shape[-1]), volume.dtype)
@@ -42,7 +42,7 @@ def forward(volume, masks, matrix, offset, targets, lowest):
     return jax.lax.scan(part, (merged, winner), jnp.arange(masks.shape[1]))[0]
 
 
-def backward(gradient, winner, masks, matrix, offset, targets):
+def backward(interpolation, gradient, winner, masks, matrix, offset, targets):
     """The gradient of the volume, [B, N, C], from that of the merged features."""
     shape = masks.shape[2:]
     sources = packing.list_sources(masks)
@@ -55,7 +55,7 @@ def backward(gradient, winner, masks, matrix, offset, targets):
             def target_block(i, block):
                 voxels, at = _target_block(targets, matrix, offset, p, i, shape)
                 won = packing.take(winner, voxels) == p
-                weights = sampling.hat_weights(at, centres).astype(gradient.dtype)
+                weights = sampling.WEIGHTS[interpolation](at, centres).astype(gradient.dtype)
                 given = jnp.where(won, packing.take(rows, voxels), 0)
                 return block + jnp.swapaxes(weights, -1, -2) @ given
 

@@ -1,4 +1,5 @@
-"""The warp over lists of targets: eight rows of features gathered for each, weighted and summed.
+"""The warp over lists of targets: eight rows of features gathered for each, weighted and summed;
+one row for the nearest.
 
 The gradient scatters the same weights back, into the voxels that were gathered. Work goes with the
 number of targets; on CPUs and GPUs this is the fastest form (docs/performance.md).
@@ -16,10 +17,11 @@ BLOCK = packing.BLOCK
 """Targets that are moved at once."""
 
 
-def forward(volume, masks, matrix, offset, targets, lowest):
+def forward(interpolation, volume, masks, matrix, offset, targets, lowest):
     """Merges all parts.
 
     Args:
+      interpolation: "linear" or "nearest".
       volume: [B, H, W, D, C].
       masks: [B, P, H, W, D], matrix and offset: of target to source, in voxels.
       targets: `packing.Lists` of them.
@@ -38,7 +40,7 @@ def forward(volume, masks, matrix, offset, targets, lowest):
         def block(i, carry):
             merged, winner = carry
             voxels, index, weights = _neighbours(
-                targets, mask, matrix, offset, p, i, masks.shape[2:]
+                interpolation, targets, mask, matrix, offset, p, i, masks.shape[2:]
             )
             near = packing.take(rows, index.reshape(index.shape[0], -1))
             near = near.reshape(*index.shape, -1).astype(jnp.float32)
@@ -51,7 +53,7 @@ def forward(volume, masks, matrix, offset, targets, lowest):
     return jax.lax.scan(part, (merged, winner), parts)[0]
 
 
-def backward(gradient, winner, masks, matrix, offset, targets):
+def backward(interpolation, gradient, winner, masks, matrix, offset, targets):
     """The gradient of the volume, [B, N, C], from that of the merged features."""
     rows = gradient.reshape(winner.shape)
     add = jax.vmap(lambda total, index, rows: total.at[index].add(rows, mode="drop"))
@@ -61,7 +63,7 @@ def backward(gradient, winner, masks, matrix, offset, targets):
 
         def block(i, total):
             voxels, index, weights = _neighbours(
-                targets, mask, matrix, offset, p, i, masks.shape[2:]
+                interpolation, targets, mask, matrix, offset, p, i, masks.shape[2:]
             )
             won = packing.take(winner, voxels) == p
             given = jnp.where(won, packing.take(rows, voxels), 0).astype(jnp.float32)
@@ -76,16 +78,19 @@ def backward(gradient, winner, masks, matrix, offset, targets):
     return jax.lax.scan(part, total, jnp.arange(masks.shape[1]))[0].astype(gradient.dtype)
 
 
-def _neighbours(targets, mask, matrix, offset, p, i, shape):
-    """Block i of part p's targets [B, K], the eight voxels each takes from [B, K, 8] (N where they
-    are outside of the mask) and their weights."""
+def _neighbours(interpolation, targets, mask, matrix, offset, p, i, shape):
+    """Block i of part p's targets [B, K], the eight voxels each takes from [B, K, 8] (or the one,
+    [B, K, 1]; N where they are outside of the mask) and their weights."""
     count = math.prod(shape)
     voxels = targets.block(p, i, BLOCK)
     at = packing.positions(matrix[:, p], offset[:, p], packing.unravel(voxels, shape))
-    low = [jnp.floor(coordinate) for coordinate in at]
-    along = [(1 - (a - b), a - b) for a, b in zip(at, low)]
+    if interpolation == "nearest":
+        low, along = [jnp.floor(a + 0.5) for a in at], [(1.0,)] * 3
+    else:
+        low = [jnp.floor(a) for a in at]
+        along = [(1 - (a - b), a - b) for a, b in zip(at, low)]
     index, weights = [], []
-    for corner in itertools.product((0, 1), repeat=3):
+    for corner in itertools.product(range(len(along[0])), repeat=3):
         near = tuple(b.astype(jnp.int32) + c for b, c in zip(low, corner))
         flat = packing.ravel(near, shape)
         taken = jnp.take_along_axis(mask, flat, axis=1, mode="fill", fill_value=False)

@@ -1,0 +1,181 @@
+"""The sections that the configs of all methods that make images share, and their variants.
+
+A config takes them with `from . import _common`.
+"""
+
+import ml_collections
+
+
+def build(sections: dict, table: dict, variants: str) -> ml_collections.ConfigDict:
+    """The config of one variant of a table, or of several, comma between them, one on the other.
+
+    Args:
+      sections: of the method: `system`, `model`, `discriminator`.
+      table: the method's `VARIANTS`.
+      variants: names in it.
+    """
+    config = ml_collections.ConfigDict({**_shared(), **sections})
+    for variant in variants.split(","):
+        config.update(table[variant])
+    return config.lock()
+
+
+def _shared():
+    adam = {"learning_rate": 2e-4, "b1": 0.5, "b2": 0.999, "decay_from": 1.0, "l2": 0.0}
+    return {
+        "seed": 0,
+        # float32, bfloat16 or float16: what the networks compute in. Parameters, norms and losses
+        # stay float32.
+        "precision": "float32",
+        "data": {
+            # A prepared data set: DIR/NAME/CONFIG, see docs/data.md.
+            "dir": "data",
+            "name": "posed_people",
+            "config": "256",
+            "image_size": 256,
+            # Share of the samples whose target is the source image itself.
+            "single": 0.0,
+            # Other data sets in the same folder, "NAME/CONFIG": share of the samples they give.
+            "also": {},
+            # Whether files are compared with the manifest's SHA-256 before the first step.
+            "verify": True,
+            # That read and decode; -1 is one for every processor, eight at most.
+            "threads": -1,
+        },
+        # l1 and chroma are not in the thesis; they make short runs converge.
+        "loss": {
+            "gan": 1.0,
+            # "minimax", or "wasserstein": a critic with gradient penalty.
+            "game": "minimax",
+            "gradient_penalty": 10.0,
+            "nearest_neighbour": 0.01,
+            "neighbourhood": 5,
+            # Of the features in these layers of VGG-19.
+            "perceptual": 0.0,
+            "perceptual_layers": ("block2_conv1",),
+            # File of VGG-19's weights, see docs/weights.md; empty for the built-in features.
+            "features": "",
+            "l1": 0.0,
+            "chroma": 0.0,
+            # Of the pose head's heatmaps; without a weight there is no pose head.
+            "pose": 0.0,
+        },
+        # decay_from: the share of the steps after which the rate falls to zero, by a cosine.
+        "optim": {"generator": dict(adam), "discriminator": dict(adam)},
+        "train": {
+            "steps": 150_000,
+            "batch_size": 2,
+            "log_every": 100,
+            "sample_every": 5_000,
+            "checkpoint_every": 5_000,
+            "keep_checkpoints": 3,
+            # The metric by which the best checkpoint is kept besides the newest, as PLAYER/METRIC,
+            # such as generator/loss; the lowest is the best. Empty: none.
+            "best_by": "",
+            # Decay of the running average of the weights that evaluation uses.
+            "average_decay": 0.999,
+            # Of the loss, per player, in float16. Doubles in so many updates without overflow.
+            "loss_scale": {
+                "initial": 2.0**15,
+                "minimum": 1.0,
+                "maximum": 2.0**24,
+                "doubles_every": 2_000,
+            },
+            # Updates that are not finite are skipped; after so many in a row the run stops.
+            "max_skipped": 20,
+        },
+        # Devices, or groups of them, that share a batch (-1: all there are); devices of a group,
+        # that share the height of an image; whether devices share the state, too.
+        "mesh": {"data": -1, "space": 1, "shard_state": False},
+        "evaluate": {"batch_size": 16},
+    }
+
+
+# On top of another: volumetric.py:demo,half. L2 keeps kernels from growing out of range.
+HALF = {
+    "precision": "float16",
+    "optim": {"generator": {"l2": 1e-4}, "discriminator": {"l2": 1e-4}},
+}
+
+LOSSES = {
+    "nn3": {"loss": {"neighbourhood": 3}},
+    # What the deformable GAN compares its nearest-neighbour loss with.
+    "l1": {"loss": {"nearest_neighbour": 0.0, "l1": 100.0}},
+    "perceptual": {"loss": {"nearest_neighbour": 0.0, "perceptual": 0.5}},
+}
+"""In the place of the nearest-neighbour loss as it is (seed 000, section 2.3.2)."""
+
+CRITICS = {
+    "wasserstein": {
+        "discriminator": {"norm": "layer"},
+        "loss": {"game": "wasserstein", "nearest_neighbour": 0.1},
+        # Two rates rather than several steps of the critic (TTUR).
+        "optim": {
+            "generator": {"learning_rate": 1e-4, "b1": 0.0, "b2": 0.9},
+            "discriminator": {"learning_rate": 3e-4, "b1": 0.0, "b2": 0.9},
+        },
+    },
+    # On top of wasserstein: nothing but the critic, which then has to see the whole image.
+    "critic_alone": {"discriminator": {"whole": True}, "loss": {"nearest_neighbour": 0.0}},
+}
+"""WGAN-GP (sections 4.4, 4.5 and 6.2.2)."""
+
+
+def _fashion(paired, single):
+    """Shares of DeepFashion's pairs and single images; the other two sets have half the rest."""
+    fashion = {"deepfashion/paired-256": paired, "deepfashion/single-256": single}
+    also = {name: share for name, share in fashion.items() if share}
+    rest = (1 - paired - single) / 2
+    return {"data": {"name": "human36m", "also": {"mpi_inf_3dhp/256": rest, **also}}}
+
+
+FASHION = {
+    "fashion_0": _fashion(0.0, 0.0),
+    "fashion_20": _fashion(0.2, 0.0),
+    "fashion_40": _fashion(0.4, 0.0),
+    "fashion_60": _fashion(0.6, 0.0),
+    "fashion_10_10": _fashion(0.1, 0.1),
+    "fashion_20_20": _fashion(0.2, 0.2),
+    "fashion_30_30": _fashion(0.3, 0.3),
+}
+"""The three data sets of the thesis (section 6.1), in the shares of table 6.3."""
+
+DEMO = {
+    # Some samples without a change of pose: colours are learnt from them first.
+    "data": {"config": "64", "image_size": 64, "single": 0.3},
+    # Minutes are too short for the adversarial game to pay; every other variant plays it.
+    "loss": {
+        "gan": 0.0,
+        "nearest_neighbour": 0.01,
+        "neighbourhood": 3,
+        "l1": 1.0,
+        "chroma": 2.0,
+    },
+    "optim": {
+        "generator": {"learning_rate": 2e-3, "decay_from": 0.5},
+        "discriminator": {"learning_rate": 2e-4},
+    },
+    "train": {
+        "steps": 1000,
+        "batch_size": 8,
+        "log_every": 20,
+        "sample_every": 200,
+        "checkpoint_every": 200,
+        "average_decay": 0.99,
+    },
+}
+"""Minutes on two CPU cores."""
+
+SMOKE = {
+    "data": {"config": "tiny", "image_size": 32},
+    "loss": {"neighbourhood": 3, "l1": 1.0, "chroma": 1.0},
+    "train": {
+        "steps": 6,
+        "batch_size": 2,
+        "log_every": 1,
+        "sample_every": 3,
+        "checkpoint_every": 2,
+    },
+    "evaluate": {"batch_size": 4},
+}
+"""For tests."""

@@ -1,0 +1,220 @@
+"""Deformable skip connections, the method that the 2D baselines come from.
+
+A. Siarohin, E. Sangineto, S. Lathuilière, N. Sebe, *Deformable GANs for Pose-based Human Image
+Generation* (2018). A U-net with two encoders, one for the source image with its pose and one for
+the target pose; in the larger skip connections the image's features are cut out by ten rectangles
+and moved by affine transforms.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from volsynth import objectives, skeleton
+from volsynth.data.schema import BACKGROUND
+from volsynth.errors import UserError, did_you_mean
+from volsynth.nn import backbones, blocks, layers
+from volsynth.ops import keying, pose, rectangles, warp
+from volsynth.system import System
+
+PAPER = "Siarohin et al. 2018, Deformable GANs for Pose-based Human Image Generation"
+
+FIGURES = {"params_total": 82.08e6, "operations_as_printed": 547e9}
+"""Parameters from table 2 of Zhu et al. 2019 (PATN), operations from table 6.16 of Knoche 2019."""
+
+DROPPED = 3
+"""Blocks of the decoder, from its start, with dropout."""
+
+
+def heatmaps(batch, role: str, side: float, sigma: float, count: int) -> Float[Array, "b h w n"]:
+    """2D Gaussians of the joints of `role`, "source" or "target", at the size of the image.
+
+    The published networks have 18 maps, for the joints of OpenPose; ours has 15 joints. Maps beyond
+    those stay empty, as the map of a joint that is not visible does.
+    """
+    joints, visible = batch[f"{role}_joints"], batch[f"{role}_visible"]
+    shape = (*batch[f"{role}_image"].shape[1:3], 1)
+    maps = pose.heatmaps(joints, visible, shape, side, sigma, flat=True)[:, :, :, 0]
+    return jnp.pad(maps, ((0, 0), (0, 0), (0, 0), (0, count - skeleton.NUM_JOINTS)))
+
+
+class DownBlock(nn.Module):
+    """LeakyReLU, a convolution that halves the size, norm."""
+
+    features: int
+    norm: bool
+    dtype: layers.Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 features"]:
+        around = ((1, 1), (1, 1))
+        conv = layers.Conv(self.features, (4, 4), 2, 1, around, has_bias=False, dtype=self.dtype)
+        x = conv(layers.leaky_relu(x))
+        return layers.SampleNorm()(x) if self.norm else x
+
+
+class UpBlock(nn.Module):
+    """ReLU, a transposed convolution that doubles the size, norm, dropout."""
+
+    features: int
+    dropout: float
+    dtype: layers.Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w features"]:
+        x = layers.ConvTranspose(self.features, dtype=self.dtype)(jax.nn.relu(x))
+        x = layers.SampleNorm()(x)
+        return nn.Dropout(self.dropout, deterministic=self.dropout == 0)(x)
+
+
+class Encoder(nn.Module):
+    """Features of every size, from the image's on; no norm at the smallest."""
+
+    widths: Sequence[int]
+    remat: bool
+    dtype: layers.Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> list[Array]:
+        found = [layers.Conv(self.widths[0], (3, 3), dtype=self.dtype)(x)]
+        block = blocks.forgetful(DownBlock, self.remat)
+        last = len(self.widths) - 1
+        for i, width in enumerate(self.widths[1:], start=1):
+            down = block(width, norm=i < last, dtype=self.dtype, name=f"DownBlock_{i}")
+            found.append(down(found[-1]))
+        return found
+
+
+class Generator(nn.Module):
+    """Two encoders, and a decoder with the features of both at every size.
+
+    Attributes:
+      encoder_widths: output channels of the levels of each encoder; all but the first halve the
+        size.
+      decoder_widths: output channels of each doubling; as many as there are halvings.
+      moved_levels: how many levels, from the image's size on, are moved.
+      heatmaps: how many maps a pose has; at least one for each joint.
+      heatmap_sigma: of the joints' Gaussians, as a share of the image's side.
+      interpolation: of the warp, see `ops.warp`; pose-gan took the "nearest".
+      dropout: in training, in the first `DROPPED` blocks of the decoder.
+      chroma_key: whether the background is taken out of the source image and put behind what the
+        decoder paints, with a fourth channel for coverage.
+      remat: whether blocks keep only their inputs for the backward pass, to save memory.
+      dtype: of the computation.
+    """
+
+    encoder_widths: Sequence[int]
+    decoder_widths: Sequence[int]
+    moved_levels: int
+    heatmaps: int
+    heatmap_sigma: float
+    interpolation: str
+    dropout: float
+    chroma_key: bool
+    remat: bool
+    dtype: layers.Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, batch, train: bool) -> dict[str, Array]:
+        image = batch["source_image"]
+        side = float(image.shape[2])
+        sigma = self.heatmap_sigma * side
+        if self.chroma_key:
+            image = keying.remove(image, BACKGROUND)
+        source, target = (
+            heatmaps(batch, role, side, sigma, self.heatmaps) for role in ("source", "target")
+        )
+        poses = [batch[f"{r}_{k}"] for r in ("source", "target") for k in ("joints", "visible")]
+
+        common = {"widths": self.encoder_widths, "remat": self.remat, "dtype": self.dtype}
+        of_image = Encoder(**common, name="image_stream")(jnp.concatenate([image, source], axis=-1))
+        of_pose = Encoder(**common, name="pose_stream")(target)
+        for i in range(self.moved_levels):
+            of_image[i] = rectangles.move(of_image[i], *poses, side, self.interpolation)
+        skips = [jnp.concatenate(pair, axis=-1) for pair in zip(of_image, of_pose)]
+
+        x = skips.pop()
+        block = blocks.forgetful(UpBlock, self.remat)
+        for i, width in enumerate(self.decoder_widths):
+            dropout = self.dropout if train and i < DROPPED else 0.0
+            x = block(width, dropout, dtype=self.dtype, name=f"UpBlock_{i}")(x)
+            x = jnp.concatenate([x, skips.pop()], axis=-1)
+        channels = 4 if self.chroma_key else 3
+        x = layers.Conv(channels, (3, 3), dtype=self.dtype)(jax.nn.relu(x))
+        painted = jnp.tanh(x.astype(jnp.float32))
+        result = keying.over(painted, BACKGROUND) if self.chroma_key else painted
+        return {"image": result, "warped": of_image[0]}
+
+
+class Discriminator(nn.Module):
+    """Judges an image given the source image and both poses.
+
+    Attributes:
+      widths: output channels of its convolutions; one more makes the logits.
+      heatmaps, heatmap_sigma: as in the generator.
+      dtype: of the computation.
+    """
+
+    widths: Sequence[int]
+    heatmaps: int
+    heatmap_sigma: float
+    dtype: layers.Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, image, batch) -> Float[Array, "b h2 w2"]:
+        side = float(image.shape[2])
+        source, target = (
+            heatmaps(batch, role, side, self.heatmap_sigma * side, self.heatmaps)
+            for role in ("source", "target")
+        )
+        x = [batch["source_image"], source, image, target]
+        x = jnp.concatenate([v.astype(self.dtype) for v in x], axis=-1)
+        first, *widths = self.widths
+        x = layers.Conv(first, (4, 4), 2, padding="VALID", dtype=self.dtype)(x)
+        for width in widths:
+            x = DownBlock(width, norm=True, dtype=self.dtype)(x)
+        x = DownBlock(1, norm=False, dtype=self.dtype)(x)
+        return x[..., 0].astype(jnp.float32)
+
+
+def make(config: Any) -> System:
+    """The system of a config with sections `model`, `discriminator`, `loss` and a `precision`.
+
+    Raises:
+      UserError: image size and network do not fit, or a value cannot be.
+    """
+    model, dtype = config.model, objectives.dtype(config.precision)
+    backbones.check_widths(model, config.data.image_size)
+    _check(model)
+    maps = {"heatmaps": model.heatmaps, "heatmap_sigma": model.heatmap_sigma}
+    discriminator = Discriminator(**config.discriminator, **maps, dtype=dtype)
+    loss = objectives.Loss(**config.loss)
+    if loss.pose:
+        raise UserError(f"config.loss.pose must be 0, got {loss.pose}: there is no pose head here.")
+    generator = Generator(**model, dtype=dtype)
+    return objectives.image_system("deformable", PAPER, loss, generator, discriminator, FIGURES)
+
+
+def _check(model):
+    halvings = len(model.encoder_widths) - 1
+    if not 0 <= model.moved_levels <= halvings:
+        raise UserError(
+            f"config.model.moved_levels must be from 0 to {halvings}, one fewer than "
+            f"encoder_widths, got {model.moved_levels}."
+        )
+    if model.heatmaps < skeleton.NUM_JOINTS:
+        raise UserError(
+            f"config.model.heatmaps must be at least {skeleton.NUM_JOINTS}, one for each joint, "
+            f"got {model.heatmaps}."
+        )
+    if not 0 <= model.dropout < 1:
+        raise UserError(f"config.model.dropout must be from 0 to below 1, got {model.dropout}.")
+    if model.interpolation not in warp.INTERPOLATIONS:
+        hint = did_you_mean(model.interpolation, warp.INTERPOLATIONS)
+        raise UserError(
+            f"config.model.interpolation: unknown interpolation {model.interpolation!r}; {hint}"
+        )
