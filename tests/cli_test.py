@@ -20,7 +20,7 @@ SMOKE = "configs/volumetric.py:smoke"
 COMMANDS = [
     ("train",), ("evaluate",), ("compare",), ("report",), ("describe",), ("data",),
     ("data", "show"), ("doctor",), ("bench",), ("bench", "warp"), ("bench", "conv3d"),
-    ("bench", "step"), ("bench", "input"),
+    ("bench", "step"), ("bench", "input"), ("features",),
 ]  # fmt: skip
 
 

@@ -14,7 +14,10 @@ import pytest
 
 # Before anything of the package is imported: annotations are checked in tests only.
 jaxtyping.install_import_hook(
-    ["volsynth.ops", "volsynth.nn", "volsynth.losses", "volsynth.metrics", "volsynth.draw"],
+    [
+        *("volsynth.ops", "volsynth.nn", "volsynth.losses", "volsynth.metrics"),
+        *("volsynth.draw", "volsynth.views"),
+    ],
     "typechecker.check",
 )
 

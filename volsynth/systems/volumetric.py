@@ -85,13 +85,8 @@ class Generator(nn.Module):
     def __call__(self, batch) -> dict[str, Array]:
         volume = self.encode(batch["source_image"])
         side = float(batch["source_image"].shape[2])
-        shape = volume.shape[1:4]
-        source = (batch["source_joints"], batch["source_visible"])
-        target = (batch["target_joints"], batch["target_visible"])
-        masks = pose.part_masks(*source, shape, side, self.mask_width)
-        transforms = pose.part_transforms(*source, *target, side)
-        warped = warp.warp(volume, masks, transforms, side)
-        image = self.render(warped, *target, side)
+        warped, masks = self.move(volume, batch)
+        image = self.render(warped, batch["target_joints"], batch["target_visible"], side)
         return {"image": image, "volume": volume, "masks": masks, "warped": warped}
 
     def encode(self, image: Float[Array, "b h w 3"]) -> Float[Array, "b h4 w4 d c"]:
@@ -99,6 +94,15 @@ class Generator(nn.Module):
         if self.chroma_key:
             image = keying.remove(image, BACKGROUND)
         return self.before(layers.lift(self.encoder(image), self.depth))
+
+    def move(self, volume, batch) -> tuple[Array, Array]:
+        """A volume [B, H, W, D, C] in the target pose, and the source's masks [B, P, H, W, D]."""
+        side = float(batch["source_image"].shape[2])
+        source = (batch["source_joints"], batch["source_visible"])
+        target = (batch["target_joints"], batch["target_visible"])
+        masks = pose.part_masks(*source, volume.shape[1:4], side, self.mask_width)
+        transforms = pose.part_transforms(*source, *target, side)
+        return warp.warp(volume, masks, transforms, side), masks
 
     def render(self, warped, joints, visible, side: float) -> Float[Array, "b h w 3"]:
         """The warped volume, with the target pose, as an image in [-1, 1]."""
@@ -169,6 +173,11 @@ class Loss:
             )
 
 
+def make_generator(config: Any) -> Generator:
+    """The generator of a config, for those who look inside it; `make` has all the checks."""
+    return Generator(**config.model, dtype=jnp.dtype(config.precision))
+
+
 def make(config: Any) -> System:
     """The system of a config with sections `model`, `discriminator`, `loss` and a `precision`.
 
@@ -182,7 +191,7 @@ def make(config: Any) -> System:
     if image_size % 4:
         raise UserError(f"config.data.image_size must be a multiple of 4, got {image_size}.")
     model, loss = config.model, Loss(**config.loss)
-    generator = Generator(**model, dtype=dtype)
+    generator = make_generator(config)
     discriminator = Discriminator(
         **config.discriminator, depth=model.depth, heatmap_sigma=model.heatmap_sigma, dtype=dtype
     )
