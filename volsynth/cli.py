@@ -77,7 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--out", metavar="FILE.html", help="default: report.html in the first one")
     report.add_argument("--png", metavar="FILE.png", help="the curves alone, too")
 
-    features = _command(commands, "features", _features, "show what a run's volume holds, and where")
+    features = _command(
+        commands, "features", _features, "show what a run's volume holds, and where"
+    )
     features.add_argument("--workdir", required=True, help="of a run of volsynth train")
     features.add_argument("--split", default="validation", help="default: validation")
     features.add_argument(
@@ -244,7 +246,7 @@ def _features(options):
         data_dir=options.data_dir,
         out=pathlib.Path(options.out) if options.out else None,
     )
-    print(json.dumps(report) if options.json else features.table(report))
+    print(json.dumps(report) if options.json else features.summary(report))
     return 0
 
 

@@ -4,7 +4,6 @@ Seed 000, sections 6.2.4 and 6.3: tables 6.7, 6.11, 6.13 (views) and 6.14 (delet
 """
 
 import functools
-import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
@@ -29,12 +28,14 @@ GENERATORS = {"volumetric": volumetric.make_generator}
 
 _TITLES = (
     "source",
-    *(f"{what}: {view}" for what in ("parts", "before the warp", "after the warp") for view in views.VIEWS),
+    *(f"parts: {view}" for view in views.VIEWS),
+    *(f"before the warp: {view}" for view in views.VIEWS),
+    *(f"after the warp: {view}" for view in views.VIEWS),
     "generated",
     "from inner layers only",
     "from outer layers only",
     "truth",
-)  # fmt: skip
+)
 
 
 def features(
@@ -68,6 +69,10 @@ def features(
             f"{workdir} is a run of {name!r}, which has no volume to look into; "
             f"systems with one: {', '.join(GENERATORS)}."
         )
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write the picture to {out}: {error.strerror}.") from error
     run = runs.restore(workdir, (split_name,), step, data_dir)
     split = run.data.split(split_name)
     look = looker(GENERATORS[name](run.config))
@@ -77,10 +82,7 @@ def features(
         outputs = {**batch, **look(run.averages["generator"], batch)}
         for i in np.flatnonzero(batch["valid"]):
             seen.append(_views_of({key: np.asarray(value[i]) for key, value in outputs.items()}))
-    try:
-        draw.save_png(out, picture(seen))
-    except OSError as error:
-        raise UserError(f"cannot write the picture to {out}: {error.strerror}.") from error
+    draw.save_png(out, picture(seen))
     rows = [measure(pair, [other for other in seen if other is not pair]) for pair in seen]
     layers = seen[0]["before"]["side"].shape[1]
     return {
@@ -102,7 +104,7 @@ def features(
 
 
 def looker(generator: nn.Module) -> Callable[[Variables, Batch], dict[str, jax.Array]]:
-    """A function (parameters, batch) -> what the generator makes of a batch, and of half its volume.
+    """A function (parameters, batch) -> all that the generator makes of a batch.
 
     It returns "volume", "warped", "masks" and "image", and as "inner" and "outer" the images that
     are made where the other half of the volume's layers is set to zero before the warp.
@@ -178,7 +180,9 @@ def measure(pair: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> dic
             "side": _correlations(_covered, pair, others),
         },
         "l1": {
-            half: float(metrics.l1(pair[half][None], pair["image"][None])[0])
+            half: float(
+                metrics.l1(jnp.asarray(pair[half])[None], jnp.asarray(pair["image"])[None])[0]
+            )
             for half in ("inner", "outer")
         },
     }
@@ -232,8 +236,25 @@ def _square(view, cell):
     return np.asarray(Image.fromarray(view).resize((cell, cell), Image.Resampling.NEAREST))
 
 
-def table(report: Mapping[str, Any]) -> str:
-    """The means of a report, for people."""
-    return f"{report['picture']}\n" + json.dumps(
-        {"mean": report["mean"], "across_pairs": report["across_pairs"]}, indent=2
+def summary(report: Mapping[str, Any]) -> str:
+    """The means of a report in sentences."""
+    mean, pairs = report["mean"], report["pairs"]
+    lines = [f"{report['picture']}: {len(pairs)} pairs of {report['split']}, step {report['step']}"]
+    for when in ("before", "after"):
+        share = mean["silhouette"][when]
+        lines.append(
+            f"front view {when} the warp: {share['inside']:.0%} inside the person, who covers "
+            f"{share['area']:.0%} of the picture"
+        )
+    side = mean["correlation"]["side"]
+    lines.append(
+        f"side view before the warp: correlation {_number(side['own'])} with the person's parts, "
+        f"{_number(side['others'])} with those of the others"
     )
+    for half in ("inner", "outer"):
+        lines.append(f"images from {half} layers only: L1 {mean['l1'][half]:.4f} to the whole ones")
+    return "\n".join(lines)
+
+
+def _number(value):
+    return "unknown" if value is None else f"{value:.2f}"

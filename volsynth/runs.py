@@ -93,9 +93,7 @@ def evaluate(
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    config, data, system, step, averages = restore(
-        workdir, (split_name, "train"), step, data_dir
-    )
+    config, data, system, step, averages = restore(workdir, (split_name, "train"), step, data_dir)
     split, batch_size = data.split(split_name), config.evaluate.batch_size
     out = out or workdir / f"evaluate-{split_name}"
     # Whatever can be wrong shows before the work is done.

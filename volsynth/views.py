@@ -6,6 +6,8 @@ the left of the view; seen from above, the front is at the bottom and the pictur
 right.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
@@ -36,8 +38,8 @@ def volume_views(volume: Float[np.ndarray, "H W D C"]) -> dict[str, Float[np.nda
     deviations = [np.std(volume, axis=axis) for axis in (2, 1, 0)]
     everything = np.concatenate([view.reshape(-1, volume.shape[-1]) for view in deviations])
     least, largest = np.min(everything, axis=0), np.max(everything, axis=0)
-    # What the rounding of equal float32 values leaves is not activity.
-    noise = np.finfo(np.float32).eps * np.max(np.abs(volume), axis=(0, 1, 2))
+    # What float32 rounds differently in places that see the same is not activity.
+    noise = 10 * np.finfo(np.float32).eps * np.max(np.abs(volume), axis=(0, 1, 2))
     varies = largest - least > noise
     span = np.where(varies, largest - least, 1.0)
     front, side, top = (np.mean(varies * (view - least) / span, axis=-1) for view in deviations)
@@ -124,7 +126,7 @@ def centre_and_width(profile: Float[np.ndarray, " D"]) -> tuple[float, float]:
     return centre, float(np.sqrt(np.sum(profile * (places - centre) ** 2)))
 
 
-def correlation(a: np.ndarray, b: np.ndarray) -> float | None:
+def correlation(a: np.ndarray | Sequence[float], b: np.ndarray | Sequence[float]) -> float | None:
     """Pearson's of two arrays of one shape, None if one of them does not vary."""
     a, b = np.asarray(a, np.float64).ravel(), np.asarray(b, np.float64).ravel()
     if np.ptp(a) == 0 or np.ptp(b) == 0:

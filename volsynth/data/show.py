@@ -6,6 +6,7 @@ from PIL import Image
 from volsynth import draw
 from volsynth.data import pipeline, prepared
 
+
 def contact_sheet(split: prepared.Split, count: int, seed: int = 0, cell: int = 128) -> Image.Image:
     """A table of random records: picture, skeleton over it, and part labels where there are any.
 
