@@ -14,7 +14,10 @@ import pytest
 
 # Before anything of the package is imported: annotations are checked in tests only.
 jaxtyping.install_import_hook(
-    ["volsynth.ops", "volsynth.nn", "volsynth.losses", "volsynth.metrics", "volsynth.draw"],
+    [
+        *("volsynth.ops", "volsynth.nn", "volsynth.losses", "volsynth.metrics"),
+        *("volsynth.draw", "volsynth.views"),
+    ],
     "typechecker.check",
 )
 
@@ -54,3 +57,13 @@ def smoke_config(data_dir):
     from volsynth import config
 
     return config.load("configs/volumetric.py:smoke", [f"--config.data.dir={data_dir}"])
+
+
+@pytest.fixture(scope="session")
+def trained(smoke_config, tmp_path_factory):
+    """A workdir in which the smoke config was trained without interruption."""
+    from volsynth import runs
+
+    workdir = tmp_path_factory.mktemp("runs") / "whole"
+    runs.train(smoke_config, workdir)
+    return workdir

@@ -9,7 +9,7 @@ from PIL import Image
 
 from volsynth import draw
 from volsynth.errors import UserError
-from volsynth.skeleton import INDEX, MIRROR
+from volsynth.skeleton import INDEX, MIRROR, NUM_PARTS
 
 # Facing the viewer, so that the person's right is on the left of the picture; side 1.
 STANDING = np.array(
@@ -77,6 +77,32 @@ def test_to_uint8_inverts_the_decoding_of_every_level():
 def test_to_uint8_refuses_what_is_not_float_rgb(image):
     with pytest.raises(UserError, match=r"must be float RGB \[\.\.\., 3\] in \[-1, 1\], got"):
         draw.to_uint8(image)
+
+
+# --- heat and parts ------------------------------------------------------------------------------
+
+
+def test_heat_is_brighter_the_more_there_is():
+    picture = draw.heat_image(np.linspace(0, 1, 101).reshape(1, 101))
+    assert (picture.dtype, picture.shape) == (np.uint8, (1, 101, 3))
+    luminance = picture[0].astype(float) @ (0.299, 0.587, 0.114)
+    assert (np.diff(luminance) > 0).all()
+    assert luminance[0] < 20
+    assert luminance[-1] > 235
+
+
+def test_heat_outside_of_its_range_is_clipped_and_nan_is_nothing():
+    picture = draw.heat_image(np.array([[0, -3, np.nan, -np.inf], [1, 7, np.inf, 1]]))
+    assert (picture[0] == picture[0, 0]).all()
+    assert (picture[1] == picture[1, 0]).all()
+    assert (picture[0, 0] != picture[1, 0]).all()
+
+
+def test_parts_background_and_offcut_are_told_apart():
+    colours = draw.PART_COLOURS.astype(int)
+    assert colours.shape == (NUM_PARTS + 2, 3)
+    apart = np.abs(colours[:, None] - colours[None]).max(axis=-1)
+    assert apart[~np.eye(len(colours), dtype=bool)].min() >= 40
 
 
 # --- skeletons -----------------------------------------------------------------------------------

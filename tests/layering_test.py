@@ -9,7 +9,7 @@ ORDER = (
     {"skeleton", "errors", "files"},
     {"ops"},
     {"nn"},
-    {"draw"},
+    {"draw", "views"},
     {"data"},
     {"losses", "metrics", "system"},
     {"objectives"},
@@ -18,7 +18,7 @@ ORDER = (
     {"evaluate", "describe", "doctor", "config", "rundir", "curves"},
     {"bench"},
     {"runs", "compare"},
-    {"report"},
+    {"report", "features"},
     {"cli"},
 )
 """From the bottom up. Modules of one line do not import one another."""

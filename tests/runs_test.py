@@ -22,14 +22,6 @@ from volsynth.train import loop, manifest
 from volsynth.train import workdir as workdirs
 
 
-@pytest.fixture(scope="module")
-def trained(smoke_config, tmp_path_factory):
-    """A workdir in which the smoke config was trained without interruption."""
-    workdir = tmp_path_factory.mktemp("runs") / "whole"
-    runs.train(smoke_config, workdir)
-    return workdir
-
-
 def variables_of(workdir, config):
     """Averaged weights of the newest checkpoint, as NumPy arrays."""
     from volsynth import systems

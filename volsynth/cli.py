@@ -77,6 +77,19 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--out", metavar="FILE.html", help="default: report.html in the first one")
     report.add_argument("--png", metavar="FILE.png", help="the curves alone, too")
 
+    features = _command(
+        commands, "features", _features, "show what a run's volume holds, and where"
+    )
+    features.add_argument("--workdir", required=True, help="of a run of volsynth train")
+    features.add_argument("--split", default="validation", help="default: validation")
+    features.add_argument(
+        "--step", type=_step, help="checkpoint to look into, or best; default: the newest"
+    )
+    features.add_argument("--count", type=int, default=4, help="pairs to show; default: 4")
+    features.add_argument("--data-dir", help="where the data is, if not where it was in training")
+    features.add_argument("--out", metavar="FILE.png", help="default: features.png in WORKDIR")
+    _json_argument(features)
+
     describe = _command(commands, "describe", _describe, "parameters, multiply-adds and memory")
     _config_argument(describe)
     describe.add_argument(
@@ -227,6 +240,21 @@ def _report(options):
     out = pathlib.Path(options.out) if options.out else folders[0] / "report.html"
     report.write(runs, out)
     print(out)
+    return 0
+
+
+def _features(options):
+    from volsynth import features
+
+    report = features.features(
+        pathlib.Path(options.workdir),
+        split_name=options.split,
+        step=options.step,
+        count=options.count,
+        data_dir=options.data_dir,
+        out=pathlib.Path(options.out) if options.out else None,
+    )
+    print(json.dumps(report) if options.json else features.summary(report))
     return 0
 
 

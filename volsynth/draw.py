@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from volsynth import files
 from volsynth.errors import UserError
-from volsynth.skeleton import HIPS, INDEX, JOINTS, LIMBS, NUM_JOINTS, SHOULDERS
+from volsynth.skeleton import HIPS, INDEX, JOINTS, LIMBS, NUM_JOINTS, NUM_PARTS, SHOULDERS
 
 Colour = tuple[int, int, int]
 
@@ -37,6 +37,30 @@ _SIDE_COLOURS: dict[str, Colour] = {
     "left_knee": (0, 115, 120),
     "left_ankle": (60, 180, 175),
 }
+# Ten colours that are told apart, one per part; what is no part stays dark.
+PART_COLOURS = np.array(
+    [
+        (40, 40, 40),
+        (255, 225, 170),
+        (160, 160, 160),
+        (230, 80, 60),
+        (255, 150, 110),
+        (50, 110, 220),
+        (120, 180, 255),
+        (190, 60, 130),
+        (245, 140, 190),
+        (40, 150, 130),
+        (130, 215, 190),
+        (70, 70, 85),
+    ],
+    np.uint8,
+)
+"""[12, 3]: the background, the parts in their order, and the offcut, which is what no part has."""
+assert len(PART_COLOURS) == NUM_PARTS + 2
+
+# From nothing to most, as ever brighter levels: a print in grey says the same.
+_HEAT = np.array([(12, 8, 30), (85, 25, 110), (190, 55, 85), (245, 140, 45), (255, 245, 200)])
+
 _OUTLINE = 0.45
 """Brightness of an outline relative to its limb: it keeps crossing limbs apart."""
 _TORSO_ALPHA = 110
@@ -75,6 +99,14 @@ def to_uint8(image: Float[np.ndarray, "*B 3"]) -> UInt8[np.ndarray, "*B 3"]:
     level = (image.astype(np.float32) + 1.0) * 127.5
     # A picture shown while a training run goes wrong must not be what stops it.
     return np.rint(np.nan_to_num(np.clip(level, 0.0, 255.0), nan=0.0)).astype(np.uint8)
+
+
+def heat_image(values: Float[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 3"]:
+    """Values in [0, 1] as colours from dark to bright; those outside are clipped, NaN becomes 0."""
+    levels = np.clip(np.nan_to_num(np.asarray(values, np.float64), nan=0.0), 0.0, 1.0)
+    stops = np.linspace(0.0, 1.0, len(_HEAT))
+    channels = [np.interp(levels, stops, colours) for colours in _HEAT.T]
+    return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
 
 
 def skeleton_image(
@@ -345,6 +377,18 @@ def _shorten(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
     return text
 
 
+def png_path(path: str | os.PathLike[str]) -> Path:
+    """The path of a picture, checked; for those who want to know before the picture is made.
+
+    Raises:
+      UserError: the name does not end in .png.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise UserError(f"save_png: the name must end in .png, got {str(path)!r}.")
+    return path
+
+
 def save_png(path: str | os.PathLike[str], image: Image.Image | UInt8[np.ndarray, "H W 3"]) -> None:
     """Writes a PNG whole or not at all; makes its folder where there is none.
 
@@ -352,9 +396,7 @@ def save_png(path: str | os.PathLike[str], image: Image.Image | UInt8[np.ndarray
       UserError: the name does not end in .png, or the array is not uint8 RGB.
       OSError: the file cannot be written; what stood there before still does.
     """
-    path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise UserError(f"save_png: the name must end in .png, got {str(path)!r}.")
+    path = png_path(path)
     if not isinstance(image, Image.Image):
         image = Image.fromarray(_as_picture("save_png", image))
     files.write_atomically(path, lambda file: image.save(file, format="PNG"))

@@ -3,7 +3,8 @@
 import functools
 import pathlib
 import sys
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
 import jax
 
@@ -12,6 +13,7 @@ from volsynth import draw, systems
 from volsynth import evaluate as evaluation
 from volsynth.data import fake, mixture, pipeline, prepared, verify
 from volsynth.errors import UserError
+from volsynth.system import System, Variables
 from volsynth.train import checkpoint, distributed, loop, mesh, program
 from volsynth.train import workdir as workdirs
 
@@ -92,18 +94,7 @@ def evaluate(
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    _keep_compilations()
-    run = workdirs.read_run(workdir)
-    config = configs.from_dict(run["config"])
-    with config.unlocked():
-        config.data.dir = data_dir or config.data.dir
-    data = _open_data(config)
-    if data.identity != mixture.main_identity(run["data"]):
-        raise UserError(
-            f"{data.folder} is not the data set that {workdir} was trained on "
-            f"({data.identity} here, {run['data']} there)."
-        )
-    _verify(config, data, split_name, "train")
+    config, data, system, step, averages = restore(workdir, (split_name, "train"), step, data_dir)
     split, batch_size = data.split(split_name), config.evaluate.batch_size
     out = out or workdir / f"evaluate-{split_name}"
     # Whatever can be wrong shows before the work is done.
@@ -111,8 +102,6 @@ def evaluate(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write results to {out}: {error.strerror}.") from error
-    system = systems.make(config)
-    step, averages = _restore_averages(system, config, workdir, step)
     generate = functools.partial(_generator(system), averages)
     pairs = pipeline.evaluation_pairs(split, seed=0)
     mean_image = evaluation.mean_training_image(data.split("train"), batch_size)
@@ -141,6 +130,53 @@ def evaluate(
         results["gallery"] = str(out / "gallery.png")
     evaluation.write_results(out, results)
     return results
+
+
+class Restored(NamedTuple):
+    """A run, ready to generate.
+
+    Attributes:
+      config: of the run, with `data.dir` where the data is now.
+      data: that it was trained on, its files verified.
+      system: of the config.
+      step: of the checkpoint.
+      averages: {network: averaged weights}, on one device.
+    """
+
+    config: Any
+    data: prepared.Prepared
+    system: System
+    step: int
+    averages: Variables
+
+
+def restore(
+    workdir: pathlib.Path,
+    split_names: Sequence[str],
+    step: int | Literal["best"] | None = None,
+    data_dir: str | None = None,
+) -> Restored:
+    """Reads a run's averaged weights, and opens these splits of its data.
+
+    `step` is as in `evaluate`.
+
+    Raises:
+      UserError: the workdir holds no run or no such checkpoint, or the data is another one.
+    """
+    _keep_compilations()
+    run = workdirs.read_run(workdir)
+    config = configs.from_dict(run["config"])
+    with config.unlocked():
+        config.data.dir = data_dir or config.data.dir
+    data = _open_data(config)
+    if data.identity != mixture.main_identity(run["data"]):
+        raise UserError(
+            f"{data.folder} is not the data set that {workdir} was trained on "
+            f"({data.identity} here, {run['data']} there)."
+        )
+    _verify(config, data, *split_names)
+    system = systems.make(config)
+    return Restored(config, data, system, *_restore_averages(system, config, workdir, step))
 
 
 def _generator(system):

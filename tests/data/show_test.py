@@ -62,7 +62,7 @@ def test_part_labels_are_coloured_and_joints_drawn_over(tiny, tables):
     picture, over, parts = tables[0][0][0]
     assert np.any(picture != over) or over.shape != picture.shape
     colours = {tuple(c) for c in parts.reshape(-1, 3).tolist()}
-    assert colours <= {tuple(c) for c in show._PART_COLOURS.tolist()}
+    assert colours <= {tuple(c) for c in draw.PART_COLOURS.tolist()}
     assert len(colours) > 3
 
 

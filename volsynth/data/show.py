@@ -3,27 +3,8 @@
 import numpy as np
 from PIL import Image
 
-from volsynth import draw, skeleton
+from volsynth import draw
 from volsynth.data import pipeline, prepared
-
-# Ten colours that are told apart, one per part; the background stays dark.
-_PART_COLOURS = np.array(
-    [
-        (40, 40, 40),
-        (255, 225, 170),
-        (160, 160, 160),
-        (230, 80, 60),
-        (255, 150, 110),
-        (50, 110, 220),
-        (120, 180, 255),
-        (190, 60, 130),
-        (245, 140, 190),
-        (40, 150, 130),
-        (130, 215, 190),
-    ],
-    np.uint8,
-)
-assert len(_PART_COLOURS) == skeleton.NUM_PARTS + 1
 
 
 def contact_sheet(split: prepared.Split, count: int, seed: int = 0, cell: int = 128) -> Image.Image:
@@ -44,7 +25,7 @@ def contact_sheet(split: prepared.Split, count: int, seed: int = 0, cell: int = 
             [image, draw.overlay_skeleton(image, record["joints_px"][i], record["visible"][i])]
         )
         if "parts" in record:
-            cells[-1].append(_PART_COLOURS[record["parts"][i, ..., 0]])
+            cells[-1].append(draw.PART_COLOURS[record["parts"][i, ..., 0]])
     columns = min(3, len(cells))
     blank = [np.full_like(cells[0][0], 255)] * len(titles)
     cells += [blank] * (-len(cells) % columns)

@@ -166,11 +166,11 @@ def make(config: Any) -> System:
         dtype=objectives.dtype(config.precision),
     )
     return objectives.image_system(
-        "volumetric", PAPER, loss, generator(config), discriminator, FIGURES
+        "volumetric", PAPER, loss, make_generator(config), discriminator, FIGURES
     )
 
 
-def generator(config: Any) -> Generator:
+def make_generator(config: Any) -> Generator:
     """The generator of a config.
 
     Raises:
