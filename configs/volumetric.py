@@ -42,6 +42,19 @@ def _base():
             "verify": True,
             # That read and decode; -1 is one for every processor, eight at most.
             "threads": -1,
+            # Of training samples only; see volsynth/data/augment.py. The thesis changes geometry and
+            # colours, and does not print how much: these are our own.
+            "augment": {
+                "rotate": 10.0,
+                "translate": 0.05,
+                "scale": 0.1,
+                "hue": 0.05,
+                "brightness": 0.1,
+                "contrast": 0.2,
+                "saturation": 0.2,
+                # Covers part of the picture; for estimators of poses.
+                "occlude": 0.0,
+            },
         },
         "model": {
             "depth": 24,
@@ -101,8 +114,13 @@ def _base():
     }
 
 
+_NO_COLOUR = {"hue": 0.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0}
+_NO_AUGMENT = {"rotate": 0.0, "translate": 0.0, "scale": 0.0, "occlude": 0.0, **_NO_COLOUR}
+
 VARIANTS = {
     "full": {},
+    "no_augment": {"data": {"augment": _NO_AUGMENT}},
+    "no_colour": {"data": {"augment": _NO_COLOUR}},
     # On top of another: volumetric.py:demo,half. L2 keeps kernels from growing out of range.
     "half": {
         "precision": "float16",
@@ -110,7 +128,7 @@ VARIANTS = {
     },
     "demo": {
         # Some samples without a change of pose: colours are learnt from them first.
-        "data": {"config": "64", "image_size": 64, "single": 0.3},
+        "data": {"config": "64", "image_size": 64, "single": 0.3, "augment": _NO_AUGMENT},
         "model": {
             "depth": 8,
             "image_channels": 16,
@@ -143,7 +161,7 @@ VARIANTS = {
         },
     },
     "smoke": {
-        "data": {"config": "tiny", "image_size": 32},
+        "data": {"config": "tiny", "image_size": 32, "augment": {"occlude": 0.5}},
         "model": {
             "depth": 4,
             "image_channels": 2,

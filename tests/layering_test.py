@@ -35,7 +35,7 @@ WITHIN = {
         "warp",
     ),
     "nn": ("layers", "blocks", "backbones", "discriminators", "pretrained"),
-    "data": ("schema", "prepared", "verify", "mixture", "pipeline", "fake", "show"),
+    "data": ("schema", "prepared", "verify", "mixture", "augment", "pipeline", "fake", "show"),
     "train": (
         "phases",
         "optim",
