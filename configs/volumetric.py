@@ -42,8 +42,8 @@ def _base():
             "verify": True,
             # That read and decode; -1 is one for every processor, eight at most.
             "threads": -1,
-            # Of training samples only; see volsynth/data/augment.py. The thesis changes geometry and
-            # colours, and does not print how much: these are our own.
+            # Of training samples only; see volsynth/data/augment.py. The thesis moves and recolours
+            # them, and does not print how much: these are our own.
             "augment": {
                 "rotate": 10.0,
                 "translate": 0.05,

@@ -244,10 +244,22 @@ def pixels(settings: Augment, images: Any, masks: Any, draws: Draws) -> tuple[An
     """
     import tensorflow as tf  # Late: it takes seconds, and drawing does without.
 
+    # Most of a picture is background: colours are computed where the person is, and nowhere else.
+    # Every operation rounds each value by itself, so that neither other rows of the batch nor the
+    # place among them can change a bit.
     if settings.moves:
-        images, masks = _moved(tf, images, masks, draws)
+        backward = _backward(tf, draws, tf.shape(images)[1])
+        moved = _nearest(tf, masks, backward)
+        places = tf.where(moved)
+        colours = _bilinear(tf, images, masks, backward, places)
+        masks, images = moved, tf.zeros_like(images) + tf.constant(schema.BACKGROUND, tf.float32)
+    elif settings.colours:
+        places = tf.where(masks)
+        colours = tf.gather_nd(images, places)
     if settings.colours:
-        images = _recoloured(tf, settings, images, masks, draws)
+        colours = _recoloured(tf, settings, colours, draws, places[:, 0])
+    if settings.moves or settings.colours:
+        images = tf.tensor_scatter_nd_update(images, places, colours)
     if settings.occlude:
         images = _covered(tf, images, draws)
     return images, masks
@@ -290,75 +302,108 @@ def _graph(settings):
     return tf.function(functools.partial(pixels, settings), input_signature=signature)
 
 
-def _moved(tf, images, masks, draws):
-    background = tf.constant(schema.BACKGROUND, tf.float32)
-    person = tf.cast(masks, tf.float32)[..., None]
-    size = tf.shape(images)[1:3]
-    # The operator counts from the centre of the first pixel, where the package has (0.5, 0.5), and
-    # asks where a pixel comes from: x = h + M (x' - h - t), h the centre of the image.
-    side = tf.cast(size[0], tf.float64)
+def _backward(tf, draws, side):
+    """Where pixels come from: [N, 6], rows of x = h + M (x' - h - t), h the centre of the image.
+
+    Counted from the centre of the first pixel, which the package has at (0.5, 0.5).
+    """
+    side = tf.cast(side, tf.float64)
     cos, sin = tf.cos(draws.angle) / draws.factor, tf.sin(draws.angle) / draws.factor
     h = (side - 1) / 2
     x, y = h + side * draws.shift[:, 0], h + side * draws.shift[:, 1]
-    none = tf.zeros_like(cos)
-    backward = tf.stack(
-        [cos, sin, h - cos * x - sin * y, -sin, cos, h + sin * x - cos * y, none, none], axis=1
-    )
+    rows = [cos, sin, h - cos * x - sin * y, -sin, cos, h + sin * x - cos * y]
+    return tf.cast(tf.stack(rows, axis=1), tf.float32)
 
-    def sampled(values, interpolation):
-        return tf.raw_ops.ImageProjectiveTransformV3(
-            images=values,
-            transforms=tf.cast(backward, tf.float32),
-            output_shape=size,
-            interpolation=interpolation,
+
+def _nearest(tf, masks, backward):
+    return (
+        tf.raw_ops.ImageProjectiveTransformV3(
+            images=tf.cast(masks, tf.uint8)[..., None],
+            # Of a projective map the last two are zero.
+            transforms=tf.pad(backward, [[0, 0], [0, 2]]),
+            output_shape=tf.shape(masks)[1:],
+            interpolation="NEAREST",
             fill_mode="CONSTANT",
             fill_value=0.0,
-        )
-
-    # Of the four pixels around a place only those of the person count.
-    weighted = sampled(tf.concat([images * person, person], axis=-1), "BILINEAR")
-    colour = tf.clip_by_value(tf.math.divide_no_nan(weighted[..., :3], weighted[..., 3:]), -1, 1)
-    masks = sampled(person, "NEAREST")[..., 0] > 0
-    return tf.where(masks[..., None], colour, background), masks
+        )[..., 0]
+        > 0
+    )
 
 
-def _recoloured(tf, settings, images, masks, draws):
+def _bilinear(tf, images, masks, backward, places):
+    """Colours [P, 3] at places [P, 3], each (image, row, column), of the pixels of the person."""
+    side = tf.shape(images, out_type=tf.int64)[1]
+    image, row, column = tf.unstack(places, axis=1)
+    across, down = tf.cast(column, tf.float32), tf.cast(row, tf.float32)
+    a, b, c, d, e, f = tf.unstack(tf.gather(backward, image), axis=1)
+    x, y = a * across + b * down + c, d * across + e * down + f
+    left, top = tf.floor(x), tf.floor(y)
+    flat_images, flat_masks = tf.reshape(images, [-1, 3]), tf.reshape(masks, [-1])
+    total = share = 0.0
+    for right, below in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        column, row = tf.cast(left, tf.int64) + right, tf.cast(top, tf.int64) + below
+        within = (column >= 0) & (column < side) & (row >= 0) & (row < side)
+        index = tf.where(within, (image * side + row) * side + column, 0)
+        weight = (x - left if right else left + 1 - x) * (y - top if below else top + 1 - y)
+        weight = tf.where(within & tf.gather(flat_masks, index), weight, 0.0)
+        total += weight[:, None] * tf.gather(flat_images, index)
+        share += weight
+    return tf.clip_by_value(tf.math.divide_no_nan(total, share[:, None]), -1, 1)
+
+
+def _recoloured(tf, settings, colours, draws, image):
+    """Colours [P, 3] of pixels that belong to these images [P]."""
+
     def each(values):
-        return tf.cast(values, tf.float32)[:, None, None, None]
+        return tf.gather(tf.cast(values, tf.float32), image)[:, None]
 
-    colour = images
     if settings.hue or settings.saturation:
-        hue, saturation, value = tf.split(tf.image.rgb_to_hsv((images + 1) / 2), 3, axis=-1)
-        hue = tf.math.floormod(hue + each(draws.hue), 1)
-        saturation = tf.minimum(saturation * each(draws.saturation), 1)
-        converted = tf.image.hsv_to_rgb(tf.concat([hue, saturation, value], axis=-1)) * 2 - 1
+        hue, saturation = each(draws.hue), each(draws.saturation)
+        converted = _turned(tf, (colours + 1) / 2, hue, saturation) * 2 - 1
         # There and back is not exact; what is not to change does not.
-        same = (each(draws.hue) == 0) & (each(draws.saturation) == 1)
-        colour = tf.where(same, images, converted)
-    colour = colour * each(draws.contrast) + 2 * each(draws.brightness)
-    return tf.where(masks[..., None], tf.clip_by_value(colour, -1, 1), images)
+        colours = tf.where((hue == 0) & (saturation == 1), colours, converted)
+    colours = colours * each(draws.contrast) + 2 * each(draws.brightness)
+    return tf.clip_by_value(colours, -1, 1)
+
+
+def _turned(tf, colours, hue, saturation):
+    """RGB [P, 3] in [0, 1] with another hue and saturation of HSV, at the same value."""
+    red, green, blue = tf.split(colours, 3, axis=1)
+    value = tf.reduce_max(colours, axis=1, keepdims=True)
+    chroma = value - tf.reduce_min(colours, axis=1, keepdims=True)
+    # In sixths of the circle: which of the three is largest, and how the others differ.
+    sixth = tf.where(
+        value == red,
+        tf.math.divide_no_nan(green - blue, chroma),
+        tf.where(
+            value == green,
+            2 + tf.math.divide_no_nan(blue - red, chroma),
+            4 + tf.math.divide_no_nan(red - green, chroma),
+        ),
+    )
+    chroma = tf.minimum(chroma * saturation, value)
+    k = tf.math.floormod(sixth + 6 * hue + tf.constant([5.0, 3.0, 1.0]), 6)
+    return value - chroma * tf.clip_by_value(tf.minimum(k, 4 - k), 0, 1)
 
 
 def _covered(tf, images, draws):
-    size = tf.shape(images)[1:3]
-    side = tf.cast(size[0], tf.float64)
-    places = (tf.cast(tf.range(size[0]), tf.float64) + 0.5) / side
+    side = tf.shape(images)[1]
+    places = (tf.range(side, dtype=tf.float32) + 0.5) / tf.cast(side, tf.float32)
 
     def each(values):
-        return values[:, None, None]
+        return tf.cast(values, tf.float32)[:, None, None]
 
-    across = (places - each(draws.centre[:, 0])) / each(draws.extent[:, 0])
-    down = (places[:, None] - each(draws.centre[:, 1])) / each(draws.extent[:, 1])
-    across, down = tf.abs(across), tf.abs(down)
-    inside = tf.where(
-        each(draws.round), across**2 + down**2 < 1, tf.maximum(across, down) < 1
-    ) & each(draws.covered)
+    across = tf.abs(places - each(draws.centre[:, 0])) / each(draws.extent[:, 0])
+    down = tf.abs(places[:, None] - each(draws.centre[:, 1])) / each(draws.extent[:, 1])
+    ellipse, box = across**2 + down**2 < 1, (across < 1) & (down < 1)
+    inside = tf.where(draws.round[:, None, None], ellipse, box) & draws.covered[:, None, None]
+    images = tf.where(inside[..., None], each(draws.colour), images)
     # A stream for each image, so that its noise does not depend on its neighbours.
+    noisy = tf.where(draws.covered & draws.noisy)
     noise = tf.map_fn(
-        lambda seed: tf.random.stateless_uniform([*tf.unstack(size), 3], seed, -1, 1, alg="philox"),
-        draws.noise,
+        lambda seed: tf.random.stateless_uniform([side, side, 3], seed, -1, 1, alg="philox"),
+        tf.gather_nd(draws.noise, noisy),
         fn_output_signature=tf.TensorSpec([None, None, 3], tf.float32),
     )
-    flat = tf.cast(draws.colour, tf.float32)[:, None, None]
-    filling = tf.where(each(draws.noisy)[..., None], noise, flat)
-    return tf.where(inside[..., None], filling, images)
+    noise = tf.where(tf.gather_nd(inside, noisy)[..., None], noise, tf.gather_nd(images, noisy))
+    return tf.tensor_scatter_nd_update(images, noisy, noise)
