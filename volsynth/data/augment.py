@@ -359,15 +359,22 @@ def _recoloured(tf, settings, colours, draws, image):
 
     if settings.hue or settings.saturation:
         hue, saturation = each(draws.hue), each(draws.saturation)
-        converted = _turned(tf, (colours + 1) / 2, hue, saturation) * 2 - 1
+        # By how much red, green and blue are turned. Added up before it is gathered: a graph may
+        # change the order of a sum, and with it the last bit.
+        turn = tf.cast(6 * draws.hue[:, None] + [5.0, 3.0, 1.0], tf.float32)
+        turn = tf.gather(turn, image)
+        converted = _turned(tf, (colours + 1) / 2, turn, saturation) * 2 - 1
         # There and back is not exact; what is not to change does not.
         colours = tf.where((hue == 0) & (saturation == 1), colours, converted)
     colours = colours * each(draws.contrast) + 2 * each(draws.brightness)
     return tf.clip_by_value(colours, -1, 1)
 
 
-def _turned(tf, colours, hue, saturation):
-    """RGB [P, 3] in [0, 1] with another hue and saturation of HSV, at the same value."""
+def _turned(tf, colours, turn, saturation):
+    """RGB [P, 3] in [0, 1] with another hue and saturation of HSV, at the same value.
+
+    With `turn` of 5, 3 and 1 sixths of the circle for red, green and blue the hue stays.
+    """
     red, green, blue = tf.split(colours, 3, axis=1)
     value = tf.reduce_max(colours, axis=1, keepdims=True)
     chroma = value - tf.reduce_min(colours, axis=1, keepdims=True)
@@ -382,7 +389,9 @@ def _turned(tf, colours, hue, saturation):
         ),
     )
     chroma = tf.minimum(chroma * saturation, value)
-    k = tf.math.floormod(sixth + 6 * hue + tf.constant([5.0, 3.0, 1.0]), 6)
+    k = sixth + turn
+    # Not tf.math.floormod, which rounds otherwise at the end of an array than within.
+    k -= 6 * tf.floor(k * (1 / 6))
     return value - chroma * tf.clip_by_value(tf.minimum(k, 4 - k), 0, 1)
 
 
@@ -397,13 +406,20 @@ def _covered(tf, images, draws):
     down = tf.abs(places[:, None] - each(draws.centre[:, 1])) / each(draws.extent[:, 1])
     ellipse, box = across**2 + down**2 < 1, (across < 1) & (down < 1)
     inside = tf.where(draws.round[:, None, None], ellipse, box) & draws.covered[:, None, None]
-    images = tf.where(inside[..., None], each(draws.colour), images)
-    # A stream for each image, so that its noise does not depend on its neighbours.
-    noisy = tf.where(draws.covered & draws.noisy)
-    noise = tf.map_fn(
-        lambda seed: tf.random.stateless_uniform([side, side, 3], seed, -1, 1, alg="philox"),
-        tf.gather_nd(draws.noise, noisy),
+    shape = [side, side, 3]
+
+    def filling(given):
+        # A stream for each image, so that its noise does not depend on its neighbours.
+        seed, noisy, colour = given
+        return tf.cond(
+            noisy,
+            lambda: tf.random.stateless_uniform(shape, seed, -1, 1, alg="philox"),
+            lambda: tf.broadcast_to(tf.cast(colour, tf.float32), shape),
+        )
+
+    fillings = tf.map_fn(
+        filling,
+        (draws.noise, draws.noisy & draws.covered, draws.colour),
         fn_output_signature=tf.TensorSpec([None, None, 3], tf.float32),
     )
-    noise = tf.where(tf.gather_nd(inside, noisy)[..., None], noise, tf.gather_nd(images, noisy))
-    return tf.tensor_scatter_nd_update(images, noisy, noise)
+    return tf.where(inside[..., None], fillings, images)
