@@ -6,7 +6,8 @@
 Variants: `full` is the thesis's final design (D = 24, "C = 64", n = m = 2, dilation block, GAN plus
 0.01 nearest-neighbour loss, batch 2, 150,000 iterations, Adam 2e-4): 27,894,275 parameters of the
 generator against the printed 28M. `demo` trains in minutes on two CPU cores. `smoke` is for tests.
-`half` computes in float16, on top of any of them: `volumetric.py:demo,half`.
+`half` computes in float16, on top of any of them: `volumetric.py:demo,half`. `no_augment` leaves
+images and poses as they are, `no_colour` only their colours.
 """
 
 import ml_collections
@@ -119,6 +120,7 @@ _NO_AUGMENT = {"rotate": 0.0, "translate": 0.0, "scale": 0.0, "occlude": 0.0, **
 
 VARIANTS = {
     "full": {},
+    # The demo's minutes are too few to overfit in; it has none either.
     "no_augment": {"data": {"augment": _NO_AUGMENT}},
     "no_colour": {"data": {"augment": _NO_COLOUR}},
     # On top of another: volumetric.py:demo,half. L2 keeps kernels from growing out of range.
