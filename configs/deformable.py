@@ -52,6 +52,7 @@ VARIANTS = {
     "half": _common.HALF,
     **_common.LOSSES,
     **_common.FASHION,
+    **_common.AUGMENT,
     "nearest": {"model": {"interpolation": "nearest"}},
     "market": {
         "data": {"config": "128", "image_size": 128},

@@ -47,6 +47,7 @@ VARIANTS = {
     **_common.LOSSES,
     **_common.CRITICS,
     **_common.FASHION,
+    **_common.AUGMENT,
     "skips": {"model": {"skips": True}},
     "demo": {
         **_common.DEMO,

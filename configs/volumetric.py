@@ -58,6 +58,7 @@ VARIANTS = {
     **_common.LOSSES,
     **_common.CRITICS,
     **_common.FASHION,
+    **_common.AUGMENT,
     # --- three dimensions or two: section 4.6, table 6.17 ---
     "transform_2d": {"model": {"transform": "2d"}},
     "pose_2d": {"model": {"pose": "2d"}},

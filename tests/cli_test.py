@@ -245,7 +245,7 @@ def test_doctor_of_a_file(capsys, tmp_path):
     _fails(capsys, str(path), "doctor", "--data-dir", str(path))
 
 
-@pytest.mark.parametrize("command", [["evaluate", "--workdir", "x"], ["doctor"], ["data", "show"]])
+@pytest.mark.parametrize("command", [["evaluate", "--workdir", "x"], ["doctor"]])
 def test_overrides_of_a_command_without_a_config(capsys, command):
     message = f"--config.seed=1: volsynth {command[0]} takes no config."
     _fails(capsys, message, *command, "--config.seed=1")
@@ -348,6 +348,28 @@ def test_a_contact_sheet_says_how_many_it_shows(capsys, data_dir, tmp_path):
     assert capsys.readouterr().out.startswith(f"{out}: 5 records of ")
     assert cli.main(_show(data_dir, out, "--count", "500")) == 0
     assert capsys.readouterr().out.startswith(f"{out}: 16 records of ")
+
+
+def test_a_sheet_of_training_pairs(capsys, data_dir, tmp_path):
+    out = tmp_path / "sheet.png"
+    train = ("--split", "train", "--count", "3")
+    assert cli.main(_show(data_dir, out, *train, "--config", SMOKE)) == 0
+    assert capsys.readouterr().out.startswith(f"{out}: 3 training pairs of ")
+    changed = out.read_bytes()
+    override = ("--config.data.augment.hue=0.5",)
+    assert cli.main(_show(data_dir, out, *train, "--config", SMOKE, *override)) == 0
+    assert out.read_bytes() != changed
+    wrong = ("--config.data.augment.hue=0.6",)
+    message = "config.data.augment.hue must lie in [0, 0.5], 0 for none, got 0.6."
+    _fails(capsys, message, *_show(data_dir, out, "--config", SMOKE, *wrong))
+    _fails(capsys, "hue=0.5: give --config, too.", *_show(data_dir, out, *override))
+
+
+def test_the_data_set_on_a_sheet_is_the_configs_or_64(capsys, data_dir, tmp_path):
+    show = ("data", "show", "--data-dir", str(data_dir), "--out", str(tmp_path / "sheet.png"))
+    assert cli.main([*show, "--config", SMOKE, "--count", "1"]) == 0
+    assert "/posed_people/tiny/" in capsys.readouterr().out
+    _fails(capsys, "no prepared data set in", *show)
 
 
 def test_a_contact_sheet_that_cannot_be(capsys, data_dir, tmp_path):

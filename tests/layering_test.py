@@ -47,7 +47,7 @@ WITHIN = {
         "vgg",
         "pretrained",
     ),
-    "data": ("schema", "prepared", "verify", "mixture", "pipeline", "fake", "show"),
+    "data": ("schema", "prepared", "verify", "mixture", "augment", "pipeline", "fake", "show"),
     "train": (
         "phases",
         "optim",

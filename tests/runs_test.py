@@ -16,7 +16,7 @@ from PIL import Image
 
 from volsynth import config as configs
 from volsynth import runs
-from volsynth.data import pipeline
+from volsynth.data import augment, pipeline
 from volsynth.errors import UserError
 from volsynth.train import loop, manifest
 from volsynth.train import workdir as workdirs
@@ -199,6 +199,36 @@ def test_a_workdir_of_another_config_is_refused_and_left_alone(trained, smoke_co
     assert (trained / "run.json").read_bytes() == before
 
 
+def test_training_images_are_changed_and_no_others(trained, smoke_config, tmp_path, monkeypatch):
+    given = []
+    before = runs.evaluate(trained, "validation", out=tmp_path / "before", gallery_count=1)
+
+    def seen(*args, augmentation, **others):
+        given.append(augmentation)
+        raise Killed
+
+    def refused(*args):
+        raise AssertionError("images are changed outside of training")
+
+    monkeypatch.setattr(pipeline, "training_batches", seen)
+    monkeypatch.setattr(augment, "change", refused)
+    # Samples are read from the validation split before the first step.
+    with pytest.raises(Killed):
+        runs.train(smoke_config, tmp_path / "run")
+    assert given == [augment.Augment(**smoke_config.data.augment)]
+    assert given[0].changes
+    after = runs.evaluate(trained, "validation", out=tmp_path / "after", gallery_count=1)
+    assert after["metrics"] == before["metrics"]
+
+
+def test_a_run_from_before_images_were_changed_is_scored(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "old")
+    record = json.loads((tmp_path / "old/run.json").read_text())
+    del record["config"]["data"]["augment"]
+    (tmp_path / "old/run.json").write_text(json.dumps(record))
+    assert runs.evaluate(tmp_path / "old", "validation", gallery_count=0)["step"] == 6
+
+
 def test_images_of_another_size_are_refused(smoke_config, tmp_path):
     config = smoke_config.copy_and_resolve_references()
     config.data.image_size = 64
@@ -213,6 +243,7 @@ def test_images_of_another_size_are_refused(smoke_config, tmp_path):
         ("train.log_every", 0, r"config\.train\.log_every must be at least 1, got 0"),
         ("evaluate.batch_size", 0, r"config\.evaluate\.batch_size must be at least 1, got 0"),
         ("data.threads", 0, r"config\.data\.threads must be at least 1, or -1 .*, got 0"),
+        ("data.augment.scale", -1.0, r"config\.data\.augment\.scale must lie in \[0, 1\], .*-1\.0"),
         ("data.single", 1.5, r"config\.data\.single must lie in \[0, 1\], got 1\.5"),
     ],
 )

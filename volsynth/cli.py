@@ -124,7 +124,12 @@ def _parser() -> argparse.ArgumentParser:
     data = commands.add_parser("data", help="look at a prepared data set")
     data_commands = data.add_subparsers(dest="data_command", required=True, metavar="COMMAND")
     show = _command(data_commands, "show", _show, "a contact sheet: pictures, joints, parts")
-    _data_arguments(show)
+    _data_arguments(show, config_name=None, usual="CONFIG's, or 64")
+    show.add_argument(
+        "--config",
+        metavar="FILE[:VARIANT]",
+        help="show its training pairs instead, changed as config.data.augment has it",
+    )
     show.add_argument("--split", default="train", help="default: train")
     show.add_argument("--count", type=int, default=24, help="pictures; default: 24")
     show.add_argument("--seed", type=int, default=0, help="which pictures; default: 0")
@@ -276,15 +281,23 @@ def _describe(options):
 
 def _show(options):
     from volsynth import draw
-    from volsynth.data import prepared, show
+    from volsynth.data import augment, prepared, show
 
     if options.count < 1:
         raise UserError(f"--count must be at least 1, got {options.count}.")
-    data = prepared.open_prepared(options.data_dir, options.name, options.config_name)
+    config = _optional_config(options)
+    name = options.config_name or ("64" if config is None else config.data.config)
+    data = prepared.open_prepared(options.data_dir, options.name, name)
     split = data.split(options.split)
-    sheet = show.contact_sheet(split, options.count, options.seed)
+    if config is None:
+        sheet = show.contact_sheet(split, options.count, options.seed)
+        shown = f"{min(options.count, split.records)} records"
+    else:
+        augmentation = augment.of_config(config.data)
+        sheet = show.training_sheet(split, augmentation, options.count, options.seed)
+        shown = f"{options.count} training pairs"
     draw.save_png(options.out, sheet)
-    print(f"{options.out}: {min(options.count, split.records)} records of {data.folder}")
+    print(f"{options.out}: {shown} of {data.folder}")
     return 0
 
 
@@ -319,19 +332,25 @@ def _bench(options):
 
 
 def _bench_input(options):
-    from volsynth import config as configs
     from volsynth.bench import feeding
 
     if options.repeats < 1:
         raise UserError(f"--repeats must be at least 1, got {options.repeats}.")
-    if options.overrides and not options.config:
-        raise UserError(f"{options.overrides[0]}: give --config, too.")
-    config = configs.load(options.config, options.overrides) if options.config else None
+    config = _optional_config(options)
     wanted = feeding.default_data(options.config_name, config)
     sets = feeding.open_sets(options.data_dir, options.name, wanted, _say)
     report = feeding.report(sets, config, options.repeats, _say)
     print(json.dumps(report, indent=None if options.json else 2))
     return 0
+
+
+def _optional_config(options):
+    """The config where one is given."""
+    from volsynth import config as configs
+
+    if options.overrides and not options.config:
+        raise UserError(f"{options.overrides[0]}: give --config, too.")
+    return configs.load(options.config, options.overrides) if options.config else None
 
 
 def _say(line):

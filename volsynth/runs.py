@@ -11,7 +11,7 @@ import jax
 from volsynth import config as configs
 from volsynth import draw, systems
 from volsynth import evaluate as evaluation
-from volsynth.data import fake, mixture, pipeline, prepared, verify
+from volsynth.data import augment, fake, mixture, pipeline, prepared, verify
 from volsynth.errors import UserError
 from volsynth.system import System, Variables
 from volsynth.train import checkpoint, distributed, loop, mesh, program
@@ -42,6 +42,7 @@ def train(config: Any, workdir: pathlib.Path) -> None:
     _check_counts(config)
     if not 0 <= config.data.single <= 1:
         raise UserError(f"config.data.single must lie in [0, 1], got {config.data.single}.")
+    augmentation = augment.of_config(config.data)
     if distributed.is_first():
         workdirs.claim_workdir(workdir, configs.to_dict(config), mixed.identity)
     train_split = mixed.split("train")
@@ -59,6 +60,7 @@ def train(config: Any, workdir: pathlib.Path) -> None:
             config.data.single,
             rows=rows,
             threads=threads,
+            augmentation=augmentation,
         )
 
     validation = data.split("validation")

@@ -62,6 +62,16 @@ def test_keys_that_do_not_change_the_result_are_free(tmp_path, change):
     assert workdirs.read_run(tmp_path)["config"] == CONFIG
 
 
+def test_a_run_from_before_images_were_changed_goes_on_without_changes(tmp_path):
+    workdirs.claim_workdir(tmp_path, CONFIG, "identity")
+    augment = {"rotate": 0.0, "hue": 0.0}
+    workdirs.claim_workdir(tmp_path, _edited(data__augment=augment), "identity")
+    message = "(data.augment.hue: 'absent' there, 0.1 here)"
+    changed = _edited(data__augment={**augment, "hue": 0.1})
+    with pytest.raises(UserError, match=re.escape(message)):
+        workdirs.claim_workdir(tmp_path, changed, "identity")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -10,7 +10,7 @@ import jax
 from volsynth import systems
 from volsynth.bench import timing
 from volsynth.bench.cases import Say
-from volsynth.data import pipeline, prepared
+from volsynth.data import augment, pipeline, prepared
 from volsynth.errors import UserError
 from volsynth.train import mesh, phases, program
 
@@ -48,7 +48,13 @@ def open_sets(
 
 
 def bench_input(
-    data: prepared.Prepared, batch_size: int, single: float, threads: int, repeats: int, say: Say
+    data: prepared.Prepared,
+    batch_size: int,
+    single: float,
+    threads: int,
+    repeats: int,
+    say: Say,
+    augmentation: augment.Augment = augment.NONE,
 ) -> dict[str, Any]:
     """Images that pools of threads read and decode per second, from files that were read before.
 
@@ -59,29 +65,41 @@ def bench_input(
       threads: as in a config; this pool is measured beside `POOLS`.
       repeats: turns of each pool, `BATCHES` batches a turn.
       say: told of the progress.
+      augmentation: how much images are changed; where they are, `threads` are measured without
+        that, too.
     """
     split = data.split("train")
     threads = pipeline.thread_count(threads)
 
-    def consume(count):
-        stream = pipeline.training_batches(split, 0, batch_size, 0, BATCHES, single, threads=count)
+    def consume(count, changes=augmentation):
+        stream = pipeline.training_batches(
+            split, 0, batch_size, 0, BATCHES, single, threads=count, augmentation=changes
+        )
         for _ in stream:
             pass
 
     batch = next(pipeline.training_batches(split, 0, batch_size, 0, 1, single))
     pools = sorted({*POOLS, threads})
     runs = {f"{n} threads": functools.partial(consume, n) for n in pools}
+    unchanged = f"{threads} threads, not augmented"
+    if augmentation.changes:
+        runs[unchanged] = functools.partial(consume, threads, augment.NONE)
     runs["to the device"] = lambda: jax.device_put(batch)
     say(f"{data.folder}: batches of {batch_size} pairs")
     seconds = timing.medians(runs, repeats, say)
     images = 2 * batch_size * BATCHES
     rates = {str(n): images / seconds[f"{n} threads"] for n in pools}
+    if augmentation.changes:
+        plain = {"images_per_second_not_augmented": images / seconds[unchanged]}
+    else:
+        plain = {}
     return {
         "data": f"{data.manifest['name']}/{data.manifest['config']}",
         "image_size": data.image_size,
         "batch_size": batch_size,
         "threads": threads,
         "images_per_second": rates[str(threads)],
+        **plain,
         "images_per_second_by_threads": rates,
         "batch_to_device_seconds": seconds["to the device"],
     }
@@ -99,9 +117,18 @@ def bench_waiting(config: Any, data: prepared.Prepared, repeats: int, say: Say) 
     split, settings = data.split("train"), config.data
     batch_size, threads = config.train.batch_size, settings.get("threads", -1)
 
+    augmentation = augment.of_config(settings)
+
     def batches(start, stop):
         return pipeline.training_batches(
-            split, config.seed, batch_size, start, stop, settings.single, threads=threads
+            split,
+            config.seed,
+            batch_size,
+            start,
+            stop,
+            settings.single,
+            threads=threads,
+            augmentation=augmentation,
         )
 
     devices = mesh.make(config.mesh, batch_size, settings.image_size)
@@ -170,7 +197,7 @@ def report(
     Raises:
       UserError: images are not of the config's size.
     """
-    batch_size, single, threads = 8, 0.0, -1
+    batch_size, single, threads, augmentation = 8, 0.0, -1, augment.NONE
     if config is not None:
         for data in sets.values():
             if data.image_size != config.data.image_size:
@@ -181,7 +208,11 @@ def report(
                 )
         batch_size, single = config.train.batch_size, config.data.single
         threads = config.data.get("threads", -1)
-    rows = [bench_input(data, batch_size, single, threads, repeats, say) for data in sets.values()]
+        augmentation = augment.of_config(config.data)
+    rows = [
+        bench_input(data, batch_size, single, threads, repeats, say, augmentation)
+        for data in sets.values()
+    ]
     result: dict[str, Any] = {"inputs": rows, "machine": timing.machine()}
     if config is not None:
         # With a config there is one data set.

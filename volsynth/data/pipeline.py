@@ -19,7 +19,7 @@ from typing import NoReturn
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from volsynth.data import mixture, prepared, schema
+from volsynth.data import augment, mixture, prepared, schema
 from volsynth.errors import UserError
 from volsynth.ops import geometry
 
@@ -100,6 +100,7 @@ def training_batches(
     *,
     rows: slice = slice(None),
     threads: int = -1,
+    augmentation: augment.Augment = augment.NONE,
 ) -> Iterator[Batch]:
     """The batches of the steps start, ..., stop - 1; see `training_pairs`.
 
@@ -112,19 +113,27 @@ def training_batches(
       single: see `training_pairs`.
       rows: of the batch that are made; hosts that each take their own make the whole of it.
       threads: that read and decode; -1 is one for every processor, `MOST_THREADS` at most.
+      augmentation: how much images and poses are changed.
 
     Raises:
       UserError: a number of threads that cannot be.
       DataError, RecordError: a record cannot be read or decoded.
       ValueError: there is no such row.
     """
-    if not range(batch_size)[rows]:
+    numbers = range(batch_size)[rows]
+    if not numbers:
         raise ValueError(f"{rows} is no row of a batch of {batch_size}.")
 
     def pairs(step):
         return training_pairs(split, seed, step, batch_size, single)[rows]
 
-    return _batches(split, pairs, range(start, stop), threads)
+    def change(step, values):
+        draws = augment.draw(augmentation, seed, step, numbers)
+        return augment.change(augmentation, values, draws)
+
+    return _batches(
+        split, pairs, range(start, stop), threads, change if augmentation.changes else None
+    )
 
 
 def evaluation_batches(
@@ -143,7 +152,7 @@ def evaluation_batches(
         yield {**batch, "valid": valid[step]}
 
 
-def _batches(split, pairs_of_step, steps, threads=-1) -> Iterator[Batch]:
+def _batches(split, pairs_of_step, steps, threads=-1, change=None) -> Iterator[Batch]:
     threads = thread_count(threads)
     decode = _decoder(_READ)
     tf = _tensorflow()
@@ -155,7 +164,8 @@ def _batches(split, pairs_of_step, steps, threads=-1) -> Iterator[Batch]:
             record = decode(np.array(serialised, object))
         except (tf.errors.OpError, ValueError) as error:
             _explain(tf, split, numbers, _READ, error)
-        return _assemble({key: value.numpy() for key, value in record.items()})
+        values = _values({key: value.numpy() for key, value in record.items()})
+        return _by_role(values if change is None else change(step, values))
 
     pool = concurrent.futures.ThreadPoolExecutor(threads, "volsynth-data")
     todo = iter(steps)
@@ -258,21 +268,25 @@ def _parse(tf, serialised, fields):
     return record
 
 
-def _assemble(record) -> Batch:
-    """Decoded fields, sources before targets, to a batch."""
+def _values(record) -> dict[str, np.ndarray]:
+    """Decoded fields to those of `BATCH`."""
     side = record["image"].shape[1]
     visible = record["visible"].astype(bool)
     joints = geometry.image_pose(
         record["joints_px"], record["joints_mm"], visible, record["camera_intrinsics"], side
     )
-    values = {
+    return {
         "image": record["image"].astype(np.float32) / 127.5 - 1,
         "mask": record["mask"][..., 0] > 0,
         "joints": joints.astype(np.float32),
         "joints_mm": geometry.from_pelvis(record["joints_mm"]),
         "visible": visible,
     }
-    half = len(joints) // 2
+
+
+def _by_role(values) -> Batch:
+    """Fields with sources before targets, to a batch."""
+    half = len(values["visible"]) // 2
     rows = {"source": slice(None, half), "target": slice(half, None)}
     return {f"{role}_{k}": v[rows[role]] for role in rows for k, v in values.items()}
 

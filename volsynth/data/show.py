@@ -1,10 +1,10 @@
-"""A contact sheet of a prepared data set: its pictures, with the skeletons drawn over them."""
+"""Contact sheets of a prepared data set: its pictures, with the skeletons drawn over them."""
 
 import numpy as np
 from PIL import Image
 
 from volsynth import draw
-from volsynth.data import pipeline, prepared
+from volsynth.data import augment, pipeline, prepared
 
 
 def contact_sheet(split: prepared.Split, count: int, seed: int = 0, cell: int = 128) -> Image.Image:
@@ -26,11 +26,38 @@ def contact_sheet(split: prepared.Split, count: int, seed: int = 0, cell: int = 
         )
         if "parts" in record:
             cells[-1].append(draw.PART_COLOURS[record["parts"][i, ..., 0]])
-    columns = min(3, len(cells))
+    return _table(cells, titles, 3, cell)
+
+
+def training_sheet(
+    split: prepared.Split,
+    augmentation: augment.Augment,
+    count: int,
+    seed: int = 0,
+    cell: int = 128,
+) -> Image.Image:
+    """A table of pairs as training sees them: source and target, changed, and their skeletons.
+
+    They are the batch of step 0 of a run with this seed and this batch size; two to a row.
+    """
+    (batch,) = pipeline.training_batches(split, seed, count, 0, 1, augmentation=augmentation)
+    cells = []
+    for i in range(count):
+        cells.append([])
+        for role in ("source", "target"):
+            image = draw.to_uint8(batch[f"{role}_image"][i])
+            joints, visible = batch[f"{role}_joints"][i], batch[f"{role}_visible"][i]
+            cells[-1] += [image, draw.overlay_skeleton(image, joints, visible)]
+    return _table(cells, ["source", "joints", "target", "joints"], 2, cell)
+
+
+def _table(cells, titles, columns, cell):
+    """Groups of pictures under the same titles, so many to a row; the last row may have fewer."""
+    columns = min(columns, len(cells))
     blank = [np.full_like(cells[0][0], 255)] * len(titles)
     cells += [blank] * (-len(cells) % columns)
     rows = [
-        [picture for record_cells in cells[i : i + columns] for picture in record_cells]
+        [picture for group in cells[i : i + columns] for picture in group]
         for i in range(0, len(cells), columns)
     ]
     return draw.grid(rows, titles * columns, cell=cell)

@@ -20,6 +20,9 @@ _FREE = (
 )
 _FREE_SECTIONS = ("evaluate.", "mesh.")
 
+# Sections that older runs lack; they trained as their zeros do.
+_ONCE_ABSENT = ("data.augment.",)
+
 
 def claim_workdir(workdir: pathlib.Path, config: dict[str, Any], data: str) -> None:
     """Writes `run.json` into a new workdir; in an old one checks that it is of the same run.
@@ -71,10 +74,14 @@ def read_run(workdir: pathlib.Path) -> dict[str, Any]:
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """What two records of `run.json` differ in, beyond what is free; one text for each key."""
     before, after = flatten(old["config"]), flatten(new["config"])
+
+    def value(config, key):
+        return config.get(key, 0 if key.startswith(_ONCE_ABSENT) else None)
+
     differing = [
         f"{key}: {before.get(key, 'absent')!r} there, {after.get(key, 'absent')!r} here"
         for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key)
+        if value(before, key) != value(after, key)
         and key not in _FREE
         and not key.startswith(_FREE_SECTIONS)
     ]

@@ -1,0 +1,425 @@
+"""Training images and poses changed at random: moved in the plane, recoloured, partly covered.
+
+Turning, shifting and scaling take image, mask and pose together, of source and target by draws of
+their own; colours change alike in both (seed 000, section 4.1). Occluders cover part of the
+picture, for estimators that have to guess what they do not see (Sárándi et al., arXiv 1808.09316).
+
+What happens to a sample is a pure function of the seed, the step and its row of the batch, drawn by
+NumPy; TensorFlow then changes the pixels, eagerly or in a graph. Coordinates are those of the whole
+package: the centre of the pixel in row i and column j lies at (j + 0.5, i + 0.5).
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from volsynth.data import schema
+from volsynth.errors import UserError, did_you_mean
+
+_MOST = {
+    "rotate": 180.0,
+    "translate": 0.5,
+    "scale": 1.0,
+    "hue": 0.5,
+    "brightness": 1.0,
+    "contrast": 1.0,
+    "saturation": 1.0,
+    "occlude": 1.0,
+}
+
+_LARGEST = 1 / 3  # Share of the picture that an occluder covers.
+_LONGEST = 1 / 0.3  # One side of an occluder over the other.
+
+
+@dataclasses.dataclass(frozen=True)
+class Augment:
+    """How much is changed; zero leaves a thing as it is.
+
+    Attributes:
+      rotate: degrees in the image plane, about its centre, to either side.
+      translate: share of the image's side, along x and along y.
+      scale: factors from 1 / (1 + scale) to 1 + scale, of all axes; enlarging is as likely as
+        reducing.
+      hue: share of the colour circle, to either side.
+      brightness: share of the range of values, to either side.
+      contrast: distances from middle grey times 1 - contrast to 1 + contrast. It is not about the
+        mean of the image, which would give one person two colours in two images.
+      saturation: of HSV, times 1 - saturation to 1 + saturation.
+      occlude: probability that an image is partly covered.
+
+    Raises:
+      UserError: a value is out of its range.
+    """
+
+    rotate: float = 0.0
+    translate: float = 0.0
+    scale: float = 0.0
+    hue: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    occlude: float = 0.0
+
+    def __post_init__(self):
+        for name, most in _MOST.items():
+            value = getattr(self, name)
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (number and 0 <= value <= most):
+                raise UserError(
+                    f"config.data.augment.{name} must lie in [0, {most:g}], 0 for none, "
+                    f"got {value!r}."
+                )
+
+    @property
+    def moves(self) -> bool:
+        """Whether poses and the places of pixels change."""
+        return any((self.rotate, self.translate, self.scale))
+
+    @property
+    def colours(self) -> bool:
+        """Whether the person's colours change."""
+        return any((self.hue, self.brightness, self.contrast, self.saturation))
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything does."""
+        return self.moves or self.colours or self.occlude > 0
+
+
+NONE = Augment()
+
+
+def of_config(data: Mapping[str, Any]) -> Augment:
+    """From `config.data`; nothing for configs from before there was an `augment` in it.
+
+    Raises:
+      UserError: a value is out of its range, or its name is unknown.
+    """
+    section = dict(data.get("augment", {}))
+    for name in section:
+        if name not in _MOST:
+            raise UserError(f"config.data.augment has no key {name!r}; {did_you_mean(name, _MOST)}")
+    return Augment(**section)
+
+
+class Draws(NamedTuple):
+    """What is done to each of N images; lengths are shares of the image's side.
+
+    Attributes:
+      angle: [N] radians, from x towards y, which is clockwise to the eye.
+      shift: [N, 2] along x and y, after turning and scaling.
+      factor: [N] of size.
+      hue: [N] added, where 1 is the whole circle.
+      saturation: [N] factor.
+      contrast: [N] factor.
+      brightness: [N] added, where 1 is the whole range.
+      covered: [N] bool, whether there is an occluder.
+      centre: [N, 2] of the occluder, x and y.
+      extent: [N, 2] half its width and half its height.
+      round: [N] bool, an ellipse rather than a rectangle.
+      noisy: [N] bool, filled with noise rather than one colour.
+      colour: [N, 3] that one colour, in [-1, 1].
+      noise: [N, 2] int32, seed of the noise.
+    """
+
+    angle: Any
+    shift: Any
+    factor: Any
+    hue: Any
+    saturation: Any
+    contrast: Any
+    brightness: Any
+    covered: Any
+    centre: Any
+    extent: Any
+    round: Any
+    noisy: Any
+    colour: Any
+    noise: Any
+
+
+_SHARED, _OWN = 4, 16  # Random numbers of a pair, and of each of its images.
+
+
+def draw(settings: Augment, seed: int, step: int, rows: Sequence[int]) -> Draws:
+    """What is done to the sources and then to the targets of these rows of a step's batch.
+
+    Which rows are asked for together changes nothing: each has a stream of its own, apart from the
+    one that pairs are drawn from. What one setting gives does not depend on the others either.
+
+    Args:
+      settings: how much.
+      seed: of the run.
+      step: whose batch.
+      rows: numbers of the rows, counted in the batch of all hosts.
+
+    Returns:
+      N = 2 * len(rows).
+    """
+    uniform = np.array(
+        [
+            np.random.Generator(np.random.Philox(key=[seed, step], counter=[0, 0, row, 1])).random(
+                _SHARED + 2 * _OWN
+            )
+            for row in rows
+        ]
+    )
+    shared = np.tile(uniform[:, :_SHARED], (2, 1)).T
+    own = np.concatenate(np.split(uniform[:, _SHARED:], 2, axis=1)).T
+
+    def around(numbers, most):
+        return most * (2 * numbers - 1)
+
+    # The area is uniform, and so is the logarithm of the aspect; what does not fit is cut to fit.
+    area = _LARGEST * own[5]
+    aspect = np.exp(around(own[6], np.log(_LONGEST)))
+    is_round = own[9] < 0.5
+    box = np.where(is_round, 4 / np.pi, 1) * area
+    extent = np.minimum(np.sqrt([box * aspect, box / aspect]), 1) / 2
+    return Draws(
+        angle=around(own[0], np.radians(settings.rotate)),
+        shift=around(own[1:3], settings.translate).T,
+        factor=np.exp(around(own[3], np.log1p(settings.scale))),
+        hue=around(shared[0], settings.hue),
+        saturation=1 + around(shared[1], settings.saturation),
+        contrast=1 + around(shared[2], settings.contrast),
+        brightness=around(shared[3], settings.brightness),
+        covered=own[4] < settings.occlude,
+        centre=(extent + own[7:9] * (1 - 2 * extent)).T,
+        extent=extent.T,
+        round=is_round,
+        noisy=own[10] < 0.5,
+        colour=around(own[11:14], 1).T,
+        noise=(own[14:16] * 2**31).astype(np.int32).T,
+    )
+
+
+def poses(
+    joints: np.ndarray, joints_mm: np.ndarray, draws: Draws, side: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Poses as `pixels` moves their images.
+
+    Args:
+      joints: [N, J, 3] pixels; x and y turn, depth is scaled about side / 2.
+      joints_mm: [N, J, 3] millimetres; they turn, and keep their lengths.
+      draws: what is done.
+      side: of the images.
+
+    Returns:
+      Both, moved, in the dtypes they came in.
+    """
+    cos, sin = np.cos(draws.angle), np.sin(draws.angle)
+    turn = np.moveaxis(np.array([[cos, -sin], [sin, cos]]), -1, 0)
+
+    def turned(points):
+        # In double precision, so that what is turned by nothing stays as it is.
+        points = points.astype(np.float64)
+        plane = np.einsum("nab,njb->nja", turn, points[..., :2])
+        return np.concatenate([plane, points[..., 2:]], axis=-1)
+
+    shift = np.pad(draws.shift, ((0, 0), (0, 1)))[:, None]
+    moved = turned(joints - np.float64(side / 2)) * draws.factor[:, None, None]
+    moved += side * (0.5 + shift)
+    return moved.astype(joints.dtype), turned(joints_mm).astype(joints_mm.dtype)
+
+
+def pixels(settings: Augment, images: Any, masks: Any, draws: Draws) -> tuple[Any, Any]:
+    """Images and masks, changed; stateless TensorFlow, to be run eagerly or in a graph.
+
+    Interpolation is bilinear among pixels of the person, so that no magenta gets into the edge;
+    masks take the nearest pixel. What is not person is magenta, exactly, and stays so; only
+    occluders cover it, too.
+
+    Args:
+      settings: what is left out: where nothing is asked for, nothing is computed.
+      images: [N, S, S, 3] float32 in [-1, 1], magenta outside of the mask.
+      masks: [N, S, S] bool, the person.
+      draws: what is done, of N images.
+
+    Returns:
+      Both, in the same form.
+    """
+    import tensorflow as tf  # Late: it takes seconds, and drawing does without.
+
+    # Most of a picture is background: colours are computed where the person is, and nowhere else.
+    # Every operation rounds each value by itself, so that neither other rows of the batch nor the
+    # place among them can change a bit.
+    if settings.moves:
+        backward = _backward(tf, draws, tf.shape(images)[1])
+        moved = _nearest(tf, masks, backward)
+        places = tf.where(moved)
+        colours = _bilinear(tf, images, masks, backward, places)
+        masks, images = moved, tf.zeros_like(images) + tf.constant(schema.BACKGROUND, tf.float32)
+    elif settings.colours:
+        places = tf.where(masks)
+        colours = tf.gather_nd(images, places)
+    if settings.colours:
+        colours = _recoloured(tf, settings, colours, draws, places[:, 0])
+    if settings.moves or settings.colours:
+        images = tf.tensor_scatter_nd_update(images, places, colours)
+    if settings.occlude:
+        images = _covered(tf, images, draws)
+    return images, masks
+
+
+def change(
+    settings: Augment, values: Mapping[str, np.ndarray], draws: Draws
+) -> dict[str, np.ndarray]:
+    """The fields of a batch, changed; see `pixels` and `poses`.
+
+    Args:
+      settings: of the draws.
+      values: image, mask, joints, joints_mm and others, each [N, ...].
+      draws: what is done.
+    """
+    image, mask = _graph(settings)(values["image"], values["mask"], draws)
+    changed = {**values, "image": image.numpy(), "mask": mask.numpy()}
+    if settings.moves:
+        changed["joints"], changed["joints_mm"] = poses(
+            values["joints"], values["joints_mm"], draws, values["image"].shape[1]
+        )
+    return changed
+
+
+@functools.cache
+def _graph(settings):
+    """`pixels` as one graph for any number of images of any size."""
+    import tensorflow as tf
+
+    def spec(dtype, *axes):
+        return tf.TensorSpec([None, *axes], dtype)
+
+    number, pair, flag = spec(tf.float64), spec(tf.float64, 2), spec(tf.bool)
+    draws = Draws(
+        *(number, pair, number),
+        *(number, number, number, number),
+        *(flag, pair, pair, flag, flag, spec(tf.float64, 3), spec(tf.int32, 2)),
+    )
+    signature = [spec(tf.float32, None, None, 3), spec(tf.bool, None, None), draws]
+    return tf.function(functools.partial(pixels, settings), input_signature=signature)
+
+
+def _backward(tf, draws, side):
+    """Where pixels come from: [N, 6], rows of x = h + M (x' - h - t), h the centre of the image.
+
+    Counted from the centre of the first pixel, which the package has at (0.5, 0.5).
+    """
+    side = tf.cast(side, tf.float64)
+    cos, sin = tf.cos(draws.angle) / draws.factor, tf.sin(draws.angle) / draws.factor
+    h = (side - 1) / 2
+    x, y = h + side * draws.shift[:, 0], h + side * draws.shift[:, 1]
+    rows = [cos, sin, h - cos * x - sin * y, -sin, cos, h + sin * x - cos * y]
+    return tf.cast(tf.stack(rows, axis=1), tf.float32)
+
+
+def _nearest(tf, masks, backward):
+    return (
+        tf.raw_ops.ImageProjectiveTransformV3(
+            images=tf.cast(masks, tf.uint8)[..., None],
+            # Of a projective map the last two are zero.
+            transforms=tf.pad(backward, [[0, 0], [0, 2]]),
+            output_shape=tf.shape(masks)[1:],
+            interpolation="NEAREST",
+            fill_mode="CONSTANT",
+            fill_value=0.0,
+        )[..., 0]
+        > 0
+    )
+
+
+def _bilinear(tf, images, masks, backward, places):
+    """Colours [P, 3] at places [P, 3], each (image, row, column), of the pixels of the person."""
+    side = tf.shape(images, out_type=tf.int64)[1]
+    image, row, column = tf.unstack(places, axis=1)
+    across, down = tf.cast(column, tf.float32), tf.cast(row, tf.float32)
+    a, b, c, d, e, f = tf.unstack(tf.gather(backward, image), axis=1)
+    x, y = a * across + b * down + c, d * across + e * down + f
+    left, top = tf.floor(x), tf.floor(y)
+    flat_images, flat_masks = tf.reshape(images, [-1, 3]), tf.reshape(masks, [-1])
+    total = share = 0.0
+    for right, below in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        column, row = tf.cast(left, tf.int64) + right, tf.cast(top, tf.int64) + below
+        within = (column >= 0) & (column < side) & (row >= 0) & (row < side)
+        index = tf.where(within, (image * side + row) * side + column, 0)
+        weight = (x - left if right else left + 1 - x) * (y - top if below else top + 1 - y)
+        weight = tf.where(within & tf.gather(flat_masks, index), weight, 0.0)
+        total += weight[:, None] * tf.gather(flat_images, index)
+        share += weight
+    return tf.clip_by_value(tf.math.divide_no_nan(total, share[:, None]), -1, 1)
+
+
+def _recoloured(tf, settings, colours, draws, image):
+    """Colours [P, 3] of pixels that belong to these images [P]."""
+
+    def each(values):
+        return tf.gather(tf.cast(values, tf.float32), image)[:, None]
+
+    if settings.hue or settings.saturation:
+        hue, saturation = each(draws.hue), each(draws.saturation)
+        # By how much red, green and blue are turned. Added up before it is gathered: a graph may
+        # change the order of a sum, and with it the last bit.
+        turn = tf.cast(6 * draws.hue[:, None] + [5.0, 3.0, 1.0], tf.float32)
+        turn = tf.gather(turn, image)
+        converted = _turned(tf, (colours + 1) / 2, turn, saturation) * 2 - 1
+        # There and back is not exact; what is not to change does not.
+        colours = tf.where((hue == 0) & (saturation == 1), colours, converted)
+    colours = colours * each(draws.contrast) + 2 * each(draws.brightness)
+    return tf.clip_by_value(colours, -1, 1)
+
+
+def _turned(tf, colours, turn, saturation):
+    """RGB [P, 3] in [0, 1] with another hue and saturation of HSV, at the same value.
+
+    With `turn` of 5, 3 and 1 sixths of the circle for red, green and blue the hue stays.
+    """
+    red, green, blue = tf.split(colours, 3, axis=1)
+    value = tf.reduce_max(colours, axis=1, keepdims=True)
+    chroma = value - tf.reduce_min(colours, axis=1, keepdims=True)
+    # In sixths of the circle: which of the three is largest, and how the others differ.
+    sixth = tf.where(
+        value == red,
+        tf.math.divide_no_nan(green - blue, chroma),
+        tf.where(
+            value == green,
+            2 + tf.math.divide_no_nan(blue - red, chroma),
+            4 + tf.math.divide_no_nan(red - green, chroma),
+        ),
+    )
+    chroma = tf.minimum(chroma * saturation, value)
+    k = sixth + turn
+    # Not tf.math.floormod, which rounds otherwise at the end of an array than within.
+    k -= 6 * tf.floor(k * (1 / 6))
+    return value - chroma * tf.clip_by_value(tf.minimum(k, 4 - k), 0, 1)
+
+
+def _covered(tf, images, draws):
+    side = tf.shape(images)[1]
+    places = (tf.range(side, dtype=tf.float32) + 0.5) / tf.cast(side, tf.float32)
+
+    def each(values):
+        return tf.cast(values, tf.float32)[:, None, None]
+
+    across = tf.abs(places - each(draws.centre[:, 0])) / each(draws.extent[:, 0])
+    down = tf.abs(places[:, None] - each(draws.centre[:, 1])) / each(draws.extent[:, 1])
+    ellipse, box = across**2 + down**2 < 1, (across < 1) & (down < 1)
+    inside = tf.where(draws.round[:, None, None], ellipse, box) & draws.covered[:, None, None]
+    shape = [side, side, 3]
+
+    def filling(given):
+        # A stream for each image, so that its noise does not depend on its neighbours.
+        seed, noisy, colour = given
+        return tf.cond(
+            noisy,
+            lambda: tf.random.stateless_uniform(shape, seed, -1, 1, alg="philox"),
+            lambda: tf.broadcast_to(tf.cast(colour, tf.float32), shape),
+        )
+
+    fillings = tf.map_fn(
+        filling,
+        (draws.noise, draws.noisy & draws.covered, draws.colour),
+        fn_output_signature=tf.TensorSpec([None, None, 3], tf.float32),
+    )
+    return tf.where(inside[..., None], fillings, images)
