@@ -1,5 +1,6 @@
 """The figures of the final design, counted again by hand, and printed without a surprise."""
 
+import itertools
 import json
 
 import pytest
@@ -81,6 +82,44 @@ def test_operations_as_the_thesis_counts_them(full):
     assert round(full["operations_as_printed"] / 1e9, 1) == 913.4
     assert full["paper"]["operations_as_printed"] == 915e9
     assert abs(full["operations_as_printed"] / 915e9 - 1) < 0.003
+
+
+@pytest.mark.parametrize(
+    ("spec", "generator", "discriminator", "operations"),
+    [
+        # 8 x 186.7 G multiply-adds, transposed convolutions counted as 9 taps an input pixel.
+        ("resnet2d.py:full", 43_944_323, 2_783_169, 1493.7),
+        ("resnet2d.py:skips", 44_110_595, 2_783_169, 1522.9),
+        ("deformable.py:full", 82_080_611, 2_803_782, 552.3),
+        ("deformable.py:nearest", 82_080_611, 2_803_782, 552.3),
+        ("deformable.py:market", 61_109_085, 2_803_782, 137.0),
+    ],
+)
+def test_the_baselines_have_the_published_sizes(spec, generator, discriminator, operations):
+    figures = describe.describe(config.load(f"configs/{spec}"))
+    assert figures["params_total"] == figures["networks"]["generator"]["params"] == generator
+    assert figures["networks"]["discriminator"]["params"] == discriminator
+    assert round(figures["operations_as_printed"] / 1e9, 1) == operations
+    assert figures["macs_3d"] == 0
+    if spec.endswith("full"):
+        paper = figures["paper"]
+        assert abs(generator / paper["params_total"] - 1) < 0.002
+        assert abs(figures["operations_as_printed"] / paper["operations_as_printed"] - 1) < 0.01
+
+
+def test_multiply_adds_of_the_deformable_generator_by_hand():
+    """Two encoders and a decoder whose transposed 4x4 kernels have 16 taps an input pixel."""
+    widths = (64, 128, 256, 512, 512, 512, 512)
+    total = 256**2 * 9 * (3 + 2 * 18 + 0) * 64
+    for i, (channels, features) in enumerate(itertools.pairwise(widths), start=1):
+        total += 2 * (256 >> i) ** 2 * 16 * channels * features
+    channels = 2 * 512
+    for i, features in enumerate((512, 512, 512, 512, 256, 128)):
+        total += (4 << i) ** 2 * 16 * channels * features
+        channels = features + 2 * widths[5 - i]
+    total += 256**2 * 9 * channels * 3
+    assert describe.describe(config.load("configs/deformable.py:full"))["macs_2d"] == total
+    assert round(total / 1e9, 1) == 69.0
 
 
 def test_the_discriminator_is_counted_for_one_image_and_not_among_what_makes_it(full):
