@@ -34,7 +34,7 @@ WITHIN = {
         "warp_products",
         "warp",
     ),
-    "nn": ("layers", "blocks", "backbones", "discriminators", "pretrained"),
+    "nn": ("layers", "blocks", "backbones", "resnet", "discriminators", "pretrained"),
     "data": ("schema", "prepared", "verify", "mixture", "pipeline", "fake", "show"),
     "train": (
         "phases",

@@ -54,6 +54,7 @@ class Conv(nn.Module):
       adds_bias: False leaves the bias out of the sum, not out of the parameters, which published
         counts include. For convolutions before a norm that would subtract it again: its gradient
         would be rounding errors, and Adam would make steps of its full rate of them.
+      has_bias: False leaves it out of the parameters, too, for networks published without.
       kernel_init: initialiser of the kernel.
       dtype: of the computation.
     """
@@ -64,6 +65,7 @@ class Conv(nn.Module):
     dilation: int = 1
     padding: str = "SAME"
     adds_bias: bool = True
+    has_bias: bool = True
     kernel_init: Initialiser = nn.initializers.lecun_normal()
     dtype: Dtype = jnp.float32
 
@@ -71,14 +73,15 @@ class Conv(nn.Module):
     def __call__(self, x: Float[Array, "b *axes c"]) -> Float[Array, "b *out features"]:
         shape = (*self.kernel, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
+        if self.has_bias:
+            bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
         kernel = kernel.astype(self.dtype)
         x = x.astype(self.dtype)
         if len(self.kernel) == 3 and self.stride == self.dilation == 1:
             y = conv3d(x, kernel)
         else:
             y = _conv(x, kernel, self.stride, self.dilation, self.padding)
-        return y + bias.astype(self.dtype) if self.adds_bias else y
+        return y + bias.astype(self.dtype) if self.has_bias and self.adds_bias else y
 
 
 def conv3d(

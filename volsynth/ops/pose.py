@@ -44,6 +44,27 @@ def voxel_centres(count: int, side: float) -> Float[Array, " n"]:
     return (jnp.arange(count, dtype=jnp.float32) + 0.5) * (side / count)
 
 
+def soft_argmax(logits: Float[Array, "b h w d j"], side: float) -> Float[Array, "b j 3"]:
+    """The mean position under the softmax over a volume, (x, y, z); computed in float32.
+
+    Args:
+      logits: of every joint, at the voxels of a cube.
+      side: of the cube; the result has its unit and lies between the outermost voxel centres.
+    """
+    batch, *shape, joints = logits.shape
+    flat = logits.astype(jnp.float32).reshape(batch, -1, joints)
+    weight = jax.nn.softmax(flat, axis=1).reshape(logits.shape)
+    axes = (2, 1, 3)  # Of x, y and z.
+    others = [tuple({1, 2, 3} - {axis}) for axis in axes]
+    return jnp.stack(
+        [
+            jnp.einsum("bnj,n->bj", jnp.sum(weight, other), voxel_centres(shape[axis - 1], side))
+            for axis, other in zip(axes, others)
+        ],
+        axis=-1,
+    )
+
+
 def heatmaps(
     joints: Float[Array, "b j 3"],
     visible: Bool[Array, "b j"],

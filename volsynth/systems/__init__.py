@@ -4,9 +4,9 @@ from typing import Any
 
 from volsynth.errors import UserError, did_you_mean
 from volsynth.system import System
-from volsynth.systems import volumetric
+from volsynth.systems import pose_estimator, volumetric
 
-SYSTEMS = {"volumetric": volumetric.make}
+SYSTEMS = {"pose_estimator": pose_estimator.make, "volumetric": volumetric.make}
 
 
 def make(config: Any) -> System:

@@ -1,0 +1,151 @@
+"""The volumetric pose estimator (Sárándi et al. 2018 and 2021).
+
+    volsynth train --config configs/pose_estimator.py:full --workdir runs/pose
+    volsynth describe --config configs/pose_estimator.py:full
+
+Variants: `full` is the published design (ResNet-50, 256 pixels, stride 32 in training and 4 in
+evaluation, 8 layers of depth, a box of 2.2 m, AdamW 1e-4 with decay 3e-3). `demo` trains in minutes
+on two CPU cores. `smoke` is for tests.
+"""
+
+import ml_collections
+
+
+def get_config(variants: str = "full") -> ml_collections.ConfigDict:
+    """The config of one variant, or of several, comma between them, one on top of the other."""
+    config = ml_collections.ConfigDict(_base())
+    for variant in variants.split(","):
+        config.update(VARIANTS[variant])
+    return config.lock()
+
+
+def _base():
+    return {
+        "system": "pose_estimator",
+        "seed": 0,
+        # float32, bfloat16 or float16: what the network computes in. Parameters, norms, positions
+        # and losses stay float32.
+        "precision": "float32",
+        "data": {
+            # A prepared data set: DIR/NAME/CONFIG, see docs/data.md.
+            "dir": "data",
+            "name": "posed_people",
+            "config": "256",
+            "image_size": 256,
+            # Share of the samples whose two pictures are the same one: they teach nothing twice.
+            "single": 0.0,
+            # Other data sets in the same folder, "NAME/CONFIG": share of the samples they give.
+            "also": {},
+            # Whether files are compared with the manifest's SHA-256 before the first step.
+            "verify": True,
+            # That read and decode; -1 is one for every processor, eight at most.
+            "threads": -1,
+            # Here goes "augment". Published: rotate 20 degrees, translate 0.1, scale 0.25, colour
+            # (hue, brightness, contrast, saturation), occlude 0.7.
+        },
+        "model": {
+            # Blocks of each stage, and their inner widths; ResNet-50.
+            "blocks": (3, 4, 6, 3),
+            "widths": (64, 128, 256, 512),
+            "stem_width": 64,
+            "stem_kernel": 7,
+            # Of channels that are normalised together.
+            "groups": 32,
+            # Layers of the volume, and the side of the cube that it stands for.
+            "depth": 8,
+            "box_mm": 2200.0,
+            # Output strides; the parameters are the same for all.
+            "stride_train": 32,
+            "stride_test": 4,
+        },
+        # metric: of the error relative to the pelvis, in metres. plane: of that in the picture, as
+        # a share of its side.
+        "loss": {"metric": 1.0, "plane": 0.1},
+        # decay_from: the share of the steps after which the rate falls to zero, by a cosine.
+        # weight_decay: AdamW's; l2: a penalty in the loss.
+        "optim": {
+            "estimator": {
+                "learning_rate": 1e-4,
+                "b1": 0.9,
+                "b2": 0.999,
+                "decay_from": 0.9,
+                "l2": 0.0,
+                "weight_decay": 3e-3,
+            }
+        },
+        "train": {
+            "steps": 200_000,
+            # Pairs; both pictures of a pair are used: 32 images.
+            "batch_size": 16,
+            "log_every": 100,
+            "sample_every": 5_000,
+            "checkpoint_every": 5_000,
+            "keep_checkpoints": 3,
+            # The metric by which the best checkpoint is kept besides the newest, as PLAYER/METRIC,
+            # such as estimator/loss; the lowest is the best. Empty: none.
+            "best_by": "",
+            # Decay of the running average of the weights that evaluation uses.
+            "average_decay": 0.999,
+            # Of the loss, per player, in float16. Doubles in so many updates without overflow.
+            "loss_scale": {
+                "initial": 2.0**15,
+                "minimum": 1.0,
+                "maximum": 2.0**24,
+                "doubles_every": 2_000,
+            },
+            # Updates that are not finite are skipped; after so many in a row the run stops.
+            "max_skipped": 20,
+        },
+        # Devices, or groups of them, that share a batch (-1: all there are); devices of a group,
+        # that share the height of an image; whether devices share the state, too.
+        "mesh": {"data": -1, "space": 1, "shard_state": False},
+        "evaluate": {"batch_size": 16},
+    }
+
+
+VARIANTS = {
+    "full": {},
+    "demo": {
+        "data": {"config": "64", "image_size": 64},
+        "model": {
+            "blocks": (2, 2, 2),
+            "widths": (16, 32, 64),
+            "stem_width": 32,
+            "stem_kernel": 5,
+            "groups": 8,
+            "stride_train": 4,
+            "stride_test": 4,
+        },
+        "optim": {"estimator": {"learning_rate": 1e-3, "decay_from": 0.5, "weight_decay": 1e-2}},
+        "train": {
+            "steps": 2000,
+            "batch_size": 16,
+            "log_every": 20,
+            "sample_every": 500,
+            "checkpoint_every": 500,
+            "average_decay": 0.99,
+        },
+    },
+    "smoke": {
+        "data": {"config": "tiny", "image_size": 32},
+        "model": {
+            "blocks": (1, 1),
+            "widths": (4, 4),
+            "stem_width": 4,
+            "stem_kernel": 3,
+            "groups": 2,
+            "depth": 4,
+            "stride_train": 8,
+            "stride_test": 4,
+        },
+        "optim": {"estimator": {"learning_rate": 1e-3}},
+        "train": {
+            "steps": 6,
+            "batch_size": 2,
+            "log_every": 1,
+            "sample_every": 3,
+            "checkpoint_every": 2,
+        },
+        "evaluate": {"batch_size": 4},
+    },
+}
