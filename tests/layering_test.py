@@ -13,7 +13,7 @@ ORDER = (
     {"data"},
     {"losses", "metrics", "system"},
     {"systems"},
-    {"train"},
+    {"train", "tasks"},
     {"evaluate", "describe", "doctor", "config", "rundir", "curves"},
     {"bench"},
     {"runs", "compare"},
@@ -35,6 +35,7 @@ WITHIN = {
         "warp",
     ),
     "nn": ("layers", "blocks", "backbones", "resnet", "discriminators", "pretrained"),
+    "tasks": ("base", "image", "pose"),
     "data": ("schema", "prepared", "verify", "mixture", "pipeline", "fake", "show"),
     "train": (
         "phases",

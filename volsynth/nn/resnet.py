@@ -65,9 +65,9 @@ class ResNet(nn.Module):
         last = int(math.log2(stride)) - 1  # Which of the halvings, from 0, is the last one.
         kernel = (self.stem_kernel, self.stem_kernel)
         padding = _PADDING[last == 0]
-        x = layers.Conv(
-            self.stem_width, kernel, 2, padding=padding, dtype=self.dtype, name="stem"
-        )(image)
+        x = layers.Conv(self.stem_width, kernel, 2, padding=padding, dtype=self.dtype, name="stem")(
+            image
+        )
         x = _halving_maximum(x, second=last == 1)
         reached, dilation = 4, 1
         for stage, (count, width) in enumerate(zip(self.blocks, self.widths)):
@@ -145,7 +145,7 @@ def group_norm(groups: int, channels: int, dtype: layers.Dtype, name: str) -> nn
 
 
 _PADDING = ("SAME_LOWER", "SAME")
-"""With which an odd kernel of stride 2 has its centre on the first, or the second, of two pixels."""
+"""With which an odd kernel of stride 2 has its centre on the first, or second, of two pixels."""
 
 
 def _sampled(x, sample):

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -63,7 +62,7 @@ class Estimator(nn.Module):
         """Poses of the persons in the pictures.
 
         Returns:
-          "joints_mm" [b, 15, 3] relative to the pelvis; "joints_px" [b, 15, 2], pixels of the image.
+          "joints_mm" [b, 15, 3] relative to the pelvis; "joints_px" [b, 15, 2], pixels.
         """
         features = resnet.ResNet(
             self.blocks,
@@ -134,27 +133,21 @@ def make(config: Any) -> System:
 
     def estimator_loss(variables, outputs, batch):
         del variables
+        # Outside of training there is no pose of the source.
+        found = {"target_": ""} | ({"source_": "source_"} if "source_joints_mm" in outputs else {})
 
-        def together(suffix, values):
-            names = [("source", f"source_{suffix}")] if f"source_{suffix}" in outputs else []
-            return jnp.concatenate([values(*pair) for pair in [*names, ("target", suffix)]])
+        def errors(made, wanted):
+            """Of both roles together."""
+            pairs = [(outputs[out + made], batch[role + wanted]) for role, out in found.items()]
+            return jnp.concatenate([a - b[..., : a.shape[-1]] for a, b in pairs])
 
-        def made(_, name):
-            return outputs[name]
-
+        visible = jnp.concatenate([batch[f"{role}visible"] for role in found])
         # Without both hips the pelvis is unknown, and every joint's place relative to it.
-        rooted = together(
-            "joints_mm",
-            lambda role, _: batch[f"{role}_visible"]
-            & jnp.all(batch[f"{role}_visible"][:, np.array(HIPS)], axis=1, keepdims=True),
-        )
-        wanted = together("joints_mm", lambda role, _: batch[f"{role}_joints_mm"])
-        metres = (together("joints_mm", made) - wanted) / 1000
+        rooted = visible & jnp.all(visible[:, np.array(HIPS)], axis=1, keepdims=True)
+        metres = errors("joints_mm", "joints_mm") / 1000
         terms = {"metric": loss.metric * losses.masked_l1(metres, rooted)}
         if loss.plane:
-            visible = together("joints_px", lambda role, _: batch[f"{role}_visible"])
-            wanted = together("joints_px", lambda role, _: batch[f"{role}_joints"][..., :2])
-            shares = (together("joints_px", made) - wanted) / side
+            shares = errors("joints_px", "joints") / side
             terms["plane"] = loss.plane * losses.masked_l1(shares, visible)
         return terms
 
