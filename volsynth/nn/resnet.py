@@ -76,6 +76,7 @@ class ResNet(nn.Module):
                 samples = halves and reached < stride
                 x = Bottleneck(
                     width,
+                    projects=index == 0,
                     sample=int(reached * 2 == stride) if samples else None,
                     dilation=dilation,
                     groups=self.groups,
@@ -97,10 +98,10 @@ class ResNet(nn.Module):
 class Bottleneck(nn.Module):
     """Norm, ReLU and convolution three times, 1x1, 3x3, 1x1, around a skip.
 
-    Where the channels change, the skip is a 1x1 convolution of the activated input.
-
     Attributes:
       width: inner channels; the output has four times as many.
+      projects: whether the skip is a 1x1 convolution of the activated input; the first block of a
+        stage has it at any stride.
       sample: 0 or 1 halves the size, keeping the first or the second of two pixels; None keeps it.
       dilation: of the 3x3 convolution.
       groups: see `ResNet`.
@@ -108,6 +109,7 @@ class Bottleneck(nn.Module):
     """
 
     width: int
+    projects: bool = False
     sample: int | None = None
     dilation: int = 1
     groups: int = 32
@@ -125,7 +127,7 @@ class Bottleneck(nn.Module):
 
         features = 4 * self.width
         active = activate(x, "norm0")
-        if x.shape[-1] != features or self.sample is not None:
+        if self.projects:
             skip = conv(features, 1, "skip", has_bias=True)(_sampled(active, self.sample))
         else:
             skip = x
