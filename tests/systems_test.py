@@ -57,8 +57,12 @@ def test_every_variant_is_built_at_full_size(spec):
     system = systems.make(settings)
     side, count = settings.data.image_size, settings.train.batch_size
     variables, outputs, new_state, terms = _shapes(system, fake.spec(count, side))
-    image = outputs["image"]
-    assert (image.shape, image.dtype) == ((count, side, side, 3), jnp.float32)
+    made = {
+        "image": {"image": (count, side, side, 3)},
+        "pose": {"joints_mm": (count, 15, 3), "joints_px": (count, 15, 2)},
+    }
+    for key, shape in made[system.task].items():
+        assert (outputs[key].shape, outputs[key].dtype) == (shape, jnp.float32), key
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(variables))
     assert set(new_state) <= set(variables)
     trained = [n for p in system.phases.values() for player in p.values() for n in player.trains]
