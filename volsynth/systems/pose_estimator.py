@@ -1,7 +1,7 @@
 """Metric 3D pose from one picture, by volumetric heatmaps.
 
 I. Sárándi, T. Linder, K. O. Arras, B. Leibe: *How robust is 3D human pose estimation to occlusion?*
-(2018, arXiv:1809.04987) for the volumetric heatmaps, the centred strides and the two strides, and
+(2018, arXiv:1808.09316) for the volumetric heatmaps, the centred strides and the two strides, and
 *MeTRAbs: metric-scale truncation-robust heatmaps* (2021, arXiv:2007.07227) for axes in millimetres
 and for the second head: one 1x1 convolution gives every joint a volume of D layers, whose axes are
 millimetres from the pelvis, and one more layer, whose axes are those of the picture.
