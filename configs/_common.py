@@ -10,11 +10,15 @@ def build(sections: dict, table: dict, variants: str) -> ml_collections.ConfigDi
     """The config of one variant of a table, or of several, comma between them, one on the other.
 
     Args:
-      sections: of the method: `system`, `model`, `discriminator`.
+      sections: of the method: `system`, `model` and whatever else differs; `data` and `train` are
+        put on top of the shared ones, the others take their place.
       table: the method's `VARIANTS`.
       variants: names in it.
     """
-    config = ml_collections.ConfigDict({**_shared(), **sections})
+    own = dict(sections)
+    on_top = {name: own.pop(name) for name in ("data", "train") if name in own}
+    config = ml_collections.ConfigDict({**_shared(), **own})
+    config.update(on_top)
     for variant in variants.split(","):
         config.update(table[variant])
     return config.lock()
@@ -154,10 +158,10 @@ FASHION = {
 """The three data sets of the thesis (section 6.1), in the shares of table 6.3."""
 
 _NO_COLOUR = {"hue": 0.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0}
-_NO_AUGMENT = {"rotate": 0.0, "translate": 0.0, "scale": 0.0, "occlude": 0.0, **_NO_COLOUR}
+NO_AUGMENT = {"rotate": 0.0, "translate": 0.0, "scale": 0.0, "occlude": 0.0, **_NO_COLOUR}
 
 AUGMENT = {
-    "no_augment": {"data": {"augment": _NO_AUGMENT}},
+    "no_augment": {"data": {"augment": NO_AUGMENT}},
     "no_colour": {"data": {"augment": _NO_COLOUR}},
 }
 """Images and poses, or colours alone, as they are (section 6.2.1)."""
@@ -165,7 +169,7 @@ AUGMENT = {
 DEMO = {
     # Some samples without a change of pose: colours are learnt from them first. Minutes are too few
     # to overfit in.
-    "data": {"config": "64", "image_size": 64, "single": 0.3, "augment": _NO_AUGMENT},
+    "data": {"config": "64", "image_size": 64, "single": 0.3, "augment": NO_AUGMENT},
     # Minutes are too short for the adversarial game to pay; every other variant plays it.
     "loss": {
         "gan": 0.0,

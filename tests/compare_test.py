@@ -92,6 +92,15 @@ def test_the_table(tmp_path):
     assert lines[3] == "| precision float16 | 0 | - | - | - | - | - | 0 | - |"
 
 
+def test_the_table_has_the_scores_that_the_runs_have(tmp_path):
+    a = _run(tmp_path / "a", scores={"mpjpe": 80.0, "pck_150": 0.9})
+    both = compare.table(compare.compare([a, _run(tmp_path / "b", {"seed": 2})]))
+    lines = both.splitlines()
+    scores = "mpjpe | pck 150 | ssim | l1 | foreground l1 | silhouette iou"
+    assert lines[0] == f"|  | steps | {scores} | skipped | loss scale |"
+    assert lines[2] == "| seed 1 | 0 | 80.000 | 0.900 | - | - | - | - | 0 | - |"
+
+
 def test_curves_are_where_the_values_are(tmp_path):
     """Two constant curves: their colours are in the picture, the higher value higher up."""
     steps = range(0, 1000, 10)

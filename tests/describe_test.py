@@ -183,3 +183,22 @@ def test_the_bytes_of_a_step(capsys):
     assert parts["peak"] == wanted
     describe.render(figures)
     assert "GiB at its peak" in capsys.readouterr().out
+
+
+def test_the_pose_estimator_is_counted_and_nothing_is_said_that_its_paper_does_not(capsys):
+    figures = describe.describe(config.load("configs/pose_estimator.py:full"))
+    heads = _conv(1, 2048, 9 * 15)
+    # ResNet-50 v2, as published, and one convolution.
+    assert figures["params_total"] == 23_519_360 + heads
+    # At stride 4 every stage works on 64 x 64 cells; the stem on 128 x 128 pixels.
+    macs, channels = PIXELS[128] * 49 * 3 * 64 + PIXELS[64] * 2048 * 9 * 15, 64
+    for blocks, width in zip((3, 4, 6, 3), (64, 128, 256, 512)):
+        macs += PIXELS[64] * channels * 4 * width
+        for _ in range(blocks):
+            macs += PIXELS[64] * (channels * width + 9 * width * width + width * 4 * width)
+            channels = 4 * width
+    assert (figures["macs_2d"], figures["macs_3d"]) == (macs, 0)
+    describe.render(figures)
+    shown = capsys.readouterr().out
+    assert "operations as the paper counts them" not in shown
+    assert "MeTRAbs" in shown

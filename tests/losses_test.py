@@ -369,3 +369,19 @@ def test_layers_of_perceptual_that_cannot_be():
     for arguments in ((a, less), (less, a), (a, a, {"block10": 1.0}), ({}, {})):
         with pytest.raises(ValueError, match=message):
             losses.perceptual(*arguments)
+
+
+# --- masked --------------------------------------------------------------------------------------
+
+
+def test_masked_l1_is_the_mean_over_the_points_of_the_mask():
+    rng = np.random.default_rng(0)
+    difference = rng.normal(size=(3, 5, 2)).astype(np.float32)
+    mask = rng.uniform(size=(3, 5)) < 0.5
+    wanted = np.mean(np.abs(difference[mask]))
+    difference[~mask] = np.nan
+    got = losses.masked_l1(jnp.asarray(difference), jnp.asarray(mask))
+    np.testing.assert_allclose(got, wanted, rtol=1e-6)
+    gradient = jax.grad(losses.masked_l1)(jnp.asarray(difference), jnp.asarray(mask))
+    np.testing.assert_array_equal(gradient != 0, np.broadcast_to(mask[..., None], (3, 5, 2)))
+    assert losses.masked_l1(jnp.asarray(difference), jnp.zeros((3, 5), bool)) == 0

@@ -242,6 +242,17 @@ def test_scores_with_baselines_gallery_and_protocol(tmp_path):
     assert "&quot;images&quot;: 640" in text
 
 
+def test_the_scores_of_poses_go_by_their_own_names(tmp_path):
+    folder = _run(tmp_path / "a", scores={"mpjpe": 80.0})
+    path = folder / "evaluate-test" / "results.json"
+    more = {"label": "estimated", "columns": ["picture", "true pose"]}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **more}))
+    _, page = _page(folder)
+    assert page.rows["estimated"] == ["80.000"]
+    assert "generated" not in page.rows
+    assert page.pictures[0][0] == "Gallery of test: picture, true pose"
+
+
 def test_text_of_a_run_is_text(tmp_path):
     # The last part is a formula that matplotlib would fail to set.
     evil = "<img src=x onerror=alert(1)>&\"'$\\nothing$"

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from volsynth import config, objectives, systems
 from volsynth.data import fake
 from volsynth.errors import UserError
+from volsynth.nn import layers
 from volsynth.systems import volumetric
 from volsynth.train import optim, program, scaling, state, step
 
@@ -57,8 +58,12 @@ def test_every_variant_is_built_at_full_size(spec):
     system = systems.make(settings)
     side, count = settings.data.image_size, settings.train.batch_size
     variables, outputs, new_state, terms = _shapes(system, fake.spec(count, side))
-    image = outputs["image"]
-    assert (image.shape, image.dtype) == ((count, side, side, 3), jnp.float32)
+    made = {
+        "image": {"image": (count, side, side, 3)},
+        "pose": {"joints_mm": (count, 15, 3), "joints_px": (count, 15, 2)},
+    }
+    for key, shape in made[system.task].items():
+        assert (outputs[key].shape, outputs[key].dtype) == (shape, jnp.float32), key
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(variables))
     assert set(new_state) <= set(variables)
     trained = [n for p in system.phases.values() for player in p.values() for n in player.trains]
@@ -336,7 +341,7 @@ def test_the_3d_network_trains_in_half_precision_as_in_single():
         batch["target_mask"][..., None], 0.2 * batch["source_image"], -1.0
     )
     ends = {}
-    for precision in objectives.PRECISIONS:
+    for precision in layers.PRECISIONS:
         settings = _smoke(f"precision={precision}", "optim.generator.learning_rate=2e-3")
         system = systems.make(settings)
         optimisers = optim.make(settings.optim, system, 200)

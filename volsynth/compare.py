@@ -4,10 +4,19 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from volsynth import curves, evaluate, rundir
+from volsynth import curves, rundir
 from volsynth.train import workdir as workdirs
 
-CURVES = ("loss", "l1", "chroma", "nearest_neighbour", "gan", "loss_scale")
+CURVES = (
+    "loss",
+    "l1",
+    "chroma",
+    "nearest_neighbour",
+    "gan",
+    "metric",
+    "plane",
+    "loss_scale",
+)
 """Metrics of a player that are drawn, where a run has them, in this order."""
 
 # The share of a run, from its end, over which a loss is averaged for the table.
@@ -77,12 +86,20 @@ def compare(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def table(comparison: Mapping[str, Any]) -> str:
     """The comparison as a Markdown table, warnings below it."""
     names = sorted({name for run in comparison["runs"] for name in run["losses"]})
-    scores = [name.replace("_", " ") for name in evaluate.SCORES]
-    heads = ["", "steps", *scores, *names, "skipped", "loss scale"]
+    # In the order of the results, which is not that of the alphabet.
+    scores = list(dict.fromkeys(s for run in comparison["runs"] for s in run["scores"] or ()))
+    heads = [
+        "",
+        "steps",
+        *(name.replace("_", " ") for name in scores),
+        *names,
+        "skipped",
+        "loss scale",
+    ]
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for run in comparison["runs"]:
         found = run["scores"] or {}
-        values = [found.get(name) for name in evaluate.SCORES]
+        values = [found.get(name) for name in scores]
         values += [run["losses"].get(name) for name in names]
         low, high = run["loss_scale"]
         scale = "-" if low is None else f"{low:.3g}" + ("" if low == high else f" to {high:.3g}")

@@ -1,4 +1,7 @@
-"""Scores of a run on a whole split, beside trivial baselines, and a gallery to look at."""
+"""Scores of a run on a whole split, beside trivial baselines, and a gallery to look at.
+
+What is scored, and how, is the task's: see `volsynth.tasks`.
+"""
 
 import json
 import pathlib
@@ -13,52 +16,42 @@ from volsynth import draw, files, metrics
 from volsynth.data import pipeline, prepared
 from volsynth.data.schema import MAGENTA
 from volsynth.system import Batch
+from volsynth.tasks import Task
+from volsynth.tasks.base import Made
 
-SCORES = ("ssim", "l1", "foreground_l1", "silhouette_iou")
+LABEL = "generated"
+"""Of what the system made, in results that do not say: those of earlier versions."""
 
-Generate = Callable[[Batch], jax.Array]
-"""A batch to images [B, H, W, 3] in [-1, 1]."""
-
-
-def scores(images, batch: Batch) -> dict[str, jax.Array]:
-    """Every score of some images against the batch's targets, one value per image."""
-    target, mask = batch["target_image"], batch["target_mask"]
-    return {
-        "ssim": metrics.ssim(images, target),
-        "l1": metrics.l1(images, target),
-        "foreground_l1": metrics.foreground_l1(images, target, mask),
-        "silhouette_iou": metrics.silhouette_iou(images, mask),
-    }
+Make = Callable[[Batch], Made]
+"""A batch to what the task scores."""
 
 
 def evaluate(
-    generate: Generate,
+    task: Task,
+    make: Make,
     batches: Iterable[Batch],
-    mean_image: np.ndarray,
+    trained: np.ndarray,
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, dict[str, float]]:
-    """Mean scores of the generated images and of two baselines, all in one pass.
+    """Mean scores of what a system makes and of baselines, all in one pass.
 
     Args:
-      generate: makes the images.
+      task: what is scored.
+      make: makes it.
       batches: with `valid`.
-      mean_image: [H, W, 3], the mean image of the training split.
+      trained: what the baselines need of the training split; see `Task.trained`.
       progress: called with the number of images scored in each batch.
 
     Returns:
-      {"generated" | "source_unchanged" | "mean_training_image": {score: mean}}.
+      {row: {score: mean}}, the system's own row and one for each baseline.
     """
     states = None
-    score = jax.jit(_add_scores)
+    score = jax.jit(_add_scores, static_argnums=0)
     for batch in batches:
-        candidates = {
-            "generated": generate(batch),
-            "source_unchanged": batch["source_image"],
-            "mean_training_image": np.broadcast_to(mean_image, batch["target_image"].shape),
-        }
+        candidates = task.candidates(make(batch), trained, batch)
         if states is None:
-            states = {name: metrics.start(SCORES) for name in candidates}
-        states = score(states, candidates, batch)
+            states = {name: metrics.start((*task.scores, *task.details)) for name in candidates}
+        states = score(task, states, candidates, batch)
         progress(int(np.sum(batch["valid"])))
     if states is None:
         raise ValueError("nothing to evaluate: there are no batches.")
@@ -68,22 +61,12 @@ def evaluate(
     }
 
 
-def _add_scores(states, candidates, batch):
-    return {
-        name: metrics.update(states[name], scores(images, batch), batch["valid"])
-        for name, images in candidates.items()
-    }
-
-
-def mean_training_image(split: prepared.Split, batch_size: int, limit: int = 512) -> np.ndarray:
-    """The mean of up to `limit` images, spread evenly over a split; [H, W, 3] in [-1, 1]."""
-    numbers = np.unique(np.linspace(0, split.records - 1, min(limit, split.records)).astype(int))
-    pairs = np.stack([numbers, numbers], axis=1)
-    total, count = 0.0, 0
-    for batch in pipeline.evaluation_batches(split, pairs, batch_size):
-        total = total + np.sum(batch["target_image"][batch["valid"]], axis=0, dtype=np.float64)
-        count += int(np.sum(batch["valid"]))
-    return (total / count).astype(np.float32)
+def _add_scores(task, states, candidates, batch):
+    added = {}
+    for name, made in candidates.items():
+        scored = task.score(made, batch)
+        added[name] = {key: state.update(*scored[key]) for key, state in states[name].items()}
+    return added
 
 
 def gallery_pairs(split: prepared.Split, seed: int, count: int) -> np.ndarray:
@@ -98,25 +81,13 @@ def gallery_pairs(split: prepared.Split, seed: int, count: int) -> np.ndarray:
     return pairs[order[np.argsort(turn, kind="stable")]][:count]
 
 
-def gallery(generate: Generate, batches: Iterable[Batch], cell: int = 128) -> Image.Image:
-    """Source, target skeleton, generated, truth: a row for every pair, two pairs side by side."""
+def gallery(task: Task, make: Make, batches: Iterable[Batch], cell: int = 128) -> Image.Image:
+    """A row of pictures for every example, as the task wants; two examples side by side."""
     rows = []
     for batch in batches:
-        images = np.asarray(generate(batch))
-        for i in np.flatnonzero(batch["valid"]):
-            side = images.shape[1]
-            skeleton = draw.skeleton_image(
-                _enlarged(batch["target_joints"][i], side, cell), batch["target_visible"][i], cell
-            )
-            rows.append(
-                [
-                    draw.to_uint8(batch["source_image"][i]),
-                    skeleton,
-                    draw.to_uint8(images[i]),
-                    draw.to_uint8(batch["target_image"][i]),
-                ]
-            )
-    titles = ["source", "target pose", "generated", "truth"]
+        made = jax.tree.map(np.asarray, make(batch))
+        rows += [task.row(made, batch, i, cell) for i in np.flatnonzero(batch["valid"])]
+    titles = list(task.columns)
     if len(rows) % 2 == 0 and len(rows) > 4:
         half = len(rows) // 2
         rows = [left + right for left, right in zip(rows[:half], rows[half:])]
@@ -124,11 +95,7 @@ def gallery(generate: Generate, batches: Iterable[Batch], cell: int = 128) -> Im
     return draw.grid(rows, titles, cell=cell)
 
 
-def _enlarged(joints, side, cell):
-    return np.asarray(joints) * (cell / side)
-
-
-def protocol(data: prepared.Prepared, split: str, pairs: np.ndarray) -> dict[str, Any]:
+def protocol(task: Task, data: prepared.Prepared, split: str, pairs: np.ndarray) -> dict[str, Any]:
     """Everything the scores depend on, as JSON values."""
     return {
         "data": f"{data.manifest['name']}/{data.manifest['config']} {data.manifest['version']}",
@@ -137,9 +104,23 @@ def protocol(data: prepared.Prepared, split: str, pairs: np.ndarray) -> dict[str
         "images": len(pairs),
         "image_size": data.image_size,
         "background": list(MAGENTA),
-        "pairs": "every image of the split once as target, source another one of the outfit",
-        "scores": {name: metrics.PROTOCOL[name] for name in ("all", *SCORES)},
-        "mean_training_image": "of up to 512 images spread over the training split",
+        "pairs": task.pairs,
+        "scores": {name: task.protocol[name] for name in ("all", *task.scores)},
+        **task.baselines,
+    }
+
+
+def results(task: Task, scored: dict[str, dict[str, float]], **others: Any) -> dict[str, Any]:
+    """What `volsynth evaluate` writes and prints: scores, details apart, and the others."""
+    rows = {name: {key: row[key] for key in task.scores} for name, row in scored.items()}
+    details = {name: {key: row[key] for key in task.details} for name, row in scored.items()}
+    return {
+        "label": task.label,
+        "metrics": rows.pop(task.label),
+        "baselines": rows,
+        **({"details": details} if task.details else {}),
+        "columns": list(task.columns),
+        **others,
     }
 
 
@@ -149,14 +130,19 @@ def write_results(folder: pathlib.Path, results: dict[str, Any]) -> None:
     files.write_text(folder / "results.md", table(results))
 
 
+def rows(results: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """The rows of a table of results, {label: scores}, the system's own first."""
+    return {results.get("label", LABEL): results["metrics"], **results["baselines"]}
+
+
 def table(results: dict[str, Any]) -> str:
-    """The scores as a Markdown table, one row for each kind of image."""
-    rows = {"generated": results["metrics"], **results["baselines"]}
+    """The scores as a Markdown table, one row for what the system made and for each baseline."""
+    names = list(results["metrics"])
     lines = [
-        "| | " + " | ".join(name.replace("_", " ") for name in SCORES) + " |",
-        "|---" * (len(SCORES) + 1) + "|",
+        "| | " + " | ".join(name.replace("_", " ") for name in names) + " |",
+        "|---" * (len(names) + 1) + "|",
     ]
-    for name, values in rows.items():
-        cells = " | ".join(f"{values[key]:.3f}" for key in SCORES)
-        lines.append(f"| {name.replace('_', ' ')} | {cells} |")
+    for label, values in rows(results).items():
+        cells = " | ".join(f"{values[key]:.3f}" for key in names)
+        lines.append(f"| {label.replace('_', ' ')} | {cells} |")
     return "\n".join(lines) + "\n"

@@ -87,6 +87,13 @@ def l1(image: Float[Array, "b h w c"], target: Float[Array, "b h w c"]) -> Float
     return jnp.mean(jnp.abs(image.astype(jnp.float32) - target.astype(jnp.float32)))
 
 
+def masked_l1(difference: Float[Array, "b j c"], mask: Bool[Array, "b j"]) -> Float[Array, ""]:
+    """Mean absolute value over the coordinates of the points in the mask; 0 where it is empty."""
+    kept = jnp.where(mask[..., None], jnp.abs(difference.astype(jnp.float32)), 0.0)
+    count = difference.shape[-1] * jnp.sum(mask, dtype=jnp.float32)
+    return jnp.sum(kept) / jnp.maximum(count, 1.0)
+
+
 def chroma(image: Float[Array, "b h w 3"], target: Float[Array, "b h w 3"]) -> Float[Array, ""]:
     """Mean absolute difference of R - G, G - B and B - R: of colours, whatever their brightness.
 

@@ -7,11 +7,10 @@ only thing such a method brings is its two networks.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from volsynth import losses
 from volsynth.errors import UserError, did_you_mean
@@ -22,9 +21,6 @@ GAMES = ("minimax", "wasserstein")
 
 NEAREST_LAYER = "block1_conv2"
 """Of VGG-19, whose features the nearest-neighbour loss compares (Siarohin et al. 2018)."""
-
-PRECISIONS = ("float32", "bfloat16", "float16")
-"""What networks can compute in; parameters, norms and losses are float32 in any case."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,18 +69,6 @@ class Loss:
         if self.game not in GAMES:
             hint = did_you_mean(self.game, GAMES)
             raise UserError(f"config.loss.game: unknown game {self.game!r}; {hint}")
-
-
-def dtype(precision: str) -> Any:
-    """The dtype of a config's `precision`.
-
-    Raises:
-      UserError: there is no such precision.
-    """
-    if precision not in PRECISIONS:
-        hint = did_you_mean(precision, PRECISIONS)
-        raise UserError(f"config.precision: unknown precision {precision!r}; {hint}")
-    return jnp.dtype(precision)
 
 
 def image_system(

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from volsynth import compare, curves, files, rundir
+from volsynth import compare, curves, evaluate, files, rundir
 from volsynth.errors import UserError
 from volsynth.train import log as lines
 from volsynth.train import workdir as workdirs
@@ -38,7 +38,10 @@ _MAIN = (
     "precision",
     "model.depth",
     "optim.generator.learning_rate",
+    "optim.estimator.learning_rate",
 )
+# Of the gallery of results that do not say: those of earlier versions.
+_COLUMNS = ("source", "target pose", "generated", "truth")
 # Runs that differ in more than a few words go by the names of their folders.
 _LONGEST_LABEL = 40
 # Pictures wider than this are made smaller: a page holds many of them.
@@ -311,7 +314,7 @@ def _uri(png):
 
 
 def _scores(run, split, results):
-    rows = {"generated": results["metrics"], **results["baselines"]}
+    rows = evaluate.rows(results)
     names = list(dict.fromkeys(name for values in rows.values() for name in values))
     cells = [
         [_text(name.replace("_", " "))]
@@ -323,7 +326,7 @@ def _scores(run, split, results):
     gallery = pathlib.Path(run["workdir"]) / f"evaluate-{split}" / "gallery.png"
     uri = _picture(gallery) if gallery.exists() else None
     if uri:
-        alt = f"Gallery of {split}: source, target pose, generated, truth"
+        alt = f"Gallery of {split}: {', '.join(results.get('columns', _COLUMNS))}"
         parts.append(f'<figure><img src="{uri}" alt="{_text(alt)}"></figure>')
     return "".join(parts) + _folded("Protocol", results["protocol"])
 

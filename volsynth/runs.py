@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 
 from volsynth import config as configs
-from volsynth import draw, systems
+from volsynth import draw, systems, tasks
 from volsynth import evaluate as evaluation
 from volsynth.data import augment, fake, mixture, pipeline, prepared, verify
 from volsynth.errors import UserError
@@ -66,10 +66,10 @@ def train(config: Any, workdir: pathlib.Path) -> None:
     validation = data.split("validation")
     sample_pairs = evaluation.gallery_pairs(validation, config.seed, SAMPLES)
     samples = list(pipeline.evaluation_batches(validation, sample_pairs, len(sample_pairs)))
-    generate = _generator(system)
+    task, make = tasks.TASKS[system.task], _maker(system)
 
     def draw_samples(averages):
-        return evaluation.gallery(functools.partial(generate, averages), samples)
+        return evaluation.gallery(task, functools.partial(make, averages), samples)
 
     loop.train(system, config, batches, workdir, draw_samples)
 
@@ -88,7 +88,8 @@ def evaluate(
     newest good checkpoint is taken.
 
     Returns:
-      {"metrics", "baselines", "protocol", "step", "gallery"}.
+      {"label", "metrics", "baselines", "protocol", "notes", "step", "gallery"}, and "details" where
+      the task has them.
 
     Raises:
       UserError: the workdir holds no run or no checkpoint, or the data is another one.
@@ -104,29 +105,30 @@ def evaluate(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write results to {out}: {error.strerror}.") from error
-    generate = functools.partial(_generator(system), averages)
+    task, make = tasks.TASKS[system.task], functools.partial(_maker(system), averages)
     pairs = pipeline.evaluation_pairs(split, seed=0)
-    mean_image = evaluation.mean_training_image(data.split("train"), batch_size)
+    trained = task.trained(data.split("train"), batch_size)
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(f"scoring {split_name}", total=len(pairs))
+        bar = progress.add_task(f"scoring {split_name}", total=len(pairs))
         scored = evaluation.evaluate(
-            generate,
+            task,
+            make,
             pipeline.evaluation_batches(split, pairs, batch_size),
-            mean_image,
-            functools.partial(progress.advance, task),
+            trained,
+            functools.partial(progress.advance, bar),
         )
-    results = {
-        "metrics": scored.pop("generated"),
-        "baselines": scored,
-        "protocol": evaluation.protocol(data, split_name, pairs),
-        "notes": dict(system.notes),
-        "step": step,
-    }
+    results = evaluation.results(
+        task,
+        scored,
+        protocol=evaluation.protocol(task, data, split_name, pairs),
+        notes=dict(system.notes),
+        step=step,
+    )
     if gallery_count > 0:
         chosen = evaluation.gallery_pairs(split, 0, gallery_count)
         picture = evaluation.gallery(
-            generate, pipeline.evaluation_batches(split, chosen, batch_size)
+            task, make, pipeline.evaluation_batches(split, chosen, batch_size)
         )
         draw.save_png(out / "gallery.png", picture)
         results["gallery"] = str(out / "gallery.png")
@@ -181,15 +183,16 @@ def restore(
     return Restored(config, data, system, *_restore_averages(system, config, workdir, step))
 
 
-def _generator(system):
-    """A jitted function (variables, batch) -> images, without training behaviour."""
+def _maker(system):
+    """A jitted function (variables, batch) -> what its task scores, without training behaviour."""
+    taken = tasks.TASKS[system.task].taken
 
     @jax.jit
-    def generate(variables, batch):
+    def make(variables, batch):
         # Nothing is random outside of training, but the contract asks for a key.
-        return system.forward(variables, batch, jax.random.key(0), train=False)[0]["image"]
+        return taken(system.forward(variables, batch, jax.random.key(0), train=False)[0])
 
-    return generate
+    return make
 
 
 def _check_counts(config):

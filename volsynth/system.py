@@ -7,7 +7,7 @@ and shardings. Neither knows the other.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 
@@ -19,7 +19,16 @@ Batch = Mapping[str, jax.Array]
 
 Outputs = Mapping[str, Any]
 """Everything of a forward pass that anyone may want to look at or score; jit prunes the rest.
-Has at least "image", float32 [B, H, W, 3] in [-1, 1]."""
+What it has at least depends on the system's task, of the batch's targets:
+
+* image: "image", float32 [B, H, W, 3] in [-1, 1].
+* pose: "joints_mm", float32 [B, 15, 3], mm, relative to the pelvis, and "joints_px", float32
+  [B, 15, 2], pixels of the image.
+"""
+
+Task = Literal["image", "pose"]
+"""What a system makes of a batch: the target's picture from the source's and the target's pose, or
+the target's pose from its picture. Evaluation goes by it."""
 
 
 class Player(NamedTuple):
@@ -49,6 +58,7 @@ class System:
         network updates by itself in a forward pass (running statistics), {} where there is none.
       phases: phase name to its players, in the order in which they move; phases run one after the
         other.
+      task: what it makes.
       figures: what the paper prints of its networks, for comparison in `describe`.
       notes: facts that belong into every log and result, such as which features a loss compares.
     """
@@ -58,5 +68,6 @@ class System:
     init: Callable[[jax.Array, Batch], Variables]
     forward: Callable[..., tuple[Outputs, Variables]]
     phases: Mapping[str, Mapping[str, Player]]
+    task: Task = "image"
     figures: Mapping[str, float] = dataclasses.field(default_factory=dict)
     notes: Mapping[str, str] = dataclasses.field(default_factory=dict)

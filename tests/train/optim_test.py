@@ -2,6 +2,7 @@
 
 import re
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -86,6 +87,26 @@ def test_l2_is_the_gradient_of_its_penalty_on_kernels_alone():
     np.testing.assert_array_equal(got["bias"], plain["bias"])
 
 
+def test_weight_decay_takes_a_share_off_kernels_whatever_the_gradient():
+    weights = {"Conv_0": {"kernel": jnp.array([2.0, -1.0]), "bias": jnp.array([3.0])}}
+    for size in (1.0, 1000.0):
+        gradients = {"Conv_0": {"kernel": jnp.array([size, size]), "bias": jnp.array([size])}}
+        moved = {}
+        for decay in (0.0, 0.1):
+            made = _make(weight_decay=decay)["generator"]
+            moved[decay] = made.update(gradients, made.init(weights), weights)[0]["Conv_0"]
+        # Times the rate, 0.5.
+        taken = moved[0.1]["kernel"] - moved[0.0]["kernel"]
+        np.testing.assert_allclose(taken, [-0.1, 0.05], rtol=1e-5)
+        np.testing.assert_array_equal(moved[0.1]["bias"], moved[0.0]["bias"])
+
+
+def test_a_section_without_weight_decay_has_the_state_it_always_had():
+    weight = {"kernel": jnp.array([2.0])}
+    states = [_make(**changes)["generator"].init(weight) for changes in ({}, {"weight_decay": 0.0})]
+    assert jax.tree.structure(states[0]) == jax.tree.structure(states[1])
+
+
 def test_a_player_without_a_section_comes_with_the_nearest():
     config = ConfigDict({"generator": {"learning_rate": 1.0}, "crtic": {}})
     with pytest.raises(
@@ -105,6 +126,7 @@ def test_a_player_without_a_section_comes_with_the_nearest():
         ("learning_rate", -1.0, "learning_rate must be positive, got -1.0."),
         ("b1", 1.0, "b1 must lie in [0, 1), got 1.0."),
         ("l2", -1e-4, "l2 must not be negative, got -0.0001."),
+        ("weight_decay", -0.1, "weight_decay must not be negative, got -0.1."),
         ("b2", -0.5, "b2 must lie in [0, 1), got -0.5."),
     ],
 )

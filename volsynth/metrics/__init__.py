@@ -1,4 +1,5 @@
-"""Scores of generated pictures: one value per image, means over a data set, and the protocol.
+"""Scores of generated pictures and of estimated poses: one value per image, means over a data set,
+and the protocol.
 
 states = metrics.start(("ssim", "l1"))
 states = metrics.update(states, {"ssim": metrics.ssim(a, b), "l1": metrics.l1(a, b)}, valid)
@@ -14,14 +15,22 @@ from volsynth.metrics.images import (
     silhouette_iou,
     ssim,
 )
+from volsynth.metrics.poses import PROTOCOL as POSE_PROTOCOL
+from volsynth.metrics.poses import auc, joint_errors, mpjpe, pa_mpjpe, pck
 
 __all__ = [
+    "POSE_PROTOCOL",
     "PROTOCOL",
     "MeanState",
+    "auc",
     "foreground",
     "foreground_l1",
+    "joint_errors",
     "l1",
     "merge",
+    "mpjpe",
+    "pa_mpjpe",
+    "pck",
     "results",
     "silhouette_iou",
     "ssim",

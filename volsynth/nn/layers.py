@@ -12,8 +12,25 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from volsynth.errors import UserError, did_you_mean
+
 Dtype = Any
 Initialiser = Callable[..., Array]
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+"""What networks can compute in; parameters, norms and losses are float32 in any case."""
+
+
+def precision(name: str) -> Dtype:
+    """The dtype of a config's `precision`.
+
+    Raises:
+      UserError: there is no such precision.
+    """
+    if name not in PRECISIONS:
+        hint = did_you_mean(name, PRECISIONS)
+        raise UserError(f"config.precision: unknown precision {name!r}; {hint}")
+    return jnp.dtype(name)
 
 
 def depth_tied(depth: int, axis: int) -> Initialiser:

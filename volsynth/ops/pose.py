@@ -78,13 +78,13 @@ def heatmaps(
 
 
 def soft_argmax(logits: Float[Array, "b h w d j"], side: float) -> Float[Array, "b j 3"]:
-    """The centre of gravity of every joint's softmax over the volume, (x, y, z) in pixels.
+    """The centre of gravity of every joint's softmax over the volume, (x, y, z).
 
     The read-out of a volume of heatmaps (seed 000, section 6.2.5); computed in float32.
 
     Args:
-      logits: of the joints.
-      side: of the image and of the volume's cube, pixels.
+      logits: of the joints, at the voxels of a cube.
+      side: of the cube; the result has its unit and lies between the outermost voxel centres.
     """
     shape = logits.shape[1:4]
     logits = logits.astype(jnp.float32)

@@ -187,7 +187,7 @@ def make(config: Any) -> System:
     Raises:
       UserError: image size and network do not fit, or a value cannot be.
     """
-    model, dtype = config.model, objectives.dtype(config.precision)
+    model, dtype = config.model, layers.precision(config.precision)
     backbones.check_widths(model, config.data.image_size)
     _check(model)
     maps = {"heatmaps": model.heatmaps, "heatmap_sigma": model.heatmap_sigma}

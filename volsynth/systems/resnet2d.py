@@ -96,7 +96,7 @@ def make(config: Any) -> System:
     Raises:
       UserError: image size and network do not fit, or a value cannot be.
     """
-    model, dtype = config.model, objectives.dtype(config.precision)
+    model, dtype = config.model, layers.precision(config.precision)
     backbones.check_widths(model, config.data.image_size)
     if model.interpolation not in warp.INTERPOLATIONS:
         hint = did_you_mean(model.interpolation, warp.INTERPOLATIONS)

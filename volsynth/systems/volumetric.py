@@ -163,7 +163,7 @@ def make(config: Any) -> System:
         depth=config.model.depth,
         heatmap_sigma=config.model.heatmap_sigma,
         flat=config.model.get("pose", "3d") == "2d",
-        dtype=objectives.dtype(config.precision),
+        dtype=layers.precision(config.precision),
     )
     return objectives.image_system(
         "volumetric", PAPER, loss, make_generator(config), discriminator, FIGURES
@@ -184,5 +184,5 @@ def make_generator(config: Any) -> Generator:
     return Generator(
         **config.model,
         pose_head=config.loss.get("pose", 0) > 0,
-        dtype=objectives.dtype(config.precision),
+        dtype=layers.precision(config.precision),
     )

@@ -1,4 +1,4 @@
-"""Optimisers from the config: one Adam per player."""
+"""Optimisers from the config: one Adam, or AdamW, per player."""
 
 from typing import Any
 
@@ -16,7 +16,9 @@ def make(config: Any, system: System, steps: int) -> dict[str, optax.GradientTra
       config: the section `optim`: player to `learning_rate`, `b1`, `b2`, `decay_from`, `l2`. The
         rate is constant up to the share `decay_from` of all steps and then falls to zero by a
         cosine. The loss has `l2` times the sum of squares of all kernels added to it; without it
-        kernels grow until half precision overflows (seed 000, section 6.2.3).
+        kernels grow until half precision overflows (seed 000, section 6.2.3). `weight_decay`, 0
+        where a section has none, is AdamW's: each step takes that share, times the rate, off all
+        kernels, whatever their gradients.
       system: whose players need optimisers.
       steps: of the whole run.
 
@@ -40,6 +42,9 @@ def _adam(name, config, steps):
             raise UserError(f"{name}.{key} must lie in [0, 1), got {config[key]}.")
     if config.l2 < 0:
         raise UserError(f"{name}.l2 must not be negative, got {config.l2}.")
+    decay = config.get("weight_decay", 0.0)
+    if decay < 0:
+        raise UserError(f"{name}.weight_decay must not be negative, got {decay}.")
     constant = int(config.decay_from * steps)
     schedule = optax.join_schedules(
         [
@@ -48,7 +53,11 @@ def _adam(name, config, steps):
         ],
         [constant],
     )
-    adam = optax.adam(schedule, b1=config.b1, b2=config.b2)
+    moments = {"b1": config.b1, "b2": config.b2}
+    if decay:
+        adam = optax.adamw(schedule, **moments, weight_decay=decay, mask=_kernels)
+    else:
+        adam = optax.adam(schedule, **moments)
     if not config.l2:
         return adam
     return optax.chain(optax.add_decayed_weights(2 * config.l2, mask=_kernels), adam)

@@ -1,0 +1,152 @@
+"""What is scored and shown of each task: rows, baselines, galleries."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from volsynth import config as configs
+from volsynth import evaluate, runs, systems, tasks
+from volsynth.data import fake, pipeline
+from volsynth.ops import geometry
+from volsynth.skeleton import HIPS, INDEX, JOINTS
+from volsynth.tasks import pose
+
+POSE = tasks.TASKS["pose"]
+
+
+def _batch(count=4, valid=None):
+    valid = np.ones(count, bool) if valid is None else np.array(valid)
+    return {**fake.batch(count, 32), "valid": valid}
+
+
+def _truth(batch):
+    joints = batch["target_joints"]
+    return {"joints_mm": batch["target_joints_mm"], "joints_px": joints[..., :2]}
+
+
+def test_every_systems_task_is_known_and_its_scores_have_a_protocol():
+    for spec in ("configs/volumetric.py:smoke", "configs/pose_estimator.py:smoke"):
+        assert systems.make(configs.load(spec)).task in tasks.TASKS
+    for task in tasks.TASKS.values():
+        assert {"all", *task.scores} <= set(task.protocol)
+        assert json.loads(json.dumps(dict(task.baselines))) == dict(task.baselines)
+
+
+def test_the_truth_gets_the_best_scores_and_the_mean_pose_its_distance():
+    batches = [_batch(), _batch(valid=[True, False, False, False])]
+    mean = np.mean(batches[0]["target_joints_mm"], axis=0)
+    scored = evaluate.evaluate(POSE, _truth, batches, mean)
+    assert set(scored) == {"estimated", "mean_pose"}
+    best = {"mpjpe": 0, "pa_mpjpe": 0, "pck_150": 1, "auc_150": 30 / 31, "auc_200": 40 / 41}
+    for name, value in best.items():
+        assert scored["estimated"][name] == pytest.approx(value, abs=2e-3)
+    seen = np.concatenate([batches[0]["target_joints_mm"], batches[1]["target_joints_mm"][:1]])
+    errors = np.linalg.norm(seen - geometry.from_pelvis(mean), axis=-1)
+    assert scored["mean_pose"]["mpjpe"] == pytest.approx(errors.mean(), rel=1e-4)
+    for j, name in enumerate(JOINTS):
+        wanted = pytest.approx(errors[:, j].mean(), rel=1e-4)
+        assert scored["mean_pose"][f"mpjpe_{name}"] == wanted
+    results = evaluate.results(POSE, scored, step=3)
+    assert set(results["metrics"]) == set(results["baselines"]["mean_pose"]) == set(best)
+    assert set(results["details"]["estimated"]) == {f"mpjpe_{name}" for name in JOINTS}
+    assert evaluate.table(results).splitlines()[0] == (
+        "| | mpjpe | pa mpjpe | pck 150 | auc 150 | auc 200 |"
+    )
+
+
+def test_an_image_or_a_joint_that_is_not_visible_counts_nowhere():
+    batch = _batch(2)
+    batch["target_visible"][0] = False
+    batch["target_visible"][1, 4] = False
+    made = {"joints_mm": np.array(batch["target_joints_mm"])}
+    made["joints_mm"][0] += np.linspace(0, 900, 15, dtype=np.float32)[:, None]
+    made["joints_mm"][1, 4] += 500
+    scored = evaluate.evaluate(POSE, lambda _: made, [batch], batch["target_joints_mm"][0])
+    assert scored["estimated"]["mpjpe"] == pytest.approx(0, abs=1e-2)
+    assert np.isnan(scored["estimated"]["mpjpe_right_elbow"])
+    assert scored["estimated"]["mpjpe_left_knee"] == pytest.approx(0, abs=1e-2)
+
+
+def test_the_mean_training_pose(tiny):
+    split = tiny.split("train")
+    record = pipeline.read_fields(split, range(split.records), ("joints_mm",))
+    wanted = np.mean(geometry.from_pelvis(record["joints_mm"]), axis=0)
+    got = pose.mean_training_pose(split, 1)
+    np.testing.assert_allclose(got, wanted, atol=0.05)
+    np.testing.assert_allclose(got[list(HIPS)].mean(axis=0), 0, atol=1e-3)
+    few = pose.mean_training_pose(split, 4, limit=3)
+    chosen = np.unique(np.linspace(0, split.records - 1, 3).astype(int))
+    wanted = np.mean(geometry.from_pelvis(record["joints_mm"][chosen]), axis=0)
+    np.testing.assert_allclose(few, wanted, atol=0.05)
+
+
+def test_from_the_side_the_far_is_right_and_the_right_is_near():
+    joints = np.zeros((15, 3))
+    joints[INDEX["head"]] = (0, -550, 0)
+    joints[INDEX["right_wrist"]] = (275, 0, 550)
+    side = pose.from_the_side(joints, 128)
+    np.testing.assert_allclose(side[INDEX["neck"]][:2], [64, 64])
+    np.testing.assert_allclose(side[INDEX["head"]][:2], [64, 32])
+    np.testing.assert_allclose(side[INDEX["right_wrist"]][:2], [96, 64])
+    # Who looks from the right has the picture's right side before him.
+    assert side[INDEX["right_wrist"]][2] < side[INDEX["neck"]][2]
+
+
+def test_a_row_of_the_gallery_has_both_skeletons_where_they_are():
+    batch = _batch(1)
+    batch["target_image"] = np.ones_like(batch["target_image"])
+    made = _truth(batch)
+    row = POSE.row(made, batch, 0, 64)
+    assert len(row) == len(POSE.columns) == 5
+    assert row[0].shape == (32, 32, 3)
+    assert all(picture.shape == (64, 64, 3) for picture in row[1:])
+    np.testing.assert_array_equal(row[1], row[2])
+    np.testing.assert_array_equal(row[3], row[4])
+    for picture in row[1:]:
+        assert 0.01 < np.mean(np.any(picture != 255, axis=-1)) < 0.5
+    # The picture's pixels are two by two, and so are the joints' places.
+    moved = {**made, "joints_px": made["joints_px"] + 3.0}
+    other = POSE.row(moved, batch, 0, 64)[2]
+    np.testing.assert_array_equal(other[6:, 6:], row[2][:-6, :-6])
+    deeper = {**made, "joints_mm": made["joints_mm"] + np.float32([0, 0, 2200 / 64 * 5])}
+    other = POSE.row(deeper, batch, 0, 64)[4]
+    np.testing.assert_array_equal(other[:, 5:], row[4][:, :-5])
+
+
+def test_nothing_to_score():
+    with pytest.raises(ValueError, match="nothing to evaluate: there are no batches"):
+        evaluate.evaluate(POSE, _truth, [], np.zeros((15, 3), np.float32))
+
+
+def test_results_that_do_not_name_their_row_are_of_generated_images():
+    results = {"metrics": {"l1": 0.5}, "baselines": {"mean_image": {"l1": 1.0}}}
+    assert evaluate.rows(results) == {"generated": {"l1": 0.5}, "mean_image": {"l1": 1.0}}
+    assert "| generated | 0.500 |" in evaluate.table(results)
+
+
+@pytest.fixture(scope="module")
+def trained(data_dir, tmp_path_factory):
+    """A workdir in which the pose estimator's smoke config was trained."""
+    workdir = tmp_path_factory.mktemp("runs") / "pose"
+    overrides = [f"--config.data.dir={data_dir}", "--config.train.steps=3"]
+    runs.train(configs.load("configs/pose_estimator.py:smoke", overrides), workdir)
+    return workdir
+
+
+def test_a_run_of_the_pose_estimator_is_scored_and_drawn(trained, tiny):
+    results = runs.evaluate(trained, "test", gallery_count=6)
+    folder = trained / "evaluate-test"
+    assert json.loads((folder / "results.json").read_text()) == results
+    assert results["protocol"]["images"] == tiny.manifest["splits"]["test"]["records"]
+    assert results["protocol"]["scores"]["pck_150"]["threshold_mm"] == 150
+    assert results["label"] == "estimated"
+    assert set(results["baselines"]) == {"mean_pose"}
+    for scores in evaluate.rows(results).values():
+        assert list(scores) == list(pose.SCORES)
+        assert np.all(np.isfinite(list(scores.values())))
+    assert (folder / "results.md").read_text().startswith("| | mpjpe | pa mpjpe |")
+    for path in (folder / "gallery.png", trained / "samples" / "step_0000003.png"):
+        with Image.open(path) as picture:
+            assert picture.width > 10 * 128, "five pictures of each of two examples"

@@ -1,0 +1,108 @@
+"""Systems that find the target's pose: scores, a baseline, and a gallery of skeletons."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from volsynth import draw, metrics
+from volsynth.data import pipeline
+from volsynth.ops import geometry
+from volsynth.skeleton import JOINTS, NUM_JOINTS
+from volsynth.tasks.base import Task, spread
+
+SCORES = ("mpjpe", "pa_mpjpe", "pck_150", "auc_150", "auc_200")
+
+JOINT_SCORES = tuple(f"mpjpe_{name}" for name in JOINTS)
+"""The error of each joint alone."""
+
+SHOWN_MM = 2200.0
+"""What the side of a picture of a pose from the side stands for."""
+
+
+def score(made, batch):
+    """Every score of poses {"joints_mm": [B, 15, 3]} against the batch's targets."""
+    found, true, visible = made["joints_mm"], batch["target_joints_mm"], batch["target_visible"]
+    values = {
+        "mpjpe": metrics.mpjpe(found, true, visible),
+        "pa_mpjpe": metrics.pa_mpjpe(found, true, visible),
+        "pck_150": metrics.pck(found, true, visible),
+        "auc_150": metrics.auc(found, true, visible, 150.0),
+        "auc_200": metrics.auc(found, true, visible, 200.0),
+    }
+    somebody = batch["valid"] & jnp.any(visible, axis=1)
+    scored = {name: (value, somebody) for name, value in values.items()}
+    errors = metrics.joint_errors(found, true)
+    for j, name in enumerate(JOINT_SCORES):
+        scored[name] = (errors[:, j], batch["valid"] & visible[:, j])
+    return scored
+
+
+def mean_training_pose(split, batch_size, limit=8192):
+    """The mean of up to `limit` poses, spread evenly over a split; [15, 3], mm from the pelvis."""
+    total, count = np.zeros((NUM_JOINTS, 3)), np.zeros((NUM_JOINTS, 1))
+    numbers = spread(split, limit)
+    # Without their images records are small.
+    for start in range(0, len(numbers), 64 * batch_size):
+        chosen = numbers[start : start + 64 * batch_size]
+        record = pipeline.read_fields(split, chosen, ("joints_mm", "visible"))
+        seen = record["visible"][..., None]
+        total += np.sum(geometry.from_pelvis(record["joints_mm"]), axis=0, where=seen)
+        count += np.sum(seen, axis=0)
+    return (total / np.maximum(count, 1)).astype(np.float32)
+
+
+def _candidates(made, mean_pose, batch):
+    mean = np.broadcast_to(mean_pose, batch["target_joints_mm"].shape)
+    return {"estimated": {"joints_mm": made["joints_mm"]}, "mean_pose": {"joints_mm": mean}}
+
+
+def _row(made, batch, i, cell):
+    """Picture, true and estimated skeleton on it, and both from the side."""
+    picture, visible = draw.to_uint8(batch["target_image"][i]), batch["target_visible"][i]
+    factor = max(round(cell / picture.shape[0]), 1)
+    large = picture.repeat(factor, axis=0).repeat(factor, axis=1)
+    true, found = batch["target_joints_mm"][i], made["joints_mm"][i]
+    on_true, on_found = batch["target_joints"][i], made["joints_px"][i]
+    everything = np.ones_like(visible)
+    return [
+        picture,
+        draw.overlay_skeleton(large, _with_depth(on_true[:, :2], true) * factor, visible),
+        draw.overlay_skeleton(large, _with_depth(on_found, found) * factor, everything),
+        draw.skeleton_image(from_the_side(true, cell), visible, cell),
+        draw.skeleton_image(from_the_side(found, cell), everything, cell),
+    ]
+
+
+def _with_depth(joints_px, joints_mm):
+    """Depth only says which limb is in front of which."""
+    return np.concatenate([joints_px, joints_mm[:, 2:]], axis=-1)
+
+
+def from_the_side(joints_mm, side):
+    """A pose [15, 3] in mm as one that looks from the camera's right sees it, in pixels.
+
+    What is far from the camera is to the right; the pelvis is in the middle of the picture.
+    """
+    x, y, z = np.moveaxis(np.asarray(joints_mm), -1, 0)
+    return np.stack([z, y, -x], axis=-1) * (side / SHOWN_MM) + side / 2
+
+
+TASK = Task(
+    label="estimated",
+    scores=SCORES,
+    details=JOINT_SCORES,
+    protocol=metrics.POSE_PROTOCOL,
+    pairs="every image of the split once",
+    taken=lambda outputs: {key: outputs[key] for key in ("joints_mm", "joints_px")},
+    trained=mean_training_pose,
+    baselines={"mean_pose": "of up to 8192 poses spread over the training split"},
+    candidates=_candidates,
+    score=score,
+    columns=(
+        "picture",
+        "true pose",
+        "estimated",
+        "true, from the side",
+        "estimated, from the side",
+    ),
+    row=_row,
+)
