@@ -359,6 +359,7 @@ def test_a_sheet_of_training_pairs(capsys, data_dir, tmp_path):
     override = ("--config.data.augment.hue=0.5",)
     assert cli.main(_show(data_dir, out, *train, "--config", SMOKE, *override)) == 0
     assert out.read_bytes() != changed
+    capsys.readouterr()
     wrong = ("--config.data.augment.hue=0.6",)
     message = "config.data.augment.hue must lie in [0, 0.5], 0 for none, got 0.6."
     _fails(capsys, message, *_show(data_dir, out, "--config", SMOKE, *wrong))

@@ -221,14 +221,6 @@ def test_training_images_are_changed_and_no_others(trained, smoke_config, tmp_pa
     assert after["metrics"] == before["metrics"]
 
 
-def test_a_run_from_before_images_were_changed_is_scored(trained, tmp_path):
-    shutil.copytree(trained, tmp_path / "old")
-    record = json.loads((tmp_path / "old/run.json").read_text())
-    del record["config"]["data"]["augment"]
-    (tmp_path / "old/run.json").write_text(json.dumps(record))
-    assert runs.evaluate(tmp_path / "old", "validation", gallery_count=0)["step"] == 6
-
-
 def test_images_of_another_size_are_refused(smoke_config, tmp_path):
     config = smoke_config.copy_and_resolve_references()
     config.data.image_size = 64

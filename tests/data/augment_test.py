@@ -485,6 +485,23 @@ def test_images_do_not_depend_on_those_beside_them(people, side):
                 np.testing.assert_array_equal(value, wanted[rows])
 
 
+def test_the_same_images_come_every_time(people):
+    """What a graph may do in any order must not show: sums of three would, once in 500 times."""
+    draws = augment.draw(EVERYTHING, 1, 0, range(4))
+    first = augment.change(EVERYTHING, people, draws)["image"]
+    for _ in range(300):
+        np.testing.assert_array_equal(augment.change(EVERYTHING, people, draws)["image"], first)
+
+
+def test_every_image_has_noise_of_its_own(people):
+    noise = np.array([[1, i] for i in range(8)], np.int32)
+    yes = np.ones(8, bool)
+    draws = _still(8, covered=yes, noisy=yes, extent=np.full((8, 2), 0.5), noise=noise)
+    images, covered = _covering(people, draws)
+    assert covered.all()
+    assert len({image.tobytes() for image in images}) == 8
+
+
 # --- in the pipeline -----------------------------------------------------------------------------
 
 

@@ -339,16 +339,22 @@ def _bilinear(tf, images, masks, backward, places):
     x, y = a * across + b * down + c, d * across + e * down + f
     left, top = tf.floor(x), tf.floor(y)
     flat_images, flat_masks = tf.reshape(images, [-1, 3]), tf.reshape(masks, [-1])
-    total = share = 0.0
-    for right, below in ((0, 0), (1, 0), (0, 1), (1, 1)):
+
+    def pixel(right, below):
+        """Colour and share of the person, [P, 4], in one of the four pixels around each place."""
         column, row = tf.cast(left, tf.int64) + right, tf.cast(top, tf.int64) + below
         within = (column >= 0) & (column < side) & (row >= 0) & (row < side)
         index = tf.where(within, (image * side + row) * side + column, 0)
-        weight = (x - left if right else left + 1 - x) * (y - top if below else top + 1 - y)
-        weight = tf.where(within & tf.gather(flat_masks, index), weight, 0.0)
-        total += weight[:, None] * tf.gather(flat_images, index)
-        share += weight
-    return tf.clip_by_value(tf.math.divide_no_nan(total, share[:, None]), -1, 1)
+        person = within & tf.gather(flat_masks, index)
+        colour = tf.where(person[:, None], tf.gather(flat_images, index), 0.0)
+        return tf.concat([colour, tf.cast(person, tf.float32)[:, None]], axis=1)
+
+    # Two by two: a graph adds up more than two in whichever order is at hand when it runs.
+    x, y = (x - left)[:, None], (y - top)[:, None]
+    above = (1 - x) * pixel(0, 0) + x * pixel(1, 0)
+    under = (1 - x) * pixel(0, 1) + x * pixel(1, 1)
+    total, share = tf.split((1 - y) * above + y * under, [3, 1], axis=1)
+    return tf.clip_by_value(tf.math.divide_no_nan(total, share), -1, 1)
 
 
 def _recoloured(tf, settings, colours, draws, image):
