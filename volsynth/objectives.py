@@ -77,7 +77,7 @@ def image_system(
     loss: Loss,
     generator: nn.Module,
     discriminator: nn.Module,
-    figures: Mapping[str, float] | None = None,
+    figures: Mapping[str, float | str] | None = None,
 ) -> System:
     """The system of a generator and a discriminator.
 

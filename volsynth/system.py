@@ -59,7 +59,8 @@ class System:
       phases: phase name to its players, in the order in which they move; phases run one after the
         other.
       task: what it makes.
-      figures: what the paper prints of its networks, for comparison in `describe`.
+      figures: what the paper prints of its networks, for comparison in `describe`; "of" says of
+        which of them.
       notes: facts that belong into every log and result, such as which features a loss compares.
     """
 
@@ -69,5 +70,5 @@ class System:
     forward: Callable[..., tuple[Outputs, Variables]]
     phases: Mapping[str, Mapping[str, Player]]
     task: Task = "image"
-    figures: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    figures: Mapping[str, float | str] = dataclasses.field(default_factory=dict)
     notes: Mapping[str, str] = dataclasses.field(default_factory=dict)

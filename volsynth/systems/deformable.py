@@ -23,7 +23,11 @@ from volsynth.system import System
 
 PAPER = "Siarohin et al. 2018, Deformable GANs for Pose-based Human Image Generation"
 
-FIGURES = {"params_total": 82.08e6, "operations_as_printed": 547e9}
+FIGURES = {
+    "of": "256 pixels (variant full)",
+    "params_total": 82.08e6,
+    "operations_as_printed": 547e9,
+}
 """Parameters from table 2 of Zhu et al. 2019 (PATN), operations from table 6.16 of Knoche 2019."""
 
 DROPPED = 3

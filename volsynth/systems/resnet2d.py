@@ -22,7 +22,11 @@ from volsynth.system import System
 
 PAPER = "Knoche 2019, Volumetric Feature Transformation for Pose-Conditioned Human Image Synthesis"
 
-FIGURES = {"params_total": 44e6, "operations_as_printed": 1497e9}
+FIGURES = {
+    "of": "table 6.16, the 2D ResNet (variant full)",
+    "params_total": 44e6,
+    "operations_as_printed": 1497e9,
+}
 """Table 6.16, of the 2D ResNet (variant `full`)."""
 
 
