@@ -68,8 +68,8 @@ VARIANTS = {
     "demo": {
         **_common.DEMO,
         "model": {
-            "encoder_widths": (32, 64, 128, 128, 128),
-            "decoder_widths": (128, 128, 64, 32),
+            "encoder_widths": (24, 48, 96, 128, 128),
+            "decoder_widths": (128, 96, 48, 24),
             "heatmaps": 15,
             "heatmap_sigma": 3 / 64,
             "chroma_key": True,

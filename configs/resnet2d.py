@@ -52,7 +52,7 @@ VARIANTS = {
     "demo": {
         **_common.DEMO,
         "model": {
-            "encoder_widths": (32, 64, 96),
+            "encoder_widths": (32, 48, 64),
             "blocks": 6,
             "decoder_widths": (64, 32),
             "heatmap_sigma": 3 / 64,
