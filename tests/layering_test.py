@@ -48,7 +48,7 @@ WITHIN = {
         "vgg",
         "pretrained",
     ),
-    "tasks": ("base", "image", "pose"),
+    "tasks": ("base", "image", "image_and_pose", "pose"),
     "data": ("schema", "prepared", "verify", "mixture", "augment", "pipeline", "fake", "show"),
     "train": (
         "phases",

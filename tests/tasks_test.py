@@ -56,6 +56,38 @@ def test_the_truth_gets_the_best_scores_and_the_mean_pose_its_distance():
     )
 
 
+def test_joints_found_on_the_way_are_scored_along_each_axis():
+    task = tasks.TASKS["image_and_pose"]
+    batch = _batch(3, valid=[True, True, False])
+    batch["source_visible"][0, 2:] = False
+    rng = np.random.default_rng(0)
+    off = rng.normal(size=(3, 15, 3)).astype(np.float32)
+    made = {"image": batch["target_image"], "pose_joints": batch["source_joints"] + off}
+    scored = evaluate.evaluate(task, lambda _: made, [batch], batch["source_image"][0])
+    wanted = (np.abs(off[0, :2]).mean(axis=0) + np.abs(off[1]).mean(axis=0)) / 2
+    got = [scored["generated"][f"pose_{axis}"] for axis in "xyz"]
+    np.testing.assert_allclose(got, wanted, rtol=1e-4)
+    assert scored["generated"]["l1"] == 0
+    centred = np.abs(batch["source_joints"] - 16)
+    wanted = (centred[0, :2].mean(axis=0) + centred[1].mean(axis=0)) / 2
+    for name in ("source_unchanged", "mean_training_image"):
+        got = [scored[name][f"pose_{axis}"] for axis in "xyz"]
+        np.testing.assert_allclose(got, wanted, rtol=1e-4)
+    plain = evaluate.evaluate(
+        tasks.TASKS["image"], lambda _: made["image"], [batch], batch["source_image"][0]
+    )
+    assert {k: scored["source_unchanged"][k] for k in plain["source_unchanged"]} == (
+        plain["source_unchanged"]
+    )
+    assert len(evaluate.gallery(task, lambda _: made, [batch]).getbands()) == 3
+
+
+def test_a_pose_loss_makes_its_joints_part_of_the_scores():
+    for weight, task in ((0.0, "image"), (1.0, "image_and_pose")):
+        settings = configs.load("configs/volumetric.py:smoke", [f"--config.loss.pose={weight}"])
+        assert systems.make(settings).task == task
+
+
 def test_an_image_or_a_joint_that_is_not_visible_counts_nowhere():
     batch = _batch(2)
     batch["target_visible"][0] = False

@@ -85,8 +85,9 @@ def image_system(
       name: of the method.
       paper: where it comes from.
       loss: what the generator is trained for.
-      generator: (batch, train) -> outputs, with "image", and "pose_logits" where `loss.pose` has a
-        weight; random numbers from the collection "dropout".
+      generator: (batch, train) -> outputs, with "image"; where `loss.pose` has a weight also with
+        "pose_logits" and the "source_heatmaps" that they should become, [B, H, W, D, 15], and
+        "pose_joints", [B, 15, 3]; random numbers from the collection "dropout".
       discriminator: (image, batch) -> logits, [B, ...].
       figures: what the paper prints.
 
@@ -161,7 +162,9 @@ def image_system(
         critic = Player(("discriminator",), critic_loss, critic=True)
         players = {"discriminator": critic, **players}
     notes = {} if features is None else {"features": features.name}
-    return System(name, paper, init, forward, {"main": players}, figures=figures or {}, notes=notes)
+    task = "image_and_pose" if loss.pose else "image"
+    figures = figures or {}
+    return System(name, paper, init, forward, {"main": players}, task, figures=figures, notes=notes)
 
 
 def _features(loss):

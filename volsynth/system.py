@@ -22,11 +22,12 @@ Outputs = Mapping[str, Any]
 What it has at least depends on the system's task, of the batch's targets:
 
 * image: "image", float32 [B, H, W, 3] in [-1, 1].
+* image_and_pose: that, and "pose_joints", float32 [B, 15, 3], the source's, pixels.
 * pose: "joints_mm", float32 [B, 15, 3], mm, relative to the pelvis, and "joints_px", float32
   [B, 15, 2], pixels of the image.
 """
 
-Task = Literal["image", "pose"]
+Task = Literal["image", "image_and_pose", "pose"]
 """What a system makes of a batch: the target's picture from the source's and the target's pose, or
 the target's pose from its picture. Evaluation goes by it."""
 
