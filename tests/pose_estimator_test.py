@@ -89,7 +89,9 @@ def test_the_gradient_of_soft_argmax_is_that_of_finite_differences():
     rng = np.random.default_rng(1)
     logits = rng.normal(size=(1, 2, 3, 2, 2)).astype(np.float32)
     weight = rng.normal(size=(1, 2, 3)).astype(np.float32)
-    gradient = jax.grad(lambda x: jnp.sum(pose.soft_argmax(x, 2.0) * weight))(jnp.asarray(logits))
+    gradient = np.asarray(
+        jax.grad(lambda x: jnp.sum(pose.soft_argmax(x, 2.0) * weight))(jnp.asarray(logits))
+    )
     for index in np.ndindex(logits.shape):
         ends = []
         for sign in (-1, 1):
