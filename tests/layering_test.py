@@ -49,7 +49,17 @@ WITHIN = {
         "pretrained",
     ),
     "tasks": ("base", "image", "image_and_pose", "pose"),
-    "data": ("schema", "prepared", "verify", "mixture", "augment", "pipeline", "fake", "show"),
+    "data": (
+        "schema",
+        "prepared",
+        "verify",
+        "mixture",
+        "augment",
+        "pixels",
+        "pipeline",
+        "fake",
+        "show",
+    ),
     "train": (
         "phases",
         "optim",

@@ -10,7 +10,7 @@ import pytest
 import scipy.ndimage
 
 from volsynth import skeleton
-from volsynth.data import augment, pipeline, schema, show
+from volsynth.data import augment, pipeline, pixels, schema, show
 from volsynth.errors import UserError
 
 MOVES = {"rotate": 30.0, "translate": 0.1, "scale": 0.3}
@@ -43,7 +43,7 @@ def _still(count, **others):
 
 
 def _pixels(settings, images, masks, draws):
-    found = augment.pixels(settings, images, masks, draws)
+    found = pixels.pixels(settings, images, masks, draws)
     return tuple(np.asarray(value) for value in found)
 
 
@@ -192,7 +192,7 @@ def test_a_turn_and_the_turn_back_are_none(people):
 
 
 def test_what_a_pose_names_as_visible_stays_so(people):
-    changed = augment.change(EVERYTHING, people, _random(people, **MOVES))
+    changed = pixels.change(EVERYTHING, people, _random(people, **MOVES))
     assert changed["visible"] is people["visible"]
 
 
@@ -244,7 +244,7 @@ def test_colours_change_on_the_person_and_alike_in_both_images(people):
     values = {key: np.concatenate([value[:4]] * 2) for key, value in people.items()}
     settings = augment.Augment(**COLOURS)
     draws = augment.draw(settings, 7, 1, range(4))
-    changed = augment.change(settings, values, draws)
+    changed = pixels.change(settings, values, draws)
     np.testing.assert_array_equal(changed["image"][:4], changed["image"][4:])
     background = changed["image"][~values["mask"]]
     np.testing.assert_array_equal(background, np.broadcast_to(MAGENTA, background.shape))
@@ -416,12 +416,12 @@ def test_draws_are_those_that_earlier_runs_were_trained_with():
 
 def test_zero_draws_change_no_bit(people):
     settings = dataclasses.replace(EVERYTHING, occlude=0.5)
-    changed = augment.change(settings, people, _still(8))
+    changed = pixels.change(settings, people, _still(8))
     for key, value in people.items():
         assert changed[key].dtype == value.dtype
         np.testing.assert_array_equal(changed[key], value)
     assert not augment.NONE.changes
-    images, masks = augment.pixels(augment.NONE, people["image"], people["mask"], _still(8))
+    images, masks = pixels.pixels(augment.NONE, people["image"], people["mask"], _still(8))
     assert images is people["image"]
     assert masks is people["mask"]
 
@@ -430,7 +430,7 @@ def test_zero_draws_change_no_bit(people):
     "settings", [augment.Augment(**MOVES), augment.Augment(**MOVES, **COLOURS)]
 )
 def test_background_is_magenta_to_the_bit_and_people_are_not(people, settings):
-    changed = augment.change(settings, people, _random(people, **dataclasses.asdict(settings)))
+    changed = pixels.change(settings, people, _random(people, **dataclasses.asdict(settings)))
     background = changed["image"][~changed["mask"]]
     np.testing.assert_array_equal(background, np.broadcast_to(MAGENTA, background.shape))
     person = changed["image"][changed["mask"]]
@@ -459,12 +459,12 @@ def test_eagerly_in_a_graph_and_in_tf_data_the_same(people, names):
     draws = augment.draw(settings, 2, 0, range(4))
     arguments = (people["image"], people["mask"], draws)
     eager = _pixels(settings, *arguments)
-    graph = tf.function(lambda *given: augment.pixels(settings, *given))(*arguments)
+    graph = tf.function(lambda *given: pixels.pixels(settings, *given))(*arguments)
     batched = tf.data.Dataset.from_tensors(arguments).map(
-        lambda images, masks, drawn: augment.pixels(settings, images, masks, augment.Draws(*drawn))
+        lambda images, masks, drawn: pixels.pixels(settings, images, masks, augment.Draws(*drawn))
     )
     (mapped,) = batched
-    changed = augment.change(settings, people, draws)
+    changed = pixels.change(settings, people, draws)
     for found in (graph, mapped, (changed["image"], changed["mask"])):
         for value, wanted in zip(found, eager, strict=True):
             np.testing.assert_array_equal(value, wanted)
@@ -479,7 +479,7 @@ def test_images_do_not_depend_on_those_beside_them(people, side):
     for rows in (slice(0, 1), slice(3, 5), slice(5, 8)):
         some = augment.Draws(*(values[rows] for values in draws))
         alone = _pixels(EVERYTHING, images[rows], masks[rows], some)
-        in_graph = augment._graph(EVERYTHING)(images[rows], masks[rows], some)
+        in_graph = pixels._graph(EVERYTHING)(images[rows], masks[rows], some)
         for found in (alone, in_graph):
             for value, wanted in zip(found, whole):
                 np.testing.assert_array_equal(value, wanted[rows])
@@ -488,9 +488,9 @@ def test_images_do_not_depend_on_those_beside_them(people, side):
 def test_the_same_images_come_every_time(people):
     """What a graph may do in any order must not show: sums of three would, once in 500 times."""
     draws = augment.draw(EVERYTHING, 1, 0, range(4))
-    first = augment.change(EVERYTHING, people, draws)["image"]
+    first = pixels.change(EVERYTHING, people, draws)["image"]
     for _ in range(300):
-        np.testing.assert_array_equal(augment.change(EVERYTHING, people, draws)["image"], first)
+        np.testing.assert_array_equal(pixels.change(EVERYTHING, people, draws)["image"], first)
 
 
 def test_every_image_has_noise_of_its_own(people):
@@ -534,7 +534,7 @@ def test_a_batch_is_its_records_changed_by_the_draws_of_its_step(tiny, changed):
     split = tiny.split("train")
     numbers = pipeline.training_pairs(split, 3, 2, 4).T.reshape(-1)
     values = pipeline._values(pipeline.read_fields(split, numbers, pipeline._READ))
-    wanted = augment.change(EVERYTHING, values, augment.draw(EVERYTHING, 3, 2, range(4)))
+    wanted = pixels.change(EVERYTHING, values, augment.draw(EVERYTHING, 3, 2, range(4)))
     for key, value in wanted.items():
         np.testing.assert_array_equal(changed[2][f"source_{key}"], value[:4])
         np.testing.assert_array_equal(changed[2][f"target_{key}"], value[4:])
@@ -631,7 +631,7 @@ def test_every_setting_is_in_the_config_and_has_a_range():
 def test_any_setting_by_itself_changes_something(people, name):
     settings = augment.Augment(**{name: getattr(EVERYTHING, name)})
     assert settings.changes
-    changed = augment.change(settings, people, augment.draw(settings, 0, 0, range(4)))
+    changed = pixels.change(settings, people, augment.draw(settings, 0, 0, range(4)))
     assert np.any(changed["image"] != people["image"])
     assert np.any(changed["joints"] != people["joints"]) == settings.moves
     assert settings.moves == (name in MOVES)

@@ -19,7 +19,7 @@ from typing import NoReturn
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from volsynth.data import augment, mixture, prepared, schema
+from volsynth.data import augment, mixture, pixels, prepared, schema
 from volsynth.errors import UserError
 from volsynth.ops import geometry
 
@@ -129,7 +129,7 @@ def training_batches(
 
     def change(step, values):
         draws = augment.draw(augmentation, seed, step, numbers)
-        return augment.change(augmentation, values, draws)
+        return pixels.change(augmentation, values, draws)
 
     return _batches(
         split, pairs, range(start, stop), threads, change if augmentation.changes else None
