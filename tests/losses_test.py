@@ -8,6 +8,7 @@ import pytest
 
 import oracles
 from volsynth import losses
+from volsynth.nn import pretrained
 
 _nearest = jax.jit(losses.nearest_neighbour, static_argnums=2)
 _nearest_gradient = jax.jit(jax.grad(losses.nearest_neighbour, argnums=(0, 1)), static_argnums=2)
@@ -142,6 +143,28 @@ def test_memory_does_not_grow_with_the_neighbourhood():
 
     # The padding grows a little; 25 times as many distances would not fit.
     assert temporary(15) < 2 * temporary(3)
+
+
+@pytest.mark.parametrize("neighbourhood", [3, 5])
+def test_at_full_size_value_and_gradient_fit_into_a_gibibyte(neighbourhood):
+    features = pretrained.features("", ["block1_conv2"])
+    spec = jax.ShapeDtypeStruct((2, 256, 256, 3), jnp.float32)
+
+    def loss(image, target):
+        a, b = (features(x)["block1_conv2"] for x in (image, target))
+        return losses.nearest_neighbour(a, b, neighbourhood)
+
+    compiled = jax.jit(jax.value_and_grad(loss)).lower(spec, spec).compile()
+    assert 0 < compiled.memory_analysis().temp_size_in_bytes < 2**30
+
+
+@pytest.mark.slow
+def test_at_full_size_the_gradient_is_that_of_the_naive_form():
+    a, b = (_features(seed, (2, 256, 256, 16)) for seed in (0, 1))
+    gradient, _ = _nearest_gradient(a, b, 5)
+    wanted = jax.jit(jax.grad(_search), static_argnums=2)(jnp.asarray(a), jnp.asarray(b), 5)
+    np.testing.assert_allclose(gradient, wanted, atol=1e-10)
+    assert np.any(gradient)
 
 
 def test_nearest_neighbour_is_computed_in_float32():
