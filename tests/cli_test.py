@@ -177,7 +177,7 @@ def test_a_misspelt_config_key(capsys, tmp_path, command):
 
 
 def test_a_misspelt_variant(capsys):
-    message = "unknown variant 'smoek'; did you mean 'smoke'? Allowed: demo, full, "
+    message = "unknown variant 'smoek'; did you mean 'smoke'? Allowed: both_2d, "
     _fails(capsys, message, "describe", "--config", "configs/volumetric.py:smoek")
 
 

@@ -1,6 +1,7 @@
 """Every variant of every config is built at full size, by shapes; and what cannot be built."""
 
 import dataclasses
+import json
 import pathlib
 import re
 
@@ -23,6 +24,8 @@ ALL = [
     for name in config._import(path).VARIANTS
 ]
 KEY = jax.random.key(0)
+QUICK = {"xla_backend_optimization_level": 0}
+"""Compiles for being quick to compile."""
 SMOKE = "configs/volumetric.py:smoke"
 
 
@@ -52,68 +55,86 @@ def _random(shapes, spread):
     )
 
 
+def _distinct(*on_top):
+    """Every variant, but of those that trace to the same program only one."""
+    found = {}
+    for spec in ALL:
+        settings = config.load(",".join((spec, *on_top))).to_dict()
+        loss = {key: bool(v) if isinstance(v, float) else v for key, v in settings["loss"].items()}
+        sizes = settings["data"]["image_size"], settings["train"]["batch_size"]
+        traced = settings["system"], settings["precision"], settings["model"], loss, sizes
+        found.setdefault(json.dumps([*traced, settings.get("discriminator")]), spec)
+    return sorted(found.values())
+
+
 @pytest.mark.parametrize("spec", ALL)
-def test_every_variant_is_built_at_full_size(spec):
+def test_every_variant_is_a_system(spec):
     settings = config.load(spec)
     system = systems.make(settings)
-    side, count = settings.data.image_size, settings.train.batch_size
-    variables, outputs, new_state, terms = _shapes(system, fake.spec(count, side))
-    made = {
-        "image": {"image": (count, side, side, 3)},
-        "pose": {"joints_mm": (count, 15, 3), "joints_px": (count, 15, 2)},
-    }
-    for key, shape in made[system.task].items():
-        assert (outputs[key].shape, outputs[key].dtype) == (shape, jnp.float32), key
-    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(variables))
-    assert set(new_state) <= set(variables)
-    trained = [n for p in system.phases.values() for player in p.values() for n in player.trains]
-    assert set(trained) == set(variables)
-    for player, values in terms.items():
-        assert values, player
-        for value in values.values():
-            assert (value.shape, value.dtype) == ((), jnp.float32)
     assert system.name == settings.system
     assert system.paper
     assert all(isinstance(note, str) for note in system.notes.values())
+    program.make(system, settings)
 
 
-@pytest.mark.parametrize("spec", ALL)
-def test_every_variant_takes_a_whole_step_in_every_phase(spec):
+def _quick(specs):
+    """Losses are shared code: one method with all of them is enough for every day."""
+    losses = re.compile("(resnet2d|deformable).py:(half|l1|nn3|perceptual|critic_alone)$")
+    return [pytest.param(s, marks=pytest.mark.slow) if losses.search(s) else s for s in specs]
+
+
+@pytest.mark.parametrize("spec", _quick(_distinct()))
+def test_every_variant_takes_a_step_at_full_size(spec):
+    """By shapes alone: networks, what they make, every player's terms, and the whole step."""
     settings = config.load(spec)
     system = systems.make(settings)
-    batch = fake.spec(settings.train.batch_size, settings.data.image_size)
-    optimisers = optim.make(settings.optim, system, settings.train.steps)
-    whole = jax.eval_shape(state.initialiser(system, optimisers), KEY, batch)
+    side, count = settings.data.image_size, settings.train.batch_size
+    batch = fake.spec(count, side)
+    trained = program.make(system, settings)
+    whole = jax.eval_shape(trained.init, KEY, batch)
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(whole.variables))
+    moving = [n for p in system.phases.values() for player in p.values() for n in player.trains]
+    assert set(moving) == set(whole.variables)
+    seen = {}
+
+    def forward(variables, batch, rng, *, train):
+        outputs, new_state = system.forward(variables, batch, rng, train=train)
+        seen.update(outputs=outputs, new_state=new_state)
+        return outputs, new_state
+
+    watched = program.make(dataclasses.replace(system, forward=forward), settings)
     for phase, players in system.phases.items():
-        move = step.make(system, phase, optimisers, settings.train.average_decay)
-        after, metrics = jax.eval_shape(move, whole, batch)
+        after, metrics = jax.eval_shape(watched.steps[phase], whole, batch)
         assert after == whole
-        assert {f"{name}/loss" for name in players} <= set(metrics)
+        for player in players:
+            terms = {key for key in metrics if key.startswith(f"{player}/")}
+            assert f"{player}/loss" in terms
+            for key in terms:
+                assert metrics[key].shape == (), key
+    image = {"image": (count, side, side, 3)}
+    made = {
+        "image": image,
+        "image_and_pose": {**image, "pose_joints": (count, 15, 3)},
+        "pose": {"joints_mm": (count, 15, 3), "joints_px": (count, 15, 2)},
+    }
+    for key, shape in made[system.task].items():
+        assert (seen["outputs"][key].shape, seen["outputs"][key].dtype) == (shape, jnp.float32), key
+    assert set(seen["new_state"]) <= set(whole.variables)
 
 
 TOGETHER = [
     "configs/volumetric.py:both_2d,offcut,pose_1e2,l1",
     "configs/volumetric.py:wasserstein,critic_alone,no_dilation",
+    "configs/resnet2d.py:perceptual,skips",
+    "configs/deformable.py:nearest",
+    "configs/pose_estimator.py:full",
 ]
-"""Variants on top of each other, so that most of what they change is run in two programs."""
-
-
-def _shrunk():
-    """Every variant, but of those that are the same network and loss at smoke size one."""
-    found = {}
-    for spec in ALL:
-        path, _, name = spec.partition(":")
-        settings = config.load(f"{path}:{name},smoke")
-        # What is neither traced nor computed differently.
-        with settings.unlocked():
-            settings.data, settings.optim = config.load(f"{path}:smoke").data, {}
-            settings.train.steps = 3
-        found.setdefault(settings.to_json(), spec)
-    return sorted(found.values())
+"""Variants on top of each other, so that most of what they change is run in few programs."""
 
 
 @pytest.mark.parametrize(
-    "spec", [*TOGETHER, *(pytest.param(spec, marks=pytest.mark.slow) for spec in _shrunk())]
+    "spec",
+    [*TOGETHER, *(pytest.param(spec, marks=pytest.mark.slow) for spec in _distinct("smoke"))],
 )
 def test_every_variant_trains_at_smoke_size(spec):
     """Three steps: finite, nothing skipped, and every player moves its networks."""
@@ -122,11 +143,10 @@ def test_every_variant_trains_at_smoke_size(spec):
     system = systems.make(settings)
     batch = jax.device_put(fake.batch(settings.train.batch_size, settings.data.image_size))
     trained = program.make(system, settings)
-    quick = {"xla_backend_optimization_level": 0}
-    current = jax.jit(trained.init, compiler_options=quick)(KEY, batch)
+    current = jax.jit(trained.init, compiler_options=QUICK)(KEY, batch)
     before = jax.device_get(current.variables)
     for move in trained.steps.values():
-        move = jax.jit(move, donate_argnums=0, compiler_options=quick)
+        move = jax.jit(move, donate_argnums=0, compiler_options=QUICK)
         for _ in range(3):
             current, metrics = move(current, batch)
             for key, value in jax.device_get(metrics).items():
@@ -195,11 +215,8 @@ def test_weights_multiply_their_terms():
 def test_the_smoke_variant_makes_images(smoke_shapes):
     system, batch = systems.make(_smoke()), fake.batch(2, 32)
     variables = _random(smoke_shapes[0], 0.1)
-    # Compiled for being quick to compile.
-    forward = (
-        jax.jit(lambda v, b: system.forward(v, b, KEY, train=False)[0]["image"])
-        .lower(variables, batch)
-        .compile({"xla_backend_optimization_level": 0})
+    forward = jax.jit(
+        lambda v, b: system.forward(v, b, KEY, train=False)[0]["image"], compiler_options=QUICK
     )
     image = np.asarray(forward(variables, batch))
     assert (image.shape, image.dtype) == ((2, 32, 32, 3), np.float32)
@@ -223,10 +240,13 @@ def test_with_a_chroma_key_the_background_is_put_behind(smoke_shapes):
     zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), shapes)
     last = zero["decoder"]["Conv_0"]
     assert last["bias"].shape == (4,)
+    paint = jax.jit(
+        lambda v: generator.apply({"params": v}, batch)["image"], compiler_options=QUICK
+    )
     # Opaque grey, then nothing at all.
     for coverage, colour in ((20.0, (0, 0, 0)), (-20.0, (1, -1, 1))):
         last["bias"] = jnp.array([0.0, 0, 0, coverage])
-        image = generator.apply({"params": zero}, batch)["image"]
+        image = paint(zero)
         np.testing.assert_allclose(image, np.broadcast_to(colour, image.shape), atol=1e-6)
 
 
@@ -304,7 +324,7 @@ def kept_and_forgotten():
             return sum(system.phases["main"]["generator"].loss(variables, outputs, batch).values())
 
         variables = _random(jax.eval_shape(system.init, KEY, batch), 0.3)
-        found.append(jax.jit(jax.value_and_grad(total))(variables))
+        found.append(jax.jit(jax.value_and_grad(total), compiler_options=QUICK)(variables))
     return found
 
 
