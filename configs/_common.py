@@ -125,7 +125,7 @@ LOSSES = {
 CRITICS = {
     "wasserstein": {
         "discriminator": {"norm": "layer"},
-        "loss": {"game": "wasserstein", "nearest_neighbour": 0.1},
+        "loss": {"gan": 1.0, "game": "wasserstein", "nearest_neighbour": 0.1},
         # Two rates rather than several steps of the critic (TTUR).
         "optim": {
             "generator": {"learning_rate": 1e-4, "b1": 0.0, "b2": 0.9},
@@ -133,7 +133,10 @@ CRITICS = {
         },
     },
     # On top of wasserstein: nothing but the critic, which then has to see the whole image.
-    "critic_alone": {"discriminator": {"whole": True}, "loss": {"nearest_neighbour": 0.0}},
+    "critic_alone": {
+        "discriminator": {"whole": True},
+        "loss": {"nearest_neighbour": 0.0, "perceptual": 0.0, "l1": 0.0, "chroma": 0.0},
+    },
 }
 """WGAN-GP (sections 4.4, 4.5 and 6.2.2)."""
 

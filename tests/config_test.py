@@ -65,6 +65,14 @@ def test_without_a_variant_a_config_is_a_whole_one(path):
     assert config.load(str(path)).is_locked
 
 
+def test_a_config_without_what_it_imports_says_what_to_copy(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(pathlib.Path("configs/resnet2d.py").read_text())
+    message = "must lie beside it; copy them, too."
+    with pytest.raises(UserError, match=rf"mine\.py fails: .*_common.*{message}"):
+        config.load(str(path))
+
+
 def test_a_config_imports_what_the_files_beside_it_share(tmp_path):
     for name, value in (("one", 1), ("two", 2)):
         folder = tmp_path / name

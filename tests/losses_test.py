@@ -181,10 +181,12 @@ def test_nan_features_are_not_hidden():
     assert np.isnan(_nearest(a, _features(1), 3))
 
 
-@pytest.mark.parametrize("neighbourhood", [0, 2, 4])
+@pytest.mark.parametrize("neighbourhood", [-3, 0, 2, 4])
 def test_an_even_neighbourhood_is_refused(neighbourhood):
     a = jnp.asarray(_features(0))
-    with pytest.raises(ValueError, match=f"neighbourhood must be odd, got {neighbourhood}"):
+    with pytest.raises(
+        ValueError, match=f"neighbourhood must be odd and positive, got {neighbourhood}"
+    ):
         losses.nearest_neighbour(a, a, neighbourhood)
 
 

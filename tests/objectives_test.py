@@ -112,8 +112,6 @@ def test_a_critic_of_the_whole_image_has_one_logit():
             lambda b, network=network: network.init_with_output(KEY, b["target_image"], b), batch
         )
         assert (logits.shape, logits.dtype) == (shape, jnp.float32)
-    # Alone, but for what smoke adds.
-    assert settings.loss.nearest_neighbour == 0
 
 
 def test_a_critic_with_layer_norm_adds_its_biases():
@@ -209,7 +207,8 @@ def test_the_perceptual_loss_is_weighted_and_zero_for_the_truth():
         (["loss.gradient_penalty=-1"], "config.loss: weights must not be negative"),
         (["loss.game=wassserstein"], "unknown game 'wassserstein'; did you mean 'wasserstein'?"),
         (["loss.perceptual=-1"], "config.loss: weights must not be negative"),
-        (["loss.features=nowhere.safetensors"], "nowhere.safetensors"),
+        (["loss.neighbourhood=-3"], "config.loss.neighbourhood must be odd and positive, got -3"),
+        (["loss.game=wasserstein", "loss.gan=0"], "but config.loss.gan is 0: there is no critic."),
         (["loss.perceptual=1", "loss.perceptual_layers=('block9_conv1',)"], "'block9_conv1'"),
         (["model.pose=4d"], "config.model.pose must be 3d or 2d, got '4d'"),
         (["model.transform=1d"], "config.model.transform must be 3d or 2d, got '1d'"),
@@ -218,6 +217,46 @@ def test_the_perceptual_loss_is_weighted_and_zero_for_the_truth():
 def test_values_that_cannot_be(overrides, message):
     with pytest.raises(UserError, match=re.escape(message)):
         systems.make(_smoke("", *overrides))
+
+
+def test_images_too_small_for_the_discriminator():
+    message = "config.data.image_size: 32 pixels are too few for the discriminator"
+    system = systems.make(config.load("configs/deformable.py:smoke", _IN_32))
+    with pytest.raises(UserError, match=re.escape(message)):
+        jax.eval_shape(system.init, KEY, fake.spec(2, 32))
+
+
+_IN_32 = (
+    "--config.data.image_size=32",
+    "--config.model.encoder_widths=(4,4)",
+    "--config.model.decoder_widths=(4,)",
+    "--config.model.moved_levels=0",
+    "--config.discriminator.widths=(4,4,4,4,4,4)",
+)
+
+
+def test_a_file_of_weights_is_asked_for_when_a_loss_needs_it_and_not_before():
+    """Whoever only makes images from a trained run has no need of it."""
+    system = systems.make(_smoke("", "loss.features=nowhere/vgg19.safetensors"))
+    assert system.notes["features"] == "vgg19 of nowhere/vgg19.safetensors, which is not here"
+    batch = fake.spec(2, 32)
+    variables = jax.eval_shape(system.init, KEY, batch)
+    outputs, _ = jax.eval_shape(
+        lambda v, b: system.forward(v, b, KEY, train=False), variables, batch
+    )
+    with pytest.raises(UserError, match=r"nowhere/vgg19\.safetensors"):
+        jax.eval_shape(system.phases["main"]["generator"].loss, variables, outputs, batch)
+
+
+@pytest.mark.parametrize("size", ["demo", "full", "smoke"])
+def test_nothing_but_the_critic_teaches_where_it_is_alone(size):
+    for path in ("volumetric", "resnet2d"):
+        settings = config.load(f"configs/{path}.py:{size},wasserstein,critic_alone")
+        players = systems.make(settings).phases["main"]
+        assert set(players) == {"generator", "discriminator"}
+        weights = {"nearest_neighbour", "perceptual", "l1", "chroma", "pose"}
+        assert {settings.loss[key] for key in weights} == {0.0}
+        assert settings.loss.gan == 1
 
 
 def test_an_unknown_norm():

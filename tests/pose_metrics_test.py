@@ -169,6 +169,15 @@ def test_auc_is_the_mean_of_pck_over_its_thresholds(highest):
     np.testing.assert_allclose(got, np.mean(curve, axis=0), rtol=1e-5)
 
 
+def test_poses_that_are_not_numbers_have_no_share_in_any_curve():
+    true = jnp.zeros((2, 15, 3))
+    found = jnp.full_like(true, jnp.nan)
+    visible = jnp.ones((2, 15), bool)
+    for highest in (150.0, 200.0):
+        np.testing.assert_allclose(metrics.auc(found, true, visible, highest), 0, atol=1e-6)
+    np.testing.assert_allclose(metrics.pck(found, true, visible), 0, atol=1e-6)
+
+
 def test_auc_150_has_the_closed_form_of_mpi_inf_3dhp():
     estimated, true, _ = _near(spread=100.0)
     distance = _slow_errors(estimated, true)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from volsynth import config as configs
 from volsynth import runs
-from volsynth.data import augment, pipeline
+from volsynth.data import augment, pipeline, pixels
 from volsynth.errors import UserError
 from volsynth.train import loop, manifest
 from volsynth.train import workdir as workdirs
@@ -211,7 +211,7 @@ def test_training_images_are_changed_and_no_others(trained, smoke_config, tmp_pa
         raise AssertionError("images are changed outside of training")
 
     monkeypatch.setattr(pipeline, "training_batches", seen)
-    monkeypatch.setattr(augment, "change", refused)
+    monkeypatch.setattr(pixels, "change", refused)
     # Samples are read from the validation split before the first step.
     with pytest.raises(Killed):
         runs.train(smoke_config, tmp_path / "run")

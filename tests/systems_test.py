@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from volsynth import config, objectives, systems
+from volsynth import compare, config, objectives, systems
 from volsynth.data import fake
 from volsynth.errors import UserError
 from volsynth.nn import layers
@@ -111,6 +111,8 @@ def test_every_variant_takes_a_step_at_full_size(spec):
             assert f"{player}/loss" in terms
             for key in terms:
                 assert metrics[key].shape == (), key
+            drawn = {"gradient_norm", "skipped", "skipped_in_a_row", *compare.CURVES}
+            assert {key.split("/")[1] for key in terms} <= drawn
     image = {"image": (count, side, side, 3)}
     made = {
         "image": image,
@@ -276,7 +278,10 @@ def test_an_unknown_system_comes_with_the_nearest():
             "config.loss: all weights of what compares images are zero; give at least one term a "
             "weight.",
         ),
-        (["loss.neighbourhood=4"], "config.loss.neighbourhood must be odd, got 4; try 5."),
+        (
+            ["loss.neighbourhood=4"],
+            "config.loss.neighbourhood must be odd and positive, got 4; try 5.",
+        ),
         (["data.image_size=30"], "config.data.image_size must be a multiple of 4, got 30."),
     ],
 )

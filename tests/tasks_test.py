@@ -101,6 +101,24 @@ def test_an_image_or_a_joint_that_is_not_visible_counts_nowhere():
     assert scored["estimated"]["mpjpe_left_knee"] == pytest.approx(0, abs=1e-2)
 
 
+def test_without_a_hip_only_the_fitted_pose_is_scored():
+    batch = _batch(2)
+    batch["target_visible"][0, HIPS[0]] = False
+    batch["target_joints_mm"][0] += 300
+    made = {"joints_mm": np.array(batch["target_joints_mm"])}
+    made["joints_mm"][0] *= 2
+    made["joints_mm"][1, 4, 0] += 30
+    scored = evaluate.evaluate(POSE, lambda _: made, [batch], batch["target_joints_mm"][1])
+    assert scored["estimated"]["mpjpe"] == pytest.approx(2, abs=1e-2)
+    assert scored["estimated"]["mpjpe_right_elbow"] == pytest.approx(30, abs=1e-2)
+    alone = {**batch, "valid": np.array([True, False])}
+    scored = evaluate.evaluate(POSE, lambda _: made, [alone], batch["target_joints_mm"][1])
+    assert np.isnan(scored["estimated"]["mpjpe"])
+    assert scored["estimated"]["pa_mpjpe"] == pytest.approx(0, abs=0.1)
+    results = evaluate.results(POSE, scored)
+    assert results["details"]["estimated"]["mpjpe_right_elbow"] is None
+
+
 def test_the_mean_training_pose(tiny):
     split = tiny.split("train")
     record = pipeline.read_fields(split, range(split.records), ("joints_mm",))

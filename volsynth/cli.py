@@ -114,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
         _json_argument(command)
 
     of_input = _command(benches, "input", _bench_input, "images per second of the input pipeline")
-    _data_arguments(of_input, config_name=None, usual="CONFIG's, or 64, 128 and 256")
+    _data_arguments(of_input, config_name=None, usual="CONFIG has, or 64, 128 and 256")
     of_input.add_argument(
         "--config", metavar="FILE[:VARIANT]", help="measure its training step beside, too"
     )
@@ -124,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     data = commands.add_parser("data", help="look at a prepared data set")
     data_commands = data.add_subparsers(dest="data_command", required=True, metavar="COMMAND")
     show = _command(data_commands, "show", _show, "a contact sheet: pictures, joints, parts")
-    _data_arguments(show, config_name=None, usual="CONFIG's, or 64")
+    _data_arguments(show, config_name=None, usual="CONFIG has, or 64", of_config=True)
     show.add_argument(
         "--config",
         metavar="FILE[:VARIANT]",
@@ -168,9 +168,11 @@ def _config_argument(parser, *defaults):
     )
 
 
-def _data_arguments(parser, config_name="64", usual="64"):
-    parser.add_argument("--data-dir", default="data", help="default: data")
-    parser.add_argument("--name", default="posed_people", help="default: posed_people")
+def _data_arguments(parser, config_name="64", usual="64", of_config=False):
+    """Which data set; with `of_config` what is not given is the config's."""
+    for option, default in (("--data-dir", "data"), ("--name", "posed_people")):
+        whose = f"default: {'CONFIG has, or ' if of_config else ''}{default}"
+        parser.add_argument(option, default=None if of_config else default, help=whose)
     parser.add_argument(
         "--config-name",
         default=config_name,
@@ -281,20 +283,26 @@ def _describe(options):
 
 def _show(options):
     from volsynth import draw
-    from volsynth.data import augment, prepared, show
+    from volsynth.data import augment, mixture, prepared, show
 
     if options.count < 1:
         raise UserError(f"--count must be at least 1, got {options.count}.")
     config = _optional_config(options)
-    name = options.config_name or ("64" if config is None else config.data.config)
-    data = prepared.open_prepared(options.data_dir, options.name, name)
-    split = data.split(options.split)
+    usual = {"dir": "data", "name": "posed_people", "config": "64"} if not config else config.data
+    folder = options.data_dir or usual["dir"]
+    data = prepared.open_prepared(
+        folder, options.name or usual["name"], options.config_name or usual["config"]
+    )
     if config is None:
+        split = data.split(options.split)
         sheet = show.contact_sheet(split, options.count, options.seed)
         shown = f"{min(options.count, split.records)} records"
     else:
+        split = mixture.open_mixture(data, folder, config.data.also).split(options.split)
         augmentation = augment.of_config(config.data)
-        sheet = show.training_sheet(split, augmentation, options.count, options.seed)
+        sheet = show.training_sheet(
+            split, augmentation, options.count, options.seed, config.data.single
+        )
         shown = f"{options.count} training pairs"
     draw.save_png(options.out, sheet)
     print(f"{options.out}: {shown} of {data.folder}")
@@ -309,6 +317,8 @@ def _bench(options):
         raise UserError(f"--repeats must be at least 1, got {options.repeats}.")
     specs = [options.config] if options.config else options.default_configs
     loaded = [configs.load(spec, options.overrides) for spec in specs]
+    for config in loaded:
+        cases.check_volumetric(config, options.bench_command)
     # Only the convolution has several.
     config = loaded[0]
     with_torch = not options.no_torch and cases.torch_found()

@@ -98,6 +98,11 @@ def _call(path, function, *arguments):
     try:
         return function(*arguments)
     except Exception as error:  # The file is the user's own code: anything may go wrong in it.
+        if isinstance(error, ImportError) and (error.name or "").startswith("volsynth_configs_"):
+            raise UserError(
+                f"{path} fails: {error}. Files that it imports from its own folder must lie beside "
+                "it; copy them, too."
+            ) from error
         raise UserError(f"{path} fails: {type(error).__name__}: {error}") from error
 
 

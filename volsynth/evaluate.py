@@ -4,6 +4,7 @@ What is scored, and how, is the task's: see `volsynth.tasks`.
 """
 
 import json
+import math
 import pathlib
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -113,7 +114,11 @@ def protocol(task: Task, data: prepared.Prepared, split: str, pairs: np.ndarray)
 def results(task: Task, scored: dict[str, dict[str, float]], **others: Any) -> dict[str, Any]:
     """What `volsynth evaluate` writes and prints: scores, details apart, and the others."""
     rows = {name: {key: row[key] for key in task.scores} for name, row in scored.items()}
-    details = {name: {key: row[key] for key in task.details} for name, row in scored.items()}
+    # What no image had is null: JSON has no NaN.
+    details = {
+        name: {key: None if math.isnan(row[key]) else row[key] for key in task.details}
+        for name, row in scored.items()
+    }
     return {
         "label": task.label,
         "metrics": rows.pop(task.label),

@@ -121,10 +121,10 @@ def nearest_neighbour(
       neighbourhood: odd, pixels.
 
     Raises:
-      ValueError: the neighbourhood is even.
+      ValueError: the neighbourhood is even or not positive.
     """
-    if neighbourhood % 2 == 0:
-        raise ValueError(f"neighbourhood must be odd, got {neighbourhood}.")
+    if neighbourhood % 2 == 0 or neighbourhood < 1:
+        raise ValueError(f"neighbourhood must be odd and positive, got {neighbourhood}.")
     features, target = features.astype(jnp.float32), target.astype(jnp.float32)
     radius = neighbourhood // 2
     height, width = features.shape[1:3]

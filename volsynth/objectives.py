@@ -6,6 +6,7 @@ only thing such a method brings is its two networks.
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -50,7 +51,7 @@ class Loss:
     gradient_penalty: float = 10.0
     pose: float = 0.0
     perceptual: float = 0.0
-    perceptual_layers: Sequence[str] = ("block1_conv2",)
+    perceptual_layers: Sequence[str] = ("block2_conv1",)
     features: str = ""
 
     def __post_init__(self):
@@ -62,13 +63,19 @@ class Loss:
                 "config.loss: all weights of what compares images are zero; give at least one "
                 "term a weight."
             )
-        if self.neighbourhood % 2 == 0:
+        if self.neighbourhood % 2 == 0 or self.neighbourhood < 1:
             raise UserError(
-                f"config.loss.neighbourhood must be odd, got {self.neighbourhood}; try 5."
+                f"config.loss.neighbourhood must be odd and positive, got {self.neighbourhood}; "
+                "try 5."
             )
         if self.game not in GAMES:
             hint = did_you_mean(self.game, GAMES)
             raise UserError(f"config.loss.game: unknown game {self.game!r}; {hint}")
+        if self.game == "wasserstein" and not self.gan:
+            raise UserError(
+                "config.loss.game is wasserstein, but config.loss.gan is 0: there is no critic. "
+                "Give it a weight, such as 1."
+            )
 
 
 def image_system(
@@ -94,15 +101,22 @@ def image_system(
     Raises:
       UserError: there are no such layers of features, or no such file.
     """
-    features = _features(loss)
+    layers = _layers(loss)
+    # Late: what only makes images has no need of the file.
+    features = functools.cache(lambda: pretrained.features(loss.features, layers))
 
     def init(rng, batch):
         generator_rng, discriminator_rng = jax.random.split(rng)
         variables = {"generator": generator.init(generator_rng, batch, False)["params"]}
         if loss.gan:
             image = batch["target_image"]
-            parameters = discriminator.init(discriminator_rng, image, batch)["params"]
-            variables["discriminator"] = parameters
+            logits, parameters = discriminator.init_with_output(discriminator_rng, image, batch)
+            if not logits.size:
+                raise UserError(
+                    f"config.data.image_size: {image.shape[2]} pixels are too few for the "
+                    "discriminator; shorten config.discriminator.widths."
+                )
+            variables["discriminator"] = parameters["params"]
         return variables
 
     def forward(variables, batch, rng, *, train):
@@ -137,7 +151,7 @@ def image_system(
             of_fake = judge(variables, image, batch)
             play = {"minimax": losses.gan_generator, "wasserstein": losses.wasserstein_generator}
             terms["gan"] = loss.gan * play[loss.game](of_fake)
-        made, wanted = ({}, {}) if features is None else (features(image), features(target))
+        made, wanted = (features()(x) for x in (image, target)) if layers else ({}, {})
         if loss.nearest_neighbour:
             distance = losses.nearest_neighbour(
                 made[NEAREST_LAYER], wanted[NEAREST_LAYER], loss.neighbourhood
@@ -161,14 +175,14 @@ def image_system(
     if loss.gan:
         critic = Player(("discriminator",), critic_loss, critic=True)
         players = {"discriminator": critic, **players}
-    notes = {} if features is None else {"features": features.name}
+    notes = {"features": pretrained.name(loss.features, layers)} if layers else {}
     task = "image_and_pose" if loss.pose else "image"
     figures = figures or {}
     return System(name, paper, init, forward, {"main": players}, task, figures=figures, notes=notes)
 
 
-def _features(loss):
-    """What the losses of features compare; None where none of them has a weight."""
+def _layers(loss):
+    """Of VGG-19, all whose features some loss compares."""
     layers = [NEAREST_LAYER] if loss.nearest_neighbour else []
     layers += [*loss.perceptual_layers] if loss.perceptual else []
-    return pretrained.features(loss.features, tuple(dict.fromkeys(layers))) if layers else None
+    return tuple(dict.fromkeys(layers))

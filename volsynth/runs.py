@@ -38,13 +38,13 @@ def train(config: Any, workdir: pathlib.Path) -> None:
     system = systems.make(config)
     devices = mesh.make(config.mesh, config.train.batch_size, config.data.image_size)
     trained = program.make(system, config)
-    jax.eval_shape(trained.init, jax.random.key(0), fake.spec(1, config.data.image_size))
+    _trace(trained, config)
     _check_counts(config)
     if not 0 <= config.data.single <= 1:
         raise UserError(f"config.data.single must lie in [0, 1], got {config.data.single}.")
     augmentation = augment.of_config(config.data)
     if distributed.is_first():
-        workdirs.claim_workdir(workdir, configs.to_dict(config), mixed.identity)
+        workdirs.claim_workdir(workdir, configs.to_dict(config), mixed.identity, system.notes)
     train_split = mixed.split("train")
     threads = config.data.get("threads", -1)
 
@@ -193,6 +193,14 @@ def _maker(system):
         return taken(system.forward(variables, batch, jax.random.key(0), train=False)[0])
 
     return make
+
+
+def _trace(trained, config):
+    """Shapes of a whole step: what networks and losses cannot do, they say here."""
+    batch = fake.spec(config.train.batch_size, config.data.image_size)
+    whole = jax.eval_shape(trained.init, jax.random.key(0), batch)
+    for move in trained.steps.values():
+        jax.eval_shape(move, whole, batch)
 
 
 def _check_counts(config):

@@ -62,7 +62,8 @@ class System:
       task: what it makes.
       figures: what the paper prints of its networks, for comparison in `describe`; "of" says of
         which of them.
-      notes: facts that belong into every log and result, such as which features a loss compares.
+      notes: facts that belong into every log and result, such as which features a loss compares. A
+        run is continued only with the same ones.
     """
 
     name: str

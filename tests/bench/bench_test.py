@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from volsynth import cli, systems
 from volsynth import config as configs
-from volsynth import systems
 from volsynth.bench import cases, naive, timing, warps
 from volsynth.data import fake
 from volsynth.errors import UserError
@@ -232,3 +232,11 @@ def test_the_naive_convolution_is_ours():
     x = jax.random.normal(jax.random.key(0), (2, 4, 5, 3, 2))
     kernel = jax.random.normal(jax.random.key(1), (3, 3, 3, 2, 4))
     np.testing.assert_allclose(naive.conv3d(x, kernel), layers.conv3d(x, kernel), atol=1e-5)
+
+
+@pytest.mark.parametrize("command", ["warp", "step", "conv3d"])
+def test_other_systems_are_not_what_is_compared(command, capsys):
+    arguments = ["bench", command, "--config", "configs/resnet2d.py:smoke", "--no-torch"]
+    assert cli.main(arguments) == 2
+    message = f"bench {command} measures the volumetric system, not resnet2d; give --config"
+    assert message in capsys.readouterr().err

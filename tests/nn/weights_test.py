@@ -14,7 +14,7 @@ import safetensors.numpy
 import torch_writer as by_hand
 
 from volsynth.errors import UserError
-from volsynth.nn import torch_files, unpickle, weights
+from volsynth.nn import torch_files, unpickle, vgg, weights
 
 LAYOUT = {"a.weight": (2, 3), "a.bias": (3,)}
 WRITERS = {"zip": by_hand.zipped, "legacy": by_hand.legacy}
@@ -155,6 +155,14 @@ class _Evil:
 
     def __reduce__(self):
         return os.system, (f"touch {self.mark}",)
+
+
+def test_pairs_that_are_no_list_are_refused(tmp_path):
+    path = tmp_path / "bad.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02ccollections\nOrderedDict\n)\x85R.")
+    with pytest.raises(UserError, match="pairs of what is no list"):
+        weights.load(path, vgg.torch_layout(1))
 
 
 @pytest.mark.parametrize("protocol", [2, 4])

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from volsynth import config, systems
 from volsynth.errors import UserError
 from volsynth.train import workdir as workdirs
 
@@ -29,14 +30,14 @@ def _edited(**changes):
     config = json.loads(json.dumps(CONFIG))
     for name, value in changes.items():
         section, _, key = name.rpartition("__")
-        (config[section] if section else config)[key] = value
+        (config.setdefault(section, {}) if section else config)[key] = value
     return config
 
 
 def test_a_new_workdir_is_claimed_and_read_back(tmp_path):
     workdir = tmp_path / "a" / "b"
     workdirs.claim_workdir(workdir, CONFIG, "identity")
-    record = {"config": CONFIG, "data": "identity"}
+    record = {"config": CONFIG, "data": "identity", "notes": {}}
     assert workdirs.read_run(workdir) == record
     assert [path.name for path in workdir.iterdir()] == ["run.json"]
     workdirs.claim_workdir(workdir, CONFIG, "identity")
@@ -70,6 +71,41 @@ def test_a_run_from_before_images_were_changed_goes_on_without_changes(tmp_path)
     changed = _edited(data__augment={**augment, "hue": 0.1})
     with pytest.raises(UserError, match=re.escape(message)):
         workdirs.claim_workdir(tmp_path, changed, "identity")
+
+
+def test_a_run_from_before_there_were_other_games_and_ablations_goes_on(tmp_path):
+    settings = config.load("configs/volumetric.py:demo")
+    today = config.to_dict(settings)
+    old = json.loads(json.dumps(today))
+    del old["data"]["augment"]
+    for section, keys in {
+        "discriminator": ("norm", "whole"),
+        "model": ("transform", "pose", "offcut"),
+        "loss": ("game", "gradient_penalty", "perceptual", "perceptual_layers", "features", "pose"),
+    }.items():
+        for key in keys:
+            del old[section][key]
+    (tmp_path / "run.json").write_text(json.dumps({"config": old, "data": "identity"}))
+    workdirs.claim_workdir(tmp_path, today, "identity", {"features": "builtin"})
+    for section, key, value in (
+        ("model", "transform", "2d"),
+        ("loss", "perceptual", 0.5),
+        ("discriminator", "whole", True),
+    ):
+        changed = json.loads(json.dumps(today))
+        changed[section][key] = value
+        with pytest.raises(UserError, match=rf"{section}\.{key}: 'absent' there, {value!r} here"):
+            workdirs.claim_workdir(tmp_path, changed, "identity")
+    # A system can be made of it, too.
+    systems.make(config.from_dict(old))
+
+
+def test_features_count_by_what_is_in_their_file(tmp_path):
+    workdirs.claim_workdir(tmp_path, CONFIG, "identity", {"features": "vgg19 0123"})
+    elsewhere = _edited(loss__features="elsewhere.safetensors")
+    workdirs.claim_workdir(tmp_path, elsewhere, "identity", {"features": "vgg19 0123"})
+    with pytest.raises(UserError, match=re.escape("(features: vgg19 0123 there, vgg19 4567 here)")):
+        workdirs.claim_workdir(tmp_path, CONFIG, "identity", {"features": "vgg19 4567"})
 
 
 @pytest.mark.parametrize(

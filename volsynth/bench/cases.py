@@ -87,6 +87,15 @@ def _torch_conv3d(x, kernel, weight):
     return both
 
 
+def check_volumetric(config: Any, command: str) -> None:
+    """Raises a UserError for another system: what `bench` compares is the volumetric one."""
+    if config.system != "volumetric":
+        raise UserError(
+            f"bench {command} measures the volumetric system, not {config.system}; "
+            "give --config configs/volumetric.py:demo."
+        )
+
+
 def conv3d_shapes(config: Any) -> list[tuple[int, ...]]:
     """The volumes that a config's residual blocks work on, of one training batch."""
     model, size = config.model, config.data.image_size // 4
@@ -109,7 +118,8 @@ def bench_step(config: Any, repeats: int, with_torch: bool, say: Say) -> dict[st
     """
     config = config.copy_and_resolve_references()
     with config.unlocked():
-        config.loss.update(gan=0.0, nearest_neighbour=0.0, l1=1.0, chroma=0.0)
+        others = ("gan", "nearest_neighbour", "perceptual", "chroma", "pose")
+        config.loss.update({**dict.fromkeys(others, 0.0), "game": "minimax", "l1": 1.0})
         config.model.chroma_key = False
     batch = fake.batch(config.train.batch_size, config.data.image_size)
     system = systems.make(config)

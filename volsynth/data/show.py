@@ -30,17 +30,20 @@ def contact_sheet(split: prepared.Split, count: int, seed: int = 0, cell: int = 
 
 
 def training_sheet(
-    split: prepared.Split,
+    split: pipeline.Split,
     augmentation: augment.Augment,
     count: int,
     seed: int = 0,
+    single: float = 0.0,
     cell: int = 128,
 ) -> Image.Image:
     """A table of pairs as training sees them: source and target, changed, and their skeletons.
 
     They are the batch of step 0 of a run with this seed and this batch size; two to a row.
     """
-    (batch,) = pipeline.training_batches(split, seed, count, 0, 1, augmentation=augmentation)
+    (batch,) = pipeline.training_batches(
+        split, seed, count, 0, 1, single, augmentation=augmentation
+    )
     cells = []
     for i in range(count):
         cells.append([])

@@ -140,7 +140,8 @@ def auc(
         )
     thresholds = jnp.arange(int(highest / AUC_STEP_MM) + 1, dtype=jnp.float32) * AUC_STEP_MM
     errors = joint_errors(estimated, true)
-    missed = jnp.mean(errors[..., None] >= thresholds[None, None, :], axis=-1, dtype=jnp.float32)
+    # Not ">=": an error that is NaN is below no threshold.
+    missed = jnp.mean(~(errors[..., None] < thresholds[None, None, :]), axis=-1, dtype=jnp.float32)
     return 1.0 - _over_joints(missed, visible)
 
 

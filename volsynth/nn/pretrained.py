@@ -54,6 +54,20 @@ class Features:
         return vgg.features(self.parameters, image, self.layers)
 
 
+def name(path: str | os.PathLike[str], layers: Sequence[str]) -> str:
+    """What `features` of the same arguments is called, and what it would be if its file were here.
+
+    Raises:
+      UserError: there is no such layer.
+    """
+    depth = vgg.depth(layers)
+    if not os.fspath(path):
+        return BUILTIN + vgg.LAYERS[depth - 1]
+    if not pathlib.Path(path).is_file():
+        return f"vgg19 of {os.fspath(path)}, which is not here"
+    return f"vgg19 {weights.sha256(path)[:12]}"
+
+
 def features(path: str | os.PathLike[str], layers: Sequence[str]) -> Features:
     """VGG-19 with the weights of a file or, with an empty path, the built-in ones.
 
@@ -66,11 +80,10 @@ def features(path: str | os.PathLike[str], layers: Sequence[str]) -> Features:
     """
     depth = vgg.depth(layers)
     if not os.fspath(path):
-        name = BUILTIN + vgg.LAYERS[depth - 1]
-        return Features(name, tuple(layers), _builtin(depth), imagenet=False)
+        return Features(name(path, layers), tuple(layers), _builtin(depth), imagenet=False)
     arrays = weights.load(path, vgg.torch_layout(depth))
-    name = f"vgg19 {weights.sha256(path)[:12]}"
-    return Features(name, tuple(layers), vgg.from_torch(arrays, depth), imagenet=True)
+    parameters = vgg.from_torch(arrays, depth)
+    return Features(name(path, layers), tuple(layers), parameters, imagenet=True)
 
 
 @functools.cache

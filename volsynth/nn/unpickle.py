@@ -98,6 +98,8 @@ def _whole(value) -> int:
 def _ordered(pairs=None) -> dict:
     made: dict = {}
     if pairs is not None:
+        if type(pairs) is not list:
+            raise TypeError("pairs of what is no list")
         for key, value in pairs:
             _fill(made, [key, value])
         # A list could be given to a million calls; this way all of them together are short.

@@ -6,7 +6,7 @@ import numpy as np
 from volsynth import draw, metrics
 from volsynth.data import pipeline
 from volsynth.ops import geometry
-from volsynth.skeleton import JOINTS, NUM_JOINTS
+from volsynth.skeleton import HIPS, JOINTS, NUM_JOINTS
 from volsynth.tasks.base import Task, spread
 
 SCORES = ("mpjpe", "pa_mpjpe", "pck_150", "auc_150", "auc_200")
@@ -28,11 +28,16 @@ def score(made, batch):
         "auc_150": metrics.auc(found, true, visible, 150.0),
         "auc_200": metrics.auc(found, true, visible, 200.0),
     }
+    # Without both hips the pelvis is unknown, and where joints are relative to it; only a pose that
+    # is fitted to the true one has no need of it.
+    rooted = batch["valid"] & jnp.all(visible[:, np.array(HIPS)], axis=1)
     somebody = batch["valid"] & jnp.any(visible, axis=1)
-    scored = {name: (value, somebody) for name, value in values.items()}
+    scored = {
+        name: (value, somebody if name == "pa_mpjpe" else rooted) for name, value in values.items()
+    }
     errors = metrics.joint_errors(found, true)
     for j, name in enumerate(JOINT_SCORES):
-        scored[name] = (errors[:, j], batch["valid"] & visible[:, j])
+        scored[name] = (errors[:, j], rooted & visible[:, j])
     return scored
 
 
@@ -44,7 +49,8 @@ def mean_training_pose(split, batch_size, limit=8192):
     for start in range(0, len(numbers), 64 * batch_size):
         chosen = numbers[start : start + 64 * batch_size]
         record = pipeline.read_fields(split, chosen, ("joints_mm", "visible"))
-        seen = record["visible"][..., None]
+        rooted = np.all(record["visible"][:, HIPS], axis=1, keepdims=True)
+        seen = (record["visible"] & rooted)[..., None]
         total += np.sum(geometry.from_pelvis(record["joints_mm"]), axis=0, where=seen)
         count += np.sum(seen, axis=0)
     return (total / np.maximum(count, 1)).astype(np.float32)

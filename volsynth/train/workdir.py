@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 from volsynth import files
@@ -12,6 +13,8 @@ _FREE = (
     "data.dir",
     "data.threads",
     "data.verify",
+    # What is in the file counts, not its name: it is among the notes.
+    "loss.features",
     "train.log_every",
     "train.sample_every",
     "train.checkpoint_every",
@@ -20,11 +23,27 @@ _FREE = (
 )
 _FREE_SECTIONS = ("evaluate.", "mesh.")
 
-# Sections that older runs lack; they trained as their zeros do.
-_ONCE_ABSENT = ("data.augment.",)
+# Keys that older runs lack, and what they trained as; zero in a section.
+_ONCE_ABSENT = {
+    "discriminator.norm": "instance",
+    "discriminator.whole": False,
+    "loss.game": "minimax",
+    "loss.gradient_penalty": 10.0,
+    "loss.perceptual": 0.0,
+    "loss.pose": 0.0,
+    "model.offcut": False,
+    "model.pose": "3d",
+    "model.transform": "3d",
+}
+_ONCE_ABSENT_SECTIONS = ("data.augment.",)
 
 
-def claim_workdir(workdir: pathlib.Path, config: dict[str, Any], data: str) -> None:
+def claim_workdir(
+    workdir: pathlib.Path,
+    config: dict[str, Any],
+    data: str,
+    notes: Mapping[str, str] | None = None,
+) -> None:
     """Writes `run.json` into a new workdir; in an old one checks that it is of the same run.
 
     The code may change from one start of a run to the next; `log.record_start` keeps which it was.
@@ -33,12 +52,13 @@ def claim_workdir(workdir: pathlib.Path, config: dict[str, Any], data: str) -> N
       workdir: of the run.
       config: the whole config, as nested dicts of JSON values.
       data: identity of the data set.
+      notes: of the system.
 
     Raises:
       UserError: the workdir belongs to another config or other data, its `run.json` is damaged,
         or it cannot be written.
     """
-    record = {"config": config, "data": data}
+    record = {"config": config, "data": data, "notes": dict(notes or {})}
     path = workdir / "run.json"
     try:
         workdir.mkdir(parents=True, exist_ok=True)
@@ -51,7 +71,7 @@ def claim_workdir(workdir: pathlib.Path, config: dict[str, Any], data: str) -> N
 
 
 def read_run(workdir: pathlib.Path) -> dict[str, Any]:
-    """What `claim_workdir` wrote: {"config": ..., "data": ...}.
+    """What `claim_workdir` wrote: {"config": ..., "data": ..., "notes": ...}; once without notes.
 
     Raises:
       UserError: the folder holds no run, or its `run.json` is damaged.
@@ -76,8 +96,12 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     before, after = flatten(old["config"]), flatten(new["config"])
 
     def value(config, key):
-        return config.get(key, 0 if key.startswith(_ONCE_ABSENT) else None)
+        former = 0 if key.startswith(_ONCE_ABSENT_SECTIONS) else _ONCE_ABSENT.get(key)
+        return config.get(key, former)
 
+    if not (value(before, "loss.perceptual") or value(after, "loss.perceptual")):
+        for config in (before, after):
+            config.pop("loss.perceptual_layers", None)
     differing = [
         f"{key}: {before.get(key, 'absent')!r} there, {after.get(key, 'absent')!r} here"
         for key in sorted(before.keys() | after.keys())
@@ -85,6 +109,9 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
         and key not in _FREE
         and not key.startswith(_FREE_SECTIONS)
     ]
+    for key, note in old.get("notes", {}).items():
+        if note != new["notes"].get(key):
+            differing.append(f"{key}: {note} there, {new['notes'].get(key)} here")
     if old["data"] != new["data"]:
         differing.append(f"data set: {old['data']} there, {new['data']} here")
     return differing
