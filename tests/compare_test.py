@@ -48,6 +48,18 @@ def test_what_differs_names_the_runs(tmp_path):
     assert found["warnings"] == []
 
 
+def test_runs_of_different_systems_are_named_by_it_and_not_by_their_networks(tmp_path):
+    networks = ({"depth": 8}, {"blocks": 6}, {"blocks": 9})
+    runs = [
+        _run(tmp_path / name, {"system": name, "model": model, "discriminator": {"widths": [i]}})
+        for i, (name, model) in enumerate(zip(("volumetric", "resnet2d", "other"), networks))
+    ]
+    labels = [run["label"] for run in compare.compare(runs)["runs"]]
+    assert labels == ["system volumetric", "system resnet2d", "system other"]
+    same = [_run(tmp_path / f"{d}", {"system": "v", "model": {"depth": d}}) for d in (8, 9)]
+    assert [run["label"] for run in compare.compare(same)["runs"]] == ["depth 8", "depth 9"]
+
+
 def test_runs_of_one_config_are_told_apart_by_their_folders(tmp_path):
     runs = [_run(tmp_path / name) for name in "ab"]
     assert [run["label"] for run in compare.compare(runs)["runs"]] == ["a", "b"]
