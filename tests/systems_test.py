@@ -77,10 +77,19 @@ def test_every_variant_is_a_system(spec):
     program.make(system, settings)
 
 
+DAILY = {
+    "volumetric": {"full", "both_2d", "offcut", "pose_1e0", "wasserstein"},
+    "resnet2d": {"full", "skips"},
+    "deformable": {"full"},
+    "pose_estimator": {"full"},
+}
+"""What is traced at full size in every run of the tests; the others are slow in sum."""
+
+
 def _quick(specs):
-    """Losses are shared code: one method with all of them is enough for every day."""
-    losses = re.compile("(resnet2d|deformable).py:(half|l1|nn3|perceptual|critic_alone)$")
-    return [pytest.param(s, marks=pytest.mark.slow) if losses.search(s) else s for s in specs]
+    daily = {f"configs/{system}.py:{name}" for system, names in DAILY.items() for name in names}
+    assert daily <= set(specs)
+    return [s if s in daily else pytest.param(s, marks=pytest.mark.slow) for s in specs]
 
 
 @pytest.mark.parametrize("spec", _quick(_distinct()))
