@@ -168,6 +168,17 @@ def test_ratings_converge_with_extreme_counts(prior):
     )
 
 
+def test_whole_steps_of_newtons_method_would_not_get_here():
+    counts = np.array(
+        [
+            *([0, 0.5, 1e5, 1, 1e5], [2, 0, 1e5, 1, 0], [0.5, 0, 0, 0.5, 0]),
+            *([2, 0.5, 0.5, 0, 2000], [0.5, 0, 1e5, 1e5, 0]),
+        ]
+    )
+    found = ratings.fit(counts, weight="games")
+    np.testing.assert_allclose(ratings.gradient(found, counts, "games"), 0, atol=1e-3)
+
+
 def test_a_prior_changes_no_pair_that_never_played():
     counts = _random_counts(5)
     with_ties = counts + (counts > 0)

@@ -42,6 +42,14 @@ def test_where_games_count_alike_selection_matters_little(report):
     )
 
 
+def test_few_games_exaggerate_and_playing_lopsided_pairs_on_shrinks(report):
+    """A pair that looks lopsided by chance is played until it looks even."""
+    stretch = report["stretch"]["pairs"]
+    assert stretch["uniform"] > 1.03
+    assert stretch["largest"] < 0.97
+    assert stretch["largest"] < report["stretch"]["games"]["largest"]
+
+
 def test_every_measure_is_there_and_shifts_cost_what_they_must(report):
     for of_rule in report["errors"].values():
         for of_name in of_rule.values():
@@ -54,6 +62,14 @@ def test_every_measure_is_there_and_shifts_cost_what_they_must(report):
     assert 0 < report["left_out"] < 0.03 * 1500
 
 
+def test_many_games_find_the_strengths():
+    report = simulate.simulate(runs=50, models=3, games=5000)
+    for weight, of_rule in report["stretch"].items():
+        for rule, stretch in of_rule.items():
+            assert stretch == pytest.approx(1, abs=0.02)
+            assert report["errors"][weight][rule]["ratings"]["mean"] < 0.03
+
+
 def test_the_error_falls_with_the_square_root_of_the_games():
     few, many = (
         simulate.simulate(runs=200, games=games)["errors"]["games"]["uniform"]["ratings"]["mean"]
@@ -62,13 +78,14 @@ def test_the_error_falls_with_the_square_root_of_the_games():
     assert many / few == pytest.approx(0.5, abs=0.06)
 
 
-def test_the_stated_errors_of_the_decrease_are_what_repetition_shows():
+def test_the_stated_standard_errors_are_what_repetition_shows():
     repeated = [
         simulate.simulate(runs=50, games=60, seed=seed)["errors"]["games"]["largest"]["ratings"]
         for seed in range(60)
     ]
-    stated = np.mean([error["decrease_standard_error"] for error in repeated])
-    assert np.std([error["decrease"] for error in repeated]) == pytest.approx(stated, rel=0.3)
+    for value, error in (("decrease", "decrease_standard_error"), ("mean", "standard_error")):
+        stated = np.mean([each[error] for each in repeated])
+        assert np.std([each[value] for each in repeated]) == pytest.approx(stated, rel=0.3)
 
 
 @pytest.mark.parametrize("rule", pairs.RULES)

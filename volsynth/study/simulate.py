@@ -33,7 +33,8 @@ def simulate(runs: int = 2000, models: int = 8, games: int = 200, seed: int = 0)
     some rule leaves no finite ratings are left out for all rules, and counted.
 
     Returns:
-      {"runs", "models", "games", "seed", "left_out", "errors": {weight: {rule: {"ratings",
+      {"runs", "models", "games", "seed", "left_out", "stretch": {weight: {rule: ...}}: the slope of
+      ratings over strengths; "errors": {weight: {rule: {"ratings",
       "ratings_unshifted", "probabilities"}}}}, where each of the last three is {"mean",
       "standard_error", "decrease", "decrease_standard_error", "decrease_spread_of_50"}: the mean
       over runs, by what share it is lower than that of "uniform" in the same runs, and the standard
@@ -56,12 +57,14 @@ def simulate(runs: int = 2000, models: int = 8, games: int = 200, seed: int = 0)
             f"{np.sum(kept)} of {runs} runs have finite ratings after {games} games: "
             "give more --games or --runs."
         )
-    errors = {
-        weight: {
-            rule: _errors(ratings.fit(c[kept], weight=weight), strengths[kept])
-            for rule, c in counts.items()
-        }
+    strengths = strengths[kept]
+    found = {
+        weight: {rule: ratings.fit(c[kept], weight=weight) for rule, c in counts.items()}
         for weight in ratings.WEIGHTS
+    }
+    errors = {
+        weight: {rule: _errors(r, strengths) for rule, r in of_rule.items()}
+        for weight, of_rule in found.items()
     }
     return {
         "runs": runs,
@@ -69,6 +72,10 @@ def simulate(runs: int = 2000, models: int = 8, games: int = 200, seed: int = 0)
         "games": games,
         "seed": seed,
         "left_out": int(runs - np.sum(kept)),
+        "stretch": {
+            weight: {rule: _stretch(r, strengths) for rule, r in of_rule.items()}
+            for weight, of_rule in found.items()
+        },
         "errors": {
             weight: {
                 rule: {name: _summary(e, of_rule["uniform"][name]) for name, e in of_name.items()}
@@ -86,15 +93,17 @@ def table(report: Mapping[str, Any]) -> str:
         f"{report['games']} games ({report['left_out']} without finite ratings left out)",
         "",
         "| counted alike | selection | error of ratings | lower by | sd of 50 studies "
-        "| error of probabilities | lower by |",
-        "|---|---|---|---|---|---|---|",
+        "| stretch | error of probabilities | lower by |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for weight, of_rule in report["errors"].items():
         for rule, error in of_rule.items():
             of_ratings, of_wins = error["ratings"], error["probabilities"]
             cells = [
                 *(weight, rule, _mean(of_ratings), _decrease(of_ratings)),
-                *(f"{of_ratings['decrease_spread_of_50']:.1%}", _mean(of_wins), _decrease(of_wins)),
+                f"{of_ratings['decrease_spread_of_50']:.1%}",
+                f"{report['stretch'][weight][rule]:.2f}",
+                *(_mean(of_wins), _decrease(of_wins)),
             ]
             lines.append("".join(f"| {cell} " for cell in cells) + "|")
     return "\n".join(lines)
@@ -118,6 +127,12 @@ def _errors(found, strengths):
         "ratings_unshifted": np.abs(found - strengths).mean(-1),
         "probabilities": np.abs(probabilities[0] - probabilities[1])[:, off_diagonal].mean(-1),
     }
+
+
+def _stretch(found, strengths):
+    """The slope of the least-squares line, above 1 where ratings exaggerate."""
+    shifted = strengths - strengths.mean(-1, keepdims=True)
+    return float(np.sum(found * shifted) / np.sum(shifted**2))
 
 
 def _summary(error, uniform):
