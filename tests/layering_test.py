@@ -2,11 +2,13 @@
 
 import ast
 import pathlib
+import sys
 
 import pytest
 
 ORDER = (
     {"skeleton", "errors", "files"},
+    {"study"},
     {"ops"},
     {"nn"},
     {"draw", "views"},
@@ -48,6 +50,7 @@ WITHIN = {
         "vgg",
         "pretrained",
     ),
+    "study": ("ratings", "pairs", "agreement", "simulate"),
     "tasks": ("base", "image", "image_and_pose", "pose"),
     "data": (
         "schema",
@@ -146,6 +149,12 @@ def test_modules_of_a_folder_import_earlier_ones(folder):
 def test_operators_know_no_framework_of_networks_and_no_config():
     for path in _in("ops"):
         assert not _foreign(path) & {"flax", "ml_collections", "optax", "tensorflow"}, path
+
+
+def test_the_study_needs_no_jax():
+    assert _in("study")
+    for path in _in("study"):
+        assert _foreign(path) <= {"volsynth", "numpy", "scipy"} | sys.stdlib_module_names, path
 
 
 def test_data_knows_no_networks_and_the_engine_no_data():

@@ -135,6 +135,17 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--seed", type=int, default=0, help="which pictures; default: 0")
     show.add_argument("--out", default="contact_sheet.png", help="default: contact_sheet.png")
 
+    study = commands.add_parser("study", help="ratings of models from people's decisions")
+    studies = study.add_subparsers(dest="study_command", required=True, metavar="COMMAND")
+    simulate = _command(
+        studies, "simulate", _simulate, "how well each way to select pairs recovers known ratings"
+    )
+    simulate.add_argument("--runs", type=int, default=2000, help="studies; default: 2000")
+    simulate.add_argument("--models", type=int, default=8, help="of a study; default: 8")
+    simulate.add_argument("--games", type=int, default=200, help="of a study; default: 200")
+    simulate.add_argument("--seed", type=int, default=0, help="default: 0")
+    _json_argument(simulate)
+
     weights = commands.add_parser("weights", help="weights of networks that losses use")
     of_weights = weights.add_subparsers(dest="weights_command", required=True, metavar="COMMAND")
     convert = _command(of_weights, "convert", _convert, "check weights, and keep what is used")
@@ -365,6 +376,14 @@ def _optional_config(options):
 
 def _say(line):
     print(line, file=sys.stderr, flush=True)
+
+
+def _simulate(options):
+    from volsynth.study import simulate
+
+    report = simulate.simulate(options.runs, options.models, options.games, options.seed)
+    print(json.dumps(report) if options.json else simulate.table(report))
+    return 0
 
 
 def _convert(options):

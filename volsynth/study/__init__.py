@@ -1,0 +1,8 @@
+"""The study of the metrics: ratings of models from people's decisions between two pictures.
+
+counts = ratings.count(games, models)
+first, second = pairs.select(counts, "largest", np.random.default_rng(0))
+ratings.fit(counts, models)
+
+NumPy and SciPy only, so that whoever serves or reports a study needs no JAX.
+"""

@@ -1,0 +1,287 @@
+"""Ratings of models from games: a game is one person's decision between two models' pictures.
+
+A rating is a number in units in which sigma(r_i - r_j) is the probability that model i wins against
+model j. Equation numbers are those of M. Knoche's thesis (docs/study.md). Arrays of counts are
+[..., M, M]: C[i, j] is how many points model i took from model j, 1 for a win and 0.5 for a tie.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import expit
+
+from volsynth.errors import UserError, did_you_mean
+
+SCORES = (0.0, 0.5, 1.0)
+"""Of the first model of a game: lost, tied, won."""
+
+WEIGHTS = ("pairs", "games")
+"""What counts the same in the regression: every pair that was played, or every game."""
+
+_POINTS = 400 / np.log(10)
+_TOLERANCE = 1e-10
+_STEPS = 1000
+
+
+class Game(NamedTuple):
+    """One decision: the score is the first model's, one of `SCORES`."""
+
+    first: str
+    second: str
+    score: float
+
+
+class Intervals(NamedTuple):
+    """Ends of the confidence intervals, [M] each, and how many resamples had to be left out."""
+
+    low: np.ndarray
+    high: np.ndarray
+    left_out: int
+
+
+def count(games: Sequence[Game], models: Sequence[str]) -> np.ndarray:
+    """Points of every model against every other, [M, M], in the order of `models`.
+
+    Raises:
+      UserError: a game has an unknown model, one model twice, or a score that is none.
+    """
+    return _totals(*_indices(games, models), len(models))
+
+
+def win_probabilities(ratings: np.ndarray) -> np.ndarray:
+    """Equation 5.8: that i wins against j, [..., M, M], of ratings [..., M]."""
+    return expit(ratings[..., :, None] - ratings[..., None, :])
+
+
+def loss(ratings: np.ndarray, counts: np.ndarray, weight: str = "pairs") -> np.ndarray:
+    """Equation 5.10 over the pairs that were played: the binary cross-entropy, [...]."""
+    share, weights = _targets(counts, weight)
+    difference = ratings[..., :, None] - ratings[..., None, :]
+    # -ln sigma(x) = ln(1 + exp(-x)), without overflow.
+    terms = share * np.logaddexp(0, -difference) + (1 - share) * np.logaddexp(0, difference)
+    return np.sum(weights * terms, axis=(-2, -1))
+
+
+def gradient(ratings: np.ndarray, counts: np.ndarray, weight: str = "pairs") -> np.ndarray:
+    """Equation 5.16 over the pairs that were played, [..., M]."""
+    share, weights = _targets(counts, weight)
+    return 2 * np.sum(weights * (win_probabilities(ratings) - share), axis=-1)
+
+
+def has_ratings(counts: np.ndarray) -> np.ndarray:
+    """Whether the loss has a minimum at finite ratings, [...].
+
+    It has one where every model reaches every other along points taken: then nobody, and no group,
+    took all points from the rest.
+    """
+    return np.all(_reach(counts > 0), axis=(-2, -1))
+
+
+def fit(
+    counts: np.ndarray,
+    models: Sequence[str] | None = None,
+    *,
+    weight: str = "pairs",
+    prior: float = 0.0,
+) -> np.ndarray:
+    """Ratings that minimise `loss`, by Newton's method; their mean is 0.
+
+    Args:
+      counts: [..., M, M], of one study or of many at once.
+      models: names for error messages; default: their numbers.
+      weight: one of `WEIGHTS`. The thesis counts every pair once, however often it was played;
+        counting every game once is maximum likelihood.
+      prior: tied games to add to every pair that was played. Above 0, a model that won or lost all
+        its games has a finite rating, too.
+
+    Returns:
+      Ratings [..., M], float64.
+
+    Raises:
+      UserError: the counts are none, nobody played, some models were never compared with the
+        others, not even through third ones, or a group took every point from the rest.
+    """
+    counts = _checked(counts, models, weight, prior)
+    counts = counts + prior / 2 * (counts + counts.swapaxes(-1, -2) > 0)
+    for study in counts.reshape(-1, *counts.shape[-2:])[~has_ratings(counts).ravel()][:1]:
+        raise UserError(_why_not(study, range(len(study)) if models is None else models))
+    return _minimise(counts, weight)
+
+
+def intervals(
+    games: Sequence[Game],
+    models: Sequence[str],
+    *,
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+    weight: str = "pairs",
+    prior: float = 0.0,
+) -> Intervals:
+    """Percentile bootstrap over games: confidence intervals of what `fit` returns.
+
+    Resamples in which `fit` would fail are left out. Where these are many, the intervals are too
+    narrow: give a prior.
+
+    Raises:
+      UserError: as `count` and `fit`; the level or the number of resamples makes no sense; or no
+        resample has ratings.
+    """
+    if not 0 < level < 1:
+        raise UserError(f"The level of an interval must lie between 0 and 1, got {level}.")
+    if resamples < 1:
+        raise UserError(f"Resamples must be at least 1, got {resamples}.")
+    first, second, score = _indices(games, models)
+    size = len(models)
+    fit(_totals(first, second, score, size), models, weight=weight, prior=prior)
+    rng = np.random.default_rng(seed)
+    counts = np.empty((resamples, size, size))
+    for row in counts:
+        drawn = rng.integers(len(score), size=len(score))
+        row[:] = _totals(first[drawn], second[drawn], score[drawn], size)
+    counts += prior / 2 * (counts + counts.swapaxes(-1, -2) > 0)
+    kept = counts[has_ratings(counts)]
+    if not len(kept):
+        raise UserError(
+            f"None of {resamples} resamples of {len(score)} games has finite ratings: "
+            "collect more games, or give a prior above 0."
+        )
+    ends = np.quantile(_minimise(kept, weight), [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return Intervals(ends[0], ends[1], resamples - len(kept))
+
+
+def sequential(games: Sequence[Game], models: Sequence[str], k: float = 10 / _POINTS) -> np.ndarray:
+    """The naive form: Elo's own update after every game, equations 5.5 and 5.7.
+
+    It depends on the order of the games and never settles; `fit` does neither. The usual `k` is
+    that of chess's top players, 10 points.
+
+    Returns:
+      Ratings before the first game and after every one, [N + 1, M].
+
+    Raises:
+      UserError: as `count`.
+    """
+    history = np.zeros((len(games) + 1, len(models)))
+    for n, (i, j, score) in enumerate(zip(*_indices(games, models))):
+        change = k * (score - expit(history[n, i] - history[n, j]))
+        history[n + 1] = history[n]
+        history[n + 1, i] += change
+        history[n + 1, j] -= change
+    return history
+
+
+def to_points(ratings: np.ndarray, start: float = 400.0) -> np.ndarray:
+    """In the points of chess, equation 5.4: 400 of them are a factor of ten in the odds."""
+    return start + _POINTS * ratings
+
+
+def _indices(games, models):
+    """Games as arrays [N]: numbers of the first and the second model, the first one's score."""
+    number = {name: i for i, name in enumerate(models)}
+    if len(number) < len(models):
+        raise UserError(f"A model is named twice: {', '.join(models)}.")
+    for game in games:
+        for name in game[:2]:
+            if name not in number:
+                raise UserError(
+                    f"A game has the unknown model {name!r}: {did_you_mean(name, number)}"
+                )
+        if game[0] == game[1]:
+            raise UserError(f"A game has {game[0]!r} twice: a game is between two models.")
+        if game[2] not in SCORES:
+            raise UserError(
+                f"A game of {game[0]!r} and {game[1]!r} has the score {game[2]}. "
+                "Allowed: 1 (the first won), 0.5 (a tie), 0 (the second won)."
+            )
+    first = np.array([number[game[0]] for game in games], int)
+    second = np.array([number[game[1]] for game in games], int)
+    return first, second, np.array([game[2] for game in games], float)
+
+
+def _totals(first, second, score, size):
+    cells = np.concatenate([first * size + second, second * size + first])
+    points = np.concatenate([score, 1 - score])
+    return np.bincount(cells, points, minlength=size * size).reshape(size, size)
+
+
+def _checked(counts, models, weight, prior):
+    counts = np.asarray(counts, float)
+    if counts.ndim < 2 or counts.shape[-1] != counts.shape[-2] or counts.shape[-1] < 2:
+        raise UserError(f"Counts must be [..., M, M] of at least two models, got {counts.shape}.")
+    if not np.all(np.isfinite(counts)) or np.any(counts < 0):
+        raise UserError("Counts must be finite, and at least 0.")
+    if np.any(np.diagonal(counts, axis1=-2, axis2=-1)):
+        raise UserError("Counts must be 0 on the diagonal: no model plays against itself.")
+    if models is not None and len(models) != counts.shape[-1]:
+        raise UserError(f"There are {len(models)} names for counts of {counts.shape[-1]} models.")
+    if weight not in WEIGHTS:
+        raise UserError(f"Unknown weight {weight!r}: {did_you_mean(weight, WEIGHTS)}")
+    if not 0 <= prior < np.inf:
+        raise UserError(f"A prior must be finite, and at least 0, got {prior}.")
+    return counts
+
+
+def _targets(counts, weight):
+    """Shares of points p_ij, and how much each counts; a pair never played counts nothing."""
+    played = counts + counts.swapaxes(-1, -2)
+    share = np.divide(counts, played, out=np.full_like(played, 0.5), where=played > 0)
+    return share, played if weight == "games" else (played > 0).astype(float)
+
+
+def _minimise(counts, weight):
+    """Newton's method on many studies at once, each of which has finite ratings."""
+    share, weights = _targets(counts, weight)
+    size = counts.shape[-1]
+    diagonal = np.arange(size)
+    ratings = np.zeros(counts.shape[:-1])
+    for _ in range(_STEPS):
+        probabilities = win_probabilities(ratings)
+        slope = np.sum(weights * (probabilities - share), axis=-1)
+        if np.all(np.abs(slope) <= _TOLERANCE * np.sum(weights, axis=-1)):
+            return ratings - ratings.mean(-1, keepdims=True)
+        curvature = -weights * probabilities * (1 - probabilities)
+        curvature[..., diagonal, diagonal] = -curvature.sum(-1)
+        # A constant added to all ratings changes nothing. The 1 / M makes the matrix regular, and
+        # as the slopes sum to 0 (equation 5.17), so do the steps.
+        step = np.linalg.solve(curvature + 1 / size, slope[..., None])[..., 0]
+        # Whole steps can run away from where probabilities are extreme. The third derivative of the
+        # loss is at most its second times this span, for which this length is safe.
+        span = np.maximum(np.ptp(step, axis=-1, keepdims=True), 1e-12)
+        ratings = ratings - step * np.log1p(span) / span
+    raise ArithmeticError(f"Ratings did not converge in {_STEPS} steps of Newton's method.")
+
+
+def _reach(edges):
+    """Which model is reached from which along edges [..., M, M], itself included."""
+    size = edges.shape[-1]
+    reach = edges | np.eye(size, dtype=bool)
+    for _ in range((size - 1).bit_length()):
+        # Twice as far in every turn.
+        reach = reach @ reach
+    return reach
+
+
+def _why_not(counts, models):
+    """The message for counts [M, M] that have no finite ratings."""
+    if not np.any(counts):
+        return "There are no games: collect some before rating models."
+
+    def names(members):
+        return ", ".join(str(name) for name, member in zip(models, members) if member)
+
+    connected = _reach(counts + counts.T > 0)
+    if not np.all(connected[0]):
+        return (
+            f"{names(connected[0])} and {names(~connected[0])} were never compared, "
+            "not even through a third model: collect games between them."
+        )
+    taken = _reach(counts > 0)
+    # A model that takes points, along some way, from all who take points from it.
+    unbeaten = np.all(taken | ~taken.T, axis=1)
+    top = taken[np.argmax(unbeaten)] & taken.T[np.argmax(unbeaten)]
+    return (
+        f"{names(top)} took every point in games with {names(~top)}, so ratings would be infinite: "
+        "collect more games, or give a prior above 0."
+    )
