@@ -69,14 +69,12 @@ def colour_wasserstein(
     values_a, inside_a = _values("colour_wasserstein", a, a_mask)
     values_b, inside_b = _values("colour_wasserstein", b, b_mask)
     values = jnp.concatenate([values_a, values_b], axis=-1)
-    none_a, none_b = jnp.zeros_like(inside_a), jnp.zeros_like(inside_b)
-    of_a = jnp.concatenate([inside_a, none_b], axis=-1).astype(jnp.int32)
-    of_b = jnp.concatenate([none_a, inside_b], axis=-1).astype(jnp.int32)
     # The distance is the area between both cumulative distributions. They are counted in whole
     # numbers, which stay exact in any order, and what is outside of a mask counts nothing.
-    counts = [jnp.broadcast_to(of[:, None], values.shape) for of in (of_a, of_b)]
-    values, *counts = jax.lax.sort([values, *counts], dimension=-1, num_keys=1)
-    below_a, below_b = (_share(jnp.cumsum(of, axis=-1)) for of in counts)
+    owner = jnp.concatenate([inside_a.astype(jnp.int32), 2 * inside_b.astype(jnp.int32)], axis=-1)
+    owner = jnp.broadcast_to(owner[:, None], values.shape)
+    values, owner = jax.lax.sort([values, owner], dimension=-1, num_keys=1)
+    below_a, below_b = (_share(jnp.cumsum(owner == who, axis=-1)) for who in (1, 2))
     area = jnp.sum(jnp.abs(below_a - below_b)[..., :-1] * jnp.diff(values, axis=-1), axis=-1)
     return _with_empty(jnp.mean(area, axis=1), inside_a, inside_b, LEVELS)
 

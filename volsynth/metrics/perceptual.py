@@ -36,7 +36,7 @@ def lpips(
       b: images in [-1, 1].
 
     Returns:
-      One value per image, at least 0; 0 where the two images are equal.
+      One value per image, at least 0; 0, up to rounding, where the two images are equal.
 
     Raises:
       ValueError: the shapes differ or are not those of images.

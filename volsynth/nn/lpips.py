@@ -122,7 +122,7 @@ class Lpips:
     def __call__(
         self, a: Float[Array, "b h w 3"], b: Float[Array, "b h w 3"]
     ) -> Float[Array, " b"]:
-        """The distance, float32, at least 0, of RGB images in [-1, 1]; 0 between equal ones.
+        """The distance, float32, at least 0, of RGB images in [-1, 1]; equal ones have 0, rounded.
 
         Raises:
           UserError: the images are too small for the network.
@@ -134,8 +134,9 @@ class Lpips:
                 f" small; it needs {smallest}."
             )
         total = jnp.zeros(a.shape[:1], jnp.float32)
-        pairs = zip(self._features(a), self._features(b))
-        for i, (of_a, of_b) in enumerate(pairs):
+        # In one batch: half as many convolutions to compile.
+        for i, features in enumerate(self._features(jnp.concatenate([a, b]))):
+            of_a, of_b = jnp.split(features, 2)
             weight = jnp.asarray(self.parameters[f"lin{i}.model.1.weight"])
             difference = (_unit(of_a) - _unit(of_b)) ** 2
             total += jnp.mean(jnp.sum(difference * weight, axis=-1), axis=(1, 2))
