@@ -309,6 +309,23 @@ def test_weights_are_converted_and_named(capsys, tmp_path, monkeypatch):
     np.testing.assert_array_equal(safetensors.numpy.load_file(out)["a"], np.ones((2, 500)))
 
 
+def test_weights_of_two_files_are_converted_and_named(capsys, tmp_path, monkeypatch):
+    monkeypatch.setitem(pretrained.LAYOUTS, "lpips-alex", lambda: {"a": (2, 5)})
+    monkeypatch.setitem(pretrained.LIN_LAYOUTS, "lpips-alex", lambda: {"b": (3,)})
+    paths = source, lin, out = [tmp_path / f"{name}.safetensors" for name in ("in", "lin", "out")]
+    source.write_bytes(safetensors.numpy.save({"a": np.ones((2, 5), np.float32)}))
+    lin.write_bytes(safetensors.numpy.save({"b": np.zeros(3, np.float32)}))
+    kind = ("--kind", "lpips-alex")
+    _fails(capsys, "lpips-alex needs", "weights", "convert", str(source), str(out), *kind)
+    command = ["weights", "convert", str(source), str(out), *kind, "--lin", str(lin)]
+    assert cli.main(command) == 0
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    assert capsys.readouterr().out.splitlines() == [
+        *(f"{path}: SHA-256 {digest}" for path, digest in zip(paths, digests)),
+        "lpips-alex: 2 arrays, 13 values, float32",
+    ]
+
+
 def test_weights_that_cannot_be_converted(capsys, tmp_path):
     source, out = tmp_path / "in.pth", tmp_path / "out.safetensors"
     convert = ("weights", "convert", str(source))

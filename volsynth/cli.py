@@ -151,7 +151,9 @@ def _parser() -> argparse.ArgumentParser:
     convert = _command(of_weights, "convert", _convert, "check weights, and keep what is used")
     convert.add_argument("source", metavar="IN", help="of torch.save, or safetensors")
     convert.add_argument("out", metavar="OUT.safetensors", help="the new file")
-    convert.add_argument("--kind", choices=("vgg19",), default="vgg19", help="default: vgg19")
+    kinds = ("vgg19", "lpips-alex", "lpips-vgg")
+    convert.add_argument("--kind", choices=kinds, default="vgg19", help="default: vgg19")
+    convert.add_argument("--lin", metavar="FILE", help="learned weights of LPIPS, for lpips kinds")
 
     doctor = _command(commands, "doctor", _doctor, "devices, versions, data sets and weights found")
     doctor.add_argument("--data-dir", default="data", help="default: data")
@@ -389,8 +391,10 @@ def _simulate(options):
 def _convert(options):
     from volsynth.nn import pretrained
 
-    found = pretrained.convert(options.source, options.out, options.kind)
+    found = pretrained.convert(options.source, options.out, options.kind, options.lin)
     print(f"{options.source}: SHA-256 {found['source']}")
+    if options.lin is not None:
+        print(f"{options.lin}: SHA-256 {found['lin']}")
     print(f"{options.out}: SHA-256 {found['out']}")
     print(f"{options.kind}: {found['arrays']} arrays, {found['values']:,} values, float32")
     return 0

@@ -6,7 +6,9 @@ states = metrics.update(states, {"ssim": metrics.ssim(a, b), "l1": metrics.l1(a,
 metrics.results(states), metrics.PROTOCOL
 """
 
+from volsynth.metrics import colours, images, perceptual, pixels, structure
 from volsynth.metrics.accumulate import MeanState, merge, results, start, update
+from volsynth.metrics.colours import colour_chi_squared, colour_wasserstein
 from volsynth.metrics.images import (
     PROTOCOL,
     foreground,
@@ -15,25 +17,60 @@ from volsynth.metrics.images import (
     silhouette_iou,
     ssim,
 )
+from volsynth.metrics.perceptual import lpips
+from volsynth.metrics.pixels import (
+    foreground_l2,
+    has_pixels,
+    l2,
+    masked,
+    masked_l1,
+    sharpness,
+    sharpness_ratio,
+)
 from volsynth.metrics.poses import PROTOCOL as POSE_PROTOCOL
 from volsynth.metrics.poses import auc, joint_errors, mpjpe, pa_mpjpe, pck
+from volsynth.metrics.structure import foreground_ssim, has_window, masked_ssim, ssim_as
+
+IMAGE_PROTOCOL = {
+    **images.PROTOCOL,
+    **pixels.PROTOCOL,
+    **structure.PROTOCOL,
+    **colours.PROTOCOL,
+    **perceptual.PROTOCOL,
+}
+"""How every score of images is computed; `PROTOCOL` has those that each evaluation gives."""
 
 __all__ = [
+    "IMAGE_PROTOCOL",
     "POSE_PROTOCOL",
     "PROTOCOL",
     "MeanState",
     "auc",
+    "colour_chi_squared",
+    "colour_wasserstein",
     "foreground",
     "foreground_l1",
+    "foreground_l2",
+    "foreground_ssim",
+    "has_pixels",
+    "has_window",
     "joint_errors",
     "l1",
+    "l2",
+    "lpips",
+    "masked",
+    "masked_l1",
+    "masked_ssim",
     "merge",
     "mpjpe",
     "pa_mpjpe",
     "pck",
     "results",
+    "sharpness",
+    "sharpness_ratio",
     "silhouette_iou",
     "ssim",
+    "ssim_as",
     "start",
     "update",
 ]

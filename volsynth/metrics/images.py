@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from volsynth.data.schema import BACKGROUND
+from volsynth.metrics import checks
 
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
@@ -89,7 +90,7 @@ def ssim(a: Float[Array, "B H W 3"], b: Float[Array, "B H W 3"]) -> Float[Array,
       ValueError: the shapes differ, are not those of images, or an image is smaller than the
         11-pixel window.
     """
-    _check_pair("ssim", a, b)
+    checks.pair("ssim", a, b)
     # The library would silently exchange image and window if the image were the smaller of the two.
     if min(a.shape[1:3]) < SSIM_WINDOW:
         raise ValueError(
@@ -122,7 +123,7 @@ def l1(a: Float[Array, "B H W 3"], b: Float[Array, "B H W 3"]) -> Float[Array, "
     Raises:
       ValueError: the shapes differ or are not those of images.
     """
-    _check_pair("l1", a, b)
+    checks.pair("l1", a, b)
     return jnp.mean(_channel_difference(a, b), axis=(1, 2))
 
 
@@ -147,8 +148,8 @@ def foreground_l1(
     Raises:
       ValueError: the shapes differ, or are not those of images and masks.
     """
-    _check_pair("foreground_l1", a, b)
-    _check_mask("foreground_l1", a, mask)
+    checks.pair("foreground_l1", a, b)
+    checks.mask("foreground_l1", a, mask)
     weight = mask.astype(jnp.float32)
     # Chosen with `where` rather than by weight 0, so that what lies outside may even be NaN.
     difference = jnp.where(weight > 0.0, _channel_difference(a, b), 0.0)
@@ -173,7 +174,7 @@ def foreground(
     Raises:
       ValueError: the shape is not that of images, or the threshold is not in [0, 2).
     """
-    _check_image("foreground", image)
+    checks.image("foreground", image)
     if not 0.0 <= threshold < 2.0:
         raise ValueError(f"foreground: the threshold must lie in [0, 2), got {threshold}.")
     background = jnp.asarray(BACKGROUND, jnp.float32).reshape(1, 1, 1, 3)
@@ -195,8 +196,8 @@ def silhouette_iou(
     Raises:
       ValueError: the shapes are not those of images and masks.
     """
-    _check_image("silhouette_iou", image)
-    _check_mask("silhouette_iou", image, mask)
+    checks.image("silhouette_iou", image)
+    checks.mask("silhouette_iou", image, mask)
     seen = foreground(image)
     true = mask.astype(jnp.float32) > MASK_THRESHOLD
     intersection = jnp.sum(seen & true, axis=(1, 2), dtype=jnp.float32)
@@ -208,25 +209,3 @@ def _channel_difference(
     a: Float[Array, "B H W 3"], b: Float[Array, "#B #H #W 3"]
 ) -> Float[Array, "B H W"]:
     return jnp.mean(jnp.abs(a.astype(jnp.float32) - b.astype(jnp.float32)), axis=-1)
-
-
-def _check_image(score: str, image: Array) -> None:
-    if image.ndim != 4 or image.shape[-1] != 3:
-        raise ValueError(f"{score}: images must have shape [B, H, W, 3], got {image.shape}.")
-
-
-def _check_pair(score: str, a: Array, b: Array) -> None:
-    _check_image(score, a)
-    # Broadcasting would compare one image with a whole batch without a word.
-    if a.shape != b.shape:
-        raise ValueError(
-            f"{score}: both batches must have the same shape, got {a.shape} and {b.shape}."
-        )
-
-
-def _check_mask(score: str, image: Array, mask: Array) -> None:
-    if mask.shape != image.shape[:3]:
-        raise ValueError(
-            f"{score}: masks of images {image.shape} must have shape {image.shape[:3]}, "
-            f"got {mask.shape}."
-        )

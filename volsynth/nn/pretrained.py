@@ -17,15 +17,23 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from volsynth.errors import UserError
-from volsynth.nn import vgg, weights
+from volsynth.nn import lpips, vgg, weights
 
 BUILTIN = "builtin-random-vgg19-"
 """What names of features without a file begin with; the deepest layer follows."""
 
 _SEED = 19
 
-LAYOUTS: Mapping[str, Callable[[], weights.Layout]] = {"vgg19": vgg.torch_layout}
+LAYOUTS: Mapping[str, Callable[[], weights.Layout]] = {
+    "vgg19": vgg.torch_layout,
+    **{f"lpips-{name}": functools.partial(lpips.backbone_layout, name) for name in lpips.NETWORKS},
+}
 """Networks that weights can be converted for, and what their files hold."""
+
+LIN_LAYOUTS: Mapping[str, Callable[[], weights.Layout]] = {
+    f"lpips-{name}": functools.partial(lpips.lin_layout, name) for name in lpips.NETWORKS
+}
+"""Those that have learned weights of their own, in a second file, and what that one holds."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -100,7 +108,10 @@ def _builtin(depth: int) -> vgg.Parameters:
 
 
 def convert(
-    source: str | os.PathLike[str], out: str | os.PathLike[str], network: str
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    network: str,
+    lin: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
     """Rewrites the weights of a network as a safetensors file with nothing else in it.
 
@@ -108,21 +119,37 @@ def convert(
       source: as in `weights.load`.
       out: the new file.
       network: of `LAYOUTS`.
+      lin: the second file of a network of `LIN_LAYOUTS`.
 
     Returns:
-      The count of "arrays" and of their "values", and the SHA-256 of "source" and "out".
+      The count of "arrays" and of their "values", and the SHA-256 of "source", of "lin" where there
+      is one, and of "out".
 
     Raises:
-      UserError: the source is not what it should be, or `out` cannot be written or is misnamed.
+      UserError: a source is not what it should be, is missing or one too many, or `out` cannot be
+        written or is misnamed.
     """
     if pathlib.Path(out).suffix != ".safetensors":
         raise UserError(f"weights convert: {str(out)!r} must end in .safetensors.")
+    if network in LIN_LAYOUTS and lin is None:
+        raise UserError(
+            f"weights convert: {network} needs the file of its learned weights, too: --lin FILE"
+            " (docs/weights.md)."
+        )
+    if network not in LIN_LAYOUTS and lin is not None:
+        raise UserError(
+            f"weights convert: {network} has no second file; leave --lin out, or give --kind"
+            f" {' or '.join(LIN_LAYOUTS)}."
+        )
     arrays = weights.load(source, LAYOUTS[network]())
-    digest = weights.sha256(source)
+    digests = {"source": weights.sha256(source)}
+    if lin is not None:
+        arrays |= weights.load(lin, LIN_LAYOUTS[network]())
+        digests["lin"] = weights.sha256(lin)
     weights.save(out, arrays, network)
     return {
         "arrays": len(arrays),
         "values": sum(array.size for array in arrays.values()),
-        "source": digest,
+        **digests,
         "out": weights.sha256(out),
     }

@@ -148,6 +148,37 @@ def part_masks(
     counts_xyz = (shape[1], shape[0], shape[2])
     across, along_depth = mask_dilations(person_scale(joints, visible), shape, side, width)
     radii_xyz = (across + 0.5, across + 0.5, along_depth + 0.5)
+    return _drawn_parts(joints, visible, counts_xyz, radii_xyz, side)
+
+
+def part_silhouettes(
+    joints: Float[Array, "b j 3"],
+    visible: Bool[Array, "b j"],
+    shape: tuple[int, int],
+    side: float,
+    width: float,
+) -> Bool[Array, "b p h w"]:
+    """The pixels of every part: `part_masks`, projected along a depth without end.
+
+    Args:
+      joints: pixels.
+      visible: which joints are known; a part with an invisible joint is empty.
+      shape: pixel counts (H, W).
+      side: of the image, in the pixels of the joints.
+      width: half the width of a part, as a share of the distance from shoulder to hip.
+    """
+    joints = jax.lax.stop_gradient(joints)
+    volume = (*shape, 1)
+    across, along_depth = mask_dilations(person_scale(joints, visible), volume, side, width)
+    radii_xyz = (across + 0.5, across + 0.5, along_depth + 0.5)
+    # One layer of voxels as deep as the volume, which a line in its middle never leaves.
+    middle = jnp.asarray(joints).at[..., 2].set(side / 2)
+    return _drawn_parts(middle, visible, (shape[1], shape[0], 1), radii_xyz, side)[..., 0]
+
+
+def _drawn_parts(joints, visible, counts_xyz, radii_xyz, side) -> Bool[Array, "b p h w d"]:
+    """The voxels whose box of half-sides `radii_xyz` a line of the part enters."""
+    shape = (counts_xyz[1], counts_xyz[0], counts_xyz[2])
     masks = []
     for part in skeleton.PARTS:
         mask = jnp.zeros((joints.shape[0], *shape), bool)

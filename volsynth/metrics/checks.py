@@ -1,0 +1,28 @@
+"""What every score of images asks of the shapes of its arguments."""
+
+from jaxtyping import Array
+
+
+def image(score: str, images: Array) -> None:
+    """Raises ValueError where these are no RGB images [B, H, W, 3]; `score` names who asks."""
+    if images.ndim != 4 or images.shape[-1] != 3:
+        raise ValueError(f"{score}: images must have shape [B, H, W, 3], got {images.shape}.")
+
+
+def pair(score: str, a: Array, b: Array) -> None:
+    """Raises ValueError where these are no two batches of images of one shape."""
+    image(score, a)
+    # Broadcasting would compare one image with a whole batch without a word.
+    if a.shape != b.shape:
+        raise ValueError(
+            f"{score}: both batches must have the same shape, got {a.shape} and {b.shape}."
+        )
+
+
+def mask(score: str, images: Array, masks: Array) -> None:
+    """Raises ValueError where the masks are not [B, H, W] of these images."""
+    if masks.shape != images.shape[:3]:
+        raise ValueError(
+            f"{score}: masks of images {images.shape} must have shape {images.shape[:3]}, "
+            f"got {masks.shape}."
+        )

@@ -1,0 +1,247 @@
+"""Structural similarity as other papers compute it, and over a mask; one value per image.
+
+The same two images get values that differ by more than what separates one method from another:
+by the window, the range that the constants are taken of, and white borders put back on before the
+score. Numbers of papers may be compared only with those of their own protocol. Images, masks and
+dtypes are as in `volsynth.metrics.images`; files of 8 bits give what the original programs gave for
+them, images that were never rounded something very close.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from volsynth.errors import did_you_mean
+from volsynth.metrics import checks, images, pixels
+
+LEAST_RANGE = 1.0 / 255.0
+"""One level of 8 bits, in [0, 1]: a range measured on a flat image would divide by zero."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a value of SSIM depends on.
+
+    Attributes:
+      window: side of the window in pixels, odd.
+      sigma: of a Gaussian window, in pixels; 0 for a uniform one.
+      sample_covariance: whether (co)variances are divided by one less than the window's pixels.
+      measured_range: whether the constants are taken of the largest minus the smallest value of the
+        generated image, over all pixels and channels, instead of the whole range.
+      white_columns: pixels of white put left and right of both images beforehand.
+      source: whose it is.
+    """
+
+    window: int
+    sigma: float
+    sample_covariance: bool
+    measured_range: bool
+    white_columns: int
+    source: str
+
+
+_OURS = Settings(
+    images.SSIM_WINDOW, images.SSIM_SIGMA, False, False, 0, "Wang et al. 2004, as `ssim`"
+)
+
+_PUBLISHED: Mapping[str, Settings] = {
+    "ssim_pose_gan": Settings(11, 1.5, False, True, 0, "Siarohin et al. 2018, pose-gan"),
+    "ssim_patn": Settings(11, 1.5, False, True, 40, "Zhu et al. 2019, PATN, on DeepFashion"),
+    "ssim_gfla": Settings(51, 0.0, True, False, 0, "Ren et al. 2020, GFLA, 'ssim'"),
+    "ssim_256": Settings(
+        11, 1.5, False, True, 0, "Ren et al. 2020, GFLA, 'ssim_256': values up to 255, any size"
+    ),
+}
+
+PUBLISHED = tuple(_PUBLISHED)
+"""Names that `ssim_as` knows."""
+
+
+def _stated(settings: Settings) -> dict[str, Any]:
+    return {
+        "better": "higher",
+        "source": settings.source,
+        "window": settings.window,
+        "window_shape": "gaussian" if settings.sigma else "uniform",
+        **({"sigma": settings.sigma} if settings.sigma else {}),
+        "k1": images.SSIM_K1,
+        "k2": images.SSIM_K2,
+        "sample_covariance": settings.sample_covariance,
+        "data_range": (
+            "largest minus smallest value of the generated image, at least one level of 8 bits"
+            if settings.measured_range
+            else "all of [0, 1]"
+        ),
+        "white_columns_on_each_side": settings.white_columns,
+        "border": "only windows that lie inside the image",
+        "channels": "mean over R, G and B",
+    }
+
+
+PROTOCOL: Mapping[str, Mapping[str, Any]] = {
+    **{name: _stated(settings) for name, settings in _PUBLISHED.items()},
+    "masked_ssim": {
+        **_stated(_OURS),
+        "masking": "both images, as values in [0, 1], times the mask: black outside",
+    },
+    "foreground_ssim": {
+        **_stated(_OURS),
+        "over_windows": "mean over those whose centre is in the mask, weighted by a float mask",
+        "empty_mask": 0.0,
+    },
+}
+"""How each score is computed, as plain JSON values; "all" of `images.PROTOCOL` holds here, too."""
+
+
+def ssim_as(
+    name: str,
+    generated: Float[Array, "B H W 3"],
+    target: Float[Array, "B H W 3"],
+    mask: Float[Array, "B H W"] | Bool[Array, "B H W"] | None = None,
+) -> Float[Array, "B"]:
+    """Structural similarity as a paper's program computes it.
+
+    Args:
+      name: of `PUBLISHED`.
+      generated: images in [-1, 1]; some protocols take their range from these.
+      target: images in [-1, 1].
+      mask: where given, both images are first multiplied by it (`masked`), as for a masked SSIM.
+
+    Returns:
+      One value per image in [-1, 1]; 1 where the two images are equal.
+
+    Raises:
+      ValueError: there is no such protocol, the shapes differ or are not those of images, or an
+        image is smaller than the window.
+    """
+    if name not in _PUBLISHED:
+        raise ValueError(f"ssim_as: no protocol {name!r}; {did_you_mean(name, _PUBLISHED)}")
+    checks.pair(name, generated, target)
+    if mask is not None:
+        generated, target = pixels.masked(generated, mask), pixels.masked(target, mask)
+    settings = _PUBLISHED[name]
+    return jnp.mean(_similarity(name, generated, target, settings), axis=(1, 2))
+
+
+def masked_ssim(
+    a: Float[Array, "B H W 3"],
+    b: Float[Array, "B H W 3"],
+    mask: Float[Array, "B H W"] | Bool[Array, "B H W"],
+) -> Float[Array, "B"]:
+    """`ssim` of images that were both multiplied by a mask.
+
+    Where both are black windows are equal, so a small person gets a high value: compare only
+    values of the same masks. `foreground_ssim` leaves those windows out.
+
+    Args:
+      a: images in [-1, 1].
+      b: images in [-1, 1].
+      mask: the person; bool, or float in [0, 1].
+
+    Returns:
+      One value per image in [-1, 1].
+
+    Raises:
+      ValueError: the shapes differ, are not those of images and masks, or an image is smaller than
+        the window.
+    """
+    checks.pair("masked_ssim", a, b)
+    return images.ssim(pixels.masked(a, mask), pixels.masked(b, mask))
+
+
+def foreground_ssim(
+    a: Float[Array, "B H W 3"],
+    b: Float[Array, "B H W 3"],
+    mask: Float[Array, "B H W"] | Bool[Array, "B H W"],
+) -> Float[Array, "B"]:
+    """Mean of `ssim` over the windows whose centre lies in a mask.
+
+    Args:
+      a: images in [-1, 1].
+      b: images in [-1, 1].
+      mask: the person or a region; a float mask in [0, 1] weighs the windows.
+
+    Returns:
+      One value per image in [-1, 1]; 0 where no centre is in the mask: mark such an image as not
+      valid (`has_window`).
+
+    Raises:
+      ValueError: the shapes differ, are not those of images and masks, or an image is smaller than
+        the window.
+    """
+    checks.pair("foreground_ssim", a, b)
+    checks.mask("foreground_ssim", a, mask)
+    similarity = _similarity("foreground_ssim", a, b, _OURS)
+    return pixels.mean_over(similarity, _centres(mask))
+
+
+def has_window(mask: Float[Array, "B H W"] | Bool[Array, "B H W"]) -> Bool[Array, "B"]:
+    """For which masks `foreground_ssim` has a window to look at."""
+    return pixels.has_pixels(_centres(mask))
+
+
+def _centres(mask):
+    border = _OURS.window // 2
+    return mask[:, border:-border, border:-border]
+
+
+def _similarity(score, generated, target, settings) -> Float[Array, "B h w"]:
+    """The mean over channels for every window inside the image, by its centre."""
+    x, y = ((image.astype(jnp.float32) + 1.0) / 2.0 for image in (generated, target))
+    if settings.white_columns:
+        width = ((0, 0), (0, 0), (settings.white_columns,) * 2, (0, 0))
+        x, y = (jnp.pad(image, width, constant_values=1.0) for image in (x, y))
+    if min(x.shape[1:3]) < settings.window:
+        raise ValueError(
+            f"{score}: images must be at least {settings.window} pixels high and wide, the size "
+            f"of its window, got {x.shape[1]} x {x.shape[2]}."
+        )
+    span = jnp.ones((x.shape[0], 1, 1, 1), jnp.float32)
+    if settings.measured_range:
+        axes = (1, 2, 3)
+        span = jnp.max(x, axes, keepdims=True) - jnp.min(x, axes, keepdims=True)
+        span = jnp.maximum(span, LEAST_RANGE)
+    c1, c2 = (images.SSIM_K1 * span) ** 2, (images.SSIM_K2 * span) ** 2
+    weights = _window(settings)
+    mean_x, mean_y = _filtered(x, weights), _filtered(y, weights)
+    # Around the middle of the range, where squares are smaller, so that less is lost to rounding.
+    u, v = x - 0.5, y - 0.5
+    mean_u, mean_v = mean_x - 0.5, mean_y - 0.5
+    pixels_inside = settings.window**2
+    scale = pixels_inside / (pixels_inside - 1) if settings.sample_covariance else 1.0
+    variances = _filtered(u * u + v * v, weights) - mean_u * mean_u - mean_v * mean_v
+    covariance = _filtered(u * v, weights) - mean_u * mean_v
+    luminance = (2.0 * mean_x * mean_y + c1) / (mean_x * mean_x + mean_y * mean_y + c1)
+    structure = (2.0 * scale * covariance + c2) / (scale * variances + c2)
+    return jnp.mean(luminance * structure, axis=-1)
+
+
+def _window(settings) -> np.ndarray:
+    """Weights of the window along one axis; both axes have the same."""
+    if not settings.sigma:
+        return np.full(settings.window, 1.0 / settings.window, np.float32)
+    offset = np.arange(settings.window) - settings.window // 2
+    weights = np.exp(-0.5 * (offset / settings.sigma) ** 2)
+    return (weights / weights.sum()).astype(np.float32)
+
+
+def _filtered(image: Float[Array, "B H W 3"], weights: np.ndarray) -> Float[Array, "B h w 3"]:
+    """Weighted means over the windows inside the image."""
+    for shape in ((-1, 1, 1, 1), (1, -1, 1, 1)):
+        kernel = jnp.tile(jnp.asarray(weights).reshape(shape), (1, 1, 1, 3))
+        # Accelerators would multiply with 8 or 11 bits; the variances would be noise.
+        image = jax.lax.conv_general_dilated(
+            image,
+            kernel,
+            (1, 1),
+            "VALID",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=3,
+            precision=jax.lax.Precision.HIGHEST,
+        )
+    return image
