@@ -46,6 +46,7 @@ WITHIN = {
         "torch_files",
         "weights",
         "vgg",
+        "inception",
         "pretrained",
     ),
     "tasks": ("base", "image", "image_and_pose", "pose"),

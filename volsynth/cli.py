@@ -135,12 +135,14 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--seed", type=int, default=0, help="which pictures; default: 0")
     show.add_argument("--out", default="contact_sheet.png", help="default: contact_sheet.png")
 
-    weights = commands.add_parser("weights", help="weights of networks that losses use")
+    weights = commands.add_parser("weights", help="weights of networks that losses and scores use")
     of_weights = weights.add_subparsers(dest="weights_command", required=True, metavar="COMMAND")
     convert = _command(of_weights, "convert", _convert, "check weights, and keep what is used")
     convert.add_argument("source", metavar="IN", help="of torch.save, or safetensors")
     convert.add_argument("out", metavar="OUT.safetensors", help="the new file")
-    convert.add_argument("--kind", choices=("vgg19",), default="vgg19", help="default: vgg19")
+    convert.add_argument(
+        "--kind", choices=("vgg19", "inception"), default="vgg19", help="default: vgg19"
+    )
 
     doctor = _command(commands, "doctor", _doctor, "devices, versions, data sets and weights found")
     doctor.add_argument("--data-dir", default="data", help="default: data")
