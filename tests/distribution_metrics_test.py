@@ -230,10 +230,9 @@ def _classes(probabilities, size, splits, order=None):
 @pytest.mark.parametrize("splits", [1, 3, 10, 43])
 def test_the_score_equals_that_of_loops(splits):
     probabilities = _probabilities(0)
-    # Rows of float32 add up to 1 only nearly, which scipy mends and the score does not.
     wanted = _slow_score(probabilities, splits)
     got = metrics.inception_score(jnp.asarray(probabilities), splits)
-    np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(got, wanted, rtol=1e-11, atol=1e-11)
     assert splits == 43 or got[0] > 1.5
 
 

@@ -135,7 +135,7 @@ class FeatureState:
         # Infinite less infinite is NaN, and is meant to be.
         with np.errstate(invalid="ignore"):
             deviations = rows - mean
-        return self.merge(FeatureState(len(rows), mean, deviations.T @ deviations))
+            return self.merge(FeatureState(len(rows), mean, deviations.T @ deviations))
 
     def merge(self, other: "FeatureState") -> "FeatureState":
         """What either has seen; up to rounding, order does not matter.
@@ -193,7 +193,7 @@ def frechet(a: FeatureState, b: FeatureState) -> float:
 
 def _root(state: FeatureState) -> Float64[np.ndarray, "D _"]:
     """R with R R^T the covariance: as many columns as its rank can be."""
-    values, vectors = scipy.linalg.eigh(state.scatter / (state.count - 1))
+    values, vectors = np.linalg.eigh(state.scatter / (state.count - 1))
     # n images span n - 1 directions. What else is above zero is rounding, small only if squared.
     rank = min(len(values), state.count - 1)
     return vectors[:, -rank:] * np.sqrt(np.maximum(values[-rank:], 0.0))
@@ -267,12 +267,15 @@ class ClassState:
             raise ValueError(
                 f"ClassState.update: a place is from 0 to {self.images - 1}, got {outside[0]}."
             )
+        sums = np.sum(rows, axis=1, keepdims=True)
         # Written so that a NaN, which is no mistake of the caller, passes.
-        if np.any(rows < 0) or np.any(np.abs(np.sum(rows, axis=1) - 1) > _SUM_TOLERANCE):
+        if np.any(rows < 0) or np.any(np.abs(sums - 1) > _SUM_TOLERANCE):
             raise ValueError(
                 "ClassState.update: probabilities must be at least 0 and add up to 1; are these"
                 " logits?"
             )
+        # What float32 leaves of a softmax to 1 would count times the logarithm of all classes.
+        rows = rows / sums
         splits = len(self.counts)
         split = np.searchsorted(_starts(self.images, splits), place, side="right") - 1
         which = np.arange(splits)[:, None] == split[None, :]
