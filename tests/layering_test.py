@@ -50,6 +50,7 @@ WITHIN = {
         "weights",
         "vgg",
         "lpips",
+        "inception",
         "pretrained",
     ),
     "study": ("ratings", "pairs", "agreement", "simulate"),

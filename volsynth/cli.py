@@ -146,12 +146,12 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument("--seed", type=int, default=0, help="default: 0")
     _json_argument(simulate)
 
-    weights = commands.add_parser("weights", help="weights of networks that losses use")
+    weights = commands.add_parser("weights", help="weights of networks that losses and scores use")
     of_weights = weights.add_subparsers(dest="weights_command", required=True, metavar="COMMAND")
     convert = _command(of_weights, "convert", _convert, "check weights, and keep what is used")
     convert.add_argument("source", metavar="IN", help="of torch.save, or safetensors")
     convert.add_argument("out", metavar="OUT.safetensors", help="the new file")
-    kinds = ("vgg19", "lpips-alex", "lpips-vgg")
+    kinds = ("vgg19", "inception", "lpips-alex", "lpips-vgg")
     convert.add_argument("--kind", choices=kinds, default="vgg19", help="default: vgg19")
     convert.add_argument("--lin", metavar="FILE", help="learned weights of LPIPS, for lpips kinds")
 

@@ -1,5 +1,5 @@
 """Scores of generated pictures and of estimated poses: one value per image, means over a data set,
-and the protocol.
+scores of a whole set, and the protocol.
 
 states = metrics.start(("ssim", "l1"))
 states = metrics.update(states, {"ssim": metrics.ssim(a, b), "l1": metrics.l1(a, b)}, valid)
@@ -9,6 +9,14 @@ metrics.results(states), metrics.PROTOCOL
 from volsynth.metrics import colours, images, perceptual, pixels, structure
 from volsynth.metrics.accumulate import MeanState, merge, results, start, update
 from volsynth.metrics.colours import colour_chi_squared, colour_wasserstein
+from volsynth.metrics.distributions import PROTOCOL as DISTRIBUTION_PROTOCOL
+from volsynth.metrics.distributions import (
+    ClassState,
+    FeatureState,
+    builtin_outputs,
+    frechet,
+    inception_score,
+)
 from volsynth.metrics.images import (
     PROTOCOL,
     foreground,
@@ -41,19 +49,25 @@ IMAGE_PROTOCOL = {
 """How every score of images is computed; `PROTOCOL` has those that each evaluation gives."""
 
 __all__ = [
+    "DISTRIBUTION_PROTOCOL",
     "IMAGE_PROTOCOL",
     "POSE_PROTOCOL",
     "PROTOCOL",
+    "ClassState",
+    "FeatureState",
     "MeanState",
     "auc",
+    "builtin_outputs",
     "colour_chi_squared",
     "colour_wasserstein",
     "foreground",
     "foreground_l1",
     "foreground_l2",
     "foreground_ssim",
+    "frechet",
     "has_pixels",
     "has_window",
+    "inception_score",
     "joint_errors",
     "l1",
     "l2",

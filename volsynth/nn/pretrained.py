@@ -1,9 +1,10 @@
-"""Feature networks for the losses.
+"""Feature networks for losses and scores.
 
 Weights of VGG-19 (Simonyan and Zisserman 2015) come from a file that the user has. Without one, the
 network has seeded random weights: it needs no file, and random features of a convolutional network
 are a usable measure of local structure. The name of what was used goes into every log and result,
-so that nobody takes one for the other.
+so that nobody takes one for the other. Inception-v3, which scores use, has no built-in weights:
+what is computed with others is another score.
 """
 
 import dataclasses
@@ -13,11 +14,13 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from volsynth.errors import UserError
-from volsynth.nn import lpips, vgg, weights
+from volsynth.nn import inception, lpips, vgg, weights
 
 BUILTIN = "builtin-random-vgg19-"
 """What names of features without a file begin with; the deepest layer follows."""
@@ -26,6 +29,7 @@ _SEED = 19
 
 LAYOUTS: Mapping[str, Callable[[], weights.Layout]] = {
     "vgg19": vgg.torch_layout,
+    "inception": inception.torch_layout,
     **{f"lpips-{name}": functools.partial(lpips.backbone_layout, name) for name in lpips.NETWORKS},
 }
 """Networks that weights can be converted for, and what their files hold."""
@@ -34,6 +38,13 @@ LIN_LAYOUTS: Mapping[str, Callable[[], weights.Layout]] = {
     f"lpips-{name}": functools.partial(lpips.lin_layout, name) for name in lpips.NETWORKS
 }
 """Those that have learned weights of their own, in a second file, and what that one holds."""
+
+_ADVICE = {
+    "inception": "Get pt_inception-2015-12-05-6726825d.pth (docs/weights.md) and run volsynth"
+    " weights convert IN OUT.safetensors --kind inception; frechet_builtin needs no file.",
+    **dict.fromkeys(LIN_LAYOUTS, "Where the two files of LPIPS come from is in docs/weights.md."),
+}
+"""How to get a file; that of VGG-19 is the usual one."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -94,6 +105,43 @@ def features(path: str | os.PathLike[str], layers: Sequence[str]) -> Features:
     return Features(name(path, layers), tuple(layers), parameters, imagenet=True)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Inception:
+    """Inception-v3 with the weights of a file, as a function of images.
+
+    Attributes:
+      name: says which weights these are, for logs and results.
+      parameters: of the whole network, on the device.
+    """
+
+    name: str
+    parameters: inception.Parameters
+
+    def __call__(self, image: Float[Array, "b h w 3"]) -> dict[str, Float[Array, "b _"]]:
+        """As `inception.outputs`, of RGB images in [-1, 1] of any size; compiled once for each."""
+        return _outputs(self.parameters, image)
+
+
+# Weights are arguments of it: as constants they would be compiled with it, slowly.
+_outputs = jax.jit(inception.outputs)
+
+
+def inception_v3(path: str | os.PathLike[str]) -> Inception:
+    """Inception-v3 for Fréchet distances and Inception scores.
+
+    Args:
+      path: as in `weights.load`.
+
+    Raises:
+      UserError: the path is empty, or the file is not what it should be.
+    """
+    if not os.fspath(path):
+        raise UserError(f"Inception-v3: no file of weights is given. {_ADVICE['inception']}")
+    arrays = weights.load(path, inception.torch_layout(), _ADVICE["inception"])
+    parameters = jax.tree.map(jnp.asarray, inception.from_torch(arrays))
+    return Inception(f"inception-v3 {weights.sha256(path)[:12]}", parameters)
+
+
 @functools.cache
 def _builtin(depth: int) -> vgg.Parameters:
     """3x3 kernels, He-normal, the same on every machine, and the same however many there are."""
@@ -141,10 +189,10 @@ def convert(
             f"weights convert: {network} has no second file; leave --lin out, or give --kind"
             f" {' or '.join(LIN_LAYOUTS)}."
         )
-    arrays = weights.load(source, LAYOUTS[network]())
+    arrays = weights.load(source, LAYOUTS[network](), _ADVICE.get(network, weights.ADVICE))
     digests = {"source": weights.sha256(source)}
     if lin is not None:
-        arrays |= weights.load(lin, LIN_LAYOUTS[network]())
+        arrays |= weights.load(lin, LIN_LAYOUTS[network](), _ADVICE[network])
         digests["lin"] = weights.sha256(lin)
     weights.save(out, arrays, network)
     return {

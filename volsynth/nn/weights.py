@@ -21,6 +21,12 @@ MAX_BYTES = 2 * 2**30
 DTYPES = ("float16", "bfloat16", "float32")
 """What weights may be stored in; all become float32."""
 
+ADVICE = (
+    "For one, save torchvision's vgg19 (docs/weights.md) and run volsynth weights convert IN"
+    " OUT.safetensors; without a path the built-in features are used."
+)
+"""How to get a file."""
+
 _OF_SAFETENSORS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32"}
 _NETWORK = "network"
 
@@ -28,12 +34,15 @@ Layout = Mapping[str, tuple[int, ...]]
 """The arrays of a network: their names in a file, and their shapes."""
 
 
-def load(path: str | os.PathLike[str], layout: Layout) -> dict[str, np.ndarray]:
+def load(
+    path: str | os.PathLike[str], layout: Layout, advice: str = ADVICE
+) -> dict[str, np.ndarray]:
     """Reads the arrays of a network; others in the file are passed over.
 
     Args:
       path: of a safetensors file, or one of torch.save with a state dict; known by its contents.
       layout: what to read.
+      advice: ends the message where there is no such file: how to get one.
 
     Returns:
       float32 arrays in the layout's order, all finite.
@@ -44,7 +53,7 @@ def load(path: str | os.PathLike[str], layout: Layout) -> dict[str, np.ndarray]:
         type, or holds values that are not finite.
     """
     path = pathlib.Path(path)
-    start = _start(path)
+    start = _start(path, advice)
     try:
         found = _entries(path, start)
         return {name: _read(path, name, shape, found) for name, shape in layout.items()}
@@ -91,7 +100,7 @@ def sha256(path: str | os.PathLike[str]) -> str:
         raise UserError(f"weights {str(path)!r}: cannot be read ({error}).") from error
 
 
-def _start(path: pathlib.Path) -> bytes:
+def _start(path: pathlib.Path, advice: str) -> bytes:
     """The first bytes of a file that is there and not too large."""
     try:
         # Reading a pipe of this name would wait for ever.
@@ -101,11 +110,7 @@ def _start(path: pathlib.Path) -> bytes:
         with path.open("rb") as file:
             start = file.read(9)
     except FileNotFoundError as error:
-        raise UserError(
-            f"weights {str(path)!r}: no such file. For one, save torchvision's vgg19 (docs/weights"
-            ".md) and run volsynth weights convert IN OUT.safetensors; without a path the built-in"
-            " features are used."
-        ) from error
+        raise UserError(f"weights {str(path)!r}: no such file. {advice}") from error
     except OSError as error:
         raise UserError(f"weights {str(path)!r}: cannot be read ({error}).") from error
     if size > MAX_BYTES:

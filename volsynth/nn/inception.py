@@ -1,0 +1,313 @@
+"""Inception-v3 (Szegedy et al. 2016) as Fréchet distances and Inception scores use it.
+
+The network of December 2015, with 1008 outputs. Its average pools leave out the border, and the
+last block takes a maximum where the others take an average, as the graph that its weights were
+published in does. torchvision's network does neither, and its features give other distances; the
+names of modules are torchvision's.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from volsynth.errors import UserError
+
+SIDE = 299
+"""Pixels that an image is brought to, whatever its shape."""
+
+RESIZE = "bilinear"
+"""Between pixel centres (torch calls it align_corners=False), without a filter against aliasing."""
+
+POOLED = 2048
+CLASSES = 1008
+"""More than ImageNet's thousand; the rest were never trained, but have a probability."""
+
+_EPSILON = 1e-3
+"""Added to the variance by every normalisation."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Conv:
+    """A convolution without bias, a normalisation and a ReLU."""
+
+    name: str
+    outputs: int
+    kernel: tuple[int, int] = (1, 1)
+    stride: int = 1
+    padding: str = "SAME"
+
+
+# Steps between convolutions: 3x3 windows.
+_AVERAGE, _MAXIMUM, _HALVE = "average", "maximum", "halve"
+
+
+def _chain(*steps):
+    return steps
+
+
+def _stem():
+    return (
+        _chain(
+            _Conv("Conv2d_1a_3x3", 32, (3, 3), 2, "VALID"),
+            _Conv("Conv2d_2a_3x3", 32, (3, 3), 1, "VALID"),
+            _Conv("Conv2d_2b_3x3", 64, (3, 3)),
+            _HALVE,
+            _Conv("Conv2d_3b_1x1", 80),
+            _Conv("Conv2d_4a_3x3", 192, (3, 3), 1, "VALID"),
+            _HALVE,
+        ),
+    )
+
+
+def _squares(pooled):
+    """The blocks at 35x35."""
+    return (
+        _chain(_Conv("branch1x1", 64)),
+        _chain(_Conv("branch5x5_1", 48), _Conv("branch5x5_2", 64, (5, 5))),
+        _chain(
+            _Conv("branch3x3dbl_1", 64),
+            _Conv("branch3x3dbl_2", 96, (3, 3)),
+            _Conv("branch3x3dbl_3", 96, (3, 3)),
+        ),
+        _chain(_AVERAGE, _Conv("branch_pool", pooled)),
+    )
+
+
+def _to_17():
+    return (
+        _chain(_Conv("branch3x3", 384, (3, 3), 2, "VALID")),
+        _chain(
+            _Conv("branch3x3dbl_1", 64),
+            _Conv("branch3x3dbl_2", 96, (3, 3)),
+            _Conv("branch3x3dbl_3", 96, (3, 3), 2, "VALID"),
+        ),
+        _chain(_HALVE),
+    )
+
+
+def _strips(inner):
+    """The blocks at 17x17: rows and columns in turn."""
+    return (
+        _chain(_Conv("branch1x1", 192)),
+        _chain(
+            _Conv("branch7x7_1", inner),
+            _Conv("branch7x7_2", inner, (1, 7)),
+            _Conv("branch7x7_3", 192, (7, 1)),
+        ),
+        _chain(
+            _Conv("branch7x7dbl_1", inner),
+            _Conv("branch7x7dbl_2", inner, (7, 1)),
+            _Conv("branch7x7dbl_3", inner, (1, 7)),
+            _Conv("branch7x7dbl_4", inner, (7, 1)),
+            _Conv("branch7x7dbl_5", 192, (1, 7)),
+        ),
+        _chain(_AVERAGE, _Conv("branch_pool", 192)),
+    )
+
+
+def _to_8():
+    return (
+        _chain(_Conv("branch3x3_1", 192), _Conv("branch3x3_2", 320, (3, 3), 2, "VALID")),
+        _chain(
+            _Conv("branch7x7x3_1", 192),
+            _Conv("branch7x7x3_2", 192, (1, 7)),
+            _Conv("branch7x7x3_3", 192, (7, 1)),
+            _Conv("branch7x7x3_4", 192, (3, 3), 2, "VALID"),
+        ),
+        _chain(_HALVE),
+    )
+
+
+def _fan(name):
+    """A row and a column side by side, both of the same input."""
+    return (_Conv(f"{name}a", 384, (1, 3)), _Conv(f"{name}b", 384, (3, 1)))
+
+
+def _fans(pool):
+    """The blocks at 8x8."""
+    return (
+        _chain(_Conv("branch1x1", 320)),
+        _chain(_Conv("branch3x3_1", 384), _fan("branch3x3_2")),
+        _chain(
+            _Conv("branch3x3dbl_1", 448),
+            _Conv("branch3x3dbl_2", 384, (3, 3)),
+            _fan("branch3x3dbl_3"),
+        ),
+        _chain(pool, _Conv("branch_pool", 192)),
+    )
+
+
+_STEM = ""
+
+_BLOCKS = {
+    _STEM: _stem(),
+    "Mixed_5b": _squares(32),
+    "Mixed_5c": _squares(64),
+    "Mixed_5d": _squares(64),
+    "Mixed_6a": _to_17(),
+    "Mixed_6b": _strips(128),
+    "Mixed_6c": _strips(160),
+    "Mixed_6d": _strips(160),
+    "Mixed_6e": _strips(192),
+    "Mixed_7a": _to_8(),
+    "Mixed_7b": _fans(_AVERAGE),
+    "Mixed_7c": _fans(_MAXIMUM),
+}
+"""From the image inward: branches, side by side, whose results are joined along the channels."""
+
+BLOCKS = tuple(_BLOCKS)
+
+Parameters = Mapping[str, Mapping[str, Array | np.ndarray]]
+"""Module -> "kernel" (height, width, inputs, outputs; of "fc": inputs, outputs) and "bias"."""
+
+
+def _named(block: str, conv: _Conv) -> str:
+    return f"{block}.{conv.name}" if block else conv.name
+
+
+def _side_by_side(step: _Conv | tuple[_Conv, ...]) -> tuple[_Conv, ...]:
+    return step if isinstance(step, tuple) else (step,)
+
+
+def _shapes() -> Iterator[tuple[str, tuple[int, int, int, int]]]:
+    """Names of all convolutions, and the shapes of their kernels."""
+    inputs = 3
+    for block, branches in _BLOCKS.items():
+        joined = 0
+        for branch in branches:
+            channels = inputs
+            for step in branch:
+                if isinstance(step, str):
+                    continue
+                convs = _side_by_side(step)
+                for conv in convs:
+                    yield _named(block, conv), (*conv.kernel, channels, conv.outputs)
+                channels = sum(conv.outputs for conv in convs)
+            joined += channels
+        inputs = joined
+
+
+SHAPES: Mapping[str, tuple[int, int, int, int]] = dict(_shapes())
+"""Of the kernels: height, width, input and output channels."""
+
+
+def torch_layout() -> dict[str, tuple[int, ...]]:
+    """Names and shapes in the state dict of the port of the network to PyTorch."""
+    layout: dict[str, tuple[int, ...]] = {}
+    for name, (height, width, inputs, outputs) in SHAPES.items():
+        layout[f"{name}.conv.weight"] = (outputs, inputs, height, width)
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            layout[f"{name}.bn.{part}"] = (outputs,)
+    return layout | {"fc.weight": (CLASSES, POOLED), "fc.bias": (CLASSES,)}
+
+
+def from_torch(arrays: Mapping[str, np.ndarray]) -> Parameters:
+    """Parameters from arrays of `torch_layout`, float32, the normalisations within the kernels.
+
+    Raises:
+      UserError: a variance is negative.
+    """
+    found = {}
+    for name in SHAPES:
+        kernel = arrays[f"{name}.conv.weight"].astype(np.float64)
+        gain, bias, mean, variance = (
+            arrays[f"{name}.bn.{part}"].astype(np.float64)
+            for part in ("weight", "bias", "running_mean", "running_var")
+        )
+        if np.any(variance < 0):
+            raise UserError(
+                f"weights of Inception-v3: '{name}.bn.running_var': expected variances, found"
+                f" {variance.min():g}; get the file again (docs/weights.md)."
+            )
+        gain = gain / np.sqrt(variance + _EPSILON)
+        found[name] = {
+            "kernel": np.float32(kernel.transpose(2, 3, 1, 0) * gain),
+            "bias": np.float32(bias - mean * gain),
+        }
+    found["fc"] = {
+        "kernel": np.float32(np.ascontiguousarray(arrays["fc.weight"].T)),
+        "bias": np.float32(arrays["fc.bias"]),
+    }
+    return found
+
+
+def resize(image: Float[Array, "b h w 3"]) -> Float[Array, "b s s 3"]:
+    """Images of `SIDE` x `SIDE` pixels, float32; those that have this size stay as they are."""
+    return jax.image.resize(
+        image.astype(jnp.float32), (image.shape[0], SIDE, SIDE, 3), RESIZE, antialias=False
+    )
+
+
+def block(
+    parameters: Parameters, name: str, x: Float[Array, "b h w c"]
+) -> Float[Array, "b _h _w _c"]:
+    """What a block of `BLOCKS` makes of what is before it."""
+    results = []
+    for branch in _BLOCKS[name]:
+        y = x
+        for step in branch:
+            if isinstance(step, str):
+                y = _pool(step, y)
+            else:
+                convs = _side_by_side(step)
+                parts = [_convolve(parameters[_named(name, conv)], conv, y) for conv in convs]
+                y = jnp.concatenate(parts, axis=-1)
+        results.append(y)
+    return jnp.concatenate(results, axis=-1)
+
+
+def pooled(parameters: Parameters, image: Float[Array, "b h w 3"]) -> Float[Array, "b 2048"]:
+    """The means over all pixels behind the last block, of images that are not resized."""
+    for name in BLOCKS:
+        image = block(parameters, name, image)
+    return jnp.mean(image, axis=(1, 2))
+
+
+def outputs(
+    parameters: Parameters, image: Float[Array, "b h w 3"]
+) -> dict[str, Float[Array, "b _"]]:
+    """What scores use, float32 and to the full precision of it on every device.
+
+    Args:
+      parameters: of all modules.
+      image: RGB in [-1, 1], of any size.
+
+    Returns:
+      "pool": `POOLED` features; "logits": of `CLASSES`; "probabilities": of these without the bias
+      of the last layer, which the program that Inception scores come from leaves out, too.
+    """
+    features = pooled(parameters, resize(image))
+    unbiased = jnp.dot(
+        features, jnp.asarray(parameters["fc"]["kernel"]), precision=jax.lax.Precision.HIGHEST
+    )
+    return {
+        "pool": features,
+        "logits": unbiased + jnp.asarray(parameters["fc"]["bias"])[None, :],
+        "probabilities": jax.nn.softmax(unbiased, axis=-1),
+    }
+
+
+def _convolve(parameters, conv, x):
+    x = jax.lax.conv_general_dilated(
+        x,
+        jnp.asarray(parameters["kernel"]),
+        (conv.stride, conv.stride),
+        conv.padding,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        # Some devices would multiply in fewer bits, and scores depend on where they were computed.
+        precision=jax.lax.Precision.HIGHEST,
+    )
+    return jax.nn.relu(x + jnp.asarray(parameters["bias"])[None, None, None, :])
+
+
+def _pool(step, x):
+    if step == _AVERAGE:
+        return nn.avg_pool(x, (3, 3), (1, 1), "SAME", count_include_pad=False)
+    if step == _MAXIMUM:
+        return nn.max_pool(x, (3, 3), (1, 1), "SAME")
+    return nn.max_pool(x, (3, 3), (2, 2), "VALID")
