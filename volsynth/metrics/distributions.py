@@ -52,7 +52,7 @@ _FRECHET = {
     "better": "lower",
     "distance": "squared Fréchet distance of two Gaussians",
     "covariance": "divided by the number of images less one",
-    "arithmetic": "float64; square roots by eigenvalues, of which as many count as images less one",
+    "arithmetic": "float64; square roots by eigenvalues",
 }
 
 _SCORE = {
@@ -182,7 +182,7 @@ def frechet(a: FeatureState, b: FeatureState) -> float:
         raise UserError(
             f"a Fréchet distance needs at least 2 images in each set, got {a.count} and {b.count}."
         )
-    if not all(np.all(np.isfinite(s.scatter)) and np.all(np.isfinite(s.mean)) for s in (a, b)):
+    if not all(np.all(np.isfinite(state.scatter)) for state in (a, b)):
         return float("nan")
     # The square roots of the eigenvalues of A^1/2 B A^1/2 are the singular values of any root of A
     # times one of B. Taken so, rounding is not under a square root, where it would grow.
@@ -194,7 +194,7 @@ def frechet(a: FeatureState, b: FeatureState) -> float:
 def _root(state: FeatureState) -> Float64[np.ndarray, "D _"]:
     """R with R R^T the covariance: as many columns as its rank can be."""
     values, vectors = np.linalg.eigh(state.scatter / (state.count - 1))
-    # n images span n - 1 directions. What else is above zero is rounding, small only if squared.
+    # n images span n - 1 directions. What else is above zero is rounding, and would take time.
     rank = min(len(values), state.count - 1)
     return vectors[:, -rank:] * np.sqrt(np.maximum(values[-rank:], 0.0))
 
