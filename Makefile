@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DATA := data
+# Tests of one file share what they compile, so they go to one process together.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 RUN := runs/demo
 
 # Training on the CPU is faster with huge pages (docs/performance.md).
@@ -32,7 +35,7 @@ lint: install  ## ruff, format and rules
 	$(BIN)/ruff check .
 
 test: lint  ## all tests but the slow ones
-	$(BIN)/python -m pytest -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 test-all: lint  ## all tests
 	$(BIN)/python -m pytest
