@@ -67,3 +67,12 @@ def trained(smoke_config, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("runs") / "whole"
     runs.train(smoke_config, workdir)
     return workdir
+
+
+@pytest.fixture
+def _unchecked():
+    """For calls with wrong shapes on purpose: the code's own checks speak, not the annotations."""
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", before)

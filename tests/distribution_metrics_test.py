@@ -5,7 +5,6 @@ import json
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 from scipy import linalg, stats
@@ -14,15 +13,6 @@ from volsynth import metrics
 from volsynth.errors import UserError
 from volsynth.metrics import DISTRIBUTION_PROTOCOL, ClassState, FeatureState, distributions
 from volsynth.nn import inception, pretrained
-
-
-@pytest.fixture
-def _unchecked():
-    """For calls with wrong shapes on purpose: the code's own checks speak, not the annotations."""
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", before)
 
 
 def _features(seed, count=60, size=7, shift=0.0):

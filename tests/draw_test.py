@@ -2,7 +2,6 @@
 
 import os
 
-import jaxtyping
 import numpy as np
 import pytest
 from PIL import Image
@@ -45,15 +44,6 @@ def _only(*names: str) -> np.ndarray:
     visible = np.zeros(15, bool)
     visible[[INDEX[name] for name in names]] = True
     return visible
-
-
-@pytest.fixture
-def _unchecked():
-    """For calls with wrong shapes on purpose: the code's own checks speak, not the annotations."""
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", before)
 
 
 # --- to_uint8 ------------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ import json
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 import scipy.stats
@@ -36,15 +35,6 @@ def _strict():
     """Scores must also work for callers who forbid implicit promotion."""
     with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
         yield
-
-
-@pytest.fixture
-def _unchecked():
-    """For calls with wrong shapes on purpose: the code's own checks speak, not the annotations."""
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", before)
 
 
 # Compiled once each; step by step every operation would be, for every shape.

@@ -4,7 +4,6 @@ import json
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 from scipy import optimize
@@ -15,15 +14,6 @@ from volsynth.metrics import POSE_PROTOCOL
 from volsynth.skeleton import HIPS, MIRROR
 
 EVERY = np.ones((4, 15), bool)
-
-
-@pytest.fixture
-def _unchecked():
-    """For calls with wrong shapes on purpose: the code's own checks speak, not the annotations."""
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", before)
 
 
 def _poses(seed, spread=300.0):

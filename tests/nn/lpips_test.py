@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -36,15 +35,6 @@ SIDES = {"alex": 45, "vgg": 21}
 def _images(side, batch=2, seed=0):
     rng = np.random.default_rng(seed)
     return jnp.asarray(rng.uniform(-1, 1, (batch, side, side + 3, 3)), jnp.float32)
-
-
-@pytest.fixture
-def _unchecked():
-    """For calls with wrong shapes on purpose: the code's own checks speak, not the annotations."""
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", before)
 
 
 @pytest.fixture(scope="module", params=["alex", "vgg"])
