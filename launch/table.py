@@ -36,8 +36,8 @@ def read(path: pathlib.Path) -> list[Run]:
     """All runs of a table, in its order: variants, then the grid, then seeds.
 
     A table is YAML with `config`, and optionally `overrides` (for all runs), `grid` (a list of
-    values for each key; all combinations), `variants` (a name, and overrides, of each) and
-    `seeds`.
+    values for each key; all combinations), `variants` (a name, and overrides, of each; `config`
+    among them takes the place of the table's) and `seeds`.
 
     Raises:
       UserError: the file is no such table, a config has no such key, or two runs have one name.
@@ -60,6 +60,9 @@ def read(path: pathlib.Path) -> list[Run]:
         variants.items(), *([(key, value) for value in grid[key]] for key in grid)
     ):
         own = _mapping(path, f"variants: {variant}", changes)
+        base = own.pop("config", table["config"])
+        if not isinstance(base, str):
+            raise UserError(f"{path}: variants: {variant}: config is FILE:VARIANT, got {base!r}.")
         words = [variant] if variant else []
         words += [f"{short[key]}-{_text(value)}" for key, value in cell]
         for seed in seeds:
@@ -68,8 +71,8 @@ def read(path: pathlib.Path) -> list[Run]:
             all_words = words + ([] if seed is None else [f"seed-{seed}"])
             name = re.sub(r"[^A-Za-z0-9.+-]+", "_", "_".join(all_words)).strip("_.") or "run"
             overrides = tuple(f"--config.{key}={_text(value)}" for key, value in values.items())
-            config = configs.load(table["config"], overrides)
-            runs.append(Run(name, table["config"], overrides, last_step(configs.to_dict(config))))
+            config = configs.load(base, overrides)
+            runs.append(Run(name, base, overrides, last_step(configs.to_dict(config))))
     names = [run.name for run in runs]
     for name in names:
         if names.count(name) > 1:

@@ -85,12 +85,36 @@ def test_phases_count_together():
     assert table.last_step({"train": {"steps": {"coarse": 3, "refine": 4}}}) == 7
 
 
-def test_the_shipped_table():
-    runs = table.read(pathlib.Path("launch/sweeps/precision.yaml"))
-    assert [run.name for run in runs] == [
-        f"precision-{p}" for p in ("float32", "bfloat16", "float16")
-    ]
-    assert {run.steps for run in runs} == {1000}
+def test_a_variant_may_have_a_config_of_its_own(write):
+    other = '{config: "configs/resnet2d.py:smoke", train.steps: 2}'
+    first, second = table.read(write(SMOKE + f"variants: {{a: {{}}, b: {other}}}"))
+    assert (first.config, first.overrides) == ("configs/volumetric.py:smoke", ())
+    assert (second.config, second.overrides) == (
+        "configs/resnet2d.py:smoke",
+        ("--config.train.steps=2",),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "runs"),
+    [
+        ("precision", [f"precision-{p}" for p in ("float32", "bfloat16", "float16")]),
+        (
+            "dimensions",
+            [
+                f"{variant}_seed-{seed}"
+                for variant in ("full_3d", "transform_2d", "pose_2d", "both_2d")
+                for seed in (0, 1)
+            ],
+        ),
+        ("methods", [f"{m}_seed-{seed}" for m in ("resnet2d", "deformable") for seed in (0, 1)]),
+        ("volume", [f"{v}_seed-0" for v in ("offcut", "no_dilation", "pose_1e0", "pose_1e4")]),
+    ],
+)
+def test_the_shipped_tables(name, runs):
+    found = table.read(pathlib.Path(f"launch/sweeps/{name}.yaml"))
+    assert [run.name for run in found] == runs
+    assert {run.steps for run in found} == {1000}
 
 
 @pytest.mark.parametrize(
@@ -105,6 +129,7 @@ def test_the_shipped_table():
         (SMOKE + "seeds: [true]", "seeds is a list of whole numbers"),
         (SMOKE + "variants: {a b: {}, a_b: {}}", "two runs are named 'a_b'"),
         (SMOKE + "overrides: {model.dept: 3}", "did you mean 'depth'"),
+        (SMOKE + "variants: {a: {config: 3}}", "variants: a: config is FILE:VARIANT, got 3"),
     ],
 )
 def test_tables_that_are_none(write, text, message):
