@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from launch import command, devices, jobset, local, programs, slurm, sweep, table, tpu_vm
+from volsynth import files
 from volsynth.errors import UserError
 
 
@@ -113,10 +114,31 @@ def _parser():
     many.add_argument("--root", type=pathlib.Path, help="of workdirs; default: runs/TABLE")
     many.add_argument("--parallel", type=_positive, default=1, metavar="N", help="default: 1")
     many.add_argument("--evaluate", action="store_true", help="score each finished run, too")
+    many.add_argument(
+        "--estimator", metavar="WORKDIR", help="of a pose estimator, for --evaluate: PoseEst"
+    )
+    many.add_argument(
+        "--gather",
+        type=pathlib.Path,
+        metavar="FILE.json",
+        help="write the results of the finished runs, side by side",
+    )
     many.add_argument("--status", action="store_true", help="print the state of each; run nothing")
     many.add_argument("--json", action="store_true", help="print the states as one JSON object")
     many.add_argument("--dry-run", action="store_true", help="print the commands; run nothing")
     many.epilog = "After -- stands what replaces `volsynth train`."
+
+    drawn = launchers.add_parser(
+        "tables",
+        help="tables and plots of gathered results",
+        description="Puts tables and plots of gathered results into a page.",
+    )
+    drawn.set_defaults(run=_tables)
+    results, page = pathlib.Path("docs/results"), pathlib.Path("docs/comparison.md")
+    drawn.add_argument("--results", type=pathlib.Path, default=results, help=f"default: {results}")
+    drawn.add_argument(
+        "--page", type=pathlib.Path, default=page, help=f"with a mark for each; default: {page}"
+    )
     return parser
 
 
@@ -232,18 +254,37 @@ def _sweep(options):
     runs = table.read(options.table)
     root = options.root or pathlib.Path("runs") / options.table.stem
     train = options.given or [*command.HERE, "train"]
-    status = 0
+    status, score = 0, None
+    if options.estimator and not options.evaluate:
+        raise UserError("--estimator is for --evaluate; give both.")
+    if options.evaluate:
+        score = ["--estimator", options.estimator] if options.estimator else []
     if options.dry_run:
-        print(sweep.plan(runs, root, train, options.evaluate), end="")
+        print(sweep.plan(runs, root, train, score), end="")
         return 0
     if not options.status:
         share = [{}]
         if options.parallel > 1:
             share = devices.shares(devices.gpus(os.environ), options.parallel, "auto")
-        status = sweep.run_all(runs, root, train, options.evaluate, share, os.environ, _say)
+        status = sweep.run_all(runs, root, train, score, share, os.environ, _say)
+    if options.gather:
+        # Late, as below: scores bring JAX, which launching has no need of.
+        from launch import outcomes
+
+        found = outcomes.gather(runs, root, table.about(options.table))
+        files.write_text(options.gather, json.dumps(found, indent=1) + "\n")
+        _say(f"{options.gather}: results of {len(found['runs'])} of {len(runs)} runs")
     rows = sweep.status(runs, root)
     print(json.dumps({"runs": rows}) + "\n" if options.json else sweep.render(rows), end="")
     return status
+
+
+def _tables(options):
+    from launch import tables
+
+    for path in tables.write(options.results, options.page):
+        print(path)
+    return 0
 
 
 if __name__ == "__main__":

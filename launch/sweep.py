@@ -47,8 +47,13 @@ def commands(run: table.Run, workdir: pathlib.Path, train: Sequence[str]) -> lis
     return [*train, "--config", run.config, "--workdir", str(workdir), *run.overrides]
 
 
-def plan(runs: Sequence[table.Run], root: pathlib.Path, train: Sequence[str], score: bool) -> str:
-    """What would be run, one command a line."""
+def plan(
+    runs: Sequence[table.Run],
+    root: pathlib.Path,
+    train: Sequence[str],
+    score: Sequence[str] | None,
+) -> str:
+    """What would be run, one command a line; arguments as of `run_all`."""
     lines = []
     for run in runs:
         for doing, argv in _todo(run, root / run.name, train, score):
@@ -62,7 +67,7 @@ def run_all(
     runs: Sequence[table.Run],
     root: pathlib.Path,
     train: Sequence[str],
-    score: bool,
+    score: Sequence[str] | None,
     slots: Sequence[Mapping[str, str]],
     base: Mapping[str, str],
     say: Callable[[str], None],
@@ -73,7 +78,7 @@ def run_all(
       runs: of the table.
       root: each workdir is a folder in it.
       train: the beginning of the training command.
-      score: whether to evaluate each finished run, too.
+      score: options of `volsynth evaluate` for each finished run; None to leave that out.
       slots: the environment of its own of each run that goes on at a time.
       base: the environment that they have in common.
       say: is given lines about what happens.
@@ -119,8 +124,8 @@ def _todo(run, workdir, train, score):
     steps = workdirs.state(workdir, run.steps)["steps"]
     if saved is None or saved < steps:
         yield "train", commands(run, workdir, train)
-    if score and workdirs.scored_step(workdir) != steps:
-        yield "evaluate", [*command.HERE, "evaluate", "--workdir", str(workdir)]
+    if score is not None and workdirs.scored(workdir) != (steps, "--estimator" in score):
+        yield "evaluate", [*command.HERE, "evaluate", "--workdir", str(workdir), *score]
 
 
 class _Attempt:

@@ -12,7 +12,7 @@ import yaml
 from volsynth import config as configs
 from volsynth.errors import UserError, did_you_mean
 
-_KEYS = ("config", "overrides", "grid", "variants", "seeds")
+_KEYS = ("config", "overrides", "grid", "variants", "seeds", "title", "scores", "published")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,12 +24,45 @@ class Run:
       config: FILE:VARIANT.
       overrides: each "--config.SECTION.KEY=VALUE".
       steps: the last step, by the config.
+      group: what it shares with the runs that differ in their seed alone.
+      seed: None where the table has no seeds.
     """
 
     name: str
     config: str
     overrides: tuple[str, ...]
     steps: int
+    group: str = ""
+    seed: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class About:
+    """What a table says of its results.
+
+    Attributes:
+      title: of them.
+      scores: that are shown, in their order; all where there are none.
+      published: what was published of a group, {group: {score: value}}; "of" says where.
+    """
+
+    title: str
+    scores: tuple[str, ...]
+    published: Mapping[str, Any]
+
+
+def about(path: pathlib.Path) -> About:
+    """What a table says of its results.
+
+    Raises:
+      UserError: the file is no table.
+    """
+    found = _load(path)
+    scores = found.get("scores") or []
+    if not isinstance(scores, list) or not all(isinstance(name, str) for name in scores):
+        raise UserError(f"{path}: scores is a list of names, got {scores!r}.")
+    published = _mapping(path, "published", found.get("published"))
+    return About(str(found.get("title", path.stem)), tuple(scores), published)
 
 
 def read(path: pathlib.Path) -> list[Run]:
@@ -37,7 +70,7 @@ def read(path: pathlib.Path) -> list[Run]:
 
     A table is YAML with `config`, and optionally `overrides` (for all runs), `grid` (a list of
     values for each key; all combinations), `variants` (a name, and overrides, of each; `config`
-    among them takes the place of the table's) and `seeds`.
+    among them takes the place of the table's), `seeds`, and what `about` returns.
 
     Raises:
       UserError: the file is no such table, a config has no such key, or two runs have one name.
@@ -68,11 +101,11 @@ def read(path: pathlib.Path) -> list[Run]:
         for seed in seeds:
             seeded = {} if seed is None else {"seed": seed}
             values = {**shared, **own, **dict(cell), **seeded}
-            all_words = words + ([] if seed is None else [f"seed-{seed}"])
-            name = re.sub(r"[^A-Za-z0-9.+-]+", "_", "_".join(all_words)).strip("_.") or "run"
+            group, name = _name(words), _name(words + ([] if seed is None else [f"seed-{seed}"]))
             overrides = tuple(f"--config.{key}={_text(value)}" for key, value in values.items())
             config = configs.load(base, overrides)
-            runs.append(Run(name, base, overrides, last_step(configs.to_dict(config))))
+            steps = last_step(configs.to_dict(config))
+            runs.append(Run(name, base, overrides, steps, group, seed))
     names = [run.name for run in runs]
     for name in names:
         if names.count(name) > 1:
@@ -86,6 +119,10 @@ def last_step(config: Mapping[str, Any]) -> int:
     """The number of the last step of a config, of all of its phases."""
     steps = config["train"]["steps"]
     return sum(steps.values()) if isinstance(steps, Mapping) else steps
+
+
+def _name(words):
+    return re.sub(r"[^A-Za-z0-9.+-]+", "_", "_".join(words)).strip("_.") or "run"
 
 
 def _load(path):

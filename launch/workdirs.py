@@ -60,6 +60,12 @@ def scored_step(workdir: pathlib.Path, split: str = "test") -> int | None:
     return (_json(workdir / f"evaluate-{split}" / "results.json") or {}).get("step")
 
 
+def scored(workdir: pathlib.Path, split: str = "test") -> tuple[int | None, bool]:
+    """That step, and whether an estimator of poses looked at the pictures."""
+    results = _json(workdir / f"evaluate-{split}" / "results.json") or {}
+    return results.get("step"), "pose_mpjpe" in results.get("metrics", {})
+
+
 @contextlib.contextmanager
 def hold(workdir: pathlib.Path) -> Iterator[int | None]:
     """Holds a workdir, and forgets its last failure; None where another process has it.

@@ -44,7 +44,8 @@ def test_what_differs_names_the_runs(tmp_path):
     assert first["losses"] == {"g/loss": 0.4}, "the last tenth of 40 steps is step 40"
     assert first["scores"] == SCORES
     assert first["scored_step"] == 40
-    assert found["protocol"] == {"images": "p"}
+    assert found["protocols"]["a"]["images"] == "p"
+    assert [run["protocol"] for run in found["runs"]] == ["a", "a"]
     assert found["warnings"] == []
 
 
@@ -79,7 +80,10 @@ def test_a_step_logged_twice_counts_once_and_nothing_logged_is_null(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "warning"),
     [
-        ({"protocol": "other"}, "not made by the same protocol"),
+        (
+            {"protocol": "other"},
+            "scores by protocol b do not compare with those by a: different are images.",
+        ),
         ({"data": "other"}, "not trained on the same data"),
         ({"scores": None}, "not evaluated on this split: b. See volsynth evaluate"),
     ],
@@ -91,26 +95,84 @@ def test_what_does_not_compare_is_said(tmp_path, settings, warning):
     assert warning in compare.table(found)
 
 
+def _cells(line):
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
 def test_the_table(tmp_path):
     a = _run(tmp_path / "a", rows=_rows([10, 20], lambda s: s, lambda s: s * 1e4))
     b = _run(tmp_path / "b", {"precision": "float16"}, scores=None)
     lines = compare.table(compare.compare([a, b])).splitlines()
-    head = (
-        "|  | steps | ssim | l1 | foreground l1 | silhouette iou | g/loss | skipped | loss scale |"
-    )
-    assert lines[0] == head
-    row = "| precision float32 | 20 | 0.800 | 0.050 | 0.300 | 0.900 | 20.000 | 0 | 1e+05 to 2e+05 |"
-    assert lines[2] == row
-    assert lines[3] == "| precision float16 | 0 | - | - | - | - | - | 0 | - |"
+    heads = ["steps", "ssim", "l1", "foreground l1", "silhouette iou", "g/loss", "skipped"]
+    assert _cells(lines[0]) == ["", *heads, "loss scale"]
+    numbers = ["20", "0.800", "0.050", "0.300", "0.900", "20.00", "0", "1e+05 to 2e+05"]
+    assert _cells(lines[2]) == ["precision float32", *numbers]
+    assert _cells(lines[3]) == ["precision float16", "0", *"-----", "0", "-"]
 
 
 def test_the_table_has_the_scores_that_the_runs_have(tmp_path):
     a = _run(tmp_path / "a", scores={"mpjpe": 80.0, "pck_150": 0.9})
     both = compare.table(compare.compare([a, _run(tmp_path / "b", {"seed": 2})]))
     lines = both.splitlines()
-    scores = "mpjpe | pck 150 | ssim | l1 | foreground l1 | silhouette iou"
-    assert lines[0] == f"|  | steps | {scores} | skipped | loss scale |"
-    assert lines[2] == "| seed 1 | 0 | 80.000 | 0.900 | - | - | - | - | 0 | - |"
+    scores = ["mpjpe", "pck 150", "ssim", "l1", "foreground l1", "silhouette iou"]
+    assert _cells(lines[0]) == ["", "steps", *scores, "skipped", "loss scale"]
+    assert _cells(lines[2]) == ["seed 1", "0", "80.00", "0.900", *"----", "0", "-"]
+
+
+def test_scores_of_two_protocols_are_told_apart_in_the_table(tmp_path):
+    runs = [_run(tmp_path / "a"), _run(tmp_path / "b", {"seed": 2}, protocol="other")]
+    lines = compare.table(compare.compare(runs)).splitlines()
+    place = _cells(lines[0]).index("protocol")
+    assert [_cells(line)[place] for line in lines[2:4]] == ["a", "b"]
+    assert sum(line.startswith(("a: Protocol", "b: Protocol")) for line in lines) == 2
+    assert "different are images." in lines[-1]
+
+
+def _images(folder, scores):
+    lines = ["file,person,ssim,l1"]
+    lines += [f"{i:06d}_x,{p},{s},{'' if i == 0 else s}" for i, (s, p) in enumerate(scores)]
+    (folder / "evaluate-test" / "images.csv").write_text("\n".join(lines) + "\n")
+    return compare.read(folder, "test")
+
+
+def test_differences_are_of_the_same_pictures_with_an_interval(tmp_path):
+    for name, seed in (("a", 1), ("b", 2)):
+        _run(tmp_path / name, {"seed": seed})
+    rng = np.random.default_rng(0)
+    base = rng.normal(size=40)
+    persons = [f"p{i // 4}" for i in range(40)]
+    found = []
+    for name, shift in (("a", 0.0), ("b", 0.25)):
+        scores = base + shift + 0.01 * rng.normal(size=40)
+        found.append(_images(tmp_path / name, list(zip(scores, persons))))
+    comparison = compare.compare(found)
+    assert comparison["runs"][0]["against_first"] == {}
+    value, low, high = comparison["runs"][1]["against_first"]["ssim"]
+    assert value == pytest.approx(0.25, abs=0.01)
+    # Far narrower than the scores themselves, whose spread is shared.
+    assert 0 < high - low < 0.02
+    text = compare.table(comparison)
+    assert "difference from seed 1" in text
+    assert f"{value:+.3f} [{low:+.3f}, {high:+.3f}]" in text
+
+
+def test_results_without_a_run_are_a_row_of_their_own(tmp_path):
+    run = _run(tmp_path / "run")
+    other = tmp_path / "theirs"
+    other.mkdir()
+    results = {"metrics": {"ssim": 0.7}, "protocol": {"images": "p"}, "step": None}
+    (other / "results.json").write_text(json.dumps(results))
+    found = compare.compare([run, compare.read(other, "test")])
+    assert [row["label"] for row in found["runs"]] == ["run", "theirs"]
+    assert found["runs"][1]["seed"] is None
+    assert found["warnings"] == []
+    nested = tmp_path / "nested"
+    (nested / "evaluate-test").mkdir(parents=True)
+    (nested / "evaluate-test" / "results.json").write_text(json.dumps(results))
+    assert compare.read(nested, "test")["results"]["metrics"] == {"ssim": 0.7}
+    (nested / "evaluate-test" / "images.csv").write_text("no,table\n1,2\n")
+    with pytest.raises(UserError, match=r"images\.csv is damaged: no table of scores"):
+        compare.read(nested, "test")
 
 
 def test_curves_are_where_the_values_are(tmp_path):
@@ -163,6 +225,7 @@ def test_files_that_cannot_be_read_are_one_clear_line(tmp_path):
     (tmp_path / "a" / "evaluate-test" / "results.json").mkdir(parents=True)
     with pytest.raises(UserError, match=r"results\.json cannot be read: Is a directory"):
         compare.read(tmp_path / "a", "test")
+    (tmp_path / "a" / "evaluate-test" / "results.json").rmdir()
     (tmp_path / "a" / "metrics.jsonl").unlink()
     (tmp_path / "a" / "metrics.jsonl").mkdir()
     with pytest.raises(UserError, match="a: metrics cannot be read: Is a directory"):
@@ -189,4 +252,5 @@ def test_the_command_prints_and_draws(tmp_path, capsys):
     with Image.open(picture) as drawn:
         assert drawn.size[0] > 500
     assert cli.main(["compare", *folders]) == 0
-    assert "| precision float16 | 20 | 0.800" in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    assert _cells(lines[3])[:3] == ["precision float16", "20", "0.800"]

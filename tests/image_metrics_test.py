@@ -11,7 +11,7 @@ from scipy import ndimage
 from skimage.metrics import structural_similarity
 
 from volsynth import metrics
-from volsynth.metrics import colours, perceptual, pixels, structure
+from volsynth.metrics import colours, images, perceptual, pixels, structure
 
 
 def _levels(seed, batch=3, height=53, width=57):
@@ -333,7 +333,8 @@ MASKED = {
 def _scores(a, b, mask):
     values = {name: score(a, b, mask) for name, score in MASKED.items()}
     values |= {name: metrics.ssim_as(name, a, b) for name in structure.PUBLISHED}
-    return values | {"l2": metrics.l2(a, b), "sharpness": metrics.sharpness(a, mask)}
+    values |= {"ssim": metrics.ssim(a, b), "l2": metrics.l2(a, b)}
+    return values | {"sharpness": metrics.sharpness(a, mask)}
 
 
 def test_every_score_works_under_jit_and_image_by_image():
@@ -353,7 +354,7 @@ def test_every_score_works_under_jit_and_image_by_image():
 
 def test_the_protocols_are_json_and_each_score_has_one():
     assert json.loads(json.dumps(metrics.IMAGE_PROTOCOL)) == metrics.IMAGE_PROTOCOL
-    files = (metrics.PROTOCOL, pixels.PROTOCOL, structure.PROTOCOL, colours.PROTOCOL)
+    files = (images.PROTOCOL, pixels.PROTOCOL, structure.PROTOCOL, colours.PROTOCOL)
     assert len(metrics.IMAGE_PROTOCOL) == sum(map(len, (*files, perceptual.PROTOCOL)))
     assert all("better" in metrics.IMAGE_PROTOCOL[n] for n in metrics.IMAGE_PROTOCOL if n != "all")
     stated = metrics.IMAGE_PROTOCOL["ssim_gfla"]

@@ -1,4 +1,4 @@
-"""The shipped config, shrunk, through training, resuming and evaluation."""
+"""The shipped config, shrunk, through training and resuming."""
 
 import json
 import os
@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from volsynth import config as configs
-from volsynth import runs
+from volsynth import runs, scoring
 from volsynth.data import augment, pipeline, pixels
 from volsynth.errors import UserError
-from volsynth.train import loop, manifest
+from volsynth.train import loop
 from volsynth.train import workdir as workdirs
 
 
@@ -127,69 +127,6 @@ def test_updates_that_are_not_finite_stop_the_run_with_its_step(
         runs.train(config, tmp_path)
 
 
-def test_evaluation_scores_the_whole_split_beside_baselines(trained, tiny):
-    results = runs.evaluate(trained, "test", gallery_count=6)
-    assert results["protocol"]["images"] == tiny.manifest["splits"]["test"]["records"]
-    assert results["step"] == 6
-    rows = {"generated": results["metrics"], **results["baselines"]}
-    assert set(rows) == {"generated", "source_unchanged", "mean_training_image"}
-    for scores in rows.values():
-        assert set(scores) == {"ssim", "l1", "foreground_l1", "silhouette_iou"}
-        assert all(np.isfinite(v) for v in scores.values())
-    folder = trained / "evaluate-test"
-    assert json.loads((folder / "results.json").read_text()) == results
-    assert (folder / "results.md").read_text().count("\n") == 5
-    assert width_of(folder / "gallery.png") > 8 * 128
-
-
-def test_evaluation_of_a_step_that_is_not_there(trained):
-    with pytest.raises(UserError, match=r"no checkpoint 5; there are \[2, 4, 6\]"):
-        runs.evaluate(trained, "test", step=5)
-
-
-def test_the_best_checkpoint_is_scored_on_request(trained, tmp_path):
-    folder = tmp_path / "run"
-    shutil.copytree(trained, folder)
-    # As if the run had been told to keep the best: what is free may be told later, too.
-    record = json.loads((folder / "run.json").read_text())
-    record["config"]["train"]["best_by"] = "generator/l1"
-    (folder / "run.json").write_text(json.dumps(record))
-    for step, score in ((2, 0.3), (4, 0.1), (6, 0.2)):
-        saved = folder / "checkpoints" / str(step)
-        about = manifest.read(saved)
-        manifest.write(saved, {**about, "metric": {"generator/l1": score}})
-    assert runs.evaluate(folder, "test", step="best", gallery_count=0)["step"] == 4
-
-
-def test_evaluation_of_the_best_where_none_was_asked_for(trained):
-    with pytest.raises(
-        UserError, match=r"no checkpoint has a score \(config\.train\.best_by is ''"
-    ):
-        runs.evaluate(trained, "test", step="best")
-
-
-def test_evaluation_of_no_run(tmp_path):
-    with pytest.raises(UserError, match="holds no run"):
-        runs.evaluate(tmp_path, "test")
-
-
-def test_evaluation_without_a_checkpoint(smoke_config, tiny, tmp_path):
-    workdirs.claim_workdir(tmp_path, configs.to_dict(smoke_config), tiny.identity)
-    with pytest.raises(UserError, match="has no checkpoint yet"):
-        runs.evaluate(tmp_path, "test")
-
-
-def test_evaluation_on_other_data(trained, smoke_config, data_dir, tmp_path):
-    other = tmp_path / "data"
-    shutil.copytree(data_dir, other)
-    (manifest,) = other.glob("posed_people/tiny/*/manifest.json")
-    changed = json.loads(manifest.read_text())
-    changed["splits"]["test"]["shards"][0]["sha256"] = "0" * 64
-    manifest.write_text(json.dumps(changed))
-    with pytest.raises(UserError, match="not the data set that"):
-        runs.evaluate(trained, "test", data_dir=str(other))
-
-
 def test_a_workdir_of_another_config_is_refused_and_left_alone(trained, smoke_config):
     config = smoke_config.copy_and_resolve_references()
     config.model.depth = 8
@@ -201,7 +138,8 @@ def test_a_workdir_of_another_config_is_refused_and_left_alone(trained, smoke_co
 
 def test_training_images_are_changed_and_no_others(trained, smoke_config, tmp_path, monkeypatch):
     given = []
-    before = runs.evaluate(trained, "validation", out=tmp_path / "before", gallery_count=1)
+    one = scoring.Options(gallery=1)
+    before = scoring.evaluate_run(trained, "validation", out=tmp_path / "before", options=one)
 
     def seen(*args, augmentation, **others):
         given.append(augmentation)
@@ -217,7 +155,7 @@ def test_training_images_are_changed_and_no_others(trained, smoke_config, tmp_pa
         runs.train(smoke_config, tmp_path / "run")
     assert given == [augment.Augment(**smoke_config.data.augment)]
     assert given[0].changes
-    after = runs.evaluate(trained, "validation", out=tmp_path / "after", gallery_count=1)
+    after = scoring.evaluate_run(trained, "validation", out=tmp_path / "after", options=one)
     assert after["metrics"] == before["metrics"]
 
 

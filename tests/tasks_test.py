@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from volsynth import config as configs
-from volsynth import evaluate, runs, systems, tasks
+from volsynth import evaluate, results, runs, scoring, systems, tasks
 from volsynth.data import fake, pipeline
 from volsynth.ops import geometry
+from volsynth.protocol import Protocol
 from volsynth.skeleton import HIPS, INDEX, JOINTS
 from volsynth.tasks import pose
 
@@ -19,6 +20,10 @@ POSE = tasks.TASKS["pose"]
 def _batch(count=4, valid=None):
     valid = np.ones(count, bool) if valid is None else np.array(valid)
     return {**fake.batch(count, 32), "valid": valid}
+
+
+def _means(*arguments):
+    return evaluate.evaluate(*arguments).means()
 
 
 def _truth(batch):
@@ -37,7 +42,7 @@ def test_every_systems_task_is_known_and_its_scores_have_a_protocol():
 def test_the_truth_gets_the_best_scores_and_the_mean_pose_its_distance():
     batches = [_batch(), _batch(valid=[True, False, False, False])]
     mean = np.mean(batches[0]["target_joints_mm"], axis=0)
-    scored = evaluate.evaluate(POSE, _truth, batches, mean)
+    scored = _means(POSE, _truth, batches, mean)
     assert set(scored) == {"estimated", "mean_pose"}
     best = {"mpjpe": 0, "pa_mpjpe": 0, "pck_150": 1, "auc_150": 30 / 31, "auc_200": 40 / 41}
     for name, value in best.items():
@@ -48,12 +53,16 @@ def test_the_truth_gets_the_best_scores_and_the_mean_pose_its_distance():
     for j, name in enumerate(JOINTS):
         wanted = pytest.approx(errors[:, j].mean(), rel=1e-4)
         assert scored["mean_pose"][f"mpjpe_{name}"] == wanted
-    results = evaluate.results(POSE, scored, step=3)
-    assert set(results["metrics"]) == set(results["baselines"]["mean_pose"]) == set(best)
-    assert set(results["details"]["estimated"]) == {f"mpjpe_{name}" for name in JOINTS}
-    assert evaluate.table(results).splitlines()[0] == (
-        "| | mpjpe | pa mpjpe | pck 150 | auc 150 | auc 200 |"
-    )
+    scores = evaluate.evaluate(POSE, _truth, batches, mean)
+    protocol = Protocol({"split": "test"}, POSE.protocol)
+    persons = ["a", "a", "b", "b", "c"]
+    found = results.make(POSE, scores, persons, protocol, POSE.scores, step=3)
+    assert set(found["metrics"]) == set(found["baselines"]["mean_pose"]) == set(best)
+    assert set(found["details"]["estimated"]) == {f"mpjpe_{name}" for name in JOINTS}
+    assert found["images"]["mpjpe"] == 5
+    assert found["persons"] == 3
+    low, high = found["intervals"]["mean_pose"]["mpjpe"]
+    assert low < found["baselines"]["mean_pose"]["mpjpe"] < high
 
 
 def test_joints_found_on_the_way_are_scored_along_each_axis():
@@ -63,7 +72,7 @@ def test_joints_found_on_the_way_are_scored_along_each_axis():
     rng = np.random.default_rng(0)
     off = rng.normal(size=(3, 15, 3)).astype(np.float32)
     made = {"image": batch["target_image"], "pose_joints": batch["source_joints"] + off}
-    scored = evaluate.evaluate(task, lambda _: made, [batch], batch["source_image"][0])
+    scored = _means(task, lambda _: made, [batch], batch["source_image"][0])
     wanted = (np.abs(off[0, :2]).mean(axis=0) + np.abs(off[1]).mean(axis=0)) / 2
     got = [scored["generated"][f"pose_{axis}"] for axis in "xyz"]
     np.testing.assert_allclose(got, wanted, rtol=1e-4)
@@ -73,9 +82,7 @@ def test_joints_found_on_the_way_are_scored_along_each_axis():
     for name in ("source_unchanged", "mean_training_image"):
         got = [scored[name][f"pose_{axis}"] for axis in "xyz"]
         np.testing.assert_allclose(got, wanted, rtol=1e-4)
-    plain = evaluate.evaluate(
-        tasks.TASKS["image"], lambda _: made["image"], [batch], batch["source_image"][0]
-    )
+    plain = _means(tasks.TASKS["image"], lambda _: made["image"], [batch], batch["source_image"][0])
     assert {k: scored["source_unchanged"][k] for k in plain["source_unchanged"]} == (
         plain["source_unchanged"]
     )
@@ -95,7 +102,7 @@ def test_an_image_or_a_joint_that_is_not_visible_counts_nowhere():
     made = {"joints_mm": np.array(batch["target_joints_mm"])}
     made["joints_mm"][0] += np.linspace(0, 900, 15, dtype=np.float32)[:, None]
     made["joints_mm"][1, 4] += 500
-    scored = evaluate.evaluate(POSE, lambda _: made, [batch], batch["target_joints_mm"][0])
+    scored = _means(POSE, lambda _: made, [batch], batch["target_joints_mm"][0])
     assert scored["estimated"]["mpjpe"] == pytest.approx(0, abs=1e-2)
     assert np.isnan(scored["estimated"]["mpjpe_right_elbow"])
     assert scored["estimated"]["mpjpe_left_knee"] == pytest.approx(0, abs=1e-2)
@@ -108,15 +115,17 @@ def test_without_a_hip_only_the_fitted_pose_is_scored():
     made = {"joints_mm": np.array(batch["target_joints_mm"])}
     made["joints_mm"][0] *= 2
     made["joints_mm"][1, 4, 0] += 30
-    scored = evaluate.evaluate(POSE, lambda _: made, [batch], batch["target_joints_mm"][1])
+    scored = _means(POSE, lambda _: made, [batch], batch["target_joints_mm"][1])
     assert scored["estimated"]["mpjpe"] == pytest.approx(2, abs=1e-2)
     assert scored["estimated"]["mpjpe_right_elbow"] == pytest.approx(30, abs=1e-2)
     alone = {**batch, "valid": np.array([True, False])}
-    scored = evaluate.evaluate(POSE, lambda _: made, [alone], batch["target_joints_mm"][1])
+    scored = _means(POSE, lambda _: made, [alone], batch["target_joints_mm"][1])
     assert np.isnan(scored["estimated"]["mpjpe"])
     assert scored["estimated"]["pa_mpjpe"] == pytest.approx(0, abs=0.1)
-    results = evaluate.results(POSE, scored)
-    assert results["details"]["estimated"]["mpjpe_right_elbow"] is None
+    scores = evaluate.evaluate(POSE, lambda _: made, [alone], batch["target_joints_mm"][1])
+    found = results.make(POSE, scores, ["a"], Protocol({}, POSE.protocol), POSE.scores)
+    assert found["details"]["estimated"]["mpjpe_right_elbow"] is None
+    assert found["intervals"]["estimated"]["pa_mpjpe"] is None, "one person says nothing of others"
 
 
 def test_the_mean_training_pose(tiny):
@@ -170,12 +179,6 @@ def test_nothing_to_score():
         evaluate.evaluate(POSE, _truth, [], np.zeros((15, 3), np.float32))
 
 
-def test_results_that_do_not_name_their_row_are_of_generated_images():
-    results = {"metrics": {"l1": 0.5}, "baselines": {"mean_image": {"l1": 1.0}}}
-    assert evaluate.rows(results) == {"generated": {"l1": 0.5}, "mean_image": {"l1": 1.0}}
-    assert "| generated | 0.500 |" in evaluate.table(results)
-
-
 @pytest.fixture(scope="module")
 def trained(data_dir, tmp_path_factory):
     """A workdir in which the pose estimator's smoke config was trained."""
@@ -186,17 +189,19 @@ def trained(data_dir, tmp_path_factory):
 
 
 def test_a_run_of_the_pose_estimator_is_scored_and_drawn(trained, tiny):
-    results = runs.evaluate(trained, "test", gallery_count=6)
+    found = scoring.evaluate_run(trained, "test", options=scoring.Options(gallery=6))
     folder = trained / "evaluate-test"
-    assert json.loads((folder / "results.json").read_text()) == results
-    assert results["protocol"]["images"] == tiny.manifest["splits"]["test"]["records"]
-    assert results["protocol"]["scores"]["pck_150"]["threshold_mm"] == 150
-    assert results["label"] == "estimated"
-    assert set(results["baselines"]) == {"mean_pose"}
-    for scores in evaluate.rows(results).values():
+    assert json.loads((folder / "results.json").read_text()) == found
+    assert found["protocol"]["images"] == tiny.manifest["splits"]["test"]["records"]
+    assert found["protocol"]["scores"]["pck_150"]["threshold_mm"] == 150
+    assert found["label"] == "estimated"
+    assert set(found["baselines"]) == {"mean_pose"}
+    for scores in results.rows(found).values():
         assert list(scores) == list(pose.SCORES)
         assert np.all(np.isfinite(list(scores.values())))
-    assert (folder / "results.md").read_text().startswith("| | mpjpe | pa mpjpe |")
+    lines = (folder / "results.md").read_text().splitlines()
+    assert lines[0].split() == ["|", "|", "estimated", "|", "mean", "pose", "|"]
+    assert lines[2].startswith("| mpjpe ↓ ")
     for path in (folder / "gallery.png", trained / "samples" / "step_0000003.png"):
         with Image.open(path) as picture:
             assert picture.width > 10 * 128, "five pictures of each of two examples"

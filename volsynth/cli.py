@@ -53,21 +53,17 @@ def _parser() -> argparse.ArgumentParser:
         help="one of several processes that train together (Slurm, TPU, python -m launch)",
     )
 
-    evaluate = _command(commands, "evaluate", _evaluate, "score a run on a split, with a gallery")
-    evaluate.add_argument("--workdir", required=True, help="of a run of volsynth train")
-    evaluate.add_argument("--split", default="test", help="default: test")
-    evaluate.add_argument(
-        "--step", type=_step, help="checkpoint to score, or best; default: the newest"
+    _evaluate_arguments(
+        _command(commands, "evaluate", _evaluate, "score a run, or pictures, with galleries")
     )
-    evaluate.add_argument("--data-dir", help="where the data is, if not where it was in training")
-    evaluate.add_argument(
-        "--gallery", type=int, default=12, metavar="N", help="pairs in the gallery; default: 12"
-    )
-    evaluate.add_argument("--out", help="folder of the results; default: WORKDIR/evaluate-SPLIT")
-    _json_argument(evaluate)
 
     compare = _command(commands, "compare", _compare, "put runs side by side: scores and curves")
-    compare.add_argument("workdirs", nargs="+", metavar="WORKDIR", help="of runs of volsynth train")
+    compare.add_argument(
+        "workdirs",
+        nargs="+",
+        metavar="DIR",
+        help="of volsynth train, or of volsynth evaluate --out",
+    )
     compare.add_argument("--split", default="test", help="whose scores; default: test")
     compare.add_argument("--curves", metavar="FILE.png", help="draw losses and loss scales, too")
     _json_argument(compare)
@@ -135,6 +131,13 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--seed", type=int, default=0, help="which pictures; default: 0")
     show.add_argument("--out", default="contact_sheet.png", help="default: contact_sheet.png")
 
+    of_pairs = _command(
+        data_commands, "pairs", _pairs, "write the pairs of a split, for other methods to generate"
+    )
+    _data_arguments(of_pairs)
+    of_pairs.add_argument("--split", default="test", help="default: test")
+    of_pairs.add_argument("--out", default="pairs", metavar="FOLDER", help="default: pairs")
+
     study = commands.add_parser("study", help="ratings of models from people's decisions")
     studies = study.add_subparsers(dest="study_command", required=True, metavar="COMMAND")
     simulate = _command(
@@ -166,6 +169,49 @@ def _command(commands, name, run, summary):
     parser = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
     parser.set_defaults(run=run)
     return parser
+
+
+def _evaluate_arguments(evaluate):
+    what = evaluate.add_mutually_exclusive_group(required=True)
+    what.add_argument("--workdir", help="of a run of volsynth train")
+    what.add_argument(
+        "--images",
+        metavar="FOLDER",
+        help="pictures that any method made of the pairs of volsynth data pairs",
+    )
+    evaluate.add_argument("--split", default="test", help="default: test")
+    evaluate.add_argument(
+        "--step", type=_step, help="checkpoint to score, or best; default: the newest"
+    )
+    evaluate.add_argument("--data-dir", help="where the data is; default: as in training, or data")
+    evaluate.add_argument("--name", help="data set of --images; default: posed_people")
+    evaluate.add_argument("--config-name", metavar="C", help="its builder config; default: 64")
+    evaluate.add_argument("--out", help="folder of the results; default: evaluate-SPLIT beside")
+    drawn = evaluate.add_argument_group("pictures")
+    drawn.add_argument(
+        "--gallery", type=int, default=12, metavar="N", help="pairs in each gallery; default: 12"
+    )
+    drawn.add_argument(
+        "--sort-by", default="", metavar="SCORE", help="of the best and worst; default: the task's"
+    )
+    drawn.add_argument("--save-images", metavar="FOLDER", help="keep all generated pictures there")
+    tools = evaluate.add_argument_group("further scores")
+    tools.add_argument(
+        "--estimator", default="", metavar="WORKDIR", help="PoseEst, by a run of pose_estimator"
+    )
+    for network in ("alex", "vgg"):
+        tools.add_argument(
+            f"--lpips-{network}", metavar="FILE", help=f"LPIPS, with weights of lpips-{network}"
+        )
+    tools.add_argument(
+        "--inception", default="", metavar="FILE", help="FID and Inception score, with its weights"
+    )
+    tools.add_argument(
+        "--builtin-features",
+        action="store_true",
+        help="the like of FID with built-in features, under another name; takes a minute",
+    )
+    _json_argument(evaluate)
 
 
 def _config_argument(parser, *defaults):
@@ -224,17 +270,43 @@ def _train(options):
 
 
 def _evaluate(options):
-    from volsynth import evaluate, runs
+    from volsynth import results, scoring
+    from volsynth.data import prepared
 
-    results = runs.evaluate(
-        pathlib.Path(options.workdir),
-        split_name=options.split,
-        step=options.step,
-        data_dir=options.data_dir,
-        gallery_count=options.gallery,
-        out=pathlib.Path(options.out) if options.out else None,
+    if options.gallery < 0:
+        raise UserError(f"--gallery must be at least 0, got {options.gallery}.")
+    networks = {name: getattr(options, f"lpips_{name}") for name in ("alex", "vgg")}
+    asked = scoring.Options(
+        gallery=options.gallery,
+        sorted_by=options.sort_by,
+        estimator=options.estimator,
+        lpips={name: path for name, path in networks.items() if path},
+        inception=options.inception,
+        builtin_features=options.builtin_features,
+        save_images=pathlib.Path(options.save_images) if options.save_images else None,
     )
-    print(json.dumps(results) if options.json else evaluate.table(results))
+    out = pathlib.Path(options.out) if options.out else None
+    if options.workdir:
+        if options.name or options.config_name:
+            raise UserError("--name and --config-name are for --images; a run knows its data.")
+        found = scoring.evaluate_run(
+            pathlib.Path(options.workdir),
+            options.split,
+            options.step,
+            options.data_dir,
+            out,
+            asked,
+        )
+    else:
+        if options.step is not None or asked.save_images:
+            raise UserError("--step and --save-images are for --workdir; --images are there.")
+        data = prepared.open_prepared(
+            options.data_dir or "data", options.name or "posed_people", options.config_name or "64"
+        )
+        found = scoring.evaluate_images(
+            pathlib.Path(options.images), data, options.split, out, asked
+        )
+    print(json.dumps(found) if options.json else results.table(found), end="\n"[: options.json])
     return 0
 
 
@@ -319,6 +391,16 @@ def _show(options):
         shown = f"{options.count} training pairs"
     draw.save_png(options.out, sheet)
     print(f"{options.out}: {shown} of {data.folder}")
+    return 0
+
+
+def _pairs(options):
+    from volsynth import scoring
+
+    path = scoring.write_pairs(
+        options.data_dir, options.name, options.config_name, options.split, options.out
+    )
+    print(path)
     return 0
 
 

@@ -4,7 +4,12 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from volsynth import curves, rundir
+from volsynth import results as evaluations
+from volsynth.metrics import intervals
+from volsynth.protocol import Protocol
 from volsynth.train import workdir as workdirs
 
 CURVES = (
@@ -32,54 +37,63 @@ _LAST = 0.1
 def read(workdir: pathlib.Path, split: str) -> dict[str, Any]:
     """What `rundir.read` returns, and "results": of `volsynth evaluate` on the split, or None.
 
+    A folder without a run may hold results alone, of any method: such a row has scores only.
+
     Raises:
-      UserError: it holds no run, or a file in it cannot be read.
+      UserError: it holds neither, or a file in it cannot be read.
     """
-    return {**rundir.read(workdir), "results": rundir.results(workdir, split)}
+    for folder in (workdir, workdir / f"evaluate-{split}"):
+        if not (workdir / "run.json").exists() and (found := evaluations.read(folder)):
+            bare = {"workdir": str(workdir), "config": {}, "data": None, "log": [], "damaged": 0}
+            return {**bare, "results": found, "images": evaluations.read_images(folder)}
+    folder = workdir / f"evaluate-{split}"
+    results = rundir.results(workdir, split)
+    images = evaluations.read_images(folder) if results else None
+    return {**rundir.read(workdir), "results": results, "images": images}
 
 
 def compare(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The comparison of runs that `read` returned, as JSON values.
 
     Returns:
-      {"runs": [{"label", "workdir", "differs", "seed", "steps", "scores", "losses", "skipped",
-      "loss_scale": [lowest, highest]}], "protocol", "warnings"}. `losses` are means over the last
-      tenth of a run; `scores` is None for a run that was not evaluated.
+      {"runs": [{"label", "workdir", "differs", "seed", "steps", "scores", "intervals", "protocol",
+      "losses", "skipped", "loss_scale": [lowest, highest], "against_first"}], "protocols",
+      "warnings"}. `losses` are means over the last tenth of a run; `scores` is None for a run that
+      was not evaluated. `protocol` is a letter, and "protocols" says what each stands for: scores
+      of two letters do not compare. `against_first` has {score: [difference from the first run,
+      low, high]}, over the same pictures, with the interval over persons.
     """
-    flat = [workdirs.flatten(run["config"]) for run in runs]
-    keys = sorted({key for config in flat for key in config})
-    differing = [key for key in keys if len({repr(config.get(key)) for config in flat}) > 1]
-    # Where data lies tells runs apart only if nothing else does.
-    differing = [key for key in differing if key != "data.dir"]
-    if "system" in differing:
-        # Networks of other methods have other keys, whatever their values.
-        differing = [key for key in differing if not key.startswith(_NETWORKS)]
+    labels, differing = _labels(runs)
     rows, warnings = [], []
-    for run, config in zip(runs, flat):
-        differs = {key: config.get(key) for key in differing}
-        label = ", ".join(f"{key.split('.')[-1]} {value}" for key, value in differs.items())
+    for run, label, differs in zip(runs, labels, differing):
         results = run["results"]
         rows.append(
             {
-                "label": label or pathlib.Path(run["workdir"]).name,
+                "label": label,
                 "workdir": run["workdir"],
                 "differs": differs,
-                "seed": run["config"]["seed"],
+                "seed": run["config"].get("seed"),
                 "steps": run["log"][-1]["step"] if run["log"] else 0,
                 "scored_step": results and results["step"],
                 "scores": results and results["metrics"],
+                "intervals": results and results.get("intervals", {}).get(_label(results), {}),
                 "losses": _last_losses(run["log"]),
                 "skipped": _total(run["log"], "skipped"),
                 "loss_scale": _range(run["log"], "loss_scale"),
             }
         )
-    if len({row["label"] for row in rows}) < len(rows):
-        for row in rows:
-            row["label"] = " ".join((pathlib.Path(row["workdir"]).name, row["label"])).strip()
-    protocols = [run["results"]["protocol"] for run in runs if run["results"]]
-    if any(protocol != protocols[0] for protocol in protocols):
-        warnings.append("the scores were not made by the same protocol; they do not compare.")
-    if len({run["data"] for run in runs}) > 1:
+    letters, protocols = _protocols(runs)
+    for row, run, letter in zip(rows, runs, letters):
+        row["protocol"] = letter
+        row["against_first"] = {}
+        if run is not runs[0] and letter is not None and letter == letters[0]:
+            row["against_first"] = _paired(run, runs[0], list(row["scores"]))
+    for letter, protocol in list(protocols.items())[1:]:
+        unequal = ", ".join(protocols["a"].differences(protocol))
+        warnings.append(
+            f"scores by protocol {letter} do not compare with those by a: different are {unequal}."
+        )
+    if len({run["data"] for run in runs if run["data"]}) > 1:
         warnings.append("the runs were not trained on the same data.")
     for row, run in zip(rows, runs):
         if run["damaged"]:
@@ -89,33 +103,46 @@ def compare(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         warnings.append(
             f"not evaluated on this split: {'; '.join(missing)}. See volsynth evaluate."
         )
-    return {"runs": rows, "protocol": protocols[0] if protocols else None, "warnings": warnings}
+    known = {letter: protocol.to_json() for letter, protocol in protocols.items()}
+    return {"runs": rows, "protocols": known, "warnings": warnings}
 
 
 def table(comparison: Mapping[str, Any]) -> str:
-    """The comparison as a Markdown table, warnings below it."""
-    names = sorted({name for run in comparison["runs"] for name in run["losses"]})
+    """The comparison as Markdown tables, protocols and warnings below them."""
+    runs = comparison["runs"]
+    names = sorted({name for run in runs for name in run["losses"]})
     # In the order of the results, which is not that of the alphabet.
-    scores = list(dict.fromkeys(s for run in comparison["runs"] for s in run["scores"] or ()))
-    heads = [
-        "",
-        "steps",
-        *(name.replace("_", " ") for name in scores),
-        *names,
-        "skipped",
-        "loss scale",
-    ]
-    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    for run in comparison["runs"]:
-        found = run["scores"] or {}
-        values = [found.get(name) for name in scores]
-        values += [run["losses"].get(name) for name in names]
+    scores = list(dict.fromkeys(s for run in runs for s in run["scores"] or ()))
+    protocols = comparison["protocols"]
+    entries = {k: v for p in protocols.values() for k, v in p["scores"].items()}
+    several = len(protocols) > 1
+    heads = ["", "steps", *(evaluations.title(name, entries) for name in scores)]
+    heads += [*(["protocol"] if several else []), *names, "skipped", "loss scale"]
+    lines = []
+    for run in runs:
+        found, spread = run["scores"] or {}, run["intervals"] or {}
         low, high = run["loss_scale"]
         scale = "-" if low is None else f"{low:.3g}" + ("" if low == high else f" to {high:.3g}")
         cells = [run["label"], str(run["steps"])]
-        cells += ["-" if value is None else f"{value:.3f}" for value in values]
-        lines.append("| " + " | ".join([*cells, f"{run['skipped']:.0f}", scale]) + " |")
-    return "\n".join([*lines, "", *comparison["warnings"]]).rstrip() + "\n"
+        cells += [evaluations.cell(found.get(name), spread.get(name)) for name in scores]
+        cells += [run["protocol"] or "-"] if several else []
+        cells += [evaluations.cell(run["losses"].get(name)) for name in names]
+        lines.append([*cells, f"{run['skipped']:.0f}", scale])
+    parts = [evaluations.aligned(heads, lines)]
+    paired = [run for run in runs if run["against_first"]]
+    if paired:
+        shown = [name for name in scores if any(name in run["against_first"] for run in paired)]
+        heads = [f"difference from {runs[0]['label']}"]
+        heads += [evaluations.title(name, entries) for name in shown]
+        lines = [
+            [run["label"], *(_difference(run["against_first"].get(name)) for name in shown)]
+            for run in paired
+        ]
+        parts.append(evaluations.aligned(heads, lines))
+    said = [Protocol.of_json(protocols[key]).summary() for key in protocols]
+    if several:
+        said = [f"{key}: {line}" for key, line in zip(protocols, said)]
+    return "\n".join([*parts, *said, *comparison["warnings"]]).rstrip() + "\n"
 
 
 def draw(runs: Sequence[Mapping[str, Any]], labels: Sequence[str], path: pathlib.Path) -> None:
@@ -127,6 +154,76 @@ def draw(runs: Sequence[Mapping[str, Any]], labels: Sequence[str], path: pathlib
     logs = [run["log"] for run in runs]
     keys = [key for name in CURVES for key in curves.keys_of(logs, name)]
     curves.save(curves.figure(logs, labels, keys), path)
+
+
+def _labels(runs):
+    """What names each run, and which values of the configs differ."""
+    flat = [workdirs.flatten(run["config"]) if run["config"] else {} for run in runs]
+    known = [config for config in flat if config]
+    keys = sorted({key for config in known for key in config})
+    differing = [key for key in keys if len({repr(config.get(key)) for config in known}) > 1]
+    # Where data lies tells runs apart only if nothing else does.
+    differing = [key for key in differing if key != "data.dir"]
+    if "system" in differing:
+        # Networks of other methods have other keys, whatever their values.
+        differing = [key for key in differing if not key.startswith(_NETWORKS)]
+    differs = [{key: config.get(key) for key in differing if config} for config in flat]
+    names = [pathlib.Path(run["workdir"]).name for run in runs]
+    labels = [
+        ", ".join(f"{key.split('.')[-1]} {value}" for key, value in values.items()) or name
+        for values, name in zip(differs, names)
+    ]
+    if len(set(labels)) < len(labels):
+        labels = [
+            name if label == name else f"{name} {label}" for name, label in zip(names, labels)
+        ]
+    return labels, differs
+
+
+def _label(results):
+    return results.get("label", evaluations.LABEL)
+
+
+def _protocols(runs):
+    """A letter for each run, one for all whose scores compare, and the protocol of each letter."""
+    letters, protocols = [], {}
+    for run in runs:
+        if not run["results"]:
+            letters.append(None)
+            continue
+        own = Protocol.of_json(run["results"]["protocol"])
+        same = (key for key, other in protocols.items() if not other.differences(own))
+        letter = next(same, None) or chr(ord("a") + len(protocols))
+        protocols.setdefault(letter, own)
+        letters.append(letter)
+    return letters, protocols
+
+
+def _paired(run, first, names):
+    """Differences of means over the pictures that both have, with intervals."""
+    if not run["images"] or not first["images"]:
+        return {}
+    shared = [name for name in run["images"] if name in first["images"]]
+    if not shared:
+        return {}
+    persons = intervals.Persons([run["images"][name]["person"] for name in shared])
+    found = {}
+    for score in names:
+        pairs = [(run["images"][f].get(score), first["images"][f].get(score)) for f in shared]
+        counted = np.array([a is not None and b is not None for a, b in pairs])
+        if not np.any(counted):
+            continue
+        difference = np.array([a - b if ok else 0.0 for (a, b), ok in zip(pairs, counted)])
+        bounds = persons.interval(difference, counted)
+        found[score] = [float(np.mean(difference[counted])), *(bounds or (None, None))]
+    return found
+
+
+def _difference(found):
+    if found is None:
+        return "-"
+    value, low, high = found
+    return f"{value:+.3f}" + ("" if low is None else f" [{low:+.3f}, {high:+.3f}]")
 
 
 def _last_losses(log):

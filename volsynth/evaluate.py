@@ -1,30 +1,75 @@
-"""Scores of a run on a whole split, beside trivial baselines, and a gallery to look at.
+"""Scores of every image of a split, beside baselines, and galleries to look at.
 
-What is scored, and how, is the task's: see `volsynth.tasks`.
+What is scored, and how, is the task's (`volsynth.tasks`) and the instruments'
+(`volsynth.instruments`). Values are kept image by image: means, intervals and orders are then of
+NumPy's float64, and depend neither on the size of a batch nor on its padding.
 """
 
-import json
-import math
-import pathlib
-from collections.abc import Callable, Iterable
-from typing import Any
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import jax
 import numpy as np
+from jaxtyping import Bool, Float64
 from PIL import Image
 
-from volsynth import draw, files, metrics
+from volsynth import draw
 from volsynth.data import pipeline, prepared
-from volsynth.data.schema import MAGENTA
+from volsynth.instruments import Instrument, SetInstrument
+from volsynth.metrics import intervals
 from volsynth.system import Batch
 from volsynth.tasks import Task
 from volsynth.tasks.base import Made
 
-LABEL = "generated"
-"""Of what the system made, in results that do not say: those of earlier versions."""
-
 Make = Callable[[Batch], Made]
 """A batch to what the task scores."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Values:
+    """A score of every image.
+
+    Attributes:
+      value: one for each.
+      counted: which of them have that score; the others' values mean nothing.
+    """
+
+    value: Float64[np.ndarray, "N"]
+    counted: Bool[np.ndarray, "N"]
+
+    @property
+    def mean(self) -> float:
+        """Of those that count; NaN where there are none, as any number would pass for a score."""
+        return float(np.mean(self.value[self.counted])) if np.any(self.counted) else float("nan")
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """All scores of what a system made, and of baselines.
+
+    Attributes:
+      images: {row: {score: of every image}}; rows are the system's own and the baselines.
+      sets: {row: {score: of all images as a set}}.
+    """
+
+    images: Mapping[str, Mapping[str, Values]]
+    sets: Mapping[str, Mapping[str, float]]
+
+    def means(self) -> dict[str, dict[str, float]]:
+        """{row: {score: its mean, or that of the set}}."""
+        return {
+            row: {**{name: v.mean for name, v in values.items()}, **self.sets.get(row, {})}
+            for row, values in self.images.items()
+        }
+
+    def intervals(self, persons: Sequence[str]) -> dict[str, dict[str, list[float] | None]]:
+        """{row: {score: [low, high], or None where it cannot be said}}; `persons` of each image."""
+        drawn = intervals.Persons(persons)
+        found = {}
+        for row, values in self.images.items():
+            pairs = {name: drawn.interval(v.value, v.counted) for name, v in values.items()}
+            found[row] = {name: list(pair) if pair else None for name, pair in pairs.items()}
+        return found
 
 
 def evaluate(
@@ -33,8 +78,10 @@ def evaluate(
     batches: Iterable[Batch],
     trained: np.ndarray,
     progress: Callable[[int], None] = lambda done: None,
-) -> dict[str, dict[str, float]]:
-    """Mean scores of what a system makes and of baselines, all in one pass.
+    instruments: Sequence[Instrument | SetInstrument] = (),
+    total: int = 0,
+) -> Scores:
+    """Scores what a system makes, and baselines, all in one pass.
 
     Args:
       task: what is scored.
@@ -42,32 +89,52 @@ def evaluate(
       batches: with `valid`.
       trained: what the baselines need of the training split; see `Task.trained`.
       progress: called with the number of images scored in each batch.
+      instruments: that look at the pictures, too; the task must make some.
+      total: number of images there will be; only instruments of sets ask for it.
 
-    Returns:
-      {row: {score: mean}}, the system's own row and one for each baseline.
+    Raises:
+      ValueError: there are no batches.
     """
-    states = None
-    score = jax.jit(_add_scores, static_argnums=0)
+    score = jax.jit(task.score)
+    of_images = [i for i in instruments if isinstance(i, Instrument)]
+    of_sets = [i for i in instruments if isinstance(i, SetInstrument)]
+    columns: dict[str, dict[str, list]] = {}
+    states: dict[str, list] = {}
+    # The sets that others are compared with are of the true pictures, whatever rows there are.
+    truth = [i.start(total) for i in of_sets]
+    place = 0
     for batch in batches:
-        candidates = task.candidates(make(batch), trained, batch)
-        if states is None:
-            states = {name: metrics.start((*task.scores, *task.details)) for name in candidates}
-        states = score(task, states, candidates, batch)
-        progress(int(np.sum(batch["valid"])))
-    if states is None:
+        valid = np.asarray(batch["valid"])
+        places = place + np.cumsum(valid) - 1
+        truth = _add(of_sets, truth, batch["target_image"], places, valid)
+        for row, made in task.candidates(make(batch), trained, batch).items():
+            scored = dict(score(made, batch))
+            pictures = task.picture(made) if task.picture else None
+            for instrument in of_images:
+                scored |= instrument.measure(pictures, batch)
+            if of_sets:
+                before = states.get(row) or [i.start(total) for i in of_sets]
+                states[row] = _add(of_sets, before, pictures, places, valid)
+            kept = columns.setdefault(row, {name: [] for name in scored})
+            for name, (value, counted) in jax.device_get(scored).items():
+                kept[name].append((value[valid].astype(np.float64), counted[valid]))
+        place += int(np.sum(valid))
+        progress(int(np.sum(valid)))
+    if not columns:
         raise ValueError("nothing to evaluate: there are no batches.")
-    return {
-        name: {key: float(value) for key, value in metrics.results(state).items()}
-        for name, state in states.items()
+    images = {
+        row: {name: Values(*map(np.concatenate, zip(*parts))) for name, parts in named.items()}
+        for row, named in columns.items()
     }
+    sets = {
+        row: {k: v for i, s, t in zip(of_sets, found, truth) for k, v in i.result(s, t).items()}
+        for row, found in states.items()
+    }
+    return Scores(images, sets)
 
 
-def _add_scores(task, states, candidates, batch):
-    added = {}
-    for name, made in candidates.items():
-        scored = task.score(made, batch)
-        added[name] = {key: state.update(*scored[key]) for key, state in states[name].items()}
-    return added
+def _add(instruments, states, pictures, places, valid):
+    return [i.add(s, i.look(pictures), places, valid) for i, s in zip(instruments, states)]
 
 
 def gallery_pairs(split: prepared.Split, seed: int, count: int) -> np.ndarray:
@@ -82,72 +149,39 @@ def gallery_pairs(split: prepared.Split, seed: int, count: int) -> np.ndarray:
     return pairs[order[np.argsort(turn, kind="stable")]][:count]
 
 
-def gallery(task: Task, make: Make, batches: Iterable[Batch], cell: int = 128) -> Image.Image:
-    """A row of pictures for every example, as the task wants; two examples side by side."""
+def extremes(values: Values, better: str, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The places of the best and of the worst images by a score, the most extreme first.
+
+    Args:
+      values: of every image; those that do not count are in neither.
+      better: "higher" or "lower".
+      count: how many of each, at most.
+    """
+    counted = np.flatnonzero(values.counted)
+    # What is not a number is worst of all.
+    worth = values.value[counted] * (1 if better == "higher" else -1)
+    order = counted[np.argsort(np.nan_to_num(worth, nan=-np.inf), kind="stable")]
+    return order[::-1][:count], order[:count]
+
+
+def gallery(
+    task: Task,
+    make: Make,
+    batches: Iterable[Batch],
+    cell: int = 128,
+    labels: Sequence[str] | None = None,
+) -> Image.Image:
+    """A row of pictures for every example, as the task wants.
+
+    Two examples stand side by side, or each has its own row with a label where labels are given.
+    """
     rows = []
     for batch in batches:
         made = jax.tree.map(np.asarray, make(batch))
         rows += [task.row(made, batch, i, cell) for i in np.flatnonzero(batch["valid"])]
     titles = list(task.columns)
-    if len(rows) % 2 == 0 and len(rows) > 4:
+    if labels is None and len(rows) % 2 == 0 and len(rows) > 4:
         half = len(rows) // 2
         rows = [left + right for left, right in zip(rows[:half], rows[half:])]
         titles = titles * 2
-    return draw.grid(rows, titles, cell=cell)
-
-
-def protocol(task: Task, data: prepared.Prepared, split: str, pairs: np.ndarray) -> dict[str, Any]:
-    """Everything the scores depend on, as JSON values."""
-    return {
-        "data": f"{data.manifest['name']}/{data.manifest['config']} {data.manifest['version']}",
-        "data_identity": data.identity,
-        "split": split,
-        "images": len(pairs),
-        "image_size": data.image_size,
-        "background": list(MAGENTA),
-        "pairs": task.pairs,
-        "scores": {name: task.protocol[name] for name in ("all", *task.scores)},
-        **task.baselines,
-    }
-
-
-def results(task: Task, scored: dict[str, dict[str, float]], **others: Any) -> dict[str, Any]:
-    """What `volsynth evaluate` writes and prints: scores, details apart, and the others."""
-    rows = {name: {key: row[key] for key in task.scores} for name, row in scored.items()}
-    # What no image had is null: JSON has no NaN.
-    details = {
-        name: {key: None if math.isnan(row[key]) else row[key] for key in task.details}
-        for name, row in scored.items()
-    }
-    return {
-        "label": task.label,
-        "metrics": rows.pop(task.label),
-        "baselines": rows,
-        **({"details": details} if task.details else {}),
-        "columns": list(task.columns),
-        **others,
-    }
-
-
-def write_results(folder: pathlib.Path, results: dict[str, Any]) -> None:
-    """Writes `results.json` and a table `results.md` into a folder, each of them whole."""
-    files.write_text(folder / "results.json", json.dumps(results, indent=2) + "\n")
-    files.write_text(folder / "results.md", table(results))
-
-
-def rows(results: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """The rows of a table of results, {label: scores}, the system's own first."""
-    return {results.get("label", LABEL): results["metrics"], **results["baselines"]}
-
-
-def table(results: dict[str, Any]) -> str:
-    """The scores as a Markdown table, one row for what the system made and for each baseline."""
-    names = list(results["metrics"])
-    lines = [
-        "| | " + " | ".join(name.replace("_", " ") for name in names) + " |",
-        "|---" * (len(names) + 1) + "|",
-    ]
-    for label, values in rows(results).items():
-        cells = " | ".join(f"{values[key]:.3f}" for key in names)
-        lines.append(f"| {label.replace('_', ' ')} | {cells} |")
-    return "\n".join(lines) + "\n"
+    return draw.grid(rows, titles, labels, cell=cell)

@@ -48,7 +48,7 @@ def features(
 ) -> dict[str, Any]:
     """Draws what a run's volume holds for some pairs of a split, and measures it.
 
-    `step` and `data_dir` are as in `runs.evaluate`; the picture goes to `out`, or `features.png` in
+    `step` and `data_dir` are as in `runs.restore`; the picture goes to `out`, or `features.png` in
     the workdir.
 
     Returns:

@@ -13,7 +13,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from volsynth import compare, curves, evaluate, files, rundir
+from volsynth import compare, curves, files, rundir
+from volsynth import results as evaluations
 from volsynth.errors import UserError
 from volsynth.train import log as lines
 from volsynth.train import workdir as workdirs
@@ -314,11 +315,10 @@ def _uri(png):
 
 
 def _scores(run, split, results):
-    rows = evaluate.rows(results)
+    rows = evaluations.rows(results)
     names = list(dict.fromkeys(name for values in rows.values() for name in values))
     cells = [
-        [_text(name.replace("_", " "))]
-        + [f"{values[n]:.3f}" if n in values else "–" for n in names]
+        [_text(name.replace("_", " "))] + [evaluations.cell(values.get(n)) for n in names]
         for name, values in rows.items()
     ]
     heads = [""] + [_text(name.replace("_", " ")) for name in names]

@@ -1,10 +1,10 @@
 """What a run has left in its workdir, read without touching it; the run may still be at work."""
 
-import json
 import pathlib
 import re
 from typing import Any
 
+from volsynth import results as evaluations
 from volsynth.errors import UserError
 from volsynth.train import log
 from volsynth.train import workdir as workdirs
@@ -36,28 +36,7 @@ def results(workdir: pathlib.Path, split: str) -> dict[str, Any] | None:
     Raises:
       UserError: the file cannot be read, or has no scores.
     """
-    path = workdir / f"evaluate-{split}" / "results.json"
-    try:
-        found = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError):
-        found = None
-    if not _has_scores(found):
-        raise UserError(f"{path} is damaged: it has no scores. Evaluate again: volsynth evaluate.")
-    return {"baselines": {}, **found}
-
-
-def _has_scores(found):
-    try:
-        rows = [found["metrics"], *found.get("baselines", {}).values()]
-        numbers = [value for row in rows for value in row.values()]
-        known = isinstance(found["step"], int) and "protocol" in found
-    except (KeyError, TypeError, AttributeError):
-        return False
-    return known and bool(numbers) and all(isinstance(n, (int, float)) for n in numbers)
+    return evaluations.read(workdir / f"evaluate-{split}")
 
 
 def splits(workdir: pathlib.Path) -> list[str]:

@@ -1,19 +1,20 @@
-"""What a user runs: a config becomes data, a system and the engine; a workdir becomes scores."""
+"""What a user runs: a config becomes data, a system and the engine; a workdir a system again."""
 
 import functools
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
 
 from volsynth import config as configs
-from volsynth import draw, systems, tasks
 from volsynth import evaluate as evaluation
+from volsynth import systems, tasks
 from volsynth.data import augment, fake, mixture, pipeline, prepared, verify
 from volsynth.errors import UserError
-from volsynth.system import System, Variables
+from volsynth.system import Batch, System, Variables
+from volsynth.tasks.base import Made
 from volsynth.train import checkpoint, distributed, loop, mesh, program
 from volsynth.train import workdir as workdirs
 
@@ -66,7 +67,7 @@ def train(config: Any, workdir: pathlib.Path) -> None:
     validation = data.split("validation")
     sample_pairs = evaluation.gallery_pairs(validation, config.seed, SAMPLES)
     samples = list(pipeline.evaluation_batches(validation, sample_pairs, len(sample_pairs)))
-    task, make = tasks.TASKS[system.task], _maker(system)
+    task, make = tasks.TASKS[system.task], maker(system)
 
     def draw_samples(averages):
         return evaluation.gallery(task, functools.partial(make, averages), samples)
@@ -74,81 +75,19 @@ def train(config: Any, workdir: pathlib.Path) -> None:
     loop.train(system, config, batches, workdir, draw_samples)
 
 
-def evaluate(
-    workdir: pathlib.Path,
-    split_name: str,
-    step: int | Literal["best"] | None = None,
-    data_dir: str | None = None,
-    gallery_count: int = 12,
-    out: pathlib.Path | None = None,
-) -> dict[str, Any]:
-    """Scores a run's averaged weights on a whole split; writes results and gallery.
-
-    `step` is that of the checkpoint, "best" for the best by `config.train.best_by`; without one the
-    newest good checkpoint is taken.
-
-    Returns:
-      {"label", "metrics", "baselines", "protocol", "notes", "step", "gallery"}, and "details" where
-      the task has them.
-
-    Raises:
-      UserError: the workdir holds no run or no checkpoint, or the data is another one.
-    """
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    config, data, system, step, averages = restore(workdir, (split_name, "train"), step, data_dir)
-    split, batch_size = data.split(split_name), config.evaluate.batch_size
-    out = out or workdir / f"evaluate-{split_name}"
-    # Whatever can be wrong shows before the work is done.
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write results to {out}: {error.strerror}.") from error
-    task, make = tasks.TASKS[system.task], functools.partial(_maker(system), averages)
-    pairs = pipeline.evaluation_pairs(split, seed=0)
-    trained = task.trained(data.split("train"), batch_size)
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = progress.add_task(f"scoring {split_name}", total=len(pairs))
-        scored = evaluation.evaluate(
-            task,
-            make,
-            pipeline.evaluation_batches(split, pairs, batch_size),
-            trained,
-            functools.partial(progress.advance, bar),
-        )
-    results = evaluation.results(
-        task,
-        scored,
-        protocol=evaluation.protocol(task, data, split_name, pairs),
-        notes=dict(system.notes),
-        step=step,
-    )
-    if gallery_count > 0:
-        chosen = evaluation.gallery_pairs(split, 0, gallery_count)
-        picture = evaluation.gallery(
-            task, make, pipeline.evaluation_batches(split, chosen, batch_size)
-        )
-        draw.save_png(out / "gallery.png", picture)
-        results["gallery"] = str(out / "gallery.png")
-    evaluation.write_results(out, results)
-    return results
-
-
 class Restored(NamedTuple):
     """A run, ready to generate.
 
     Attributes:
       config: of the run, with `data.dir` where the data is now.
-      data: that it was trained on, its files verified.
+      data: that it was trained on, its files verified; None from `restore_weights`.
       system: of the config.
       step: of the checkpoint.
       averages: {network: averaged weights}, on one device.
     """
 
     config: Any
-    data: prepared.Prepared
+    data: prepared.Prepared | None
     system: System
     step: int
     averages: Variables
@@ -162,12 +101,12 @@ def restore(
 ) -> Restored:
     """Reads a run's averaged weights, and opens these splits of its data.
 
-    `step` is as in `evaluate`.
+    `step` is that of the checkpoint, "best" for the best by `config.train.best_by`; without one the
+    newest good checkpoint is taken. The data is where it was in training, or in `data_dir`.
 
     Raises:
       UserError: the workdir holds no run or no such checkpoint, or the data is another one.
     """
-    _keep_compilations()
     run = workdirs.read_run(workdir)
     config = configs.from_dict(run["config"])
     with config.unlocked():
@@ -179,11 +118,24 @@ def restore(
             f"({data.identity} here, {run['data']} there)."
         )
     _verify(config, data, *split_names)
+    return restore_weights(workdir, step)._replace(config=config, data=data)
+
+
+def restore_weights(workdir: pathlib.Path, step: int | Literal["best"] | None = None) -> Restored:
+    """Reads a run's averaged weights; whatever it was trained on need not be there.
+
+    `step` is as in `restore`.
+
+    Raises:
+      UserError: the workdir holds no run or no such checkpoint.
+    """
+    _keep_compilations()
+    config = configs.from_dict(workdirs.read_run(workdir)["config"])
     system = systems.make(config)
-    return Restored(config, data, system, *_restore_averages(system, config, workdir, step))
+    return Restored(config, None, system, *_restore_averages(system, config, workdir, step))
 
 
-def _maker(system):
+def maker(system: System) -> Callable[[Variables, Batch], Made]:
     """A jitted function (variables, batch) -> what its task scores, without training behaviour."""
     taken = tasks.TASKS[system.task].taken
 
@@ -193,6 +145,11 @@ def _maker(system):
         return taken(system.forward(variables, batch, jax.random.key(0), train=False)[0])
 
     return make
+
+
+def say(line: str) -> None:
+    """Tells the user something that is no result."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def _trace(trained, config):
@@ -225,7 +182,7 @@ def _open_data(config):
 def _verify(config, data, *names):
     """Finds what is missing or damaged before the work begins."""
     if config.data.get("verify", True):
-        verify.verify(data, names, lambda line: print(line, file=sys.stderr, flush=True))
+        verify.verify(data, names, say)
     else:
         for name in names:
             data.split(name)

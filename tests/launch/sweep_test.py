@@ -71,6 +71,8 @@ def test_a_table_is_variants_times_grid_times_seeds(write):
             *("--config.optim.generator.l2=0.5", "--config.seed=7"),
         ),
         9,
+        "deep_precision-bfloat16_l2-0.5",
+        7,
     )
 
 
@@ -107,8 +109,21 @@ def test_a_variant_may_have_a_config_of_its_own(write):
                 for seed in (0, 1)
             ],
         ),
-        ("methods", [f"{m}_seed-{seed}" for m in ("resnet2d", "deformable") for seed in (0, 1)]),
-        ("volume", [f"{v}_seed-0" for v in ("offcut", "no_dilation", "pose_1e0", "pose_1e4")]),
+        (
+            "methods",
+            [
+                f"{method}_seed-{seed}"
+                for method in ("volumetric", "resnet2d", "deformable")
+                for seed in (0, 1)
+            ],
+        ),
+        (
+            "volume",
+            [
+                f"{variant}_seed-0"
+                for variant in ("volumetric", "offcut", "no_dilation", "pose_1e0", "pose_1e4")
+            ],
+        ),
     ],
 )
 def test_the_shipped_tables(name, runs):

@@ -30,8 +30,9 @@ BATCH = {
     "joints_mm": "float32 [B, 15, 3], mm, along the axes of the camera, from the pelvis",
     "visible": "bool [B, 15]",
 }
-"""What a batch holds, each of these twice, as `source_...` and `target_...`; in evaluation there is
-`valid`, bool [B], too, False for rows that only fill up the last batch."""
+"""What a batch holds, each of these twice, as `source_...` and `target_...`. In evaluation there
+are `valid`, bool [B], False for rows that only fill up the last batch, and `records`, int32 [B, 2],
+the numbers of source and target in their split."""
 
 Batch = dict[str, np.ndarray]
 
@@ -139,7 +140,7 @@ def training_batches(
 def evaluation_batches(
     split: prepared.Split, pairs: np.ndarray, batch_size: int
 ) -> Iterator[Batch]:
-    """All pairs in order, in batches of one size; `valid` marks the rows that are not filling."""
+    """All pairs in order, in batches of one size, with `valid` and `records` of `BATCH`."""
     count = -(-len(pairs) // batch_size)
     rows = np.arange(count * batch_size)
     filled = pairs[np.minimum(rows, len(pairs) - 1)]
@@ -149,7 +150,7 @@ def evaluation_batches(
         return filled[step * batch_size : (step + 1) * batch_size]
 
     for step, batch in enumerate(_batches(split, chosen, range(count))):
-        yield {**batch, "valid": valid[step]}
+        yield {**batch, "valid": valid[step], "records": chosen(step).astype(np.int32)}
 
 
 def _batches(split, pairs_of_step, steps, threads=-1, change=None) -> Iterator[Batch]:

@@ -3,7 +3,7 @@ scores of a whole set, and the protocol.
 
 states = metrics.start(("ssim", "l1"))
 states = metrics.update(states, {"ssim": metrics.ssim(a, b), "l1": metrics.l1(a, b)}, valid)
-metrics.results(states), metrics.PROTOCOL
+metrics.results(states), metrics.IMAGE_PROTOCOL
 """
 
 from volsynth.metrics import colours, images, perceptual, pixels, structure
@@ -17,14 +17,7 @@ from volsynth.metrics.distributions import (
     frechet,
     inception_score,
 )
-from volsynth.metrics.images import (
-    PROTOCOL,
-    foreground,
-    foreground_l1,
-    l1,
-    silhouette_iou,
-    ssim,
-)
+from volsynth.metrics.images import foreground, foreground_l1, l1, silhouette_iou
 from volsynth.metrics.perceptual import lpips
 from volsynth.metrics.pixels import (
     foreground_l2,
@@ -37,7 +30,8 @@ from volsynth.metrics.pixels import (
 )
 from volsynth.metrics.poses import PROTOCOL as POSE_PROTOCOL
 from volsynth.metrics.poses import auc, joint_errors, mpjpe, pa_mpjpe, pck
-from volsynth.metrics.structure import foreground_ssim, has_window, masked_ssim, ssim_as
+from volsynth.metrics.structure import PUBLISHED as PUBLISHED_SSIM
+from volsynth.metrics.structure import foreground_ssim, has_window, masked_ssim, ssim, ssim_as
 
 IMAGE_PROTOCOL = {
     **images.PROTOCOL,
@@ -46,13 +40,13 @@ IMAGE_PROTOCOL = {
     **colours.PROTOCOL,
     **perceptual.PROTOCOL,
 }
-"""How every score of images is computed; `PROTOCOL` has those that each evaluation gives."""
+"""How every score of images is computed."""
 
 __all__ = [
     "DISTRIBUTION_PROTOCOL",
     "IMAGE_PROTOCOL",
     "POSE_PROTOCOL",
-    "PROTOCOL",
+    "PUBLISHED_SSIM",
     "ClassState",
     "FeatureState",
     "MeanState",

@@ -9,18 +9,11 @@ under `jax.jit`. `PROTOCOL` says the same for a reader of the numbers.
 from collections.abc import Mapping
 from typing import Any
 
-import dm_pix
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from volsynth.data.schema import BACKGROUND
 from volsynth.metrics import checks
-
-SSIM_WINDOW = 11
-SSIM_SIGMA = 1.5
-SSIM_K1 = 0.01
-SSIM_K2 = 0.03
 
 FOREGROUND_THRESHOLD = 0.3
 """Of a largest possible 2: above what blurred or noisy magenta reaches, below any clothes or skin.
@@ -34,20 +27,6 @@ PROTOCOL: Mapping[str, Mapping[str, Any]] = {
     "all": {
         "images": "RGB, as float32, neither clipped nor quantised, at the size they were made",
         "over_images": "unweighted mean over the valid images; padding rows are left out",
-    },
-    "ssim": {
-        "better": "higher",
-        "implementation": "dm_pix.ssim",
-        "window": SSIM_WINDOW,
-        "window_shape": "gaussian",
-        "sigma": SSIM_SIGMA,
-        "k1": SSIM_K1,
-        "k2": SSIM_K2,
-        "image_range": [0.0, 1.0],
-        "max_val": 1.0,
-        "sample_covariance": False,
-        "border": "only windows that lie inside the image",
-        "channels": "mean over R, G and B",
     },
     "l1": {
         "better": "lower",
@@ -74,40 +53,6 @@ PROTOCOL: Mapping[str, Mapping[str, Any]] = {
 
 Two numbers may be compared only where their entries are equal. Key "all" holds for every score.
 """
-
-
-def ssim(a: Float[Array, "B H W 3"], b: Float[Array, "B H W 3"]) -> Float[Array, "B"]:
-    """Structural similarity (Wang et al., 2004) of images mapped to [0, 1].
-
-    Args:
-      a: images in [-1, 1].
-      b: images in [-1, 1].
-
-    Returns:
-      One value per image in [-1, 1]; 1 where the two images are equal.
-
-    Raises:
-      ValueError: the shapes differ, are not those of images, or an image is smaller than the
-        11-pixel window.
-    """
-    checks.pair("ssim", a, b)
-    # The library would silently exchange image and window if the image were the smaller of the two.
-    if min(a.shape[1:3]) < SSIM_WINDOW:
-        raise ValueError(
-            f"ssim: images must be at least {SSIM_WINDOW} pixels high and wide, the size of its "
-            f"window, got {a.shape[1]} x {a.shape[2]}."
-        )
-    # The library mixes integers and floats, which a caller in strict mode must not suffer for.
-    with jax.numpy_dtype_promotion("standard"):
-        return dm_pix.ssim(
-            (a.astype(jnp.float32) + 1.0) / 2.0,
-            (b.astype(jnp.float32) + 1.0) / 2.0,
-            max_val=1.0,
-            filter_size=SSIM_WINDOW,
-            filter_sigma=SSIM_SIGMA,
-            k1=SSIM_K1,
-            k2=SSIM_K2,
-        )
 
 
 def l1(a: Float[Array, "B H W 3"], b: Float[Array, "B H W 3"]) -> Float[Array, "B"]:

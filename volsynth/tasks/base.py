@@ -22,8 +22,8 @@ class Task:
     """A task. Equal only to itself, so that it can be a static argument of jitted functions.
 
     Attributes:
-      label: of the row of a table with what the system made.
-      scores: names of the columns.
+      label: of the row of results with what the system made.
+      scores: names of those in the table.
       details: names of further scores, which are in the results but not in the table.
       protocol: how each score is computed, by name, and "all".
       pairs: how the samples were chosen, in words.
@@ -35,6 +35,9 @@ class Task:
       columns: titles of a gallery.
       row: (made, batch, example, cell) -> pictures of a row of a gallery, uint8 RGB; what was made
         and the batch are NumPy arrays.
+      sorted_by: the score by which the best and the worst are found.
+      picture: (made) -> the images [B, H, W, 3] that instruments look at; None where the task makes
+        none.
     """
 
     label: str
@@ -48,7 +51,9 @@ class Task:
     score: Callable[[Made, Batch], Scored]
     columns: tuple[str, ...]
     row: Callable[[Made, Batch, int, int], Sequence[np.ndarray]]
+    sorted_by: str
     details: tuple[str, ...] = ()
+    picture: Callable[[Made], jax.Array] | None = None
 
 
 def spread(split: prepared.Split, limit: int) -> np.ndarray:

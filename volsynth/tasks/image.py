@@ -1,24 +1,93 @@
-"""Systems that make the target's picture: scores, two baselines, and a gallery."""
+"""Systems that make the target's picture: scores, baselines, and a gallery."""
 
 import numpy as np
 
 from volsynth import draw, metrics
 from volsynth.data import pipeline
+from volsynth.ops import occlusion
 from volsynth.tasks.base import Task, spread
 
-SCORES = ("ssim", "l1", "foreground_l1", "silhouette_iou")
+OF_REGION = "occluded_"
+"""Begins the names of scores of the region where a person hides itself."""
+
+SCORES = (
+    "ssim",
+    "l1",
+    "foreground_l1",
+    "silhouette_iou",
+    "colour_wasserstein",
+    "occluded_ssim",
+    "occluded_l1",
+)
+
+DETAILS = (
+    "l2",
+    "masked_ssim",
+    "masked_l1",
+    "foreground_ssim",
+    "foreground_l2",
+    "colour_chi_squared",
+    "sharpness",
+    "occluded_l2",
+    "occluded_colour_wasserstein",
+    "occluded_colour_chi_squared",
+    "occluded_sharpness",
+)
+
+_REGION = {
+    "region": "the person's pixels onto which two parts or more project, by the target's joints",
+    "half_width": occlusion.WIDTH,
+    "junction": occlusion.JUNCTION,
+    "over_images": "unweighted mean over the images that have a region",
+}
+
+_COLOURS = {"masks": "of both images what is not background, by `foreground`"}
+
+
+def _protocol():
+    of = metrics.IMAGE_PROTOCOL
+    entries = {"all": of["all"]}
+    for name in (*SCORES, *DETAILS):
+        region = name.startswith(OF_REGION)
+        plain = name.removeprefix(OF_REGION)
+        if region and f"foreground_{plain}" in of:
+            plain = f"foreground_{plain}"
+        colours = _COLOURS if plain.startswith("colour") and not region else {}
+        entries[name] = {**of[plain], **colours, **(_REGION if region else {})}
+    return entries
 
 
 def score(images, batch):
     """Every score of some images [B, H, W, 3] in [-1, 1] against the batch's targets."""
     target, mask = batch["target_image"], batch["target_mask"]
+    region = occlusion.self_occluded(batch["target_joints"], batch["target_visible"], mask)
+    people = metrics.foreground(images), metrics.foreground(target)
     values = {
         "ssim": metrics.ssim(images, target),
         "l1": metrics.l1(images, target),
-        "foreground_l1": metrics.foreground_l1(images, target, mask),
+        "l2": metrics.l2(images, target),
+        "masked_ssim": metrics.masked_ssim(images, target, mask),
+        "masked_l1": metrics.masked_l1(images, target, mask),
         "silhouette_iou": metrics.silhouette_iou(images, mask),
+        "colour_wasserstein": metrics.colour_wasserstein(images, target, *people),
+        "colour_chi_squared": metrics.colour_chi_squared(images, target, *people),
+        "sharpness": metrics.sharpness(images),
     }
-    return {name: (value, batch["valid"]) for name, value in values.items()}
+    scored = {name: (value, batch["valid"]) for name, value in values.items()}
+    for prefix, where in (("foreground_", mask), (OF_REGION, region)):
+        seen = batch["valid"] & metrics.has_pixels(where)
+        windows = batch["valid"] & metrics.has_window(where)
+        scored |= {
+            f"{prefix}ssim": (metrics.foreground_ssim(images, target, where), windows),
+            f"{prefix}l1": (metrics.foreground_l1(images, target, where), seen),
+            f"{prefix}l2": (metrics.foreground_l2(images, target, where), seen),
+        }
+    colours = {
+        "colour_wasserstein": metrics.colour_wasserstein(images, target, region, region),
+        "colour_chi_squared": metrics.colour_chi_squared(images, target, region, region),
+        "sharpness": metrics.sharpness(images, region),
+    }
+    return scored | {f"{OF_REGION}{name}": (value, seen) for name, value in colours.items()}
 
 
 def mean_training_image(split, batch_size, limit=512):
@@ -37,6 +106,7 @@ def _candidates(images, mean_image, batch):
         "generated": images,
         "source_unchanged": batch["source_image"],
         "mean_training_image": np.broadcast_to(mean_image, batch["target_image"].shape),
+        "truth": batch["target_image"],
     }
 
 
@@ -54,13 +124,19 @@ def _row(images, batch, i, cell):
 TASK = Task(
     label="generated",
     scores=SCORES,
-    protocol=metrics.PROTOCOL,
+    details=DETAILS,
+    protocol=_protocol(),
     pairs="every image of the split once as target, source another one of the outfit",
     taken=lambda outputs: outputs["image"],
     trained=mean_training_image,
-    baselines={"mean_training_image": "of up to 512 images spread over the training split"},
+    baselines={
+        "mean_training_image": "of up to 512 images spread over the training split",
+        "truth": "the target itself: what a perfect method would get",
+    },
     candidates=_candidates,
     score=score,
     columns=("source", "target pose", "generated", "truth"),
     row=_row,
+    sorted_by="foreground_l1",
+    picture=lambda images: images,
 )

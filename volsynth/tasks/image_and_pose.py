@@ -37,7 +37,8 @@ def _candidates(made, mean_image, batch):
     joints = batch["source_joints"]
     middle = np.full(joints.shape, joints.dtype.type(mean_image.shape[1] / 2))
     rows = image.TASK.candidates(made["image"], mean_image, batch)
-    found = {name: made["pose_joints"] if name == image.TASK.label else middle for name in rows}
+    found = {image.TASK.label: made["pose_joints"], "truth": joints}
+    found = {name: found.get(name, middle) for name in rows}
     return {name: {"image": rows[name], "pose_joints": found[name]} for name in rows}
 
 
@@ -50,4 +51,5 @@ TASK = dataclasses.replace(
     candidates=_candidates,
     score=score,
     row=lambda made, batch, i, cell: image.TASK.row(made["image"], batch, i, cell),
+    picture=lambda made: made["image"],
 )

@@ -111,4 +111,5 @@ TASK = Task(
         "estimated, from the side",
     ),
     row=_row,
+    sorted_by="mpjpe",
 )

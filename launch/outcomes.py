@@ -1,0 +1,141 @@
+"""The results of the runs of a table in one file, from which the tables of the docs are made."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from launch import table
+from volsynth import compare, describe
+from volsynth import config as configs
+from volsynth.errors import UserError
+from volsynth.metrics import intervals
+from volsynth.protocol import Protocol
+
+
+def gather(
+    runs: Sequence[table.Run], root: pathlib.Path, about: table.About, split: str = "test"
+) -> dict[str, Any]:
+    """The results of all runs of a table that were scored, as JSON values.
+
+    Groups are the runs that differ in their seed alone. The interval of a group is that of the mean
+    over its seeds, over persons; its difference from the first group is over the same pictures.
+
+    Returns:
+      {"title", "shown", "published", "protocol", "baselines", "runs": [{"name", "group", "seed",
+      "config", "overrides", "commit", "jax", "device", "steps", "scores"}], "groups": {group:
+      {"params", "operations", "scores": {score: {"mean", "seeds", "interval", "difference",
+      "difference_interval", "difference_seeds"}}}}}.
+
+    Raises:
+      UserError: no run was scored, two were scored by different protocols, or a file is damaged.
+    """
+    found, read, protocols = [], {}, {}
+    for run in runs:
+        workdir = root / run.name
+        if not (workdir / "run.json").exists():
+            continue
+        one = compare.read(workdir, split)
+        if not one["results"] or not one["images"]:
+            continue
+        read[run.name] = one
+        protocols[run.name] = Protocol.of_json(one["results"]["protocol"])
+        found.append(run)
+    if not found:
+        raise UserError(f"no run in {root} was scored yet; see python -m launch sweep --evaluate.")
+    first = protocols[found[0].name]
+    for run in found:
+        if different := first.differences(protocols[run.name]):
+            raise UserError(
+                f"{run.name} was not scored as {found[0].name} was; different are "
+                f"{', '.join(different)}. Score them again."
+            )
+    groups: dict[str, list[table.Run]] = {}
+    for run in found:
+        groups.setdefault(run.group, []).append(run)
+    reference = [read[run.name] for run in next(iter(groups.values()))]
+    # Protocols may say more of some runs, such as the pose head's errors.
+    fullest = max(protocols.values(), key=lambda p: len(p.scores))
+    return {
+        "title": about.title,
+        "shown": list(about.scores) or list(reference[0]["results"]["metrics"]),
+        "published": dict(about.published),
+        "protocol": fullest.to_json(),
+        "baselines": reference[0]["results"]["baselines"],
+        "runs": [_run(run, read[run.name]) for run in found],
+        "groups": {
+            group: {
+                **_size(members[0]),
+                "scores": _scores([read[run.name] for run in members], reference),
+            }
+            for group, members in groups.items()
+        },
+    }
+
+
+def _run(run, one):
+    start = one["starts"][-1] if one["starts"] else {}
+    results = one["results"]
+    return {
+        "name": run.name,
+        "group": run.group,
+        "seed": one["config"]["seed"],
+        "config": run.config,
+        "overrides": list(run.overrides),
+        **{key: start.get(key) for key in ("commit", "jax", "device")},
+        "steps": results["step"],
+        "scores": {**results["metrics"], **results.get("details", {}).get(results["label"], {})},
+    }
+
+
+def _size(run):
+    figures = describe.describe(configs.load(run.config, run.overrides))
+    return {
+        "params": figures["params_total"],
+        "operations": figures["macs_2d"] + figures["macs_3d"],
+        "operations_as_printed": figures["operations_as_printed"],
+    }
+
+
+def _scores(members, reference):
+    """Of a group: each score's mean over the seeds, and its difference from the first group."""
+    names = [key for key in next(iter(members[0]["images"].values())) if key != "person"]
+    files = list(members[0]["images"])
+    persons = intervals.Persons([members[0]["images"][name]["person"] for name in files])
+    found = {}
+    for score in names:
+        values = _values(members, files, score)
+        entry = _interval(persons, values)
+        if entry is None:
+            continue
+        others = _values(reference, files, score)
+        found[score] = entry
+        if members is not reference and others.shape == values.shape and np.any(others == others):
+            difference = values - others
+            paired = _interval(persons, difference)
+            if paired is not None and np.any(difference):
+                found[score] |= {
+                    "difference": paired["mean"],
+                    "difference_seeds": paired["seeds"],
+                    "difference_interval": paired["interval"],
+                }
+    return found
+
+
+def _values(members: Sequence[Mapping[str, Any]], files: Sequence[str], score: str) -> np.ndarray:
+    """[seeds, pictures], NaN where a picture has no such score."""
+    return np.array([[m["images"][f].get(score, np.nan) for f in files] for m in members])
+
+
+def _interval(persons, values):
+    counted = ~np.any(np.isnan(values), axis=0)
+    if not np.any(counted):
+        return None
+    mean = np.where(counted, np.mean(np.where(counted, values, 0.0), axis=0), 0.0)
+    bounds = persons.interval(mean, counted)
+    return {
+        "mean": float(np.mean(mean[counted])),
+        "seeds": [float(np.mean(row[counted])) for row in values],
+        "interval": list(bounds) if bounds else None,
+    }

@@ -1,0 +1,143 @@
+"""Tables and plots of gathered results, written into a page between marks."""
+
+import json
+import pathlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from volsynth import files, results
+from volsynth.errors import UserError
+
+_MARK = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def write(folder: pathlib.Path, page: pathlib.Path) -> list[pathlib.Path]:
+    """Fills every mark of a page, `<!-- results: NAME -->` to `<!-- end -->`, from `NAME.json`.
+
+    A plot of each goes to `images/NAME.png` beside the page.
+
+    Returns:
+      The files that were written.
+
+    Raises:
+      UserError: the page cannot be read or has no mark, or a file has no gathered results.
+    """
+    try:
+        text = page.read_text()
+    except OSError as error:
+        raise UserError(f"cannot read the page {page}: {error.strerror}.") from error
+    names = [match[2] for match in _MARK.finditer(text)]
+    if not names:
+        raise UserError(f"{page} has no mark `<!-- results: NAME -->` ... `<!-- end -->`.")
+    found = {name: _read(folder / f"{name}.json") for name in names}
+    written = []
+    for name, gathered in found.items():
+        path = page.parent / "images" / f"{name}.png"
+        plot(gathered, path)
+        written.append(path)
+
+    def filled(match):
+        gathered = found[match[2]]
+        picture = f"![{gathered['title']}](images/{match[2]}.png)"
+        return f"{match[1]}\n{tables(gathered)}\n{picture}\n\n{match[3]}"
+
+    files.write_text(page, _MARK.sub(filled, text))
+    return [page, *written]
+
+
+def tables(gathered: Mapping[str, Any]) -> str:
+    """Gathered results in Markdown: scores beside the published, differences, which runs."""
+    scores, shown = gathered["protocol"]["scores"], gathered["shown"]
+    groups, published = gathered["groups"], gathered["published"]
+    told = [name for name in shown if any(name in published.get(g, {}) for g in groups)]
+    heads = ["", "parameters", "MMAC", *(results.title(name, scores) for name in shown)]
+    source = published.get("of", "published")
+    heads += [f"{source}: {name.replace('_', ' ')}" for name in told]
+    lines = []
+    for group, found in groups.items():
+        cells = [group.replace("_", " "), f"{found['params']:,}"]
+        cells.append(f"{found['operations'] / 1e6:.0f}")
+        for name in shown:
+            entry = found["scores"].get(name)
+            cells.append(results.cell(entry["mean"], entry["interval"]) if entry else "-")
+        lines.append([*cells, *(str(published.get(group, {}).get(name, "-")) for name in told)])
+    for row, values in gathered["baselines"].items():
+        cells = [results.cell(values.get(name)) for name in shown]
+        lines.append([row.replace("_", " "), "", "", *cells, *([""] * len(told))])
+    parts = [results.aligned(heads, lines)]
+    first = next(iter(groups))
+    lines = [
+        [group.replace("_", " "), *(_difference(found["scores"].get(name, {})) for name in shown)]
+        for group, found in groups.items()
+        if any("difference" in found["scores"].get(name, {}) for name in shown)
+    ]
+    if lines:
+        heads = [f"less {first.replace('_', ' ')}", *(results.title(n, scores) for n in shown)]
+        parts.append(results.aligned(heads, lines))
+    return "\n".join([*parts, _origin(gathered)]) + "\n"
+
+
+def plot(gathered: Mapping[str, Any], path: pathlib.Path) -> None:
+    """One panel for each score: every group's mean with its interval, and each seed as a dot."""
+    from matplotlib.figure import Figure
+
+    from volsynth import curves
+
+    shown, groups = gathered["shown"], gathered["groups"]
+    figure = Figure(figsize=(2.2 * len(shown) + 1.4, 0.42 * len(groups) + 1.3), dpi=120)
+    panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+    places = range(len(groups))
+    for panel, name in zip(panels, shown):
+        for place, found in zip(places, groups.values()):
+            entry = found["scores"].get(name)
+            if entry is None:
+                continue
+            if entry["interval"]:
+                panel.plot(entry["interval"], [place, place], color="#4477aa", lw=2)
+            panel.plot(entry["seeds"], [place] * len(entry["seeds"]), "o", ms=3, color="#bbbbbb")
+            panel.plot([entry["mean"]], [place], "o", ms=6, color="#4477aa")
+        panel.set_title(results.title(name, gathered["protocol"]["scores"]), fontsize=9)
+        panel.tick_params(labelsize=8)
+        panel.grid(axis="x", color="#e6e6e6")
+        for side in ("top", "right"):
+            panel.spines[side].set_visible(False)
+    panels[0].set_yticks(list(places), [group.replace("_", " ") for group in groups], fontsize=9)
+    panels[0].set_ylim(len(groups) - 0.5, -0.5)
+    figure.tight_layout()
+    curves.save(figure, path)
+
+
+def _origin(gathered):
+    """Which runs these are."""
+    runs = gathered["runs"]
+    commits = sorted({str(run["commit"]) for run in runs})
+    steps = sorted({run["steps"] for run in runs})
+    seeds = sorted({run["seed"] for run in runs})
+    protocol = gathered["protocol"]
+    return (
+        f"Runs: {len(runs)}, seeds {', '.join(map(str, seeds))}; "
+        f"{' and '.join(f'{count:,}' for count in steps)} steps; commit {', '.join(commits)}; "
+        f"{protocol['images']} pictures, {protocol['data']}, {protocol['split']}; protocol "
+        f"{protocol['digest']}. ± is half the 95 % interval over persons, of the mean over seeds."
+    )
+
+
+def _difference(entry):
+    if "difference" not in entry:
+        return "-"
+    low, high = entry["difference_interval"] or (None, None)
+    value = f"{entry['difference']:+.3f}"
+    return value if low is None else f"{value} [{low:+.3f}, {high:+.3f}]"
+
+
+def _read(path):
+    try:
+        found = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged: it is no JSON.") from error
+    if not isinstance(found, dict) or not {"groups", "shown", "protocol"} <= set(found):
+        raise UserError(f"{path} has no gathered results; see python -m launch sweep --gather.")
+    return found

@@ -1,0 +1,178 @@
+"""From scored workdirs to one file, and from that to the tables and plots of a page."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import launch.__main__ as launch
+from launch import outcomes, table, tables
+from volsynth.errors import UserError
+from volsynth.protocol import Protocol
+
+TABLE = """
+title: Two and three
+config: configs/volumetric.py:smoke
+variants:
+  deep: {}
+  flat: {config: "configs/volumetric.py:smoke,both_2d"}
+seeds: [0, 1]
+scores: [ssim, pose_auc_200]
+published: {of: thesis, deep: {ssim: 0.9}}
+"""
+
+PROTOCOL = Protocol(
+    {"images": 40, "data": "people/32 1.0.0", "split": "test"},
+    {"all": {}, "ssim": {"better": "higher"}, "l1": {"better": "lower"}},
+)
+
+
+def _score(root, name, seed, values, protocol=PROTOCOL):
+    """A workdir as training and evaluation leave it, with a score of every picture."""
+    folder = root / name / "evaluate-test"
+    folder.mkdir(parents=True)
+    record = {"config": {"seed": seed}, "data": "d", "notes": {}}
+    (root / name / "run.json").write_text(json.dumps(record))
+    start = {"step": 0, "commit": "abc1234", "jax": "1", "device": "cpu"}
+    (root / name / "starts.jsonl").write_text(json.dumps(start) + "\n")
+    metrics = {"ssim": float(np.mean(values)), "l1": 0.5}
+    results = {
+        "label": "generated",
+        "metrics": metrics,
+        "baselines": {"source_unchanged": {"ssim": 0.1, "l1": 0.9}},
+        "protocol": protocol.to_json(),
+        "step": 6,
+    }
+    (folder / "results.json").write_text(json.dumps(results))
+    lines = ["file,person,ssim,l1"]
+    lines += [f"{i:03d},p{i // 4},{value},{'' if i else 0.5}" for i, value in enumerate(values)]
+    (folder / "images.csv").write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def _no_networks(monkeypatch):
+    """Networks are counted in one test only; it takes seconds."""
+    counts = {"params": 7, "operations": 3e6, "operations_as_printed": 0}
+    monkeypatch.setattr(outcomes, "_size", lambda run: counts)
+
+
+@pytest.fixture
+def scored(tmp_path):
+    """A table, and the workdirs of its runs: `flat` is 0.2 below `deep` in every picture."""
+    path = tmp_path / "two.yaml"
+    path.write_text(TABLE)
+    base = np.random.default_rng(0).uniform(0.4, 0.9, 40)
+    for group, shift in (("deep", 0.0), ("flat", -0.2)):
+        for seed in (0, 1):
+            _score(tmp_path / "runs", f"{group}_seed-{seed}", seed, base + shift + 0.01 * seed)
+    return path, tmp_path / "runs", base
+
+
+def test_groups_are_means_over_seeds_with_paired_differences(scored):
+    path, root, base = scored
+    found = outcomes.gather(table.read(path), root, table.about(path))
+    assert json.loads(json.dumps(found)) == found
+    assert [run["name"] for run in found["runs"]] == [
+        "deep_seed-0",
+        "deep_seed-1",
+        "flat_seed-0",
+        "flat_seed-1",
+    ]
+    assert found["runs"][3]["config"] == "configs/volumetric.py:smoke,both_2d"
+    assert (found["runs"][3]["seed"], found["runs"][3]["commit"]) == (1, "abc1234")
+    deep, flat = found["groups"]["deep"]["scores"], found["groups"]["flat"]["scores"]
+    assert deep["ssim"]["mean"] == pytest.approx(base.mean() + 0.005)
+    np.testing.assert_allclose(deep["ssim"]["seeds"], [base.mean(), base.mean() + 0.01])
+    assert deep["ssim"]["interval"][0] < deep["ssim"]["mean"] < deep["ssim"]["interval"][1]
+    assert "difference" not in deep["ssim"]
+    assert flat["ssim"]["difference"] == pytest.approx(-0.2)
+    np.testing.assert_allclose(flat["ssim"]["difference_interval"], [-0.2, -0.2])
+    assert flat["l1"]["mean"] == 0.5, "of the one picture that has it"
+    assert found["groups"]["deep"]["params"] > 1000
+    assert found["shown"] == ["ssim", "pose_auc_200"]
+
+
+@pytest.mark.usefixtures("_no_networks")
+def test_a_run_that_was_not_scored_is_left_out(scored):
+    path, root, _ = scored
+    (root / "flat_seed-1" / "evaluate-test" / "results.json").unlink()
+    (root / "flat_seed-0" / "run.json").unlink()
+    found = outcomes.gather(table.read(path), root, table.about(path))
+    assert list(found["groups"]) == ["deep"]
+    with pytest.raises(UserError, match=r"no run in .* was scored yet"):
+        outcomes.gather(table.read(path), root / "none", table.about(path))
+
+
+@pytest.mark.usefixtures("_no_networks")
+def test_runs_of_two_protocols_are_not_gathered(scored):
+    path, root, _ = scored
+    other = Protocol({**PROTOCOL.shared, "split": "train"}, PROTOCOL.scores)
+    results = root / "flat_seed-0" / "evaluate-test" / "results.json"
+    changed = {**json.loads(results.read_text()), "protocol": other.to_json()}
+    results.write_text(json.dumps(changed))
+    message = "flat_seed-0 was not scored as deep_seed-0 was; different are split"
+    with pytest.raises(UserError, match=message):
+        outcomes.gather(table.read(path), root, table.about(path))
+
+
+@pytest.mark.usefixtures("_no_networks")
+def test_a_page_is_filled_between_its_marks_by_one_command(scored, tmp_path, capsys):
+    path, root, base = scored
+    out = tmp_path / "results" / "two.json"
+    out.parent.mkdir()
+    # With --status nothing is trained: these workdirs have no checkpoint.
+    arguments = ["sweep", str(path), "--root", str(root), "--status", "--gather", str(out)]
+    assert launch.main(arguments) == 0
+    page = tmp_path / "page.md"
+    page.write_text("# Before\n<!-- results: two -->\nold\n<!-- end -->\nafter\n")
+    command = ["tables", "--results", str(out.parent), "--page", str(page)]
+    assert launch.main(command) == 0
+    text = page.read_text()
+    assert text.startswith("# Before\n<!-- results: two -->\n")
+    assert text.endswith("<!-- end -->\nafter\n")
+    assert "old" not in text
+    rows = [[c.strip() for c in line.strip("|").split("|")] for line in text.splitlines()]
+    heads = ["", "parameters", "MMAC", "ssim ↑", "pose auc 200", "thesis: ssim"]
+    assert heads in rows
+    (deep,) = (row for row in rows if row[0] == "deep")
+    assert re.fullmatch(rf"{base.mean() + 0.005:.3f} ±0\.\d+", deep[3])
+    assert deep[-1] == "0.9"
+    assert ["flat", "-0.200 [-0.200, -0.200]", "-"] in rows
+    assert "seeds 0, 1; 6 steps; commit abc1234; 40 pictures, people/32 1.0.0, test" in text
+    with Image.open(tmp_path / "images" / "two.png") as picture:
+        assert min(picture.size) > 100
+    assert str(page) in capsys.readouterr().out
+    assert launch.main(command) == 0
+    assert page.read_text() == text, "filled again it is the same"
+
+
+@pytest.mark.parametrize(
+    ("text", "results", "message"),
+    [
+        (None, "{}", "cannot read the page"),
+        ("no mark", "{}", "has no mark `<!-- results: NAME -->`"),
+        ("<!-- results: x -->\n<!-- end -->", None, "cannot read .*x.json: No such file"),
+        ("<!-- results: x -->\n<!-- end -->", "{", "x.json is damaged: it is no JSON"),
+        ("<!-- results: x -->\n<!-- end -->", "[]", "x.json has no gathered results"),
+    ],
+)
+def test_pages_and_results_that_cannot_be_used(tmp_path, text, results, message):
+    if text is not None:
+        (tmp_path / "page.md").write_text(text)
+    if results is not None:
+        (tmp_path / "x.json").write_text(results)
+    with pytest.raises(UserError, match=message):
+        tables.write(tmp_path, tmp_path / "page.md")
+
+
+def test_scores_that_are_no_list_and_an_estimator_for_nothing(tmp_path, capsys):
+    path = tmp_path / "t.yaml"
+    path.write_text("config: configs/volumetric.py:smoke\nscores: ssim\n")
+    with pytest.raises(UserError, match="scores is a list of names, got 'ssim'"):
+        table.about(path)
+    assert launch.main(["sweep", str(path), "--estimator", "x"]) == 2
+    assert "--estimator is for --evaluate; give both" in capsys.readouterr().err
+    assert launch.main(["sweep", str(path), "--evaluate", "--estimator", "x", "--dry-run"]) == 0
+    assert capsys.readouterr().out.count("--estimator x") == 1

@@ -1,0 +1,80 @@
+"""Pictures that people bring: modes, formats, sizes, and files that are none."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from volsynth import pictures
+from volsynth.errors import UserError
+
+
+def _noise(height=6, width=9, channels=3):
+    return np.random.default_rng(0).integers(0, 256, (height, width, channels), np.uint8)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".webp"])
+def test_what_is_written_without_loss_is_read(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(_noise()).save(path, **({"lossless": True} if suffix == ".webp" else {}))
+    np.testing.assert_array_equal(pictures.read_rgb(path), _noise())
+
+
+def test_jpeg_comes_near_and_grey_has_three_channels(tmp_path):
+    grey = np.full((16, 16), 90, np.uint8)
+    Image.fromarray(grey).save(tmp_path / "a.jpg", quality=95)
+    found = pictures.read_rgb(tmp_path / "a.jpg")
+    assert found.shape == (16, 16, 3)
+    np.testing.assert_allclose(found, 90, atol=2)
+
+
+def test_what_is_transparent_becomes_magenta(tmp_path):
+    picture = _noise(channels=4)
+    picture[0, 0, 3], picture[0, 1, 3], picture[0, 2] = 0, 255, (100, 200, 0, 128)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    found = pictures.read_rgb(tmp_path / "a.png")
+    np.testing.assert_array_equal(found[0, 0], (255, 0, 255))
+    np.testing.assert_array_equal(found[0, 1], picture[0, 1, :3])
+    np.testing.assert_allclose(found[0, 2], (177, 100, 127), atol=1)
+    palette = Image.fromarray(_noise()).convert("P")
+    palette.info["transparency"] = palette.getpixel((0, 0))
+    palette.save(tmp_path / "p.png")
+    np.testing.assert_array_equal(pictures.read_rgb(tmp_path / "p.png")[0, 0], (255, 0, 255))
+
+
+def _png_header(width, height):
+    """A PNG that says how large it is, and ends with the first of its pixels."""
+    chunks = (b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"IDAT" + b"x" * 9)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+        for body in chunks
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "is not there"),
+        (b"", "cannot be read as a picture"),
+        (b"GIF89a" + bytes(40), r"cannot be read as a picture \(PNG, JPEG, WEBP, BMP, TIFF\)"),
+        (_png_header(4, 4)[:20], "cannot be read as a picture"),
+        (_png_header(9000, 9000), "9000 x 9000 pixels are too many; at most 64,000,000"),
+        (_png_header(30_000, 30_000), "pixels are too many"),
+        (_png_header(4, 4), r"cannot be read as a picture \(PNG, .*\): "),
+    ],
+)
+def test_files_that_are_no_pictures(tmp_path, content, message):
+    path = tmp_path / "a.png"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        pictures.read_rgb(path)
+
+
+def test_scaling_leaves_a_fitting_picture_alone_and_makes_others_square():
+    fitting = _noise(8, 8)
+    assert pictures.scaled(fitting, 8) is fitting
+    flat = np.full((40, 20, 3), 77, np.uint8)
+    np.testing.assert_array_equal(pictures.scaled(flat, 8), np.full((8, 8, 3), 77))

@@ -1,0 +1,139 @@
+"""Pictures from files that people bring, as arrays; and folders of them, one for each pair."""
+
+import pathlib
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image, UnidentifiedImageError
+
+from volsynth.data import pairs as pair_lists
+from volsynth.data.schema import MAGENTA
+from volsynth.errors import UserError
+from volsynth.system import Batch
+
+MOST_PIXELS = 64_000_000
+"""Of a picture; larger ones are not decoded."""
+
+FORMATS = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "BMP": ".bmp", "TIFF": ".tif"}
+
+RESIZE = "Lanczos, antialiased (Pillow)"
+
+
+def read_rgb(path: pathlib.Path) -> UInt8[np.ndarray, "H W 3"]:
+    """A picture as RGB; what is transparent is put on magenta.
+
+    Raises:
+      UserError: the file cannot be read, is no picture of `FORMATS`, or is too large.
+    """
+    try:
+        with warnings.catch_warnings():
+            # A warning of Pillow's own about size comes with the same limit as ours, or a lower.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path, formats=tuple(FORMATS)) as image:
+                if image.width * image.height > MOST_PIXELS:
+                    raise UserError(
+                        f"{path}: {image.width} x {image.height} pixels are too many; at most "
+                        f"{MOST_PIXELS:,} are read."
+                    )
+                if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+                    page = Image.new("RGBA", image.size, (*MAGENTA, 255))
+                    image = Image.alpha_composite(page, image.convert("RGBA"))
+                return np.asarray(image.convert("RGB"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is not there.") from error
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{path}: its pixels are too many to be read.") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        known = "" if isinstance(error, UnidentifiedImageError) else f": {error}"
+        allowed = ", ".join(FORMATS)
+        raise UserError(f"{path} cannot be read as a picture ({allowed}){known}.") from error
+
+
+class Folder:
+    """A folder with one generated picture for each pair of a list.
+
+    Attributes:
+      folder: where they are.
+      side: that they are scored at.
+      files: of each pair, in order.
+      sizes: (width, height) that they have.
+      suffixes: of the files.
+    """
+
+    def __init__(self, folder: pathlib.Path, pairs: np.ndarray, side: int) -> None:
+        """Looks whether every picture is there.
+
+        Raises:
+          UserError: the folder cannot be read, or lacks pictures.
+        """
+        self.folder, self.side = folder, side
+        try:
+            names = {path.name for path in folder.iterdir()}
+        except OSError as error:
+            raise UserError(f"cannot read the folder {folder}: {error.strerror}.") from error
+        self.files, missing = [], []
+        for pair in pairs:
+            stem = pair_lists.stem(*pair)
+            found = [stem + suffix for suffix in _SUFFIXES if stem + suffix in names]
+            if len(found) > 1:
+                raise UserError(f"{folder} has two pictures of one pair: {' and '.join(found)}.")
+            (self.files if found else missing).append(found[0] if found else f"{stem}.png")
+        if missing:
+            raise UserError(
+                f"{folder} lacks {len(missing)} of {len(pairs)} pictures, the first is "
+                f"{missing[0]}; `volsynth data pairs` writes the list of all with their inputs."
+            )
+        self.sizes: set[tuple[int, int]] = set()
+        self.suffixes = sorted({pathlib.Path(name).suffix for name in self.files})
+        self._of_pair = {tuple(map(int, pair)): name for pair, name in zip(pairs, self.files)}
+
+    def make(self, batch: Batch) -> Float[np.ndarray, "B S S 3"]:
+        """The pictures of a batch's pairs, [-1, 1]."""
+        return np.stack([self._read(tuple(map(int, pair))) for pair in batch["records"]])
+
+    def _read(self, pair):
+        picture = read_rgb(self.folder / self._of_pair[pair])
+        self.sizes.add((picture.shape[1], picture.shape[0]))
+        return scaled(picture, self.side).astype(np.float32) / 127.5 - 1
+
+    @property
+    def resize(self) -> str | None:
+        """How pictures of other sizes were brought to theirs, for the protocol; after reading."""
+        others = sorted(size for size in self.sizes if size != (self.side, self.side))
+        shapes = ", ".join(f"{width} x {height}" for width, height in others)
+        return f"{RESIZE} from {shapes}" if others else None
+
+
+def scaled(picture: UInt8[np.ndarray, "H W 3"], side: int) -> UInt8[np.ndarray, "S S 3"]:
+    """A picture at the size of a square, whatever its shape was."""
+    if picture.shape[:2] == (side, side):
+        return picture
+    image = Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS)
+    return np.asarray(image)
+
+
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+
+Save = Callable[[Float[np.ndarray, "B S S 3"], Batch], None]
+
+
+def saver(folder: pathlib.Path) -> Save:
+    """Writes images of batches as PNG files, each under the name of its pair.
+
+    Raises:
+      UserError: the folder cannot be made.
+    """
+    from volsynth import draw
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write pictures to {folder}: {error.strerror}.") from error
+
+    def save(images, batch):
+        for image, pair in zip(images[batch["valid"]], batch["records"][batch["valid"]]):
+            draw.save_png(folder / f"{pair_lists.stem(*pair)}.png", draw.to_uint8(image))
+
+    return save

@@ -1,0 +1,86 @@
+"""What a score depends on, all of it; kept with every score, and compared before scores are."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+ALL = "all"
+"""The entry of what holds for every score."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """The protocol of a result.
+
+    Attributes:
+      shared: what all scores depend on: data and its identity, split, pairs and their SHA-256,
+        number and size of the images, file format, resizing, baselines, intervals. JSON values.
+      scores: for every score what it alone depends on: window, ranges, masks, networks and the
+        SHA-256 of their weights; `ALL` for every one of them. JSON values.
+    """
+
+    shared: Mapping[str, Any]
+    scores: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def of_json(cls, value: Mapping[str, Any]) -> "Protocol":
+        """From what `to_json` gave, of earlier versions too."""
+        shared = {k: v for k, v in value.items() if k not in ("scores", "digest")}
+        scores = value.get("scores")
+        return cls(shared, scores if isinstance(scores, Mapping) else {})
+
+    def to_json(self) -> dict[str, Any]:
+        """As one flat JSON object, with its digest."""
+        values = {**self.shared, "scores": dict(self.scores), "digest": self.digest}
+        # What was not JSON, tuples among it, would be another value after reading.
+        return json.loads(json.dumps(values))
+
+    @property
+    def digest(self) -> str:
+        """Ten hexadecimal digits that two protocols share only if they are equal."""
+        values = json.dumps([self.shared, self.scores], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(values.encode()).hexdigest()[:10]
+
+    def differences(self, other: "Protocol", score: str | None = None) -> list[str]:
+        """Dotted names of what differs; of one score, or of all that both have.
+
+        A score that only one of them has is no difference.
+        """
+        names = [score] if score else [n for n in self.scores if n != ALL and n in other.scores]
+        found = list(_differing("", self.shared, other.shared))
+        for name in (ALL, *names):
+            pair = (self.scores.get(name, {}), other.scores.get(name, {}))
+            found += [f"scores.{name}{rest}" for rest in _differing("", *pair, joint=".")]
+        return found
+
+    def summary(self) -> str:
+        """One line for a reader; everything is in the JSON."""
+        known = self.shared
+        pairs = f"{known.get('images')} pairs"
+        if "pairs_sha256" in known:
+            pairs += f" ({known['pairs_sha256'][:10]})"
+        parts = [f"{known.get('data')}, {known.get('split')}", pairs]
+        parts += [f"{known.get('image_size')} pixels"]
+        parts += [str(known[key]) for key in ("file_format",) if key in known]
+        if known.get("resize"):
+            parts.append(f"resized: {known['resize']}")
+        return f"Protocol {self.digest}: " + "; ".join(parts) + "."
+
+
+def sha256_of_pairs(pairs: np.ndarray) -> str:
+    """SHA-256 of a list of pairs [N, 2] of record numbers, little-endian integers of 64 bits."""
+    return hashlib.sha256(np.ascontiguousarray(pairs, "<i8").tobytes()).hexdigest()
+
+
+def _differing(path: str, a: Any, b: Any, joint: str = "") -> Iterator[str]:
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        for key in (*a, *(key for key in b if key not in a)):
+            # Unlike any JSON value: a key that is not there differs from one that is null.
+            values = (a.get(key, ...), b.get(key, ...))
+            yield from _differing(f"{path}{joint}{key}", *values, joint=".")
+    elif a is ... or b is ... or json.dumps(a, sort_keys=True) != json.dumps(b, sort_keys=True):
+        yield path

@@ -1,0 +1,346 @@
+"""What `volsynth evaluate` does: runs and folders of pictures become scores, tables, galleries."""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import math
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from volsynth import config as configs
+from volsynth import draw, instruments, pictures, results, runs, tasks
+from volsynth import evaluate as evaluation
+from volsynth.data import pairs as pair_lists
+from volsynth.data import pipeline, prepared, verify
+from volsynth.data.schema import MAGENTA
+from volsynth.errors import UserError, did_you_mean
+from volsynth.instruments import Instrument, SetInstrument
+from volsynth.metrics import intervals
+from volsynth.protocol import ALL, Protocol, sha256_of_pairs
+from volsynth.system import Batch
+from volsynth.tasks import Task
+
+AS_MADE = "none: float32 as the network made it"
+
+_SEED = 0
+"""Of the choice of sources: pairs are the same in every evaluation."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What else is scored, and what is drawn.
+
+    Attributes:
+      gallery: pairs in each gallery; 0 for none.
+      sorted_by: the score by which the best and the worst are found; empty for the task's own.
+      estimator: workdir of a pose estimator, for PoseEst; empty for none.
+      lpips: files of LPIPS's weights by network, "alex" or "vgg".
+      inception: file of Inception-v3's weights; empty for none.
+      builtin_features: whether the whole set is compared by the built-in features.
+      save_images: folder for everything that was generated, as PNG; None for nowhere.
+    """
+
+    gallery: int = 12
+    sorted_by: str = ""
+    estimator: str = ""
+    lpips: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    inception: str = ""
+    builtin_features: bool = False
+    save_images: pathlib.Path | None = None
+
+
+def evaluate_run(
+    workdir: pathlib.Path,
+    split_name: str,
+    step: int | Literal["best"] | None = None,
+    data_dir: str | None = None,
+    out: pathlib.Path | None = None,
+    options: Options = Options(),
+) -> dict[str, Any]:
+    """Scores a run's averaged weights on a whole split; writes results and galleries.
+
+    `step` is that of the checkpoint, "best" for the best by `config.train.best_by`; without one the
+    newest good checkpoint is taken. Everything goes to `out`, or `evaluate-SPLIT` in the workdir.
+
+    Returns:
+      What `results.make` returns, with "notes", "step", "of" and "galleries".
+
+    Raises:
+      UserError: the workdir holds no run or no checkpoint, the data is another one, or an option
+        cannot be met.
+    """
+    config, data, system, step, averages = runs.restore(
+        workdir, (split_name, "train"), step, data_dir
+    )
+    devices, batch_size = _devices(config.evaluate.batch_size)
+    place = _placed(devices)
+    if devices is not None:
+        averages = jax.device_put(averages, _sharding(devices))
+    make_one = runs.maker(system)
+
+    def make(batch):
+        # Scores are computed on one device, whatever made the pictures.
+        return jax.device_get(make_one(averages, place(batch)))
+
+    return _evaluate(
+        tasks.TASKS[system.task],
+        make,
+        data,
+        split_name,
+        batch_size,
+        out or workdir / f"evaluate-{split_name}",
+        options,
+        lambda: {"file_format": AS_MADE, "resize": None},
+        notes=dict(system.notes),
+        step=step,
+        of={"kind": "run", "system": system.name},
+    )
+
+
+def evaluate_images(
+    folder: pathlib.Path,
+    data: prepared.Prepared,
+    split_name: str,
+    out: pathlib.Path | None = None,
+    options: Options = Options(),
+    batch_size: int = 16,
+) -> dict[str, Any]:
+    """Scores pictures that any method made of the pairs of `volsynth data pairs`.
+
+    Everything goes to `out`, or `evaluate-SPLIT` in the folder. Returns and raises as
+    `evaluate_run`; a picture that is missing or cannot be read raises UserError, too.
+    """
+    # Before anything is read: a folder that lacks pictures is the most likely mistake.
+    split = data.split(split_name)
+    found = pictures.Folder(folder, pipeline.evaluation_pairs(split, _SEED), data.image_size)
+    verify.verify(data, (split_name, "train"), runs.say)
+    formats = ", ".join(suffix.removeprefix(".").upper() for suffix in found.suffixes)
+    return _evaluate(
+        tasks.TASKS["image"],
+        found.make,
+        data,
+        split_name,
+        batch_size,
+        out or folder / f"evaluate-{split_name}",
+        options,
+        lambda: {"file_format": f"{formats}, 8 bits", "resize": found.resize},
+        notes={},
+        step=None,
+        of={"kind": "pictures", "folder": folder.name},
+    )
+
+
+def write_pairs(
+    data_dir: str, name: str, config_name: str, split_name: str, out: str
+) -> pathlib.Path:
+    """Writes the pairs that evaluation scores, with all that another method needs for them.
+
+    Returns:
+      The list; see `volsynth.data.pairs`.
+
+    Raises:
+      UserError: there is no such data set or split, or the folder cannot be written.
+    """
+    split = prepared.open_prepared(data_dir, name, config_name).split(split_name)
+    pairs = pipeline.evaluation_pairs(split, _SEED)
+    with _progress(f"writing {split_name}", len(np.unique(pairs))) as advance:
+        return pair_lists.write(split, pairs, out, advance)
+
+
+def _evaluate(task, make, data, split_name, batch_size, out, options, format_of, **others):
+    split = data.split(split_name)
+    pairs = pipeline.evaluation_pairs(split, _SEED)
+    # Whatever can be wrong shows before the work is done.
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write results to {out}: {error.strerror}.") from error
+    tools = _instruments(task, data, options)
+    shown = [*task.scores, *(n for tool in tools if _shown(tool) for n in tool.scores)]
+    entries = {ALL: task.protocol[ALL]} | {
+        name: task.protocol[name] for name in (*task.scores, *task.details) if name in task.protocol
+    }
+    for tool in tools:
+        entries |= tool.protocol
+    by = _sorting(options.sorted_by or task.sorted_by, entries)
+    make = _saving(make, task, options.save_images)
+    trained = task.trained(data.split("train"), batch_size)
+    with _progress(f"scoring {split_name}", len(pairs)) as advance:
+        scores = evaluation.evaluate(
+            task,
+            make,
+            pipeline.evaluation_batches(split, pairs, batch_size),
+            trained,
+            advance,
+            tools,
+            len(pairs),
+        )
+    persons = pair_lists.names_of(split, "person", pairs[:, 1]).tolist()
+    protocol = Protocol(_shared(task, data, split_name, pairs) | format_of(), entries)
+    found = results.make(task, scores, persons, protocol, shown, **others)
+    names = [pair_lists.stem(*pair) for pair in pairs]
+    results.write_images(out / results.IMAGES, names, persons, scores, task.label)
+    if options.gallery > 0:
+        values = scores.images[task.label][by]
+        found["galleries"] = _galleries(
+            task, make, split, pairs, batch_size, out, options.gallery, (by, values, entries[by])
+        )
+    results.write(out, found)
+    return found
+
+
+def _shared(task: Task, data: prepared.Prepared, split_name: str, pairs) -> dict[str, Any]:
+    return {
+        "data": f"{data.manifest['name']}/{data.manifest['config']} {data.manifest['version']}",
+        "data_identity": data.identity,
+        "split": split_name,
+        "images": len(pairs),
+        "pairs": task.pairs,
+        "pairs_sha256": sha256_of_pairs(pairs),
+        "image_size": data.image_size,
+        "value_range": [-1, 1],
+        "background": list(MAGENTA),
+        "intervals": intervals.PROTOCOL,
+        **task.baselines,
+    }
+
+
+def _galleries(task, make, split, pairs, batch_size, out, count, sorting):
+    """Draws an even choice, the best and the worst; {which: file}."""
+    by, values, entry = sorting
+    better = entry["better"] if entry.get("better") in ("higher", "lower") else "higher"
+    chosen = {"gallery": evaluation.gallery_pairs(split, _SEED, count)}
+    best, worst = evaluation.extremes(values, better, count)
+    files, labels = {}, {"gallery": None}
+    for which, places in (("worst", worst), ("best", best)):
+        chosen[which] = pairs[places]
+        labels[which] = [f"{values.value[place]:.3f}" for place in places]
+    for which, some in chosen.items():
+        if not len(some):
+            continue
+        batches = pipeline.evaluation_batches(split, some, batch_size)
+        picture = evaluation.gallery(task, make, batches, labels=labels[which])
+        files[which] = str(out / f"{which}.png")
+        draw.save_png(files[which], picture)
+    return {**files, "sorted_by": by}
+
+
+def _sorting(by, entries):
+    known = [name for name in entries if name != ALL]
+    if by not in known:
+        raise UserError(f"there is no score {by!r} to sort by: {did_you_mean(by, known)}")
+    return by
+
+
+def _shown(tool):
+    return isinstance(tool, SetInstrument) or tool.shown
+
+
+def _instruments(task, data, options) -> list[Instrument | SetInstrument]:
+    asked = {
+        "--estimator": options.estimator,
+        "--lpips": options.lpips,
+        "--inception": options.inception,
+        "--builtin-features": options.builtin_features,
+        "--save-images": options.save_images,
+    }
+    if task.picture is None:
+        for name, value in asked.items():
+            if value:
+                raise UserError(f"{name} is for systems that make pictures; this one makes none.")
+        return []
+    tools: list[Instrument | SetInstrument | None] = []
+    if options.estimator:
+        tools.append(_estimator(options.estimator, data))
+    tools += [instruments.lpips(path, network) for network, path in options.lpips.items()]
+    if options.inception:
+        tools.append(instruments.inception(options.inception))
+    if options.builtin_features:
+        tools.append(instruments.builtin_features())
+    tools.append(instruments.published_ssim(data.image_size))
+    return [tool for tool in tools if tool is not None]
+
+
+def _estimator(workdir: str, data: prepared.Prepared) -> Instrument:
+    """PoseEst by a run of the project's pose estimator."""
+    config, _, system, step, averages = runs.restore_weights(pathlib.Path(workdir))
+    if system.task != "pose":
+        raise UserError(
+            f"--estimator {workdir} is a run of {system.name}, which finds no poses; give one of "
+            f"configs/pose_estimator.py."
+        )
+    if config.data.image_size != data.image_size:
+        raise UserError(
+            f"--estimator {workdir} was trained on images of {config.data.image_size} pixels; "
+            f"those to score have {data.image_size}."
+        )
+    make = runs.maker(system)
+    identity = {
+        "system": system.name,
+        "weights_sha256": sha256_of_arrays(averages),
+        "step": step,
+        "trained_on": f"{config.data.name}/{config.data.config}",
+        "model": configs.to_dict(config)["model"],
+    }
+    return instruments.pose_estimator(lambda batch: make(averages, batch), identity)
+
+
+def sha256_of_arrays(tree: Any) -> str:
+    """SHA-256 of the paths, shapes, dtypes and bytes of a tree of arrays, in the order of paths."""
+    digest = hashlib.sha256()
+    for path, array in sorted(
+        (jax.tree_util.keystr(path), np.asarray(leaf))
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    ):
+        digest.update(f"{path} {array.dtype} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _saving(make, task, folder):
+    if folder is None:
+        return make
+    save = pictures.saver(folder)
+
+    def make_and_save(batch):
+        made = make(batch)
+        save(np.asarray(task.picture(made)), batch)
+        return made
+
+    return make_and_save
+
+
+def _devices(batch_size: int) -> tuple[jax.sharding.Mesh | None, int]:
+    """All devices, where there are several, and a batch that they can share."""
+    devices = jax.local_devices()
+    if len(devices) == 1:
+        return None, batch_size
+    mesh = jax.sharding.Mesh(np.array(devices), ("data",))
+    return mesh, math.ceil(batch_size / len(devices)) * len(devices)
+
+
+def _sharding(mesh, *axes):
+    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axes))
+
+
+def _placed(mesh) -> Callable[[Batch], Batch]:
+    if mesh is None:
+        return lambda batch: batch
+    return functools.partial(jax.device_put, device=_sharding(mesh, "data"))
+
+
+@contextlib.contextmanager
+def _progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error; yields what moves it on."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task(what, total=total)
+        yield functools.partial(progress.advance, bar)
