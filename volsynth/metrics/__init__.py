@@ -6,7 +6,7 @@ states = metrics.update(states, {"ssim": metrics.ssim(a, b), "l1": metrics.l1(a,
 metrics.results(states), metrics.PROTOCOL
 """
 
-from volsynth.metrics import colours, images, perceptual, pixels, structure
+from volsynth.metrics import colours, images, occlusion, perceptual, pixels, structure
 from volsynth.metrics.accumulate import MeanState, merge, results, start, update
 from volsynth.metrics.colours import colour_chi_squared, colour_wasserstein
 from volsynth.metrics.distributions import PROTOCOL as DISTRIBUTION_PROTOCOL
@@ -25,6 +25,7 @@ from volsynth.metrics.images import (
     silhouette_iou,
     ssim,
 )
+from volsynth.metrics.occlusion import occlusion_accuracy, occlusion_decidable
 from volsynth.metrics.perceptual import lpips
 from volsynth.metrics.pixels import (
     foreground_l2,
@@ -45,6 +46,7 @@ IMAGE_PROTOCOL = {
     **structure.PROTOCOL,
     **colours.PROTOCOL,
     **perceptual.PROTOCOL,
+    **occlusion.PROTOCOL,
 }
 """How every score of images is computed; `PROTOCOL` has those that each evaluation gives."""
 
@@ -77,6 +79,8 @@ __all__ = [
     "masked_ssim",
     "merge",
     "mpjpe",
+    "occlusion_accuracy",
+    "occlusion_decidable",
     "pa_mpjpe",
     "pck",
     "results",
