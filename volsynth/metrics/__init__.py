@@ -6,9 +6,10 @@ states = metrics.update(states, {"ssim": metrics.ssim(a, b), "l1": metrics.l1(a,
 metrics.results(states), metrics.PROTOCOL
 """
 
-from volsynth.metrics import colours, images, occlusion, perceptual, pixels, structure
+from volsynth.metrics import colours, detection, images, occlusion, perceptual, pixels, structure
 from volsynth.metrics.accumulate import MeanState, merge, results, start, update
 from volsynth.metrics.colours import colour_chi_squared, colour_wasserstein
+from volsynth.metrics.detection import detection_protocol, detection_score
 from volsynth.metrics.distributions import PROTOCOL as DISTRIBUTION_PROTOCOL
 from volsynth.metrics.distributions import (
     ClassState,
@@ -47,6 +48,7 @@ IMAGE_PROTOCOL = {
     **colours.PROTOCOL,
     **perceptual.PROTOCOL,
     **occlusion.PROTOCOL,
+    **detection.PROTOCOL,
 }
 """How every score of images is computed; `PROTOCOL` has those that each evaluation gives."""
 
@@ -62,6 +64,8 @@ __all__ = [
     "builtin_outputs",
     "colour_chi_squared",
     "colour_wasserstein",
+    "detection_protocol",
+    "detection_score",
     "foreground",
     "foreground_l1",
     "foreground_l2",
