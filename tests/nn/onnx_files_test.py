@@ -103,13 +103,19 @@ def test_a_file_that_cannot_be_read(file, monkeypatch):
         (b"\xba\x80\x80\x80\x10\x00", "is no ONNX model.*a field without a number"),
         (b"PK\x03\x04 not a model at all", "is no ONNX model"),
         # A graph, and nothing in it.
-        (b"\x3a\x00", "ONNX Runtime .* cannot load it"),
+        (b"\x3a\x00", r"ONNX Runtime .* cannot load it \(….*Missing opset"),
     ],
 )
 def test_what_is_no_model(tmp_path, contents, message):
     path = tmp_path / "m.onnx"
     path.write_bytes(contents)
     _refused(path, message)
+
+
+def test_a_model_with_names_that_are_no_text_is_refused_without_a_word(file, capfd):
+    file.write_bytes(file.read_bytes().replace(b"scores", b"sc\xecres"))
+    _refused(file, r"cannot load it .*codec")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_truncated_model_wherever_it_ends(file):

@@ -88,7 +88,7 @@ class Model:
         """
         try:
             found = self.session.run(list(outputs), dict(values))
-        # Its errors have no class in common but this one.
+        # As in `load`.
         except Exception as error:
             raise UserError(
                 f"model {self.path!r}: ONNX Runtime cannot run it ({_line(error)})."
@@ -112,12 +112,16 @@ def load(path: str | os.PathLike[str]) -> Model:
     # Or it would guess, and know a second format, which nothing here has looked through.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     try:
-        session = runtime.InferenceSession(contents, options, providers=["CPUExecutionProvider"])
+        # Without a second attempt, of which it would print a line.
+        session = runtime.InferenceSession(
+            contents, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
+        ports = [tuple(map(_port, some)) for some in (session.get_inputs(), session.get_outputs())]
+    # Its errors have no class in common but this one.
     except Exception as error:
         raise UserError(
             f"model {path!r}: ONNX Runtime {runtime.__version__} cannot load it ({_line(error)})."
         ) from error
-    ports = (tuple(map(_port, some)) for some in (session.get_inputs(), session.get_outputs()))
     return Model(path, hashlib.sha256(contents).hexdigest(), *ports, session)
 
 
@@ -222,4 +226,6 @@ def _port(argument) -> Port:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+    text = " ".join(str(error).split())
+    # What is wrong stands at the end, behind a place in ONNX Runtime's source.
+    return text if len(text) <= 300 else f"…{text[-300:]}"
