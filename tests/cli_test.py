@@ -23,9 +23,9 @@ from volsynth.train import workdir as workdirs
 SMOKE = "configs/volumetric.py:smoke"
 COMMANDS = [
     ("train",), ("evaluate",), ("compare",), ("report",), ("describe",), ("data",),
-    ("data", "show"), ("doctor",), ("bench",), ("bench", "warp"), ("bench", "conv3d"),
-    ("bench", "step"), ("bench", "input"), ("weights",), ("weights", "convert"),
-    ("features",), ("study",), ("study", "simulate"),
+    ("data", "show"), ("data", "pairs"), ("doctor",), ("bench",), ("bench", "warp"),
+    ("bench", "conv3d"), ("bench", "step"), ("bench", "input"), ("weights",),
+    ("weights", "convert"), ("features",), ("study",), ("study", "simulate"),
 ]  # fmt: skip
 
 

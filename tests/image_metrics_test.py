@@ -11,7 +11,7 @@ from scipy import ndimage
 from skimage.metrics import structural_similarity
 
 from volsynth import metrics
-from volsynth.metrics import colours, images, perceptual, pixels, structure
+from volsynth.metrics import colours, detection, images, occlusion, perceptual, pixels, structure
 
 
 def _levels(seed, batch=3, height=53, width=57):
@@ -355,7 +355,8 @@ def test_every_score_works_under_jit_and_image_by_image():
 def test_the_protocols_are_json_and_each_score_has_one():
     assert json.loads(json.dumps(metrics.IMAGE_PROTOCOL)) == metrics.IMAGE_PROTOCOL
     files = (images.PROTOCOL, pixels.PROTOCOL, structure.PROTOCOL, colours.PROTOCOL)
-    assert len(metrics.IMAGE_PROTOCOL) == sum(map(len, (*files, perceptual.PROTOCOL)))
+    files += (perceptual.PROTOCOL, occlusion.PROTOCOL, detection.PROTOCOL)
+    assert len(metrics.IMAGE_PROTOCOL) == sum(map(len, files))
     assert all("better" in metrics.IMAGE_PROTOCOL[n] for n in metrics.IMAGE_PROTOCOL if n != "all")
     stated = metrics.IMAGE_PROTOCOL["ssim_gfla"]
     assert (stated["window"], stated["window_shape"], stated["sample_covariance"]) == (

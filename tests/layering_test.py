@@ -54,6 +54,8 @@ WITHIN = {
         "lpips",
         "inception",
         "pretrained",
+        "onnx_files",
+        "detectors",
     ),
     "study": ("ratings", "pairs", "agreement", "simulate"),
     "tasks": ("base", "image", "image_and_pose", "pose"),

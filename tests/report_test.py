@@ -248,7 +248,7 @@ def test_the_scores_of_poses_go_by_their_own_names(tmp_path):
     more = {"label": "estimated", "columns": ["picture", "true pose"]}
     path.write_text(json.dumps({**json.loads(path.read_text()), **more}))
     _, page = _page(folder)
-    assert page.rows["estimated"] == ["80.000"]
+    assert page.rows["estimated"] == ["80.00"]
     assert "generated" not in page.rows
     assert page.pictures[0][0] == "Gallery of test: picture, true pose"
 

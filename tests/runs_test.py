@@ -222,7 +222,8 @@ def test_a_run_on_two_data_sets_has_the_identity_of_both(smoke_config, data_dir,
     identity = workdirs.read_run(tmp_path / "run")["data"]
     assert re.fullmatch(r"\w{16}\+others/tiny:\w{16}", identity)
     # Scoring takes the main data set alone, wherever it is.
-    assert runs.evaluate(tmp_path / "run", "test", data_dir=str(data_dir))["step"] == 2
+    found = scoring.evaluate_run(tmp_path / "run", "test", data_dir=str(data_dir))
+    assert found["step"] == 2
     changed["note"] = "prepared again"
     manifest.write_text(json.dumps(changed))
     with pytest.raises(UserError, match="data set: "):
@@ -232,7 +233,7 @@ def test_a_run_on_two_data_sets_has_the_identity_of_both(smoke_config, data_dir,
 def test_results_that_cannot_be_written(trained, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write results to"):
-        runs.evaluate(trained, "test", out=tmp_path / "file" / "out")
+        scoring.evaluate_run(trained, "test", out=tmp_path / "file" / "out")
 
 
 @pytest.mark.slow

@@ -223,9 +223,19 @@ def test_the_set_as_a_whole_on_the_built_in_features(trained, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"detector": "nowhere.onnx", "detector_options": {"person": 1}}, "nowhere.onnx"),
         ({"sorted_by": "sism"}, "no score 'sism' to sort by: did you mean 'ssim'"),
         ({"lpips": {"alex": "nowhere"}}, "LPIPS: no file 'nowhere'"),
         ({"inception": "nowhere"}, "nowhere"),
+        ({"detector": "x"}, "--detector needs the class of persons"),
+        (
+            {"detector": "x", "detector_options": {"persn": 1}},
+            "--detector-option 'persn': did you mean 'person'",
+        ),
+        (
+            {"detector": "x", "detector_options": {"person": "a"}},
+            "--detector-option: person=a: values of wrong kinds",
+        ),
         ({"estimator": "TRAINED"}, "is a run of volumetric, which finds no poses"),
         ({"save_images": "FILE"}, "cannot write pictures to"),
     ],

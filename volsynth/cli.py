@@ -206,6 +206,15 @@ def _evaluate_arguments(evaluate):
     tools.add_argument(
         "--inception", default="", metavar="FILE", help="FID and Inception score, with its weights"
     )
+    tools.add_argument("--detector", default="", metavar="FILE.onnx", help="detection score")
+    tools.add_argument(
+        "--detector-option",
+        action="append",
+        default=[],
+        type=_setting,
+        metavar="KEY=VALUE",
+        help="such as person=15, the class of persons; see docs/metrics.md; can be repeated",
+    )
     tools.add_argument(
         "--builtin-features",
         action="store_true",
@@ -246,6 +255,18 @@ def _step(text):
     return text if text == "best" else int(text)
 
 
+def _setting(text):
+    """KEY=VALUE with a value of JSON, or a word."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise argparse.ArgumentTypeError(f"must be KEY=VALUE, got {text!r}")
+    try:
+        found = json.loads(value)
+    except ValueError:
+        found = value
+    return key, tuple(found) if isinstance(found, list) else found
+
+
 def _json_argument(parser):
     parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
 
@@ -283,6 +304,8 @@ def _evaluate(options):
         lpips={name: path for name, path in networks.items() if path},
         inception=options.inception,
         builtin_features=options.builtin_features,
+        detector=options.detector,
+        detector_options=dict(options.detector_option),
         save_images=pathlib.Path(options.save_images) if options.save_images else None,
     )
     out = pathlib.Path(options.out) if options.out else None

@@ -16,8 +16,9 @@ import numpy as np
 
 from volsynth import metrics
 from volsynth.metrics import structure
+from volsynth.nn import detectors, pretrained
 from volsynth.nn import lpips as lpips_networks
-from volsynth.nn import pretrained
+from volsynth.ops import occlusion
 from volsynth.system import Batch
 from volsynth.tasks import pose
 from volsynth.tasks.base import Scored
@@ -106,6 +107,46 @@ def pose_estimator(
         name: {**common, **metrics.POSE_PROTOCOL[plain]} for name, plain in POSE_SCORES.items()
     }
     return Instrument(tuple(POSE_SCORES), protocol, measure)
+
+
+def occlusion_state() -> Instrument:
+    """Whether the part in front is shown where parts overlap; for data sets with part labels.
+
+    Batches need `target_parts`.
+    """
+    name = "occlusion_accuracy"
+
+    @jax.jit
+    def measure(images, batch):
+        target, labels = batch["target_image"], batch["target_parts"]
+        overlap = occlusion.overlapping_parts(
+            batch["target_joints"], batch["target_visible"], batch["target_mask"]
+        )
+        seen = metrics.has_pixels(metrics.occlusion_decidable(target, labels, overlap))
+        value = metrics.occlusion_accuracy(images, target, labels, overlap)
+        return {name: (value, batch["valid"] & seen)}
+
+    return Instrument((name,), {name: metrics.IMAGE_PROTOCOL[name]}, measure)
+
+
+def detector(path: str, options: detectors.Options) -> Instrument:
+    """How sure a user's detector is of a person.
+
+    Args:
+      path: an ONNX file.
+      options: what it does not tell.
+
+    Raises:
+      UserError: the file is not what it should be.
+    """
+    network = detectors.load(path, options)
+
+    def measure(images, batch):
+        value = metrics.detection_score(network, images)
+        return {"detection_score": (value, jnp.asarray(batch["valid"]))}
+
+    entry = metrics.detection_protocol(network)
+    return Instrument(("detection_score",), {"detection_score": entry}, measure)
 
 
 def lpips(path: str, network: str) -> Instrument:

@@ -21,6 +21,7 @@ from volsynth.data.schema import MAGENTA
 from volsynth.errors import UserError, did_you_mean
 from volsynth.instruments import Instrument, SetInstrument
 from volsynth.metrics import intervals
+from volsynth.nn import detectors
 from volsynth.protocol import ALL, Protocol, sha256_of_pairs
 from volsynth.system import Batch
 from volsynth.tasks import Task
@@ -42,6 +43,8 @@ class Options:
       lpips: files of LPIPS's weights by network, "alex" or "vgg".
       inception: file of Inception-v3's weights; empty for none.
       builtin_features: whether the whole set is compared by the built-in features.
+      detector: an ONNX file; empty for none.
+      detector_options: of `volsynth.nn.detectors.Options`.
       save_images: folder for everything that was generated, as PNG; None for nowhere.
     """
 
@@ -51,6 +54,8 @@ class Options:
     lpips: Mapping[str, str] = dataclasses.field(default_factory=dict)
     inception: str = ""
     builtin_features: bool = False
+    detector: str = ""
+    detector_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     save_images: pathlib.Path | None = None
 
 
@@ -160,7 +165,8 @@ def _evaluate(task, make, data, split_name, batch_size, out, options, format_of,
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write results to {out}: {error.strerror}.") from error
-    tools = _instruments(task, data, options)
+    extra = _extra(task, split, pairs)
+    tools = _instruments(task, data, options, extra)
     shown = [*task.scores, *(n for tool in tools if _shown(tool) for n in tool.scores)]
     entries = {ALL: task.protocol[ALL]} | {
         name: task.protocol[name] for name in (*task.scores, *task.details) if name in task.protocol
@@ -174,7 +180,7 @@ def _evaluate(task, make, data, split_name, batch_size, out, options, format_of,
         scores = evaluation.evaluate(
             task,
             make,
-            pipeline.evaluation_batches(split, pairs, batch_size),
+            pipeline.evaluation_batches(split, pairs, batch_size, extra),
             trained,
             advance,
             tools,
@@ -237,16 +243,40 @@ def _sorting(by, entries):
     return by
 
 
+def _extra(task, split, pairs):
+    """What batches hold for scores that not every data set allows."""
+    stored = pipeline.stored_fields(split, pairs[0, 1]) if task.picture else ()
+    return tuple(name for name in ("parts",) if name in stored)
+
+
+def _detector_options(options):
+    known = {field.name for field in dataclasses.fields(detectors.Options)}
+    for name in options.detector_options:
+        if name not in known:
+            raise UserError(f"--detector-option {name!r}: {did_you_mean(name, known)}")
+    if "person" not in options.detector_options:
+        raise UserError(
+            "--detector needs the class of persons, as the detector counts: "
+            "--detector-option person=15 for Pascal VOC with the background as 0."
+        )
+    try:
+        return detectors.Options(**options.detector_options)
+    except (TypeError, ValueError) as error:
+        given = ", ".join(f"{k}={v}" for k, v in options.detector_options.items())
+        raise UserError(f"--detector-option: {given}: values of wrong kinds ({error}).") from error
+
+
 def _shown(tool):
     return isinstance(tool, SetInstrument) or tool.shown
 
 
-def _instruments(task, data, options) -> list[Instrument | SetInstrument]:
+def _instruments(task, data, options, extra) -> list[Instrument | SetInstrument]:
     asked = {
         "--estimator": options.estimator,
         "--lpips": options.lpips,
         "--inception": options.inception,
         "--builtin-features": options.builtin_features,
+        "--detector": options.detector,
         "--save-images": options.save_images,
     }
     if task.picture is None:
@@ -262,6 +292,10 @@ def _instruments(task, data, options) -> list[Instrument | SetInstrument]:
         tools.append(instruments.inception(options.inception))
     if options.builtin_features:
         tools.append(instruments.builtin_features())
+    if options.detector:
+        tools.append(instruments.detector(options.detector, _detector_options(options)))
+    if extra:
+        tools.append(instruments.occlusion_state())
     tools.append(instruments.published_ssim(data.image_size))
     return [tool for tool in tools if tool is not None]
 

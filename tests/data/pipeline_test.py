@@ -194,6 +194,52 @@ def test_the_last_evaluation_batch_is_filled_and_marked(tiny):
     assert list(pipeline.evaluation_batches(split, pairs[:0], 3)) == []
 
 
+def test_evaluation_batches_hold_labels_and_depth_where_asked(tiny):
+    split = tiny.split("test")
+    pairs = pipeline.evaluation_pairs(split, 0)[:5]
+    plain = list(pipeline.evaluation_batches(split, pairs, 3))
+    found = list(pipeline.evaluation_batches(split, pairs, 3, extra=("parts", "depth")))
+    for before, batch in zip(plain, found, strict=True):
+        new = {f"{role}_{key}" for role in ROLES for key in pipeline.EXTRA}
+        assert set(batch) - set(before) == new
+        for key, value in before.items():
+            np.testing.assert_array_equal(batch[key], value)
+        for role in ROLES:
+            for key, text in pipeline.EXTRA.items():
+                assert batch[f"{role}_{key}"].dtype == np.dtype(text.split()[0])
+            labels, depth = batch[f"{role}_parts"], batch[f"{role}_depth"]
+            np.testing.assert_array_equal(labels > 0, batch[f"{role}_mask"])
+            np.testing.assert_array_equal(depth > 0, batch[f"{role}_mask"])
+    for column, role in enumerate(ROLES):
+        fields = pipeline.read_fields(split, pairs[:, column], ["parts", "depth"])
+        for key, want in fields.items():
+            got = np.concatenate([batch[f"{role}_{key}"] for batch in found])
+            np.testing.assert_array_equal(got[:5], want[..., 0])
+    assert list(pipeline.evaluation_batches(split, pairs[:0], 3, ("parts",))) == []
+
+
+def test_evaluation_batches_lack_what_the_data_set_has_not(train, tmp_path):
+    records = shards.examples(train, range(4))
+    for record in records:
+        del record.features.feature["parts"]
+    split = shards.write(tmp_path, {"train": records}).split("train")
+    pairs = np.array([[0, 1], [2, 3]])
+    (batch,) = pipeline.evaluation_batches(split, pairs, 2, ("parts", "depth"))
+    assert "target_depth" in batch
+    assert not any(key.endswith("parts") for key in batch)
+    # The first target decides: what it has, the others must have.
+    del records[3].features.feature["depth"]
+    split = shards.write(tmp_path / "uneven", {"train": records}).split("train")
+    with pytest.raises(schema.RecordError, match=r"record 3 .* field 'depth' is missing"):
+        list(pipeline.evaluation_batches(split, pairs, 2, ("depth",)))
+
+
+def test_an_unknown_extra_field(train):
+    batches = pipeline.evaluation_batches(train, np.array([[0, 1]]), 1, ("part",))
+    with pytest.raises(UserError, match=r"Unknown extra field 'part': did you mean 'parts'\?"):
+        next(batches)
+
+
 def test_a_fake_batch_is_in_form_a_real_one(batches):
     invented, spec = fake.batch(4, 32), fake.spec(4, 32)
     real = batches[0]
@@ -292,6 +338,7 @@ def test_a_record_that_is_no_example(train, tmp_path):
     for read in (
         lambda: pipeline.read_fields(split, [0, 2], ["image"]),
         lambda: list(pipeline.evaluation_batches(split, np.array([[0, 2]]), 1)),
+        lambda: list(pipeline.evaluation_batches(split, np.array([[0, 2]]), 1, ("parts",))),
     ):
         with pytest.raises(schema.RecordError, match=r"record 2 .* is not a tf\.train\.Example"):
             read()

@@ -16,6 +16,7 @@ VISIBLE = np.ones((1, 15), bool)
 _silhouettes = jax.jit(pose.part_silhouettes, static_argnums=(2, 3, 4))
 _masks = jax.jit(pose.part_masks, static_argnums=(2, 3, 4))
 _scale = jax.jit(pose.person_scale)
+_overlapping = jax.jit(occlusion.overlapping_parts, static_argnums=3)
 _occluded = jax.jit(occlusion.self_occluded, static_argnums=3)
 
 SPREAD = {
@@ -106,6 +107,8 @@ def test_the_region_equals_pairs_counted_pixel_by_pixel(width):
     mask = np.random.default_rng(0).uniform(size=(2, 24, 24)) < 0.8
     got = np.asarray(_occluded(joints, visible, mask, width))
     parts = np.asarray(_silhouettes(joints, visible, (24, 24), 24.0, width))
+    which = np.asarray(_overlapping(joints, visible, mask, width))
+    np.testing.assert_array_equal(which.any(axis=1), got)
     scale = np.asarray(_scale(joints, visible))
     met = {(0, 1): {INDEX["neck"]}}
     for i, first in enumerate(skeleton.PARTS):
@@ -114,11 +117,14 @@ def test_the_region_equals_pairs_counted_pixel_by_pixel(width):
     for b, y, x in np.ndindex(got.shape):
         radius = 2 * (max(round(float(width * scale[b]) - 0.5), 1) + 0.5)
         seen = np.nonzero(parts[b, :, y, x])[0]
-        hides = any(
-            all(np.hypot(*(joints[b, k, :2] - (x + 0.5, y + 0.5))) > radius for k in met[i, j])
+        pairs = [
+            (i, j)
             for i in seen
             for j in seen
             if i < j
-        )
-        assert got[b, y, x] == (hides and mask[b, y, x]), (b, y, x)
+            and all(np.hypot(*(joints[b, k, :2] - (x + 0.5, y + 0.5))) > radius for k in met[i, j])
+        ]
+        assert got[b, y, x] == (bool(pairs) and mask[b, y, x]), (b, y, x)
+        members = {part for pair in pairs for part in pair} if mask[b, y, x] else set()
+        assert set(np.nonzero(which[b, :, y, x])[0]) == members, (b, y, x)
     assert got.any()

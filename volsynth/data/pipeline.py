@@ -20,7 +20,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from volsynth.data import augment, mixture, pixels, prepared, schema
-from volsynth.errors import UserError
+from volsynth.errors import UserError, did_you_mean
 from volsynth.ops import geometry
 
 BATCH = {
@@ -33,6 +33,12 @@ BATCH = {
 """What a batch holds, each of these twice, as `source_...` and `target_...`. In evaluation there
 are `valid`, bool [B], False for rows that only fill up the last batch, and `records`, int32 [B, 2],
 the numbers of source and target in their split."""
+
+EXTRA = {
+    "parts": "uint8 [B, S, S], 0 background, else 1 + index of the part one sees",
+    "depth": "uint16 [B, S, S], mm along z, 0 background",
+}
+"""What batches of evaluation hold, too, if asked for, and if the data set has it."""
 
 Batch = dict[str, np.ndarray]
 
@@ -138,9 +144,26 @@ def training_batches(
 
 
 def evaluation_batches(
-    split: prepared.Split, pairs: np.ndarray, batch_size: int
+    split: prepared.Split, pairs: np.ndarray, batch_size: int, extra: Sequence[str] = ()
 ) -> Iterator[Batch]:
-    """All pairs in order, in batches of one size, with `valid` and `records` of `BATCH`."""
+    """All pairs in order, in batches of one size, with `valid` and `records` of `BATCH`.
+
+    Args:
+      split: to read from.
+      pairs: record numbers, [N, 2]: source, target.
+      batch_size: rows of every batch.
+      extra: of `EXTRA`; what the first target's record does not hold, no batch does.
+
+    Raises:
+      UserError: an unknown name in `extra`.
+      DataError, RecordError: a record cannot be read or decoded.
+    """
+    for name in extra:
+        if name not in EXTRA:
+            raise UserError(f"Unknown extra field {name!r}: {did_you_mean(name, EXTRA)}")
+    if extra and len(pairs):
+        stored = stored_fields(split, pairs[0, 1])
+        extra = [name for name in extra if name in stored]
     count = -(-len(pairs) // batch_size)
     rows = np.arange(count * batch_size)
     filled = pairs[np.minimum(rows, len(pairs) - 1)]
@@ -149,13 +172,14 @@ def evaluation_batches(
     def chosen(step):
         return filled[step * batch_size : (step + 1) * batch_size]
 
-    for step, batch in enumerate(_batches(split, chosen, range(count))):
+    for step, batch in enumerate(_batches(split, chosen, range(count), extra=extra)):
         yield {**batch, "valid": valid[step], "records": chosen(step).astype(np.int32)}
 
 
-def _batches(split, pairs_of_step, steps, threads=-1, change=None) -> Iterator[Batch]:
+def _batches(split, pairs_of_step, steps, threads=-1, change=None, extra=()) -> Iterator[Batch]:
     threads = thread_count(threads)
-    decode = _decoder(_READ)
+    fields = (*_READ, *extra)
+    decode = _decoder(fields)
     tf = _tensorflow()
 
     def load(step):
@@ -164,8 +188,9 @@ def _batches(split, pairs_of_step, steps, threads=-1, change=None) -> Iterator[B
         try:
             record = decode(np.array(serialised, object))
         except (tf.errors.OpError, ValueError) as error:
-            _explain(tf, split, numbers, _READ, error)
-        values = _values({key: value.numpy() for key, value in record.items()})
+            _explain(tf, split, numbers, fields, error)
+        record = {key: value.numpy() for key, value in record.items()}
+        values = _values(record) | {key: record[key][..., 0] for key in extra}
         return _by_role(values if change is None else change(step, values))
 
     pool = concurrent.futures.ThreadPoolExecutor(threads, "volsynth-data")
@@ -240,9 +265,16 @@ def read_fields(
 
 
 def stored_fields(split: prepared.Split, number: int) -> frozenset[str]:
-    """The fields that a record holds; not every data set has the optional ones."""
+    """The fields that a record holds; not every data set has the optional ones.
+
+    Raises:
+      RecordError: the record is none.
+    """
     tf = _tensorflow()
-    return frozenset(tf.train.Example.FromString(split.read([number])[0]).features.feature)
+    try:
+        return frozenset(tf.train.Example.FromString(split.read([number])[0]).features.feature)
+    except DecodeError as error:
+        raise schema.RecordError(f"{split.locate(number)} is not a tf.train.Example.") from error
 
 
 def _parse(tf, serialised, fields):

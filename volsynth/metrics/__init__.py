@@ -6,9 +6,10 @@ states = metrics.update(states, {"ssim": metrics.ssim(a, b), "l1": metrics.l1(a,
 metrics.results(states), metrics.IMAGE_PROTOCOL
 """
 
-from volsynth.metrics import colours, images, perceptual, pixels, structure
+from volsynth.metrics import colours, detection, images, occlusion, perceptual, pixels, structure
 from volsynth.metrics.accumulate import MeanState, merge, results, start, update
 from volsynth.metrics.colours import colour_chi_squared, colour_wasserstein
+from volsynth.metrics.detection import detection_protocol, detection_score
 from volsynth.metrics.distributions import PROTOCOL as DISTRIBUTION_PROTOCOL
 from volsynth.metrics.distributions import (
     ClassState,
@@ -18,6 +19,7 @@ from volsynth.metrics.distributions import (
     inception_score,
 )
 from volsynth.metrics.images import foreground, foreground_l1, l1, silhouette_iou
+from volsynth.metrics.occlusion import occlusion_accuracy, occlusion_decidable
 from volsynth.metrics.perceptual import lpips
 from volsynth.metrics.pixels import (
     foreground_l2,
@@ -39,6 +41,8 @@ IMAGE_PROTOCOL = {
     **structure.PROTOCOL,
     **colours.PROTOCOL,
     **perceptual.PROTOCOL,
+    **occlusion.PROTOCOL,
+    **detection.PROTOCOL,
 }
 """How every score of images is computed."""
 
@@ -54,6 +58,8 @@ __all__ = [
     "builtin_outputs",
     "colour_chi_squared",
     "colour_wasserstein",
+    "detection_protocol",
+    "detection_score",
     "foreground",
     "foreground_l1",
     "foreground_l2",
@@ -71,6 +77,8 @@ __all__ = [
     "masked_ssim",
     "merge",
     "mpjpe",
+    "occlusion_accuracy",
+    "occlusion_decidable",
     "pa_mpjpe",
     "pck",
     "results",

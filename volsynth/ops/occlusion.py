@@ -57,6 +57,20 @@ def self_occluded(
       mask: the person, where above 0.5; square.
       width: half the width of a part, as a share of the distance from shoulder to hip.
     """
+    return jnp.any(overlapping_parts(joints, visible, mask, width), axis=1)
+
+
+def overlapping_parts(
+    joints: Float[Array, "b j 3"],
+    visible: Bool[Array, "b j"],
+    mask: Bool[Array, "b h w"] | Float[Array, "b h w"],
+    width: float = WIDTH,
+) -> Bool[Array, "b p h w"]:
+    """Which parts overlap another one at each of the person's pixels, in the order of the skeleton.
+
+    Where a pixel is `self_occluded` these are two parts or more, elsewhere none. The arguments are
+    those of `self_occluded`.
+    """
     side = float(mask.shape[2])
     parts = pose.part_silhouettes(joints, visible, mask.shape[1:], side, width)
     half_width = (
@@ -74,10 +88,10 @@ def self_occluded(
 
     joined = sorted({joint for _, _, junctions in _PAIRS for joint in junctions})
     at_joint = {joint: near(joint) for joint in joined}
-    found = jnp.zeros(mask.shape, bool)
+    found = [jnp.zeros(mask.shape, bool)] * skeleton.NUM_PARTS
     for i, j, junctions in _PAIRS:
         overlap = parts[:, i] & parts[:, j]
         for joint in junctions:
             overlap &= ~at_joint[joint]
-        found |= overlap
-    return found & (mask.astype(jnp.float32) > 0.5)
+        found[i], found[j] = found[i] | overlap, found[j] | overlap
+    return jnp.stack(found, axis=1) & (mask.astype(jnp.float32) > 0.5)[:, None]
