@@ -90,6 +90,21 @@ def _parser() -> argparse.ArgumentParser:
     features.add_argument("--out", metavar="FILE.png", help="default: features.png in WORKDIR")
     _json_argument(features)
 
+    export = _command(commands, "export", _export, "put a run into one folder to give away")
+    export.add_argument("--workdir", required=True, help="of a run of volsynth train")
+    export.add_argument("--out", required=True, metavar="FOLDER", help="of the exported model")
+    export.add_argument("--step", type=_step, help="checkpoint, or best; default: the newest")
+    export.add_argument(
+        "--split", default="test", help="whose scores go into the card; default: test"
+    )
+    export.add_argument(
+        "--licence", metavar="TEXT", help="of the model; default: Apache-2.0 for posed_people alone"
+    )
+    export.add_argument(
+        "--force", action="store_true", help="replace a folder that holds other things, too"
+    )
+    _json_argument(export)
+
     describe = _command(commands, "describe", _describe, "parameters, multiply-adds and memory")
     _config_argument(describe)
     describe.add_argument(
@@ -275,6 +290,21 @@ def _features(options):
         out=pathlib.Path(options.out) if options.out else None,
     )
     print(json.dumps(report) if options.json else features.summary(report))
+    return 0
+
+
+def _export(options):
+    from volsynth import exporting
+
+    report = exporting.export(
+        pathlib.Path(options.workdir),
+        pathlib.Path(options.out),
+        step=options.step,
+        split=options.split,
+        licence=options.licence,
+        force=options.force,
+    )
+    print(json.dumps(report) if options.json else exporting.summary(report))
     return 0
 
 
