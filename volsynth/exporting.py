@@ -290,8 +290,8 @@ def readme(card: Mapping[str, Any]) -> str:
 
 {card["paper"]}.
 
-A model of volsynth with {card["parameters"]["total"]:,} averaged
-parameters, for images of {card["image_size"]} by {card["image_size"]} pixels.
+A model of volsynth with {card["parameters"]["total"]:,} averaged parameters, for images of
+{card["image_size"]} by {card["image_size"]} pixels.
 
     import volsynth
     model = volsynth.load("PATH OF THIS FOLDER")
