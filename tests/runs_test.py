@@ -26,7 +26,7 @@ def variables_of(workdir, config):
     """Averaged weights of the newest checkpoint, as NumPy arrays."""
     from volsynth import systems
 
-    step, averages = runs._restore_averages(systems.make(config), config, workdir, None)
+    step, averages = runs.restore_averages(systems.make(config), config, workdir, None)
     return step, jax.tree.map(np.asarray, averages)
 
 

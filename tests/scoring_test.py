@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from volsynth import cli, pictures, results, runs, scoring
+from volsynth import bundle, cli, exporting, pictures, results, runs, scoring
 from volsynth import config as configs
 from volsynth.data import pipeline
 from volsynth.errors import UserError
@@ -201,13 +201,32 @@ def test_pose_est_by_the_projects_estimator(trained, estimator, tmp_path):
     options = scoring.Options(gallery=0, estimator=str(estimator), sorted_by="pose_mpjpe")
     found = scoring.evaluate_run(trained, "test", out=tmp_path, options=options)
     entry = found["protocol"]["scores"]["pose_auc_200"]
-    assert (entry["estimator"]["step"], entry["highest_mm"]) == (2, 200)
+    assert (entry["estimator"]["system"], entry["highest_mm"]) == ("pose_estimator", 200)
     assert len(entry["estimator"]["weights_sha256"]) == 64
     own = scoring.evaluate_run(estimator, "test", out=tmp_path / "own", options=NO_PICTURES)
     for name, plain in (("pose_mpjpe", "mpjpe"), ("pose_auc_200", "auc_200")):
         # Of the true pictures, the instrument is the estimator's own evaluation.
         assert found["baselines"]["truth"][name] == pytest.approx(own["metrics"][plain], rel=1e-5)
     assert found["metrics"]["pose_mpjpe"] != found["baselines"]["truth"]["pose_mpjpe"]
+
+
+def test_an_exported_model_is_scored_as_its_run_and_estimates_as_it(
+    estimator, tiny, data_dir, tmp_path, capsys
+):
+    exporting.export(estimator, tmp_path / "model")
+    model = tmp_path / "model"
+    by_model, by_run = (scoring._estimator(str(path), tiny) for path in (model, estimator))
+    assert by_model.protocol == by_run.protocol, "the weights are the same, so is their SHA-256"
+    arguments = ["--model", str(model), "--data-dir", str(data_dir), "--gallery", "2", "--json"]
+    assert cli.main(["evaluate", *arguments]) == 0
+    found = json.loads(capsys.readouterr().out)
+    own = scoring.evaluate_run(estimator, "test", out=tmp_path / "own", options=NO_PICTURES)
+    assert found["protocol"] == own["protocol"]
+    assert found["metrics"] == pytest.approx(own["metrics"], rel=1e-4)
+    assert (found["step"], found["of"]["kind"]) == (2, "model")
+    # The model's folder may hold nothing else.
+    assert (tmp_path / "model-evaluate-test" / "results.json").exists()
+    bundle.check(model)
 
 
 @pytest.mark.slow
@@ -236,7 +255,7 @@ def test_the_set_as_a_whole_on_the_built_in_features(trained, tmp_path):
             {"detector": "x", "detector_options": {"person": "a"}},
             "--detector-option: person=a: values of wrong kinds",
         ),
-        ({"estimator": "TRAINED"}, "is a run of volumetric, which finds no poses"),
+        ({"estimator": "TRAINED"}, "is of volumetric, which finds no poses"),
         ({"save_images": "FILE"}, "cannot write pictures to"),
     ],
 )
@@ -313,7 +332,9 @@ def test_evaluation_on_other_data(trained, smoke_config, data_dir, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--images", "x", "--step", "3"], "--step and --save-images are for --workdir"),
+        (["--images", "x", "--step", "3"], "--step is for --workdir"),
+        (["--model", "x", "--step", "3"], "--step is for --workdir"),
+        (["--images", "x", "--save-images", "y"], "--save-images is for --workdir and --model"),
         (["--workdir", "x", "--name", "y"], "--name and --config-name are for --images"),
         (["--workdir", "x", "--gallery", "-1"], "--gallery must be at least 0, got -1"),
     ],

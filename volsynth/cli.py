@@ -86,6 +86,21 @@ def _parser() -> argparse.ArgumentParser:
     features.add_argument("--out", metavar="FILE.png", help="default: features.png in WORKDIR")
     _json_argument(features)
 
+    export = _command(commands, "export", _export, "put a run into one folder to give away")
+    export.add_argument("--workdir", required=True, help="of a run of volsynth train")
+    export.add_argument("--out", required=True, metavar="FOLDER", help="of the exported model")
+    export.add_argument("--step", type=_step, help="checkpoint, or best; default: the newest")
+    export.add_argument(
+        "--split", default="test", help="whose scores go into the card; default: test"
+    )
+    export.add_argument(
+        "--licence", metavar="TEXT", help="of the model; default: Apache-2.0 for posed_people alone"
+    )
+    export.add_argument(
+        "--force", action="store_true", help="replace a folder that holds other things, too"
+    )
+    _json_argument(export)
+
     describe = _command(commands, "describe", _describe, "parameters, multiply-adds and memory")
     _config_argument(describe)
     describe.add_argument(
@@ -174,6 +189,7 @@ def _command(commands, name, run, summary):
 def _evaluate_arguments(evaluate):
     what = evaluate.add_mutually_exclusive_group(required=True)
     what.add_argument("--workdir", help="of a run of volsynth train")
+    what.add_argument("--model", help="of volsynth export")
     what.add_argument(
         "--images",
         metavar="FOLDER",
@@ -197,7 +213,10 @@ def _evaluate_arguments(evaluate):
     drawn.add_argument("--save-images", metavar="FOLDER", help="keep all generated pictures there")
     tools = evaluate.add_argument_group("further scores")
     tools.add_argument(
-        "--estimator", default="", metavar="WORKDIR", help="PoseEst, by a run of pose_estimator"
+        "--estimator",
+        default="",
+        metavar="DIR",
+        help="PoseEst, by a run of pose_estimator, or an exported one",
     )
     for network in ("alex", "vgg"):
         tools.add_argument(
@@ -309,9 +328,11 @@ def _evaluate(options):
         save_images=pathlib.Path(options.save_images) if options.save_images else None,
     )
     out = pathlib.Path(options.out) if options.out else None
+    if not options.images and (options.name or options.config_name):
+        raise UserError("--name and --config-name are for --images; a run knows its data.")
+    if not options.workdir and options.step is not None:
+        raise UserError("--step is for --workdir.")
     if options.workdir:
-        if options.name or options.config_name:
-            raise UserError("--name and --config-name are for --images; a run knows its data.")
         found = scoring.evaluate_run(
             pathlib.Path(options.workdir),
             options.split,
@@ -320,9 +341,13 @@ def _evaluate(options):
             out,
             asked,
         )
+    elif options.model:
+        found = scoring.evaluate_model(
+            pathlib.Path(options.model), options.split, options.data_dir, out, asked
+        )
     else:
-        if options.step is not None or asked.save_images:
-            raise UserError("--step and --save-images are for --workdir; --images are there.")
+        if asked.save_images:
+            raise UserError("--save-images is for --workdir and --model; --images are there.")
         data = prepared.open_prepared(
             options.data_dir or "data", options.name or "posed_people", options.config_name or "64"
         )
@@ -370,6 +395,21 @@ def _features(options):
         out=pathlib.Path(options.out) if options.out else None,
     )
     print(json.dumps(report) if options.json else features.summary(report))
+    return 0
+
+
+def _export(options):
+    from volsynth import exporting
+
+    report = exporting.export(
+        pathlib.Path(options.workdir),
+        pathlib.Path(options.out),
+        step=options.step,
+        split=options.split,
+        licence=options.licence,
+        force=options.force,
+    )
+    print(json.dumps(report) if options.json else exporting.summary(report))
     return 0
 
 

@@ -132,7 +132,7 @@ def restore_weights(workdir: pathlib.Path, step: int | Literal["best"] | None = 
     _keep_compilations()
     config = configs.from_dict(workdirs.read_run(workdir)["config"])
     system = systems.make(config)
-    return Restored(config, None, system, *_restore_averages(system, config, workdir, step))
+    return Restored(config, None, system, *restore_averages(system, config, workdir, step))
 
 
 def maker(system: System) -> Callable[[Variables, Batch], Made]:
@@ -188,7 +188,16 @@ def _verify(config, data, *names):
             data.split(name)
 
 
-def _restore_averages(system, config, workdir, step):
+def restore_averages(
+    system: System, config: Any, workdir: pathlib.Path, step: int | Literal["best"] | None = None
+) -> tuple[int, Variables]:
+    """A run's averaged weights on one device, and their step; its data is not needed.
+
+    `step` is as in `evaluate`.
+
+    Raises:
+      UserError: there is no such checkpoint.
+    """
     shapes = jax.eval_shape(
         program.make(system, config).init, jax.random.key(0), fake.spec(1, config.data.image_size)
     )

@@ -1,4 +1,4 @@
-"""What `volsynth evaluate` does: runs and folders of pictures become scores, tables, galleries."""
+"""What `volsynth evaluate` does: runs, exported models and folders of pictures become scores."""
 
 import contextlib
 import dataclasses
@@ -12,8 +12,8 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from volsynth import bundle, draw, exported, instruments, pictures, results, runs, tasks
 from volsynth import config as configs
-from volsynth import draw, instruments, pictures, results, runs, tasks
 from volsynth import evaluate as evaluation
 from volsynth.data import pairs as pair_lists
 from volsynth.data import pipeline, prepared, verify
@@ -39,7 +39,7 @@ class Options:
     Attributes:
       gallery: pairs in each gallery; 0 for none.
       sorted_by: the score by which the best and the worst are found; empty for the task's own.
-      estimator: workdir of a pose estimator, for PoseEst; empty for none.
+      estimator: workdir of a pose estimator, or an exported one, for PoseEst; empty for none.
       lpips: files of LPIPS's weights by network, "alex" or "vgg".
       inception: file of Inception-v3's weights; empty for none.
       builtin_features: whether the whole set is compared by the built-in features.
@@ -104,6 +104,38 @@ def evaluate_run(
         notes=dict(system.notes),
         step=step,
         of={"kind": "run", "system": system.name},
+    )
+
+
+def evaluate_model(
+    path: pathlib.Path,
+    split_name: str,
+    data_dir: str | None = None,
+    out: pathlib.Path | None = None,
+    options: Options = Options(),
+    batch_size: int = 16,
+) -> dict[str, Any]:
+    """Scores an exported model on a split of the data that it was trained on.
+
+    Everything goes to `out`, or a folder beside the model's, which may hold nothing but the model:
+    MODEL-evaluate-SPLIT. Returns and raises as `evaluate_run`.
+    """
+    model = exported.load(path)
+    config = model.config.data
+    data = prepared.open_prepared(data_dir or "data", config.name, config.config)
+    verify.verify(data, (split_name, "train"), runs.say)
+    return _evaluate(
+        tasks.TASKS[model.task],
+        lambda batch: jax.device_get(model.make(batch)),
+        data,
+        split_name,
+        batch_size,
+        out or path.with_name(f"{path.resolve().name}-evaluate-{split_name}"),
+        options,
+        lambda: {"file_format": AS_MADE, "resize": None},
+        notes=dict(model.card.get("notes", {})),
+        step=model.card.get("step"),
+        of={"kind": "model", "system": model.card.get("system"), "program": model.is_program},
     )
 
 
@@ -300,38 +332,44 @@ def _instruments(task, data, options, extra) -> list[Instrument | SetInstrument]
     return [tool for tool in tools if tool is not None]
 
 
-def _estimator(workdir: str, data: prepared.Prepared) -> Instrument:
-    """PoseEst by a run of the project's pose estimator."""
-    config, _, system, step, averages = runs.restore_weights(pathlib.Path(workdir))
-    if system.task != "pose":
+def _estimator(path: str, data: prepared.Prepared) -> Instrument:
+    """PoseEst by a run of the project's pose estimator, or by an exported one."""
+    if bundle.is_model(pathlib.Path(path)):
+        model = exported.load(path)
+        task, config, parameters, estimate = model.task, model.config, model.parameters, model.make
+    else:
+        config, _, system, _, averages = runs.restore_weights(pathlib.Path(path))
+        task, make = system.task, runs.maker(system)
+        parameters = exported.by_name(averages)
+
+        def estimate(batch):
+            return make(averages, batch)
+
+    if task != "pose":
         raise UserError(
-            f"--estimator {workdir} is a run of {system.name}, which finds no poses; give one of "
+            f"--estimator {path} is of {config.system}, which finds no poses; give one of "
             f"configs/pose_estimator.py."
         )
     if config.data.image_size != data.image_size:
         raise UserError(
-            f"--estimator {workdir} was trained on images of {config.data.image_size} pixels; "
+            f"--estimator {path} was trained on images of {config.data.image_size} pixels; "
             f"those to score have {data.image_size}."
         )
-    make = runs.maker(system)
     identity = {
-        "system": system.name,
-        "weights_sha256": sha256_of_arrays(averages),
-        "step": step,
+        "system": config.system,
+        "weights_sha256": sha256_of_arrays(parameters),
         "trained_on": f"{config.data.name}/{config.data.config}",
         "model": configs.to_dict(config)["model"],
     }
-    return instruments.pose_estimator(lambda batch: make(averages, batch), identity)
+    return instruments.pose_estimator(estimate, identity)
 
 
-def sha256_of_arrays(tree: Any) -> str:
-    """SHA-256 of the paths, shapes, dtypes and bytes of a tree of arrays, in the order of paths."""
+def sha256_of_arrays(arrays: Mapping[str, Any]) -> str:
+    """SHA-256 of the names, dtypes, shapes and bytes of some arrays, in the order of the names."""
     digest = hashlib.sha256()
-    for path, array in sorted(
-        (jax.tree_util.keystr(path), np.asarray(leaf))
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    ):
-        digest.update(f"{path} {array.dtype} {array.shape}\n".encode())
+    for name in sorted(arrays):
+        array = np.asarray(arrays[name])
+        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 

@@ -1,0 +1,150 @@
+"""The folder of an exported model: what is in it, and that it is as it was written.
+
+It comes from anywhere: sizes are limited, every byte is checked against the manifest, only files of
+fixed names in the folder itself are opened, and nothing is unpickled.
+"""
+
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import safetensors
+
+from volsynth.errors import UserError
+from volsynth.train import manifest
+
+FORMAT = 1
+"""Of the folder; raised when an older volsynth could no longer read it."""
+
+FORMAT_KEY = "volsynth_export"
+"""Of the manifest, where the format is."""
+
+CARD, CONFIG, README = "card.json", "config.json", "README.md"
+PARAMETERS, PROGRAM = "parameters.safetensors", "program.stablehlo"
+
+MAX_BYTES = {
+    manifest.NAME: 2**20,
+    CARD: 2**20,
+    CONFIG: 2**20,
+    README: 2**20,
+    PARAMETERS: 8 * 2**30,
+    PROGRAM: 2**30,
+}
+"""The files of the folder, and the most bytes that are read of each."""
+
+MENDING = "Copy the folder again, or export it again: volsynth export."
+"""What to do about a damaged folder."""
+
+
+def is_model(folder: pathlib.Path) -> bool:
+    """Whether a folder holds an exported model, sound or not, rather than a run."""
+    return (folder / CARD).exists()
+
+
+def check(folder: pathlib.Path) -> dict[str, Any]:
+    """Checks every file of an exported model against its manifest; returns what that says of it.
+
+    Raises:
+      UserError: there is no such folder, a file is missing, additional, damaged or too large, or it
+        was written in another format.
+    """
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: no exported model ({error.strerror}). Make one: volsynth export."
+        ) from error
+    if manifest.NAME not in [entry.name for entry in entries]:
+        raise UserError(
+            f"{folder}: no exported model ({manifest.NAME} is missing). Make one: volsynth export."
+        )
+    for entry in entries:
+        # Links lead out of the folder, and reading a pipe would wait for ever.
+        if not entry.is_file(follow_symlinks=False):
+            raise UserError(f"{folder}: {entry.name} is no regular file. {MENDING}")
+        limit = MAX_BYTES.get(entry.name)
+        if limit is None:
+            raise UserError(
+                f"{folder}: {entry.name} does not belong there. Remove it; what is there is "
+                f"{', '.join(MAX_BYTES)}."
+            )
+        size = entry.stat(follow_symlinks=False).st_size
+        if size > limit:
+            raise UserError(
+                f"{folder}: {entry.name} has {size} bytes; at most {limit} are read. {MENDING}"
+            )
+    try:
+        about = manifest.verify(folder)
+        found = about.get(FORMAT_KEY)
+    except manifest.DamagedError as error:
+        raise UserError(f"{folder}: {error}. {MENDING}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        # It fits its own digest, but is of some other making.
+        raise UserError(f"{folder}: {manifest.NAME} is damaged. {MENDING}") from error
+    if found is None:
+        raise UserError(
+            f"{folder}: no exported model ({manifest.NAME} is of something else). Make one: "
+            "volsynth export."
+        )
+    if found != FORMAT:
+        raise UserError(
+            f"{folder}: format {found!r}; this volsynth reads format {FORMAT}. Use the version of "
+            "volsynth that wrote it, or export it again."
+        )
+    for name in MAX_BYTES:
+        if not (folder / name).exists():
+            raise UserError(f"{folder}: {name} is missing. {MENDING}")
+    return about
+
+
+def read_json(folder: pathlib.Path, name: str) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+      UserError: it cannot be read, or is no JSON object.
+    """
+    try:
+        found = json.loads((folder / name).read_bytes())
+    except OSError as error:
+        raise UserError(f"{folder}: {name} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise UserError(f"{folder}: {name} is damaged: no JSON object. {MENDING}")
+    return found
+
+
+def read_parameters(
+    folder: pathlib.Path, layout: Mapping[str, tuple[int, ...]]
+) -> dict[str, np.ndarray]:
+    """The parameters, float32.
+
+    Args:
+      folder: of the model.
+      layout: the shapes of all arrays that there are, by name.
+
+    Raises:
+      UserError: the file is damaged, or has other arrays.
+    """
+
+    def fail(what):
+        raise UserError(f"{folder}: {PARAMETERS} {what}. {MENDING}")
+
+    try:
+        with safetensors.safe_open(folder / PARAMETERS, "numpy") as file:
+            found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            for name in sorted(found.keys() ^ layout.keys()):
+                fail(f"{'lacks' if name in layout else 'has an unknown array,'} {name!a}")
+            for name, shape in layout.items():
+                there = tuple(found[name].get_shape())
+                if there != shape or found[name].get_dtype() != "F32":
+                    fail(
+                        f"has {name!a} as {found[name].get_dtype()} {list(there)}; the model "
+                        f"takes F32 {list(shape)}"
+                    )
+            return {name: file.get_tensor(name) for name in layout}
+    except (OSError, safetensors.SafetensorError) as error:
+        fail(f"is damaged ({error})")
