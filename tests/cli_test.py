@@ -26,6 +26,7 @@ COMMANDS = [
     ("data", "show"), ("doctor",), ("bench",), ("bench", "warp"), ("bench", "conv3d"),
     ("bench", "step"), ("bench", "input"), ("weights",), ("weights", "convert"),
     ("features",), ("study",), ("study", "simulate"),
+    ("study", "collect"), ("study", "serve"), ("study", "report"),
 ]  # fmt: skip
 
 
