@@ -1,45 +1,10 @@
-"""Small studies: every picture is of one colour, and a brighter one is of a better method."""
-
-import io
-import json
+"""A small study of four methods, its database, and browsers that visit it."""
 
 import numpy as np
 import pytest
-from PIL import Image
+from small_study import BRIGHTNESS, HOST, METHODS, write_folder
 
 from volsynth.study import folders, server, store
-
-METHODS = ("delta", "alpha", "carol", "bravo")
-"""In the order of their brightness, the darkest first."""
-
-BRIGHTNESS = dict(zip(METHODS, (40, 90, 140, 190)))
-HOST = "127.0.0.1:8765"
-POST = {"origin": f"http://{HOST}"}
-
-
-def joints(seed=0):
-    """Fifteen joints, mm."""
-    return np.random.default_rng(seed).normal(0, 400, (15, 3)).round(2).tolist()
-
-
-def write_folder(path, method, level, items=6, side=16, kind="png", **changed):
-    """One method's folder; `changed` overrides values of every item."""
-    path.mkdir(parents=True, exist_ok=True)
-    entries = []
-    for i in range(items):
-        # Names that give the method away, as they may in real folders.
-        names = {"generated": f"{method}-{i}.{kind}", "source": f"source-{i}.png"}
-        Image.new("RGB", (side, side), (level, level + i, level)).save(path / names["generated"])
-        Image.new("RGB", (16, 16), (250, i, 0)).save(path / names["source"])
-        entries.append({"id": f"test-{i:03}", **names, "target_joints": joints(i), **changed})
-    about = {"format": 1, "method": method, "items": entries}
-    (path / "study.json").write_text(json.dumps(about))
-    return path
-
-
-@pytest.fixture
-def write():
-    return write_folder
 
 
 @pytest.fixture(scope="session")
@@ -65,9 +30,12 @@ def open_store(study, tmp_path):
     """A function that opens the study's database, as often as one likes."""
     opened = []
 
-    def make(seed=0, path=tmp_path / "answers" / "study.db"):
+    def make(seed=0, path=tmp_path / "answers" / "study.db", hasty=False):
         rng = np.random.default_rng(seed)
         opened.append(store.Store(path, study.methods, study.items, study.identity, rng))
+        if hasty:
+            # Hundreds of answers need not outlive the machine one by one.
+            opened[-1]._connection.execute("PRAGMA synchronous = OFF")
         return opened[-1]
 
     yield make
@@ -80,15 +48,10 @@ def visit(study, open_store):
     """A function that makes a browser of its own for a server that all of them share."""
     from fastapi.testclient import TestClient
 
-    kept = open_store()
+    kept = open_store(hasty=True)
 
     def make(games=4, cookies=None):
         app = server.make_app(study, kept, games, [HOST])
         return TestClient(app, f"http://{HOST}", cookies=cookies, raise_server_exceptions=False)
 
     return make
-
-
-def brightness(data):
-    """The mean of a picture, 0 to 255."""
-    return np.asarray(Image.open(io.BytesIO(data))).mean()

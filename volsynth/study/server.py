@@ -7,7 +7,7 @@ pictures by their question's name and the side they stand on, and have one size.
 |---|---|
 | `GET /` and the files beside it | the page |
 | `POST /begin` | makes a judge, whose token goes into a cookie; the judge's question |
-| `GET /question` | the judge's open question, or a new one |
+| `GET /question` | the judge's open question, or a new one; or that there is no such judge |
 | `POST /answer` | keeps an answer; the next question |
 | `GET /picture/QUESTION/PLACE` | a picture: `left`, `right` or `source` |
 """
@@ -32,7 +32,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from volsynth.errors import UserError
-from volsynth.skeleton import JOINTS, LIMBS
+from volsynth.skeleton import INDEX, JOINTS, LIMBS
 from volsynth.study import folders, guard, questions, store
 
 COOKIE = "judge"
@@ -45,6 +45,7 @@ _PAGE = {
     "/study.js": ("study.js", "text/javascript; charset=utf-8"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
+_HEAD = (INDEX["head_top"], INDEX["head"])
 _KEPT_PICTURES = 64
 """As many as are shown to a few dozens of judges at a time."""
 
@@ -74,8 +75,11 @@ def make_app(
     app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     picture = functools.lru_cache(_KEPT_PICTURES)(functools.partial(folders.picture, study))
 
+    def known(token):
+        return kept.judge(token) if token and len(token) <= 64 else None
+
     def judge_of(token):
-        number = kept.judge(token) if token and len(token) <= 64 else None
+        number = known(token)
         if number is None:
             raise HTTPException(401, "You have not begun, or this browser has forgotten it.")
         return number
@@ -83,7 +87,7 @@ def make_app(
     def state(judge):
         asked = kept.next_question(judge, games)
         tasks = len(questions.TASKS)
-        found = {"games": games, "parts": tasks, "total": games * tasks}
+        found = {"begun": True, "games": games, "parts": tasks, "total": games * tasks}
         if asked is None:
             return {**found, "finished": True, "done": games * tasks}
         return {
@@ -99,7 +103,7 @@ def make_app(
 
     @app.post("/begin", status_code=201)
     def begin(response: fastapi.Response, token: Token = None) -> dict[str, Any]:
-        judge = kept.judge(token) if token and len(token) <= 64 else None
+        judge = known(token)
         # Pressed twice, the button makes one judge; after the last question it makes another.
         if judge is None or kept.next_question(judge, games) is None:
             token = kept.new_judge()
@@ -113,7 +117,8 @@ def make_app(
 
     @app.get("/question")
     def question(token: Token = None) -> dict[str, Any]:
-        return state(judge_of(token))
+        judge = known(token)
+        return {"begun": False} if judge is None else state(judge)
 
     @app.post("/answer")
     def answer(given: Given, token: Token = None) -> dict[str, Any]:
@@ -237,12 +242,16 @@ def _static(content, kind) -> fastapi.Response:
 
 
 def _pose(joints: np.ndarray) -> dict[str, Any]:
-    """A pose as the page draws it: mm from its middle, null for unknown, limbs with their side."""
+    """A pose as the page draws it: mm from its middle, null for unknown; limbs with the person's
+    side they are on; and a ball for the head."""
     low, high = np.nanmin(joints, axis=0), np.nanmax(joints, axis=0)
     centred = np.round(joints - (low + high) / 2, 1)
+    radius = 0.62 * float(np.linalg.norm(joints[_HEAD[0]] - joints[_HEAD[1]]))
     return {
         "joints": [None if math.isnan(sum(joint)) else joint for joint in centred.tolist()],
-        "limbs": [[a, b, _side(JOINTS[a], JOINTS[b])] for a, b in LIMBS],
+        "limbs": [[a, b, _side(JOINTS[a], JOINTS[b])] for a, b in LIMBS if (a, b) != _HEAD],
+        "head": list(_HEAD),
+        "radius": 0 if math.isnan(radius) else round(radius, 1),
     }
 
 

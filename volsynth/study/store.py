@@ -235,7 +235,7 @@ def _digest(token):
 
 
 def read(path: pathlib.Path) -> tuple[tuple[str, ...], list[Answer]]:
-    """Methods of a study and all answers, in the order of judges and questions.
+    """Methods of a study and all answers, in the order of the judges.
 
     The study may be running; the file is not changed.
 
@@ -253,9 +253,11 @@ def read(path: pathlib.Path) -> tuple[tuple[str, ...], list[Answer]]:
             )
             query = (
                 "SELECT judge, task, item, left, right, answer FROM questions "
-                "WHERE answer IS NOT NULL ORDER BY judge, task, number"
+                "WHERE answer IS NOT NULL ORDER BY judge, asked"
             )
             answers = [Answer(*row) for row in db.execute(query)]
+            if not isinstance(methods, list):
+                raise ValueError("it names no methods")
     except (sqlite3.Error, ValueError, TypeError) as error:
         raise UserError(
             f"{path} is not the database of a study, or is damaged: {error}."

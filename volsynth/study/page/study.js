@@ -173,7 +173,7 @@ async function begin() {
 
 async function resume() {
   const { status, data } = await request("question");
-  if (status === 200) {
+  if (status === 200 && data.begun) {
     await proceed(data);
   } else {
     card("Which picture is better?",
@@ -196,7 +196,7 @@ function legend() {
   right.textContent = "orange: the person’s right";
   const left = document.createElement("span");
   left.className = "left";
-  left.textContent = "blue: the left";
+  left.textContent = "blue: left";
   $("caption").replaceChildren(right, ", ", left);
 }
 
@@ -236,20 +236,30 @@ function draw(canvas, pose, angle, reach) {
     .filter(([a, b]) => points[a] && points[b])
     .map(([a, b, side]) => ({ a: points[a], b: points[b], side, z: points[a].z + points[b].z }))
     .sort((one, other) => other.z - one.z);
+  const [top, head] = pose.head.map((i) => points[i]);
   pen.clearRect(0, 0, canvas.width, canvas.height);
-  pen.lineCap = "round";
   const width = Math.max(canvas.width / 45, 3);
-  for (const { a, b, side } of limbs) {
-    // A light rim keeps limbs apart where they cross.
-    for (const [extra, colour] of [[width * 0.5, "#fff"], [0, COLOURS[side]]]) {
-      pen.strokeStyle = colour;
-      pen.lineWidth = width + extra;
-      pen.beginPath();
-      pen.moveTo(a.x, a.y);
-      pen.lineTo(b.x, b.y);
-      pen.stroke();
-    }
+  for (const limb of limbs) {
+    // A light rim keeps limbs apart where they cross, and leaves no gap where they meet.
+    stroke(pen, limb, width * 1.5, "butt", "#fff");
+    stroke(pen, limb, width, "round", COLOURS[limb.side]);
   }
+  if (top && head) {
+    pen.fillStyle = COLOURS.middle;
+    pen.beginPath();
+    pen.arc((top.x + head.x) / 2, (top.y + head.y) / 2, Math.max(scale * pose.radius, width), 0, 2 * Math.PI);
+    pen.fill();
+  }
+}
+
+function stroke(pen, { a, b }, width, cap, colour) {
+  pen.lineWidth = width;
+  pen.lineCap = cap;
+  pen.strokeStyle = colour;
+  pen.beginPath();
+  pen.moveTo(a.x, a.y);
+  pen.lineTo(b.x, b.y);
+  pen.stroke();
 }
 
 // --- input ---------------------------------------------------------------------------------------
