@@ -103,7 +103,7 @@ def test_a_folder_that_is_taken_or_none(collected, trained, tmp_path):
         collecting.collect(trained, out, 1)
     assert (out / "study.json").read_bytes() == before
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot write pictures to .*file"):
+    with pytest.raises(UserError, match=r"cannot write pictures to .*file"):
         collecting.collect(trained, tmp_path / "file", 1)
 
 
