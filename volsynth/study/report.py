@@ -407,6 +407,8 @@ def _draw_metrics(found):
                 )
             rho = found["spearman"][task].get(metric, {}).get("rho")
             tail = "" if rho is None else f", ρ = {rho:.2f}"
+            axes.margins(0.25)
+            axes.locator_params(nbins=4)
             axes.set_title(f"{metric.replace('_', ' ')}{tail}", fontsize=9, parse_math=False)
         row[0].set_ylabel(task, fontsize=9)
     return figure
