@@ -63,6 +63,7 @@ WITHIN = {
         "store",
         "guard",
         "server",
+        "plots",
         "report",
     ),
     "tasks": ("base", "image", "image_and_pose", "pose"),
@@ -170,7 +171,7 @@ def test_the_study_needs_no_jax():
     others = {
         "folders": {"PIL"},
         "server": {"fastapi", "pydantic", "starlette", "uvicorn"},
-        "report": {"matplotlib"},
+        "plots": {"matplotlib"},
     }
     for path in _in("study"):
         allowed = {"volsynth", "numpy", "scipy"} | others.get(path.stem, set())

@@ -1,5 +1,7 @@
 """A small study of four methods, its database, and browsers that visit it."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from small_study import BRIGHTNESS, HOST, METHODS, write_folder
@@ -50,8 +52,12 @@ def visit(study, open_store):
 
     kept = open_store(hasty=True)
 
-    def make(games=4, cookies=None):
-        app = server.make_app(study, kept, games, [HOST])
-        return TestClient(app, f"http://{HOST}", cookies=cookies, raise_server_exceptions=False)
+    with contextlib.ExitStack() as visits:
 
-    return make
+        def make(games=4, cookies=None):
+            app = server.make_app(study, kept, games, [HOST])
+            options = {"cookies": cookies, "raise_server_exceptions": False}
+            # Entered, it keeps one thread for all requests.
+            return visits.enter_context(TestClient(app, f"http://{HOST}", **options))
+
+        yield make

@@ -52,7 +52,7 @@ def folders_of_methods(tmp_path):
 
 
 def test_judges_who_see_pictures_only_rate_methods_as_planted(visit, tmp_path):
-    games = 18
+    games = 12
     for seed in range(3):
         client, rng = visit(games=games), np.random.default_rng(seed)
         state = client.post("/begin", json={}, headers=POST).json()
@@ -240,6 +240,23 @@ def test_resamples_without_ratings_are_said_to_be_left_out(open_store, tmp_path,
     left_out = int(line.split(" of 100")[0].split()[-1])
     assert left_out == pytest.approx(100 * (1 - 6 / 27), abs=12)
     assert found["icc"][task] is None
+
+
+def test_where_no_resample_has_ratings_there_are_no_intervals(open_store, tmp_path, monkeypatch):
+    task = questions.TASKS[0]
+    seen = [("alpha", "bravo"), ("bravo", "carol"), ("carol", "delta")]
+    answers = [
+        store.Answer(judge, task, "i", *pair[::turn], "left")
+        for judge, pair in enumerate(seen)
+        for turn in (1, -1)
+    ]
+    monkeypatch.setattr(store, "read", lambda path: (tuple(NAMES), answers))
+    # The first resample of this seed draws one judge twice.
+    found = report.report(tmp_path, resamples=1, seed=1)
+    assert found["intervals"][task] == dict.fromkeys(NAMES)
+    json.dumps(found, allow_nan=False)
+    assert "| +0.00 | – |" in report.markdown(found)
+    report.write(found, tmp_path / "out")
 
 
 def test_what_has_no_report(fill, open_store, tmp_path, monkeypatch):

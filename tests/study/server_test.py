@@ -16,7 +16,7 @@ from small_study import BRIGHTNESS, HOST, METHODS, POST, brightness, joints
 from volsynth import cli
 from volsynth.errors import UserError
 from volsynth.skeleton import INDEX
-from volsynth.study import guard, questions, server, store
+from volsynth.study import questions, server, store
 
 
 def _begin(client):
@@ -26,6 +26,11 @@ def _begin(client):
 def _answer(client, state, choice="left"):
     body = {"question": state["question"], "choice": choice}
     return client.post("/answer", json=body, headers=POST)
+
+
+def _cookie(client):
+    (value,) = client.cookies.values()
+    return value
 
 
 def _picture(client, state, place):
@@ -166,12 +171,12 @@ def test_the_page_needs_nothing_from_elsewhere(visit):
 # --- resuming ------------------------------------------------------------------------------------
 
 
-def test_a_judge_who_comes_back_goes_on(visit):
+def test_a_judge_who_comes_back_goes_on(visit, study):
     client = visit()
     state = _answer(client, _begin(client)).json()
-    cookie = client.cookies[server.COOKIE]
+    cookie = _cookie(client)
     # Another window, and a server that was started anew.
-    again = visit(cookies={server.COOKIE: cookie})
+    again = visit(cookies={server.cookie_name(study): cookie})
     assert again.get("/question").json() == state
     assert again.post("/begin", json={}, headers=POST).json() == state
     assert _picture(again, state, "left").content == _picture(client, state, "left").content
@@ -181,15 +186,17 @@ def test_a_judge_who_comes_back_goes_on(visit):
 def test_after_the_last_question_another_judge_may_begin(visit, open_store):
     client = visit(games=1)
     list(_states(client, 1))
-    cookie = client.cookies[server.COOKIE]
+    cookie = _cookie(client)
     assert _begin(client)["done"] == 0
-    assert client.cookies[server.COOKIE] != cookie
+    assert _cookie(client) != cookie
     assert open_store().answered(1) == 3
 
 
 def test_the_cookie_is_the_servers_alone(visit):
     given = visit().post("/begin", json={}, headers=POST).headers["set-cookie"]
-    assert re.fullmatch(r"judge=[\w-]{43}; HttpOnly; Max-Age=\d+; Path=/; SameSite=strict", given)
+    assert re.fullmatch(
+        r"judge-[0-9a-f]{8}=[\w-]{43}; HttpOnly; Max-Age=\d+; Path=/; SameSite=strict", given
+    )
 
 
 def test_an_answer_given_twice_counts_once(visit, open_store):
@@ -251,13 +258,13 @@ def test_a_body_of_unknown_length_is_cut_off(visit):
     assert visit().post("/answer", content=chunks(), headers=headers).status_code == 413
 
 
-def test_whoever_has_not_begun_gets_nothing(visit):
+def test_whoever_has_not_begun_gets_nothing(visit, study):
     client, stranger = visit(), visit()
     state = _begin(client)
     for cookie in (None, "", "x" * 43, "x" * 5000):
         stranger.cookies.clear()
         if cookie is not None:
-            stranger.cookies.set(server.COOKIE, cookie)
+            stranger.cookies.set(server.cookie_name(study), cookie)
         assert _picture(stranger, state, "left").status_code == 401
         assert _answer(stranger, state).status_code == 401
         assert stranger.get("/question").json() == {"begun": False}
@@ -313,7 +320,7 @@ def test_what_other_sites_send_is_refused(visit, open_store, headers, status):
     sent = {"content-type": "application/json", **headers}
     found = client.post("/begin", content=b"{}", headers=sent)
     assert found.status_code == status
-    assert (client.cookies.get(server.COOKIE) is not None) == (status == 201)
+    assert bool(client.cookies) == (status == 201)
     assert open_store().judge("nobody") is None
 
 
@@ -353,89 +360,6 @@ def test_troubles_of_the_server_tell_no_names(visit, open_store, monkeypatch, ca
     assert found.status_code == 500
     assert found.json() == {"error": "The server has a problem."}
     assert str(error) in caplog.text
-
-
-# --- the guard alone -----------------------------------------------------------------------------
-
-
-def _speak(app, messages, **changed):
-    """What an ASGI application sends to a client that sends these messages and then is silent."""
-    import asyncio
-
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": "/answer",
-        "raw_path": b"/answer",
-        "query_string": b"",
-        "headers": [
-            (b"host", HOST.encode()),
-            (b"origin", f"http://{HOST}".encode()),
-            (b"content-type", b"application/json"),
-        ],
-        **changed,
-    }
-    sent, given = [], list(messages)
-
-    async def receive():
-        if not given:
-            await asyncio.sleep(60)
-        return given.pop(0)
-
-    async def send(message):
-        sent.append(message)
-
-    asyncio.run(app(scope, receive, send))
-    return sent
-
-
-async def _echo(scope, receive, send):
-    message = await receive()
-    await send({"type": "http.response.start", "status": 200})
-    await send({"type": "http.response.body", "body": message["body"]})
-
-
-def test_a_body_in_pieces_arrives_whole():
-    parts = [
-        {"type": "http.request", "body": b"ab", "more_body": True},
-        {"type": "http.request", "body": b"c"},
-    ]
-    start, body = _speak(guard.Guard(_echo, [HOST]), parts)
-    assert body["body"] == b"abc"
-    assert dict(start["headers"])[b"x-frame-options"] == b"DENY"
-
-
-def test_a_body_that_does_not_come_is_not_waited_for():
-    start, body = _speak(guard.Guard(_echo, [HOST], patience=0.01), [])
-    assert start["status"] == 408
-    assert json.loads(body["body"]) == {"error": "The request did not arrive in time."}
-    assert (b"connection", b"close") in start["headers"]
-
-
-def test_whoever_hangs_up_is_answered_nothing():
-    assert _speak(guard.Guard(_echo, [HOST]), [{"type": "http.disconnect"}]) == []
-
-
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
-        ([], 421),
-        ([(b"host", HOST.encode()), (b"host", b"evil")], 421),
-        ([(b"host", HOST.encode()), (b"content-length", b"9" * 5000)], 413),
-        ([(b"host", HOST.encode()), (b"content-length", b"-1")], 413),
-    ],
-)
-def test_heads_that_no_browser_sends(headers, status):
-    start, _ = _speak(guard.Guard(_echo, [HOST]), [], method="GET", path="/", headers=headers)
-    assert start["status"] == status
-
-
-def test_only_http_is_spoken():
-    with pytest.raises(ValueError, match="HTTP only, got websocket"):
-        _speak(guard.Guard(_echo, [HOST]), [], type="websocket")
-    # Servers ask for it before the first request.
-    message = {"type": "lifespan.startup", "body": b""}
-    assert len(_speak(guard.Guard(_echo, [HOST]), [message], type="lifespan")) == 2
 
 
 # --- serving -------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import numpy as np
 
 from volsynth import files
 from volsynth.errors import UserError
-from volsynth.study import agreement, folders, questions, ratings, store
+from volsynth.study import agreement, folders, plots, questions, ratings, store
 
 LEVEL = 0.95
 """Of every interval."""
@@ -37,7 +37,7 @@ def report(
 
     Returns:
       {"methods", "judges": how many answered, "answers": {task: count}, "ties": {task: share},
-      "elo": {task: {method: rating}}, "intervals": {task: {method: [low, high]}},
+      "elo": {task: {method: rating}}, "intervals": {task: {method: [low, high] or None}},
       "points": {task: rows of points, [i][j] those that method i took from method j},
       "elo_of_judges": {task: {judge: {method: rating}}}, "icc": {task: {"value", "low", "high",
       "judges"} or None}, "spearman": {task: {metric: {"rho", "agreement"}}},
@@ -67,7 +67,8 @@ def report(
         found["elo"][task] = _named(methods, rated)
         ends = _intervals(methods, given, counts, prior, resamples, seed, task, warnings)
         found["intervals"][task] = {
-            name: [float(low), float(high)] for name, low, high in zip(methods, *ends)
+            name: None if np.isnan(low) else [float(low), float(high)]
+            for name, low, high in zip(methods, *ends)
         }
         found["points"][task] = total.tolist()
         of_judges = _of_judges(counts, methods, task, warnings)
@@ -302,9 +303,10 @@ def _table(found, task, order):
         return "–" if i == j else f"{points[i][j]:g} : {points[j][i]:g}"
 
     for name in order:
-        low, high = found["intervals"][task][name]
+        ends = found["intervals"][task][name]
+        interval = "–" if ends is None else f"[{ends[0]:+.2f}, {ends[1]:+.2f}]"
         cells = [score(number[name], number[other]) for other in order]
-        rating = f"{found['elo'][task][name]:+.2f} | [{low:+.2f}, {high:+.2f}]"
+        rating = f"{found['elo'][task][name]:+.2f} | {interval}"
         lines.append(f"| {name} | {rating} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -320,9 +322,9 @@ def write(found: Mapping[str, Any], out: pathlib.Path) -> list[pathlib.Path]:
     Raises:
       UserError: it cannot be written.
     """
-    drawn = {"ratings.png": _draw_ratings(found), "wins.png": _draw_wins(found)}
+    drawn = {"ratings.png": plots.ratings(found), "wins.png": plots.wins(found)}
     if found["scores"]:
-        drawn["metrics.png"] = _draw_metrics(found)
+        drawn["metrics.png"] = plots.metrics(found)
     try:
         files.write_text(out / "report.json", json.dumps(found, indent=2) + "\n")
         files.write_text(out / "report.md", markdown(found))
@@ -332,83 +334,3 @@ def write(found: Mapping[str, Any], out: pathlib.Path) -> list[pathlib.Path]:
     except OSError as error:
         raise UserError(f"cannot write the report to {out}: {error.strerror}.") from error
     return [out / name for name in ("report.json", "report.md", *drawn)]
-
-
-def _panels(columns, rows=1, width=4.2, height=3.4):
-    from matplotlib.figure import Figure
-
-    figure = Figure((width * columns, height * rows), dpi=110, layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False)
-    for axes in panels.flat:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(labelsize=8)
-    return figure, panels
-
-
-def _draw_ratings(found):
-    """As figure 5.1: judges thin, everyone together with intervals, the worst method first."""
-    figure, panels = _panels(len(found["elo"]))
-    for axes, (task, elo) in zip(panels.flat, found["elo"].items()):
-        order = sorted(elo, key=elo.get)
-        places = np.arange(len(order))
-        for of_judge in found["elo_of_judges"][task].values():
-            values = [of_judge[name] for name in order]
-            axes.plot(places, values, color="#2468b4", linewidth=0.8, alpha=0.35)
-        middle = np.array([elo[name] for name in order])
-        low, high = np.array([found["intervals"][task][name] for name in order]).T
-        # A percentile interval need not hold the value itself.
-        reach = np.maximum(np.nan_to_num([middle - low, high - middle]), 0)
-        axes.errorbar(places, middle, reach, color="#24272e", marker="o", markersize=4, capsize=3)
-        axes.set_xticks(places, order, rotation=30, ha="right", parse_math=False)
-        axes.set_title(task, fontsize=10, loc="left")
-        axes.grid(alpha=0.25, linewidth=0.5)
-    panels[0, 0].set_ylabel("rating", fontsize=9)
-    return figure
-
-
-def _draw_wins(found):
-    """The share of points that the row's method took from the column's."""
-    size = len(found["methods"])
-    side = max(3.4, 0.5 * size + 1.6)
-    figure, panels = _panels(len(found["elo"]), width=side, height=side)
-    for axes, (task, elo) in zip(panels.flat, found["elo"].items()):
-        order = sorted(range(size), key=lambda i: -elo[found["methods"][i]])
-        points = np.array(found["points"][task])[np.ix_(order, order)]
-        games = points + points.T
-        share = np.divide(points, games, out=np.full(points.shape, np.nan), where=games > 0)
-        axes.imshow(share, cmap="RdBu", vmin=0, vmax=1)
-        for i, j in np.ndindex(size, size):
-            if games[i, j]:
-                ink = "white" if abs(share[i, j] - 0.5) > 0.3 else "black"
-                axes.text(
-                    j, i, f"{100 * share[i, j]:.0f}", ha="center", va="center", color=ink, size=8
-                )
-        names = [found["methods"][i] for i in order]
-        axes.set_xticks(range(size), names, rotation=45, ha="right", parse_math=False)
-        axes.set_yticks(range(size), names, parse_math=False)
-        axes.set_title(f"{task}: % of points of row", fontsize=10, loc="left")
-    return figure
-
-
-def _draw_metrics(found):
-    """As figure 5.2: ratings over scores, a row for each task and a column for each metric."""
-    figure, panels = _panels(len(found["scores"]), len(found["elo"]), 2.6, 2.3)
-    for row, (task, elo) in zip(panels, found["elo"].items()):
-        for axes, (metric, scores) in zip(row, found["scores"].items()):
-            for name in found["methods"]:
-                axes.plot(scores[name], elo[name], "o", markersize=4, color="#2468b4")
-                axes.annotate(
-                    name,
-                    (scores[name], elo[name]),
-                    (3, 3),
-                    textcoords="offset points",
-                    size=6,
-                    parse_math=False,
-                )
-            rho = found["spearman"][task].get(metric, {}).get("rho")
-            tail = "" if rho is None else f", ρ = {rho:.2f}"
-            axes.margins(0.25)
-            axes.locator_params(nbins=4)
-            axes.set_title(f"{metric.replace('_', ' ')}{tail}", fontsize=9, parse_math=False)
-        row[0].set_ylabel(task, fontsize=9)
-    return figure

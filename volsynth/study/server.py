@@ -35,8 +35,6 @@ from volsynth.errors import UserError
 from volsynth.skeleton import INDEX, JOINTS, LIMBS
 from volsynth.study import folders, guard, questions, store
 
-COOKIE = "judge"
-
 _LOG = logging.getLogger("uvicorn.error")
 _YEAR = 365 * 24 * 3600  # s
 _PAGE = {
@@ -49,8 +47,6 @@ _HEAD = (INDEX["head_top"], INDEX["head"])
 _KEPT_PICTURES = 64
 """As many as are shown to a few dozens of judges at a time."""
 
-Token = Annotated[str | None, fastapi.Cookie(alias=COOKIE)]
-
 
 class Given(pydantic.BaseModel):
     """The body of an answer."""
@@ -59,6 +55,11 @@ class Given(pydantic.BaseModel):
 
     question: Annotated[str, pydantic.Field(max_length=64)]
     choice: Literal["left", "tie", "right"]
+
+
+def cookie_name(study: folders.Study) -> str:
+    """Browsers send cookies to every port of a machine: each study needs one of its own."""
+    return f"judge-{study.identity[:8]}"
 
 
 def make_app(
@@ -72,6 +73,8 @@ def make_app(
       games: how many decisions a judge makes in every task.
       hosts: see `volsynth.study.guard.Guard`.
     """
+    cookie = cookie_name(study)
+    Token = Annotated[str | None, fastapi.Cookie(alias=cookie)]
     app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     picture = functools.lru_cache(_KEPT_PICTURES)(functools.partial(folders.picture, study))
 
@@ -111,7 +114,7 @@ def make_app(
                 raise HTTPException(503, f"There are {store.MOST_JUDGES} judges already.")
             judge = kept.judge(token)
             response.set_cookie(
-                COOKIE, token, max_age=_YEAR, path="/", httponly=True, samesite="strict"
+                cookie, token, max_age=_YEAR, path="/", httponly=True, samesite="strict"
             )
         return state(judge)
 
