@@ -1,7 +1,7 @@
 """A run's pictures as a folder that a study reads."""
 
 import json
-import shutil
+import pathlib
 
 import numpy as np
 import pytest
@@ -66,19 +66,29 @@ def test_two_runs_have_the_same_items(collected, trained, tmp_path):
     assert json.loads((collected[0] / "results.json").read_text())["step"] == 6
 
 
-def test_the_command_says_what_it_made(trained, tmp_path, capsys):
-    out = tmp_path / "out"
-    arguments = ["study", "collect", "--workdir", str(trained), "--out", str(out)]
-    assert cli.main([*arguments, "--count", "2", "--step", "2", "--method", "early"]) == 0
+def test_the_command_makes_as_many_as_there_are(trained, tmp_path, capsys):
+    arguments = ["study", "collect", "--workdir", str(trained), "--out", str(tmp_path / "out")]
+    assert cli.main([*arguments, "--count", "500", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["items"] == 16
+
+
+def test_the_command_says_what_it_made(monkeypatch, capsys):
+    given = []
+
+    def made(*options):
+        given.append(options)
+        return {"out": "there", "items": 2, "method": "early", "scores": False}
+
+    monkeypatch.setattr(collecting, "collect", made)
+    options = ["--count", "2", "--step", "2", "--method", "early", "--split", "train"]
+    assert cli.main(["study", "collect", "--workdir", "W", "--out", "there", *options]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
-        f"{out}: 2 pictures of early",
+        "there: 2 pictures of early",
         "without scores: volsynth evaluate, and copy its results.json there",
     ]
-    shutil.rmtree(out)
-    assert cli.main([*arguments, "--count", "500", "--json"]) == 0
-    # No more than the split has.
-    assert json.loads(capsys.readouterr().out)["items"] == 16
+    expected = (pathlib.Path("W"), pathlib.Path("there"), 2, "train", 2, "early", None)
+    assert given == [expected]
 
 
 @pytest.mark.parametrize(
