@@ -54,7 +54,8 @@ def gather(
     groups: dict[str, list[table.Run]] = {}
     for run in found:
         groups.setdefault(run.group, []).append(run)
-    reference = [read[run.name] for run in next(iter(groups.values()))]
+    first_group = next(iter(groups))
+    reference = [read[run.name] for run in groups[first_group]]
     # Protocols may say more of some runs, such as the pose head's errors.
     fullest = max(protocols.values(), key=lambda p: len(p.scores))
     return {
@@ -67,7 +68,9 @@ def gather(
         "groups": {
             group: {
                 **_size(members[0]),
-                "scores": _scores([read[run.name] for run in members], reference),
+                "scores": _scores(
+                    [read[run.name] for run in members], None if group == first_group else reference
+                ),
             }
             for group, members in groups.items()
         },
@@ -99,7 +102,7 @@ def _size(run):
 
 
 def _scores(members, reference):
-    """Of a group: each score's mean over the seeds, and its difference from the first group."""
+    """Of a group: each score's mean over the seeds, and its difference from the reference."""
     names = [key for key in next(iter(members[0]["images"].values())) if key != "person"]
     files = list(members[0]["images"])
     persons = intervals.Persons([members[0]["images"][name]["person"] for name in files])
@@ -109,12 +112,14 @@ def _scores(members, reference):
         entry = _interval(persons, values)
         if entry is None:
             continue
-        others = _values(reference, files, score)
         found[score] = entry
-        if members is not reference and others.shape == values.shape and np.any(others == others):
-            difference = values - others
-            paired = _interval(persons, difference)
-            if paired is not None and np.any(difference):
+        if reference is None:
+            continue
+        others = _values(reference, files, score)
+        # Seed by seed, where there are as many of both.
+        if len(others) == len(values):
+            paired = _interval(persons, values - others)
+            if paired is not None:
                 found[score] |= {
                     "difference": paired["mean"],
                     "difference_seeds": paired["seeds"],

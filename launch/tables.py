@@ -61,7 +61,7 @@ def tables(gathered: Mapping[str, Any]) -> str:
         for name in shown:
             entry = found["scores"].get(name)
             cells.append(results.cell(entry["mean"], entry["interval"]) if entry else "-")
-        lines.append([*cells, *(str(published.get(group, {}).get(name, "-")) for name in told)])
+        lines.append([*cells, *(results.cell(published.get(group, {}).get(name)) for name in told)])
     for row, values in gathered["baselines"].items():
         cells = [results.cell(values.get(name)) for name in shown]
         lines.append([row.replace("_", " "), "", "", *cells, *([""] * len(told))])

@@ -26,6 +26,7 @@ COMMANDS = [
     ("data", "show"), ("data", "pairs"), ("doctor",), ("bench",), ("bench", "warp"),
     ("bench", "conv3d"), ("bench", "step"), ("bench", "input"), ("weights",),
     ("weights", "convert"), ("features",), ("export",), ("study",), ("study", "simulate"),
+    ("study", "collect"), ("study", "serve"), ("study", "report"),
 ]  # fmt: skip
 
 

@@ -138,7 +138,7 @@ def test_a_page_is_filled_between_its_marks_by_one_command(scored, tmp_path, cap
     assert heads in rows
     (deep,) = (row for row in rows if row[0] == "deep")
     assert re.fullmatch(rf"{base.mean() + 0.005:.3f} ±0\.\d+", deep[3])
-    assert deep[-1] == "0.9"
+    assert deep[-1] == "0.900"
     assert ["flat", "-0.200 [-0.200, -0.200]", "-"] in rows
     assert "seeds 0, 1; 6 steps; commit abc1234; 40 pictures, people/32 1.0.0, test" in text
     with Image.open(tmp_path / "images" / "two.png") as picture:

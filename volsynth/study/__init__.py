@@ -4,5 +4,6 @@ counts = ratings.count(games, models)
 first, second = pairs.select(counts, "largest", np.random.default_rng(0))
 ratings.fit(counts, models)
 
-NumPy and SciPy only, so that whoever serves or reports a study needs no JAX.
+The arithmetic is NumPy and SciPy; `server` needs the extra `[study]`. Whoever serves or reports a
+study needs no JAX.
 """
