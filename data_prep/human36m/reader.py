@@ -85,7 +85,7 @@ class Recording(sequences.Sequence):
     def _joints(self) -> np.ndarray:
         joints = poses.read(self.positions_file, 3)
         if not self.mono:
-            joints = geometry.world_to_camera(joints, self.camera.rotation, self.camera.position)
+            joints = (joints - self.camera.position) @ self.camera.rotation.T
         if np.min(joints[..., 2]) <= 0:
             raise ArchiveError(self.positions_file, "has joints behind the camera")
         if self.pixels_file is not None:
