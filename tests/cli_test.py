@@ -25,7 +25,7 @@ COMMANDS = [
     ("train",), ("evaluate",), ("compare",), ("report",), ("describe",), ("data",),
     ("data", "show"), ("doctor",), ("bench",), ("bench", "warp"), ("bench", "conv3d"),
     ("bench", "step"), ("bench", "input"), ("weights",), ("weights", "convert"),
-    ("features",), ("study",), ("study", "simulate"),
+    ("data", "convert-keypoints"), ("features",), ("study",), ("study", "simulate"),
 ]  # fmt: skip
 
 

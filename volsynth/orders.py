@@ -28,22 +28,19 @@ class Order(NamedTuple):
       ours: for each of our joints, ways to get it, the best first. Each names joints whose mean it
         is, and counts where all of them are known. Without a way, the joint is not known.
       head_top: whether the top of the head is put on the line from neck to head, beyond the head.
-      offset: to add to pixel coordinates of the order's own files: 0.5 where those have (0, 0) for
-        the centre of the top left pixel.
     """
 
     joints: tuple[str, ...]
     ours: Mapping[str, tuple[tuple[str, ...], ...]]
     head_top: bool = False
-    offset: float = 0.0
 
 
-def _named(joints: str, offset=0.0, **others) -> Order:
+def _named(joints: str, **others) -> Order:
     """An order that has joints of ours by their names, and `others` by these ways."""
     names = tuple(joints.split())
     assert len(set(names)) == len(names)
     ways = {joint: ((joint,),) for joint in skeleton.JOINTS if joint in names} | others
-    return Order(names, ways, "head_top" not in ways, offset)
+    return Order(names, ways, "head_top" not in ways)
 
 
 # Seen from the side only one ear is there; seen from the front long hair may hide both.
@@ -84,7 +81,6 @@ ORDERS: Mapping[str, Order] = {
         "nose neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist "
         "right_hip right_knee right_ankle left_hip left_knee left_ankle "
         "right_eye left_eye right_ear left_ear",
-        offset=0.5,
         head=_HEAD,
     ),
     "openpose_25": _named(
@@ -92,14 +88,12 @@ ORDERS: Mapping[str, Order] = {
         "pelvis right_hip right_knee right_ankle left_hip left_knee left_ankle "
         "right_eye left_eye right_ear left_ear "
         "left_big_toe left_small_toe left_heel right_big_toe right_small_toe right_heel",
-        offset=0.5,
         head=_HEAD,
     ),
     "coco_17": _named(
         "nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder "
         "left_elbow right_elbow left_wrist right_wrist left_hip right_hip "
         "left_knee right_knee left_ankle right_ankle",
-        offset=0.5,
         head=_HEAD,
         neck=(("right_shoulder", "left_shoulder"),),
     ),
