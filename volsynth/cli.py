@@ -135,6 +135,22 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--seed", type=int, default=0, help="which pictures; default: 0")
     show.add_argument("--out", default="contact_sheet.png", help="default: contact_sheet.png")
 
+    of_keypoints = _command(
+        data_commands, "convert-keypoints", _convert_keypoints, "files of poses to our own format"
+    )
+    of_keypoints.add_argument(
+        "source", metavar="IN", help="JSON or CSV (docs/data.md), or a folder of OpenPose's JSON"
+    )
+    of_keypoints.add_argument("out", metavar="OUT.json", help="the new file")
+    of_keypoints.add_argument(
+        "--from",
+        dest="order",
+        required=True,
+        metavar="ORDER",
+        help="of its joints: openpose_18, openpose_25, coco_17, human36m_17, ... (docs/data.md)",
+    )
+    _json_argument(of_keypoints)
+
     study = commands.add_parser("study", help="ratings of models from people's decisions")
     studies = study.add_subparsers(dest="study_command", required=True, metavar="COMMAND")
     simulate = _command(
@@ -320,6 +336,20 @@ def _show(options):
     draw.save_png(options.out, sheet)
     print(f"{options.out}: {shown} of {data.folder}")
     return 0
+
+
+def _convert_keypoints(options):
+    from volsynth import keypoints
+
+    left_out = []
+    poses = keypoints.read(options.source, options.order, left_out.append)
+    keypoints.write(options.out, [keypoints.to_ours(pose) for pose in poses])
+    for error in left_out:
+        _say(f"volsynth: left out: {' '.join(str(error).split())}")
+    counts = {"poses": len(poses), "left_out": len(left_out), "out": options.out}
+    counted = f"{len(poses)} poses, {len(left_out)} left out"
+    print(json.dumps(counts) if options.json else f"{options.out}: {counted}")
+    return 1 if left_out else 0
 
 
 def _bench(options):

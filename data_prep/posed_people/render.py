@@ -3,7 +3,6 @@
 import collections
 import concurrent.futures
 import contextlib
-import io
 import multiprocessing
 import os
 import sys
@@ -13,8 +12,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
+from data_prep.images import to_png
 from data_prep.posed_people import actions, clothing, figure, motion, person, plan, scene
 from data_prep.posed_people.plan import Group, Shot, Size
 from volsynth.data import schema
@@ -95,13 +94,6 @@ def dressed(group: Group, seed: int = SEED) -> figure.Figure:
     """The person of a group in its outfit."""
     who = person.draw_person(group.person, seed)
     return figure.dress(who, clothing.draw_outfit(who, group.outfit, seed))
-
-
-def to_png(image: np.ndarray) -> bytes:
-    """PNG of [S, S, 3] uint8, or [S, S, 1] uint8 or uint16; the same bytes every time."""
-    buffer = io.BytesIO()
-    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def render_group(group: Group, size: Size, seed: int = SEED) -> Batch:
