@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from volsynth.errors import UserError
+from data_prep.errors import BuildError
 
 MAX_BYTES = 1 << 30
 """No file of arrays of the archives, and no array in one, is nearly as large."""
@@ -21,7 +21,7 @@ MAX_BYTES = 1 << 30
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
-class ArchiveError(UserError):
+class ArchiveError(BuildError):
     """A file of an archive is missing, damaged, or not what it should be.
 
     Attributes:

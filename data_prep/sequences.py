@@ -1,26 +1,43 @@
-"""What readers of archives of videos share: a sequence is what one camera saw in one recording."""
+"""Sequences of archives of videos: what one camera saw in one recording; each is a piece."""
 
 import abc
 import dataclasses
+import hashlib
+import pathlib
 from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from data_prep.archives import ArchiveError
+from data_prep import preparing
+from data_prep.errors import SightingError
+from data_prep.pieces import Dropped
 from data_prep.sighting import Sighting
+from volsynth import orders
+
+EVERY = 5
+"""Of so many frames one is looked at: more of 50 a second are hardly different."""
+
+MOVED_MM = 100.0
+"""How far some joint has moved since the last frame that was taken."""
+
+OUTSIDE = "with joints outside of the frame"
+NO_MASK = "with an empty mask"
 
 
+@dataclasses.dataclass(frozen=True)
 class Sequence(abc.ABC):
-    """One camera's frames of one person. Making one opens no large file.
+    """One camera's frames of one person; making one opens no large file.
 
     Attributes:
-      name: unique in its archive, in letters, digits, spaces and `.-_/`.
-      split: "train", "validation", "test" or the name of a further split.
+      name: unique in its archive.
+      split: that its records belong to.
+      stamps: of its files; changes when one does.
     """
 
     name: str
     split: str
+    stamps: str
 
     @abc.abstractmethod
     def positions(self) -> Float[np.ndarray, "n j 3"]:
@@ -31,27 +48,41 @@ class Sequence(abc.ABC):
         """
 
     @abc.abstractmethod
-    def sightings(self, frames: Int[np.ndarray, "k"]) -> Iterator[Sighting]:
-        """Some frames, in order; those that a data set must not hold are left out.
+    def seen(self, frames: Int[np.ndarray, "k"]) -> Iterator[Sighting | SightingError | Dropped]:
+        """Some frames, in order.
 
         Args:
           frames: numbers of frames, increasing.
+
+        Yields:
+          For each a sighting, or why there is none.
 
         Raises:
           ArchiveError: a file is missing or damaged. What was yielded before is right.
         """
 
+    def sightings(self) -> Iterator[Sighting | SightingError | Dropped]:
+        """One of `EVERY` frames, if the person has moved; see `pieces.Piece`."""
+        frames = preparing.select_by_movement(self.positions()[::EVERY], MOVED_MM) * EVERY
+        for found in self.seen(frames):
+            yield _checked(found) if isinstance(found, Sighting) else found
 
-@dataclasses.dataclass(frozen=True)
-class Archive:
-    """What a reader found in a folder.
 
-    Attributes:
-      sequences: to prepare.
-      faults: files that are missing or damaged, as far as that shows without opening large ones.
-      notes: what is left out on purpose, in words.
-    """
+def _checked(found: Sighting) -> Sighting | Dropped:
+    """The sighting, unless it is one of those that every archive of videos has and nobody wants."""
+    joints, known = orders.to_ours(found.joints_px, found.visible, found.order)
+    height, width = found.image.shape[:2]
+    if np.any(known & ~np.all((joints >= 0) & (joints <= (width, height)), axis=-1)):
+        return Dropped(OUTSIDE)
+    if found.mask is not None and not found.mask.any():
+        return Dropped(NO_MASK)
+    return found
 
-    sequences: list[Sequence]
-    faults: list[ArchiveError]
-    notes: list[str]
+
+def stamp(files: list[pathlib.Path]) -> str:
+    """What changes when one of the files does: their sizes and times."""
+    digest = hashlib.sha256()
+    for file in files:
+        about = file.stat() if file.exists() else None
+        digest.update(f"{about and (about.st_size, about.st_mtime_ns)} ".encode())
+    return digest.hexdigest()

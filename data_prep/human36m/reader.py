@@ -1,19 +1,16 @@
-"""Human3.6M: sightings from the archive as its owners distribute it."""
+"""Human3.6M: what the archive holds as its owners distribute it, and what is wrong with it."""
 
-import dataclasses
-import functools
 import pathlib
 from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float
 
-from data_prep import sequences, videos
-from data_prep.archives import ArchiveError, Hdf5
+from data_prep import sequences
+from data_prep.archives import ArchiveError
 from data_prep.human36m import metadata, poses
-from data_prep.sighting import Camera, Sighting
-from volsynth.ops import geometry
+from data_prep.human36m.recording import Recording
+from data_prep.sighting_builder import Found
 
 SPLITS = {"S11": "validation", "S5": "test"}
 """Knoche 2019, section 6.1: a subject for validation, one for test, the others for training."""
@@ -34,181 +31,13 @@ CHAIRS = ("Eating", "Phoning", "Sitting", "Smoking")
 """Actions with a chair: masks do not tell it from the person. The archive labels no chairs, so
 whole actions are left out."""
 
-BOX_MARGIN = 0.1
-"""Boxes are those of the joints; the person reaches beyond by up to so much of the longer side."""
 
-TOLERANCE = 5.0
-"""Pixels between the published projections and ours from which on the cameras must be wrong."""
-
-_PELVIS = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Recording(sequences.Sequence):
-    """What one camera saw of one performance.
-
-    Attributes:
-      name: subject, file name and camera.
-      split: of the subject.
-      subject: as "S1".
-      action: what the person does, as "Walking 2".
-      camera_id: of the camera.
-      camera: its numbers.
-      positions_file: joints in the world, or in camera coordinates if `mono`.
-      mono: whether these are camera coordinates.
-      pixels_file: the published projections; None where the archive lacks them.
-      video: the frames.
-      masks_file: the person's silhouette in every frame.
-      boxes_file: a box around the person in every frame; None where the archive lacks them.
-      shift: to add to world coordinates, mm.
-    """
-
-    name: str
-    split: str
-    subject: str
-    action: str
-    camera_id: str
-    camera: Camera
-    positions_file: pathlib.Path
-    mono: bool
-    pixels_file: pathlib.Path | None
-    video: pathlib.Path
-    masks_file: pathlib.Path
-    boxes_file: pathlib.Path | None
-    shift: np.ndarray
-
-    def positions(self) -> Float[np.ndarray, "n 32 3"]:
-        """Joints of all frames in camera coordinates, mm."""
-        return self._joints
-
-    @functools.cached_property
-    def _joints(self) -> np.ndarray:
-        joints = poses.read(self.positions_file, 3)
-        if not self.mono:
-            joints = (joints - self.camera.position) @ self.camera.rotation.T
-        if np.min(joints[..., 2]) <= 0:
-            raise ArchiveError(self.positions_file, "has joints behind the camera")
-        if self.pixels_file is not None:
-            self._check(joints)
-        return joints + self.camera.rotation @ self.shift
-
-    def _check(self, joints: np.ndarray) -> None:
-        published = poses.read(self.pixels_file, 2)
-        if len(published) != len(joints):
-            raise ArchiveError(
-                self.pixels_file, f"has {len(published)} frames, the positions have {len(joints)}"
-            )
-        off = np.linalg.norm(self._project(joints) - published, axis=-1)
-        if np.median(off) > TOLERANCE:
-            raise ArchiveError(
-                self.pixels_file,
-                f"lies {np.median(off):.0f} pixels beside the projected positions: metadata.xml is "
-                "not of this archive",
-            )
-
-    def _project(self, joints: np.ndarray) -> np.ndarray:
-        return geometry.project(joints, self.camera.intrinsics, self.camera.distortion)
-
-    def sightings(self, frames: np.ndarray) -> Iterator[Sighting]:
-        """Some frames; see `sequences.Sequence`."""
-        joints = self._joints
-        pixels = self._project(joints)
-        with _Silhouettes(self.masks_file, self.boxes_file) as silhouettes:
-            counts = {self.video: videos.count_frames(self.video)} | silhouettes.counts()
-            shortest = min(counts, key=counts.get)
-            there = frames[frames < counts[shortest]]
-            moved = pixels - self._project(joints - self.camera.rotation @ self.shift)
-            for frame, image in zip(there, videos.read_frames(self.video, there.tolist())):
-                yield Sighting(
-                    image=image,
-                    mask=silhouettes.mask(frame, image.shape[:2], moved[frame, _PELVIS]),
-                    joints_px=pixels[frame],
-                    joints_mm=joints[frame],
-                    visible=np.ones(poses.JOINTS, bool),
-                    order="human36m_32",
-                    camera=self.camera,
-                    person=self.subject,
-                    outfit="a",
-                    action=self.action,
-                    camera_id=self.camera_id,
-                    frame=int(frame),
-                    where=f"{self.video}, frame {frame}",
-                )
-        if counts[shortest] < len(joints):
-            raise ArchiveError(
-                shortest,
-                f"has {counts[shortest]} frames, its poses {len(joints)}; the rest is lost",
-            )
-
-
-class _Silhouettes:
-    """Masks, cut to the boxes where there are any."""
-
-    def __init__(self, masks: pathlib.Path, boxes: pathlib.Path | None):
-        self._files = [Hdf5(masks)]
-        try:
-            self._masks = self._files[0].cells("Masks")
-            self._boxes = None
-            if boxes is not None:
-                self._files.append(Hdf5(boxes))
-                self._boxes = self._files[1].cells("Masks")
-        except ArchiveError:
-            self.__exit__()
-            raise
-
-    def __enter__(self) -> "_Silhouettes":
-        return self
-
-    def __exit__(self, *_) -> None:
-        for file in self._files:
-            file.__exit__()
-
-    def counts(self) -> dict[pathlib.Path, int]:
-        """How many frames each file has."""
-        lengths = [len(self._masks)] + ([] if self._boxes is None else [len(self._boxes)])
-        return {file.path: length for file, length in zip(self._files, lengths)}
-
-    def mask(
-        self, frame: int, shape: tuple[int, int], moved: np.ndarray
-    ) -> Bool[np.ndarray, "h w"]:
-        """The person in a frame; boxes move (pixels) with the joints that they were made of."""
-        mask = self._cell(0, self._masks, frame, shape)
-        if self._boxes is None:
-            return mask
-        box = self._cell(1, self._boxes, frame, shape)
-        if not box.any():
-            return mask
-        inside = np.zeros_like(mask)
-        spans = [np.flatnonzero(box.any(axis=axis)) for axis in (0, 1)]
-        margin = BOX_MARGIN * max(np.ptp(span) for span in spans)
-        (left, right), (top, bottom) = (
-            (
-                int(max(span[0] + by - margin, 0)),
-                int(max(span[-1] + 1 + by + margin, 0)),
-            )
-            for span, by in zip(spans, moved)
-        )
-        inside[top:bottom, left:right] = True
-        return mask & inside
-
-    def _cell(self, file: int, cells, frame: int, shape: tuple[int, int]) -> np.ndarray:
-        mask = cells[frame]
-        if mask.shape != shape:
-            raise ArchiveError(
-                self._files[file].path, f"has a mask of {mask.shape} where frames are {shape}"
-            )
-        return mask > 0
-
-
-def find(
-    source: pathlib.Path, shifted: Literal["correct", "drop"] = "correct", chairs: bool = False
-) -> sequences.Archive:
+def find(source: pathlib.Path, shifted: Literal["correct", "drop"] = "correct") -> Found:
     """What there is in an archive.
 
     Args:
       source: folder that holds S1, S5 and so on, and metadata.xml.
       shifted: whether the recordings of S9 that are shifted are put right or left out.
-      chairs: whether actions with a chair stay in.
 
     Raises:
       ArchiveError: no subject, or no metadata.xml.
@@ -220,19 +49,19 @@ def find(
     found, faults, notes = [], [], []
     for subject in existing_subjects:
         for recording in _of_subject(source / subject, subject, about, faults):
-            reason = _left_out(recording, shifted, chairs)
+            reason = _left_out(recording, shifted)
             if reason:
                 notes.append(f"{recording.name}: {reason}")
             else:
                 found.append(recording)
-    return sequences.Archive(found, faults, notes)
+    return Found(found, [str(fault) for fault in faults], notes)
 
 
-def _left_out(recording: "Recording", shifted: str, chairs: bool) -> str | None:
+def _left_out(recording: Recording, shifted: str) -> str | None:
     stem = recording.name.split("/")[1].rsplit(".", 1)[0]
     if (recording.subject, stem, recording.camera_id) in CORRUPT:
         return "left out, the archive's video is corrupt"
-    if not chairs and recording.action.split()[0] in CHAIRS:
+    if recording.action.split()[0] in CHAIRS:
         return "left out, there is a chair"
     if shifted == "drop" and recording.shift.any():
         return "left out, its poses are shifted"
@@ -274,18 +103,26 @@ def _of_subject(
         if name not in masks and (subject, stem, camera) not in CORRUPT:
             faults.append(ArchiveError(segments / "ground_truth_bs" / f"{name}.mat", "is missing"))
             continue
+        files = [
+            world.get(stem) or mono[name],
+            pixels.get(name),
+            films.get(name, folder / "Videos" / f"{name}.mp4"),
+            masks.get(name, segments / "ground_truth_bs" / f"{name}.mat"),
+            boxes.get(name),
+        ]
         yield Recording(
             name=f"{subject}/{name}",
             split=SPLITS.get(subject, "train"),
+            stamps=sequences.stamp([file for file in files if file is not None]),
             subject=subject,
             action=about.action(subject, stem),
             camera_id=camera,
             camera=about.cameras[subject, camera],
-            positions_file=world.get(stem) or mono[name],
+            positions_file=files[0],
             mono=stem not in world,
-            pixels_file=pixels.get(name),
-            video=films.get(name, folder / "Videos" / f"{name}.mp4"),
-            masks_file=masks.get(name, segments / "ground_truth_bs" / f"{name}.mat"),
-            boxes_file=boxes.get(name),
+            pixels_file=files[1],
+            video=files[2],
+            masks_file=files[3],
+            boxes_file=files[4],
             shift=moved,
         )

@@ -1,18 +1,13 @@
-"""MPI-INF-3DHP: sightings from the archive as its owners distribute it."""
+"""MPI-INF-3DHP: what there is in the archive as its owners distribute it, and what is missing."""
 
-import dataclasses
-import functools
 import pathlib
 from collections.abc import Iterator
 
-import numpy as np
-from jaxtyping import Float
-
-from data_prep import sequences, videos
+from data_prep import sequences
 from data_prep.archives import ArchiveError
-from data_prep.mpi_inf_3dhp import annotations, calibration, test_set
-from data_prep.sighting import Camera, Sighting
-from volsynth.ops import geometry
+from data_prep.mpi_inf_3dhp import calibration, test_set
+from data_prep.mpi_inf_3dhp.recording import PARTS, Recording
+from data_prep.sighting_builder import Found
 
 SPLITS = {"S6": "validation", "S4": "test"}
 """Knoche 2019, section 6.1: a subject for validation, one for test, the others for training."""
@@ -22,133 +17,8 @@ RECORDINGS = ("Seq1", "Seq2")
 ALWAYS = (0, 1, 2, 4, 5, 6, 7, 8)
 """Cameras that every download has; the other walls' and the ceiling's are asked for."""
 
-KNOWN_SHORT = {("S6", "Seq2", 2): 3911}
-"""Videos that are shorter than their annotations in the archive itself, and their frames."""
 
-KNOWN_EXTRA = {("S3", "Seq1"): 1}
-"""Recordings with so many more annotations than frames in the archive itself."""
-
-CHAIR_SHARE = 0.002
-"""A picture is left out if the chair covers more than this share of the person's box."""
-
-BOX_MARGIN = 0.15
-"""The person reaches beyond the joints by up to so much of the box's longer side."""
-
-TOLERANCE = 5.0
-"""Pixels between annot2 and the projected annot3 from which on the calibration must be wrong."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Recording(sequences.Sequence):
-    """What one camera saw in one recording.
-
-    Attributes:
-      name: subject, recording and camera.
-      split: of the subject.
-      folder: of the recording.
-      subject: as "S1".
-      recording: "Seq1" or "Seq2"; people wear other clothes in each.
-      number: of the camera.
-      camera: its numbers.
-    """
-
-    name: str
-    split: str
-    folder: pathlib.Path
-    subject: str
-    recording: str
-    number: int
-    camera: Camera
-
-    def positions(self) -> Float[np.ndarray, "n 28 3"]:
-        """Joints of all frames in camera coordinates, mm."""
-        return self._annotations.positions
-
-    @functools.cached_property
-    def _annotations(self) -> annotations.Annotations:
-        path = self.folder / "annot.mat"
-        found = annotations.read(path, self.subject, self.recording)
-        if self.number not in found:
-            raise ArchiveError(path, f"has no annotations of camera {self.number}")
-        mine = found[self.number]
-        check_projection(path, self.camera, *mine)
-        return mine
-
-    def sightings(self, frames: np.ndarray) -> Iterator[Sighting]:
-        """Some frames; those that show a chair are left out."""
-        pixels, positions = self._annotations
-        files = [self.folder / part / f"video_{self.number}.avi" for part in _PARTS]
-        counts = {file: videos.count_frames(file) for file in files}
-        shortest = min(counts, key=counts.get)
-        there = frames[frames < counts[shortest]]
-        streams = (videos.read_frames(file, there.tolist()) for file in files)
-        for frame, image, foreground, chair in zip(there, *streams):
-            where = f"{files[0]}, frame {frame}"
-            if not image.shape == foreground.shape == chair.shape:
-                raise ArchiveError(files[0], "has frames of another size than its masks")
-            box = box_of(pixels[frame], image.shape[:2])
-            # The chair's mask is dark where the chair is.
-            chairs = chair[..., 0] < 128
-            if not chairs[box].size or np.mean(chairs[box]) > CHAIR_SHARE:
-                continue
-            mask = np.zeros_like(chairs)
-            mask[box] = (foreground[..., 0] >= 128)[box] & ~chairs[box]
-            yield Sighting(
-                image=image,
-                mask=mask,
-                joints_px=pixels[frame],
-                joints_mm=positions[frame],
-                visible=np.ones(annotations.JOINTS, bool),
-                order="mpi_inf_3dhp_28",
-                camera=self.camera,
-                person=self.subject,
-                outfit=self.recording,
-                action=self.recording,
-                camera_id=str(self.number),
-                frame=int(frame),
-                where=where,
-            )
-        self._check_length(shortest, counts[shortest], len(positions))
-
-    def _check_length(self, file: pathlib.Path, found: int, wanted: int) -> None:
-        known = KNOWN_SHORT.get((self.subject, self.recording, self.number)) == found
-        extra = KNOWN_EXTRA.get((self.subject, self.recording), 0)
-        if not known and found + extra < wanted:
-            raise ArchiveError(
-                file, f"has {found} frames, its annotations {wanted}; the rest is lost"
-            )
-
-
-_PARTS = ("imageSequence", "FGmasks", "ChairMasks")
-
-
-def box_of(pixels: np.ndarray, shape: tuple[int, int]) -> tuple[slice, slice]:
-    """Rows and columns where a person with these joints can be; empty outside the picture."""
-    low, high = pixels.min(0), pixels.max(0)
-    margin = BOX_MARGIN * np.max(high - low)
-    (left, top), (right, bottom) = (
-        np.clip(edge, 0, (shape[1], shape[0])).astype(int)
-        for edge in (np.floor(low - margin), np.ceil(high + margin))
-    )
-    return slice(top, bottom), slice(left, right)
-
-
-def check_projection(
-    path: pathlib.Path, camera: Camera, pixels: np.ndarray, positions: np.ndarray
-) -> None:
-    """Raises ArchiveError where positions do not project to where the pixels say they are."""
-    if np.min(positions[..., 2]) <= 0:
-        raise ArchiveError(path, "has joints behind the camera")
-    off = np.linalg.norm(geometry.project(positions, camera.intrinsics) - pixels, axis=-1)
-    if np.median(off) > TOLERANCE:
-        raise ArchiveError(
-            path,
-            f"has 2D annotations {np.median(off):.0f} pixels beside its projected 3D annotations: "
-            "the calibration is not of this recording",
-        )
-
-
-def find(source: pathlib.Path) -> sequences.Archive:
+def find(source: pathlib.Path) -> Found:
     """What there is in an archive.
 
     Args:
@@ -157,7 +27,8 @@ def find(source: pathlib.Path) -> sequences.Archive:
     Raises:
       ArchiveError: no subject.
     """
-    found, faults, notes = [], [], []
+    test = _test_set(source)
+    found, faults = [], []
     for subject in SUBJECTS:
         for recording in RECORDINGS:
             folder = source / subject / recording
@@ -165,11 +36,10 @@ def find(source: pathlib.Path) -> sequences.Archive:
                 found += _of_recording(folder, subject, recording, faults)
             elif folder.parent.is_dir():
                 faults.append(ArchiveError(folder, "is missing"))
-    test = test_set.find(source)
-    found, faults, notes = found + test.sequences, faults + test.faults, notes + test.notes
-    if not found and not faults:
+    left_out = [str(fault) for fault in faults] + test.left_out
+    if not (found or left_out or test.pieces or test.notes):
         raise ArchiveError(source, "has none of the folders S1 to S8 and TS1 to TS6")
-    return sequences.Archive(found, faults, notes)
+    return Found(found + test.pieces, left_out, test.notes)
 
 
 def _of_recording(
@@ -185,7 +55,7 @@ def _of_recording(
         faults.append(ArchiveError(folder / "annot.mat", "is missing"))
         return
     for number in sorted(cameras):
-        files = [folder / part / f"video_{number}.avi" for part in _PARTS]
+        files = [folder / part / f"video_{number}.avi" for part in PARTS]
         missing = [file for file in files if not file.is_file()]
         if len(missing) == len(files) and number not in ALWAYS:
             continue
@@ -195,9 +65,32 @@ def _of_recording(
         yield Recording(
             name=f"{subject}/{recording}/{number}",
             split=SPLITS.get(subject, "train"),
+            stamps=sequences.stamp([folder / "annot.mat", folder / "camera.calibration", *files]),
             folder=folder,
             subject=subject,
             recording=recording,
             number=number,
             camera=cameras[number],
         )
+
+
+def _test_set(source: pathlib.Path) -> Found:
+    """What there is of the test set."""
+    found, faults, notes = [], [], []
+    for name in test_set.NAMES:
+        for folder in (source / name, source / "mpi_inf_3dhp_test_set" / name):
+            if not folder.is_dir():
+                continue
+            if not (folder / "masks").is_dir():
+                notes.append(f"{name}: left out, there is no folder {folder / 'masks'}")
+            elif not (folder / "annot_data.mat").is_file():
+                faults.append(str(ArchiveError(folder / "annot_data.mat", "is missing")))
+            else:
+                files = [folder / "annot_data.mat", folder / "imageSequence", folder / "masks"]
+                found.append(
+                    test_set.TestSequence(
+                        name, test_set.SPLIT, sequences.stamp(files), folder, files[2]
+                    )
+                )
+            break
+    return Found(found, faults, notes)

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image
 
-from data_prep import archives, sequences
-from data_prep.archives import ArchiveError, Hdf5, existing
+from data_prep import archives, cameras, images, sequences
+from data_prep.archives import ArchiveError, Hdf5
+from data_prep.errors import SightingError
+from data_prep.pieces import Dropped
 from data_prep.sighting import Camera, Sighting
-from volsynth.ops import geometry
 
 SPLIT = "test_set"
 NAMES = tuple(f"TS{n}" for n in range(1, 7))
@@ -24,14 +24,12 @@ JOINTS = 17
 ACTIVITIES = (
     "Stand or walk", "Exercise", "Sit on chair", "Reach or crouch", "On floor", "Sports", "Misc",
 )  # fmt: skip
-CHAIR = ACTIVITIES.index("Sit on chair")
-"""Left out, as chairs are elsewhere."""
+SITTING = ACTIVITIES.index("Sit on chair")
+CHAIR = "with a chair"
+NOT_VALID = "that the archive calls not valid"
 
-MAX_SIDE = 4096
 TOLERANCE = 5.0
-"""Pixels between annot2 and the projected annot3 from which on a picture cannot be used."""
-
-_MAX_BYTES = 64 << 20
+"""Pixels between annot2 and the projected annot3 from which on the annotations must be wrong."""
 
 
 def _camera(focal: float, sensor: tuple[float, float], size: tuple[int, int], centre) -> Camera:
@@ -52,16 +50,12 @@ class TestSequence(sequences.Sequence):
     """One of the six.
 
     Attributes:
-      name: as "TS1".
-      split: a split of its own.
       folder: of its files.
       masks: folder of the masks that the user made; None where there is none.
     """
 
     __test__ = False
 
-    name: str
-    split: str
     folder: pathlib.Path
     masks: pathlib.Path | None
 
@@ -71,8 +65,13 @@ class TestSequence(sequences.Sequence):
         return OUTDOORS if self.name in ("TS5", "TS6") else STUDIO
 
     def positions(self) -> Float[np.ndarray, "n 17 3"]:
-        """Joints of all frames in camera coordinates, mm; zero where the frame is not valid."""
-        return self._annotations[1]
+        """Joints of all frames in camera coordinates, mm.
+
+        Where a frame is not valid they are those of the last one that is: nobody has moved.
+        """
+        _, positions, valid, _ = self._annotations
+        last = np.maximum.accumulate(np.where(valid, np.arange(len(valid)), np.argmax(valid)))
+        return positions[last]
 
     @functools.cached_property
     def _annotations(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -95,66 +94,50 @@ class TestSequence(sequences.Sequence):
             archives.finite(path, np.where(valid[:, None, None], values[:, 0], 0))
             for values in (pixels, positions)
         )
+        projected = cameras.project(
+            np.where(positions, positions, 1)[valid].reshape(-1, 3), self.camera
+        )
+        off = np.linalg.norm(projected - pixels[valid].reshape(-1, 2), axis=-1)
+        if not valid.any() or np.median(off) > TOLERANCE:
+            raise ArchiveError(path, "has no valid frames, or 2D and 3D that do not fit the camera")
         return pixels, positions, valid, activity
 
-    def sightings(self, frames: np.ndarray) -> Iterator[Sighting]:
-        """Some frames, of those that are valid and without a chair."""
-        pixels, positions, valid, activity = self._annotations
-        for frame in frames[valid[frames] & (activity[frames] != CHAIR)]:
-            file = self.folder / "imageSequence" / f"img_{frame + 1:06d}.jpg"
-            image = _picture(file, "RGB")
-            projected = geometry.project(positions[frame], self.camera.intrinsics)
-            if np.median(np.linalg.norm(projected - pixels[frame], axis=-1)) > TOLERANCE:
-                raise ArchiveError(self.folder / "annot_data.mat", f"is wrong at frame {frame}")
-            mask = None
-            if self.masks is not None:
-                mask = _picture(self.masks / f"img_{frame + 1:06d}.png", "L") >= 128
-                if mask.shape != image.shape[:2]:
-                    raise ArchiveError(
-                        self.masks / f"img_{frame + 1:06d}.png", "is of another size"
-                    )
-            yield Sighting(
-                image=image,
-                mask=mask,
-                joints_px=pixels[frame],
-                joints_mm=positions[frame],
-                visible=np.ones(JOINTS, bool),
-                order="mpi_inf_3dhp_17",
-                camera=self.camera,
-                person=self.name,
-                outfit="a",
-                action=ACTIVITIES[activity[frame]],
-                camera_id="0",
-                frame=int(frame),
-                where=str(file),
-            )
-
-
-def _picture(path: pathlib.Path, mode: str) -> np.ndarray:
-    existing(path, _MAX_BYTES)
-    try:
-        with Image.open(path, formats=("JPEG", "PNG")) as image:
-            if max(image.size) > MAX_SIDE:
-                raise ArchiveError(path, f"is {image.size}; up to {MAX_SIDE} pixels are read")
-            return np.asarray(image.convert(mode))
-    except (OSError, SyntaxError, ValueError) as error:
-        if isinstance(error, ArchiveError):
-            raise
-        raise ArchiveError(path, f"cannot be decoded ({str(error)[:100]})") from None
-
-
-def find(source: pathlib.Path) -> sequences.Archive:
-    """What there is of the test set."""
-    found, faults, notes = [], [], []
-    for name in NAMES:
-        for folder in (source / name, source / "mpi_inf_3dhp_test_set" / name):
-            if not folder.is_dir():
-                continue
-            if not (folder / "masks").is_dir():
-                notes.append(f"{name}: left out, there is no folder {folder / 'masks'}")
-            elif not (folder / "annot_data.mat").is_file():
-                faults.append(ArchiveError(folder / "annot_data.mat", "is missing"))
+    def seen(self, frames: np.ndarray) -> Iterator[Sighting | SightingError | Dropped]:
+        """Those of some frames that are valid and without a chair; see `sequences.Sequence`."""
+        _, _, valid, activity = self._annotations
+        for frame in frames:
+            if not valid[frame]:
+                yield Dropped(NOT_VALID)
+            elif activity[frame] == SITTING:
+                yield Dropped(CHAIR)
             else:
-                found.append(TestSequence(name, SPLIT, folder, folder / "masks"))
-            break
-    return sequences.Archive(found, faults, notes)
+                yield self._sighting_or_error(frame)
+
+    def _sighting_or_error(self, frame: int) -> Sighting | SightingError:
+        try:
+            return self._sighting(frame)
+        except SightingError as error:
+            return error
+
+    def _sighting(self, frame: int) -> Sighting:
+        pixels, positions, _, activity = self._annotations
+        name = f"img_{frame + 1:06d}"
+        file = self.folder / "imageSequence" / f"{name}.jpg"
+        mask = None
+        if self.masks is not None:
+            mask = images.read_file(self.masks / f"{name}.png")[..., 0] >= 128
+        return Sighting(
+            image=images.read_file(file)[..., :3],
+            mask=mask,
+            joints_px=pixels[frame],
+            joints_mm=positions[frame],
+            visible=np.ones(JOINTS, bool),
+            order="mpi_inf_3dhp_17",
+            camera=self.camera,
+            person=self.name,
+            outfit="a",
+            action=ACTIVITIES[activity[frame]],
+            camera_id="0",
+            frame=int(frame),
+            where=str(file),
+        )

@@ -126,7 +126,10 @@ def test_shifted_poses_and_boxes_are_put_right(whole):
     view = miniatures.views(SIDE)[3]
     for step, sighting in enumerate(_sightings(sequence)):
         joints = miniatures.in_order(miniatures.body(step)[1], miniatures.HUMAN36M, 32)
-        right, wrong = miniatures.see(joints, view), miniatures.see(joints + np.array([200, 0, 0]), view)
+        right, wrong = (
+            miniatures.see(joints, view),
+            miniatures.see(joints + np.array([200, 0, 0]), view),
+        )
         np.testing.assert_allclose(sighting.joints_mm, right[0], atol=1e-3)
         np.testing.assert_allclose(sighting.joints_px, right[1], atol=1e-3)
         assert np.abs(wrong[1] - right[1]).max() > 4
