@@ -145,7 +145,9 @@ def write_video(path: pathlib.Path, frames: list[np.ndarray], codec: str) -> Non
         stream = container.add_stream(codec, rate=50)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuvj444p" if codec == "mjpeg" else "yuv420p"
-        stream.options = {"crf": "4"} if codec == "libx264" else {"qmin": "1", "q": "1"}
+        stream.options = (
+            {"crf": "4", "preset": "ultrafast"} if codec == "libx264" else {"qmin": "1", "q": "1"}
+        )
         for frame in frames:
             image = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
             container.mux(stream.encode(image))

@@ -1,8 +1,7 @@
 """Human3.6M: what the archive holds as its owners distribute it, and what is wrong with it."""
 
 import pathlib
-from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -31,6 +30,10 @@ CHAIRS = ("Eating", "Phoning", "Sitting", "Smoking")
 """Actions with a chair: masks do not tell it from the person. The archive labels no chairs, so
 whole actions are left out."""
 
+_VIDEOS = "Videos"
+_MASKS = "MySegmentsMat/ground_truth_bs"
+_BOXES = "MySegmentsMat/ground_truth_bb"
+
 
 def find(source: pathlib.Path, shifted: Literal["correct", "drop"] = "correct") -> Found:
     """What there is in an archive.
@@ -42,87 +45,113 @@ def find(source: pathlib.Path, shifted: Literal["correct", "drop"] = "correct") 
     Raises:
       ArchiveError: no subject, or no metadata.xml.
     """
-    existing_subjects = [name for name in SUBJECTS if (source / name).is_dir()]
-    if not existing_subjects:
+    there = [name for name in SUBJECTS if (source / name).is_dir()]
+    if not there:
         raise ArchiveError(source, f"has none of the folders {', '.join(SUBJECTS)}")
     about = metadata.read(metadata.find(source))
-    found, faults, notes = [], [], []
-    for subject in existing_subjects:
-        for recording in _of_subject(source / subject, subject, about, faults):
-            reason = _left_out(recording, shifted)
+    found, faults, reasons = [], [], {}
+    for subject in there:
+        files = _Files.of(source / subject)
+        # One line for a download that was forgotten, not one for each of its files.
+        missing = [
+            ArchiveError(source / subject / part, "is missing or holds no files")
+            for part, listed in ((_VIDEOS, files.films), (_MASKS, files.masks))
+            if not listed
+        ]
+        faults += missing
+        for name in [] if missing else files.names():
+            stem, camera = name.split(".")
+            reason = _reason(subject, stem, camera, about, shifted)
             if reason:
-                notes.append(f"{recording.name}: {reason}")
-            else:
-                found.append(recording)
+                reasons.setdefault(reason, []).append(f"{subject}/{name}")
+                continue
+            try:
+                found.append(_recording(files, subject, stem, camera, about))
+            except ArchiveError as error:
+                faults.append(error)
+    notes = [
+        f"{len(names)} recordings left out, {reason}, such as {names[0]}"
+        for reason, names in reasons.items()
+    ]
     return Found(found, [str(fault) for fault in faults], notes)
 
 
-def _left_out(recording: Recording, shifted: str) -> str | None:
-    stem = recording.name.split("/")[1].rsplit(".", 1)[0]
-    if (recording.subject, stem, recording.camera_id) in CORRUPT:
-        return "left out, the archive's video is corrupt"
-    if recording.action.split()[0] in CHAIRS:
-        return "left out, there is a chair"
-    if shifted == "drop" and recording.shift.any():
-        return "left out, its poses are shifted"
+def _reason(
+    subject: str, stem: str, camera: str, about: metadata.Metadata, shifted: str
+) -> str | None:
+    """Why a recording is left out; None where it is not."""
+    if (subject, stem, camera) in CORRUPT:
+        return "whose video is corrupt in the archive"
+    if about.action(subject, stem).split()[0] in CHAIRS:
+        return "with a chair"
+    if shifted == "drop" and (subject, stem) in SHIFTED:
+        return "whose poses are shifted"
     return None
 
 
-def _of_subject(
-    folder: pathlib.Path, subject: str, about: metadata.Metadata, faults: list[ArchiveError]
-) -> Iterator[Recording]:
-    """All recordings of a subject; what is missing goes to `faults`."""
-    features, segments = folder / "MyPoseFeatures", folder / "MySegmentsMat"
-    world = poses.listed(features / "D3_Positions") | {
-        name: path
-        for name, path in poses.listed(folder / "MyPoses" / "3D_positions").items()
-        if not (features / "D3_Positions").is_dir()
-    }
-    mono = poses.listed(features / "D3_Positions_mono")
-    pixels = poses.listed(features / "D2_Positions")
-    films = poses.listed(folder / "Videos", (".mp4",))
-    masks = poses.listed(segments / "ground_truth_bs", (".mat",))
-    boxes = poses.listed(segments / "ground_truth_bb", (".mat",))
-    # One line for a download that was forgotten, not one for each of its files.
-    for part, there in (("Videos", films), ("MySegmentsMat/ground_truth_bs", masks)):
-        if not there:
-            faults.append(ArchiveError(folder / part, "is missing or holds no files"))
-            return
-    names = {f"{name}.{camera}" for name in world for camera in metadata.CAMERAS}
-    for name in sorted(names | set(mono) | set(films)):
-        stem, _, camera = name.rpartition(".")
-        if camera not in metadata.CAMERAS:
-            continue
-        if stem not in world and name not in mono:
-            faults.append(ArchiveError(films[name], "has no positions of joints"))
-            continue
-        moved = SHIFT if (subject, stem) in SHIFTED else np.zeros(3)
-        if name not in films and (subject, stem, camera) not in CORRUPT:
-            faults.append(ArchiveError(folder / "Videos" / f"{name}.mp4", "is missing"))
-            continue
-        if name not in masks and (subject, stem, camera) not in CORRUPT:
-            faults.append(ArchiveError(segments / "ground_truth_bs" / f"{name}.mat", "is missing"))
-            continue
-        files = [
-            world.get(stem) or mono[name],
-            pixels.get(name),
-            films.get(name, folder / "Videos" / f"{name}.mp4"),
-            masks.get(name, segments / "ground_truth_bs" / f"{name}.mat"),
-            boxes.get(name),
-        ]
-        yield Recording(
-            name=f"{subject}/{name}",
-            split=SPLITS.get(subject, "train"),
-            stamps=sequences.stamp([file for file in files if file is not None]),
-            subject=subject,
-            action=about.action(subject, stem),
-            camera_id=camera,
-            camera=about.cameras[subject, camera],
-            positions_file=files[0],
-            mono=stem not in world,
-            pixels_file=files[1],
-            video=files[2],
-            masks_file=files[3],
-            boxes_file=files[4],
-            shift=moved,
+class _Files(NamedTuple):
+    """Files of a subject, by their names without endings; see `Recording`."""
+
+    folder: pathlib.Path
+    world: dict[str, pathlib.Path]
+    mono: dict[str, pathlib.Path]
+    pixels: dict[str, pathlib.Path]
+    films: dict[str, pathlib.Path]
+    masks: dict[str, pathlib.Path]
+    boxes: dict[str, pathlib.Path]
+
+    @classmethod
+    def of(cls, folder: pathlib.Path) -> "_Files":
+        features = folder / "MyPoseFeatures"
+        return cls(
+            folder,
+            poses.listed(features / "D3_Positions")
+            or poses.listed(folder / "MyPoses" / "3D_positions"),
+            poses.listed(features / "D3_Positions_mono"),
+            poses.listed(features / "D2_Positions"),
+            poses.listed(folder / _VIDEOS, (".mp4",)),
+            poses.listed(folder / _MASKS, (".mat",)),
+            poses.listed(folder / _BOXES, (".mat",)),
         )
+
+    def names(self) -> list[str]:
+        """Of all recordings that there should be, as "Walking 1.54138969"."""
+        names = {f"{name}.{camera}" for name in self.world for camera in metadata.CAMERAS}
+        names |= self.mono.keys() | self.films.keys()
+        return sorted(name for name in names if name.rpartition(".")[2] in metadata.CAMERAS)
+
+
+def _recording(
+    files: _Files, subject: str, stem: str, camera: str, about: metadata.Metadata
+) -> Recording:
+    """The recording of this name.
+
+    Raises:
+      ArchiveError: a file is missing.
+    """
+    name = f"{stem}.{camera}"
+    positions = files.world.get(stem) or files.mono.get(name)
+    if positions is None:
+        raise ArchiveError(files.films[name], "has no positions of joints")
+    for listed, part, ending in ((files.films, _VIDEOS, "mp4"), (files.masks, _MASKS, "mat")):
+        if name not in listed:
+            raise ArchiveError(files.folder / part / f"{name}.{ending}", "is missing")
+    pixels, video, masks, boxes = (
+        listed.get(name) for listed in (files.pixels, files.films, files.masks, files.boxes)
+    )
+    return Recording(
+        name=f"{subject}/{name}",
+        split=SPLITS.get(subject, "train"),
+        stamps=sequences.stamp([p for p in (positions, pixels, video, masks, boxes) if p]),
+        subject=subject,
+        action=about.action(subject, stem),
+        camera_id=camera,
+        camera=about.cameras[subject, camera],
+        positions_file=positions,
+        mono=stem not in files.world,
+        pixels_file=pixels,
+        video=video,
+        masks_file=masks,
+        boxes_file=boxes,
+        shift=SHIFT if (subject, stem) in SHIFTED else np.zeros(3),
+    )

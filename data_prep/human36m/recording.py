@@ -88,7 +88,7 @@ class Recording(sequences.Sequence):
         """Some frames; see `sequences.Sequence`."""
         joints = self._joints
         pixels = self._project(joints)
-        with _Silhouettes(self.masks_file, self.boxes_file) as silhouettes:
+        with Silhouettes(self.masks_file, self.boxes_file) as silhouettes:
             counts = {self.video: videos.count_frames(self.video)} | silhouettes.counts()
             shortest = min(counts, key=counts.get)
             there = frames[frames < counts[shortest]]
@@ -116,7 +116,7 @@ class Recording(sequences.Sequence):
             )
 
 
-class _Silhouettes:
+class Silhouettes:
     """Masks, cut to the boxes where there are any."""
 
     def __init__(self, masks: pathlib.Path, boxes: pathlib.Path | None):
@@ -131,7 +131,7 @@ class _Silhouettes:
             self.__exit__()
             raise
 
-    def __enter__(self) -> "_Silhouettes":
+    def __enter__(self) -> "Silhouettes":
         return self
 
     def __exit__(self, *_) -> None:

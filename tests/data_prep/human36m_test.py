@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from data_prep.archives import ArchiveError
 from data_prep.human36m import metadata, poses, reader
+from data_prep.human36m.recording import Silhouettes
 from volsynth.ops import geometry
 
 CAMERAS = miniatures.H36M_CAMERAS
@@ -44,15 +45,15 @@ def archive(whole, tmp_path):
     return pathlib.Path(shutil.copytree(whole, tmp_path / "copy"))
 
 
-def _find(root, **options):
-    found = reader.find(root, **options)
+def _find(root, *options):
+    found = reader.find(root, *options)
     # Recordings of the miniature have fewer cameras than four.
-    missed = [f for f in found.faults if f.reason != "is missing"]
-    return {s.name: s for s in found.sequences}, missed, found.notes
+    missed = [line for line in found.left_out if not line.endswith("is missing")]
+    return {s.name: s for s in found.pieces}, missed, found.notes
 
 
 def _sightings(sequence, every=miniatures.EVERY):
-    return list(sequence.sightings(np.arange(0, len(sequence.positions()), every)))
+    return list(sequence.seen(np.arange(0, len(sequence.positions()), every)))
 
 
 def _number(sequence):
@@ -69,14 +70,15 @@ def test_which_recordings_there_are_and_what_is_left_out(whole):
         f"S11/Directions.{CAMERAS[1]}": "validation",
     }
     assert faults == []
-    assert sorted(notes) == [
-        f"S11/Directions.{CAMERAS[0]}: left out, the archive's video is corrupt",
-        f"S9/Sitting.{CAMERAS[0]}: left out, there is a chair",
-    ]
-    dropped, _, notes = _find(whole, shifted="drop", chairs=True)
-    assert f"S9/Greeting.{CAMERAS[3]}" not in dropped
-    assert f"S9/Sitting.{CAMERAS[0]}" in dropped
-    assert f"S9/Greeting.{CAMERAS[3]}: left out, its poses are shifted" in notes
+    with_chair = f"4 recordings left out, with a chair, such as S9/Sitting.{CAMERAS[0]}"
+    corrupt = (
+        "1 recordings left out, whose video is corrupt in the archive, such as "
+        f"S11/Directions.{CAMERAS[0]}"
+    )
+    assert sorted(notes) == [corrupt, with_chair]
+    dropped, _, notes = _find(whole, "drop")
+    assert found.keys() - dropped.keys() == {f"S9/Greeting.{CAMERAS[3]}"}
+    assert "4 recordings left out, whose poses are shifted, such as S9/Greeting.54138969" in notes
 
 
 def test_actions_have_one_name_for_all_subjects(whole):
@@ -133,21 +135,33 @@ def test_shifted_poses_and_boxes_are_put_right(whole):
         np.testing.assert_allclose(sighting.joints_mm, right[0], atol=1e-3)
         np.testing.assert_allclose(sighting.joints_px, right[1], atol=1e-3)
         assert np.abs(wrong[1] - right[1]).max() > 4
-        # The archive's box would have cut off a part of the person.
         mask = miniatures.shots(3, 2, SIDE, True)[step].mask
         np.testing.assert_array_equal(sighting.mask, mask)
-        low, high = wrong[1].min(0) - 15, wrong[1].max(0) + 15
-        x = np.nonzero(mask)[1]
-        assert ((x < low[0]) | (x > high[0])).any()
+
+
+def test_boxes_move_with_the_joints_and_cut_masks(tmp_path):
+    box = np.zeros((120, 100), bool)
+    box[50:100, 60:80] = True
+    miniatures.write_masks(tmp_path / "masks.mat", [np.ones_like(box), np.ones_like(box)])
+    miniatures.write_masks(tmp_path / "boxes.mat", [box, np.zeros_like(box)])
+    with Silhouettes(tmp_path / "masks.mat", tmp_path / "boxes.mat") as silhouettes:
+        mask = silhouettes.mask(0, box.shape, np.array([-12.0, 3.0]))
+        empty = silhouettes.mask(1, box.shape, np.zeros(2))
+    # With a tenth of 49 pixels to each side.
+    expected = np.zeros_like(box)
+    expected[48:107, 43:72] = True
+    np.testing.assert_array_equal(mask, expected)
+    # A box that is not there cuts off nothing.
+    assert empty.all()
 
 
 def test_camera_positions_serve_where_world_positions_are_missing(archive):
     name = f"S9/Greeting.{CAMERAS[3]}"
-    before = _find(archive)[0][name]
+    before = _find(archive)[0][name].positions()
     shutil.rmtree(archive / "S9/MyPoseFeatures/D3_Positions")
     after = _find(archive)[0][name]
-    assert (before.mono, after.mono) == (False, True)
-    np.testing.assert_allclose(after.positions(), before.positions(), atol=1e-2)
+    assert after.mono
+    np.testing.assert_allclose(after.positions(), before, atol=1e-2)
 
 
 def _exported(path, name, how):
@@ -291,31 +305,30 @@ def test_what_is_missing_is_named_and_the_rest_is_there(archive, where, named):
     path = archive / where.format(CAMERAS[0])
     path.unlink()
     found = reader.find(archive)
-    assert {s.name for s in found.sequences} == before - {NAME}
-    assert (str(path), named) in {(f.file, f.reason) for f in found.faults}
+    assert {s.name for s in found.pieces} == before - {NAME}
+    assert f"{path}: {named}" in found.left_out
 
 
 @pytest.mark.parametrize("part", ["Videos", "MySegmentsMat/ground_truth_bs"])
 def test_a_forgotten_download_is_one_fault(archive, part):
     shutil.rmtree(archive / "S1" / part)
     found = reader.find(archive)
-    assert not any(s.subject == "S1" for s in found.sequences)
-    assert [f.reason for f in found.faults if f.file == str(archive / "S1" / part)] == [
-        "is missing or holds no files"
-    ]
+    assert not any(s.subject == "S1" for s in found.pieces)
+    mine = [line for line in found.left_out if "/S1/" in line]
+    assert mine == [f"{archive / 'S1' / part}: is missing or holds no files"]
 
 
 def test_a_video_without_poses_is_named(archive):
-    shutil.copy(_video(archive), archive / f"S1/Videos/Walking.{CAMERAS[0]}.mp4")
-    faults = {(pathlib.Path(f.file).name, f.reason) for f in reader.find(archive).faults}
-    assert (f"Walking.{CAMERAS[0]}.mp4", "has no positions of joints") in faults
+    path = archive / f"S1/Videos/Walking.{CAMERAS[0]}.mp4"
+    shutil.copy(_video(archive), path)
+    assert f"{path}: has no positions of joints" in reader.find(archive).left_out
 
 
 def _read_until_error(sequence):
     """The frames that one gets, and what is said then."""
     seen = []
     try:
-        for sighting in sequence.sightings(np.arange(0, len(sequence.positions()), 5)):
+        for sighting in sequence.seen(np.arange(0, len(sequence.positions()), 5)):
             seen.append(sighting.frame)
     except ArchiveError as error:
         return seen, error
