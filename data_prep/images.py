@@ -40,6 +40,8 @@ def read(content: bytes, where: str) -> UInt8[np.ndarray, "H W 4"]:
         raise
     except Image.DecompressionBombError:
         raise SightingError(where, f"the image has more than {MOST_PIXELS:,} pixels") from None
+    except Image.UnidentifiedImageError:
+        raise SightingError(where, f"is no image of {', '.join(FORMATS)}") from None
     except Exception as error:  # Decoders raise whatever a damaged file leads them to.
         said = " ".join(str(error).split())[:120] or type(error).__name__
         raise SightingError(where, f"cannot be read as {', '.join(FORMATS)} ({said})") from None

@@ -9,9 +9,7 @@ import numpy as np
 
 from data_prep import images, masks, placing, sources
 from data_prep.errors import SightingError
-from data_prep.pieces import Dropped
 from data_prep.sighting import Camera, Sighting
-from volsynth import orders
 from volsynth.keypoints import Pose
 from volsynth.ops import geometry
 
@@ -19,8 +17,6 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 PIECE = 128
 """Pictures that are made in one go: as many are lost at most when a build is killed."""
-
-NOT_WHOLE = "without the whole body in the picture"
 
 _OPAQUE = 128
 
@@ -34,13 +30,13 @@ class Pictures:
       split: of all of them.
       source: folder or archive of the images, from where poses name them.
       poses: of the persons.
-      masks: folder or archive with a mask for each image, `*.png` under the image's own name; None
-        where there are none. Then the alpha channel counts, then a background of magenta.
+      masks: folder or archive with a mask for each image; None where there are none. Then the alpha
+        channel counts, then a background of magenta.
+      mask_names: of each image's mask; empty for the image's own name as `*.png`.
       plain: whether, failing all these, the background may be what is joined to the border and has
         its colour.
       frame: width and height of the pictures that `joints_px` refer to, whatever size the images
         have; None where they refer to the images.
-      whole: whether pictures without the whole body are dropped.
       stamps: changes when a file does.
     """
 
@@ -49,24 +45,27 @@ class Pictures:
     source: pathlib.Path
     poses: tuple[Pose, ...]
     masks: pathlib.Path | None = None
+    mask_names: tuple[str, ...] = ()
     plain: bool = False
     frame: tuple[int, int] | None = None
-    whole: bool = False
     stamps: str = ""
 
-    def sightings(self) -> Iterator[Sighting | SightingError | Dropped]:
+    def sightings(self) -> Iterator[Sighting | SightingError]:
         """One for each pose; see `pieces.Piece`."""
-        for pose in self.poses:
+        for pose, mask_name in zip(self.poses, self._mask_names()):
             try:
-                yield self._sighting(pose)
+                yield self._sighting(pose, mask_name)
             except SightingError as error:
                 yield error
 
-    def _sighting(self, pose):
-        if self.whole:
-            joints = np.zeros((len(pose.visible), 2))
-            if not orders.to_ours(joints, pose.visible, pose.order)[1].all():
-                return Dropped(NOT_WHOLE)
+    def _mask_names(self):
+        # An image without a name is an error of its own.
+        return self.mask_names or [
+            str(pathlib.PurePosixPath(pose.image or "none").with_suffix(".png"))
+            for pose in self.poses
+        ]
+
+    def _sighting(self, pose, mask_name):
         where = f"{self.source}/{pose.image}"
         pixels = images.read(sources.read(self.source, pose.image), where)
         height, width = pixels.shape[:2]
@@ -76,7 +75,7 @@ class Pictures:
         px, placed = _placed(pose, (height, width), where)
         return Sighting(
             image=pixels[..., :3],
-            mask=self._mask(pose.image, pixels, where),
+            mask=self._mask(mask_name, pixels, where),
             joints_px=px,
             joints_mm=placed.joints_mm,
             visible=pose.visible,
@@ -92,9 +91,8 @@ class Pictures:
 
     def _mask(self, name, pixels, where):
         if self.masks is not None:
-            mask_name = str(pathlib.PurePosixPath(name).with_suffix(".png"))
-            at = f"{self.masks}/{mask_name}"
-            mask = images.read(sources.read(self.masks, mask_name), at)
+            at = f"{self.masks}/{name}"
+            mask = images.read(sources.read(self.masks, name), at)
             if mask.shape != pixels.shape:
                 raise SightingError(
                     at,
@@ -140,22 +138,22 @@ def find_image(name: str, names: frozenset[str]) -> str:
     return next((name + ending for ending in ENDINGS if name + ending in names), name)
 
 
-def cut(pieces: Pictures) -> Iterator[Pictures]:
+def cut(pictures: Pictures) -> Iterator[Pictures]:
     """Pieces of `PIECE` pictures each, with the stamps of their files."""
-    for start in range(0, len(pieces.poses), PIECE):
-        poses = pieces.poses[start : start + PIECE]
-        digest = hashlib.sha256()
-        for pose in poses:
-            digest.update(sources.stamp(pieces.source, pose.image).encode())
-            if pieces.masks is not None:
-                mask = str(pathlib.PurePosixPath(pose.image or "x").with_suffix(".png"))
-                digest.update(sources.stamp(pieces.masks, mask).encode())
-        yield dataclasses.replace(
-            pieces,
-            name=f"{pieces.name}{start // PIECE:05d}",
-            poses=poses,
-            stamps=digest.hexdigest(),
+    for start in range(0, len(pictures.poses), PIECE):
+        span = slice(start, start + PIECE)
+        piece = dataclasses.replace(
+            pictures,
+            name=f"{pictures.name}{start // PIECE:05d}",
+            poses=pictures.poses[span],
+            mask_names=pictures.mask_names[span],
         )
+        digest = hashlib.sha256()
+        for pose, mask_name in zip(piece.poses, piece._mask_names()):
+            digest.update(sources.stamp(piece.source, pose.image).encode())
+            if piece.masks is not None:
+                digest.update(sources.stamp(piece.masks, mask_name).encode())
+        yield dataclasses.replace(piece, stamps=digest.hexdigest())
 
 
 def share_out(persons: set[str], shares: dict[str, float]) -> dict[str, str]:

@@ -47,11 +47,13 @@ class Found:
       pieces: to make.
       left_out: a line for each file or entry that cannot be prepared, as far as that shows already.
       notes: what is left out on purpose, or assumed, in words.
+      dropped: how many pictures, or whatever the reason says, are left out on purpose, by reason.
     """
 
     pieces: list[pieces.Piece]
     left_out: list[str] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
+    dropped: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 class Report(NamedTuple):
@@ -138,7 +140,7 @@ class SightingBuilder(common.RecordBuilder, skip_registration=True):
         assert len(set(names)) == len(names), "pieces of one name would write over one another"
         if self.beam:
             _finish_in_beam(found.pieces, self.image_side, self._pieces, config)
-        total = pieces.Outcome(0, list(found.left_out), {})
+        total = pieces.Outcome(0, list(found.left_out), dict(found.dropped))
         for outcome in pieces.finish_all(
             found.pieces, self.image_side, self._pieces, self.processes
         ):

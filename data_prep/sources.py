@@ -1,5 +1,6 @@
 """Files of a folder, or of a zip or tar archive, by their names; nothing is read from outside."""
 
+import atexit
 import functools
 import os
 import pathlib
@@ -128,9 +129,20 @@ def _zip(path):
     return zipfile.ZipFile(path)
 
 
-@functools.lru_cache(maxsize=4)
+_tars: dict[pathlib.Path, tarfile.TarFile] = {}
+
+
+@atexit.register
+def _close_tars():
+    while _tars:
+        _tars.popitem()[1].close()
+
+
 def _tar(path):
-    return tarfile.open(path)
+    if path not in _tars:
+        _close_tars()  # One at a time: unlike zip files, they do not close themselves.
+        _tars[path] = tarfile.open(path)  # noqa: SIM115
+    return _tars[path]
 
 
 def _outside(name):

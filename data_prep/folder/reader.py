@@ -63,8 +63,8 @@ def find(source: pathlib.Path, options: Options) -> Found:
     pieces = []
     for split in ("train", "validation", "test"):
         chosen = tuple(pose for pose in poses if splits[pose.person] == split)
-        whole = pictures.Pictures(split[:2], split, source, chosen, masks, options.plain)
-        pieces += pictures.cut(whole)
+        every = pictures.Pictures("", split, source, chosen, masks, plain=options.plain)
+        pieces += pictures.cut(every)
     return Found(pieces, left_out, _notes(poses, names, source))
 
 
