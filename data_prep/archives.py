@@ -5,6 +5,7 @@ checked before memory is taken for it.
 """
 
 import contextlib
+import importlib
 import os
 import pathlib
 import warnings
@@ -35,6 +36,20 @@ class ArchiveError(BuildError):
 
     def __reduce__(self):
         return type(self), (self.file, self.reason)
+
+
+def package(name: str, path: pathlib.Path) -> Any:
+    """A package of the extra `data`.
+
+    Raises:
+      ArchiveError: it is not installed, so that `path` cannot be read.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise ArchiveError(
+            path, f"needs the package {name} to be read: pip install -e '.[data]'"
+        ) from None
 
 
 def existing(path: pathlib.Path, limit: int = MAX_BYTES) -> pathlib.Path:
@@ -84,8 +99,7 @@ def read_cdf(path: pathlib.Path, name: str) -> np.ndarray:
     Raises:
       ArchiveError: the file is missing or damaged, or has no such variable.
     """
-    import cdflib
-
+    cdflib = package("cdflib", path)
     existing(path)
     with _damage(path, "CDF"):
         file = cdflib.CDF(path)

@@ -22,6 +22,7 @@ MOVED_MM = 100.0
 """How far some joint has moved since the last frame that was taken."""
 
 OUTSIDE = "with joints outside of the frame"
+BEHIND = "with joints behind the camera"
 NO_MASK = "with an empty mask"
 
 
@@ -74,6 +75,8 @@ def _checked(found: Sighting) -> Sighting | Dropped:
     height, width = found.image.shape[:2]
     if np.any(known & ~np.all((joints >= 0) & (joints <= (width, height)), axis=-1)):
         return Dropped(OUTSIDE)
+    if np.any(found.joints_mm[found.visible, 2] <= 0):
+        return Dropped(BEHIND)
     if found.mask is not None and not found.mask.any():
         return Dropped(NO_MASK)
     return found

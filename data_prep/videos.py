@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.archives import ArchiveError, existing
+from data_prep.archives import ArchiveError, existing, package
 
 MAX_SIDE = 4096
 MAX_BYTES = 1 << 38
@@ -81,8 +81,7 @@ def _damage(path: pathlib.Path, what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _opened(path: pathlib.Path) -> Iterator[tuple[Any, Any]]:
-    import av
-
+    av = package("av", path)
     existing(path, MAX_BYTES)
     with _damage(path, "opened as a video"):
         container = av.open(str(path), mode="r", metadata_errors="ignore")

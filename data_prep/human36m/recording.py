@@ -61,6 +61,7 @@ class Recording(sequences.Sequence):
         joints = poses.read(self.positions_file, 3)
         if not self.mono:
             joints = (joints - self.camera.position) @ self.camera.rotation.T
+        # The cameras stand in the corners, and nobody goes behind them.
         if np.min(joints[..., 2]) <= 0:
             raise ArchiveError(self.positions_file, "has joints behind the camera")
         if self.pixels_file is not None:

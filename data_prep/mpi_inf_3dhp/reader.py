@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Iterator
+from typing import Literal
 
 from data_prep import sequences
 from data_prep.archives import ArchiveError
@@ -18,28 +19,38 @@ ALWAYS = (0, 1, 2, 4, 5, 6, 7, 8)
 """Cameras that every download has; the other walls' and the ceiling's are asked for."""
 
 
-def find(source: pathlib.Path) -> Found:
+BAD_MASKS = {("S1", "Seq2"), ("S4", "Seq2")}
+"""Recordings whose masks of the lower body the owners call bad."""
+
+
+def find(source: pathlib.Path, bad_masks: Literal["keep", "drop"] = "keep") -> Found:
     """What there is in an archive.
 
     Args:
       source: folder that holds S1 to S8, and TS1 to TS6 in it or in `mpi_inf_3dhp_test_set`.
+      bad_masks: whether recordings stay whose owners call their masks bad.
 
     Raises:
       ArchiveError: no subject.
     """
     test = _test_set(source)
-    found, faults = [], []
+    found, faults, notes = [], [], list(test.notes)
     for subject in SUBJECTS:
         for recording in RECORDINGS:
             folder = source / subject / recording
+            if folder.is_dir() and (subject, recording) in BAD_MASKS:
+                done = {"keep": "kept", "drop": "left out"}[bad_masks]
+                notes.append(f"{subject}/{recording}: {done}, its owners call its masks bad")
+                if bad_masks == "drop":
+                    continue
             if folder.is_dir():
                 found += _of_recording(folder, subject, recording, faults)
             elif folder.parent.is_dir():
                 faults.append(ArchiveError(folder, "is missing"))
     left_out = [str(fault) for fault in faults] + test.left_out
-    if not (found or left_out or test.pieces or test.notes):
+    if not (found or left_out or test.pieces or notes):
         raise ArchiveError(source, "has none of the folders S1 to S8 and TS1 to TS6")
-    return Found(found + test.pieces, left_out, test.notes)
+    return Found(found + test.pieces, left_out, notes)
 
 
 def _of_recording(

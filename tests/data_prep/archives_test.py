@@ -1,6 +1,7 @@
 """Arrays and videos of foreign files: what is read, and what is said about damaged ones."""
 
 import pathlib
+import sys
 
 import h5py
 import miniatures
@@ -222,6 +223,15 @@ def test_no_more_memory_is_taken_than_allowed(tmp_path, monkeypatch):
         archives.read_cdf(tmp_path / "a.cdf", "Pose")
     with pytest.raises(ArchiveError, match="bytes, more than the 10 that are read"):
         archives.existing(tmp_path / "a.cdf", 10)
+
+
+def test_a_package_that_is_not_installed_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cdflib", None)
+    with pytest.raises(ArchiveError, match=r"needs the package cdflib .*'\.\[data\]'"):
+        archives.read_cdf(tmp_path / "a.cdf", "Pose")
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(ArchiveError, match="needs the package av"):
+        videos.count_frames(tmp_path / "a.avi")
 
 
 def test_numbers_have_to_be_finite():

@@ -97,7 +97,7 @@ def test_annot3_reprojects_to_annot2_and_univ_annot3_does_not(whole):
     moved = joints.positions + np.array([400.0, 0, 0])
     with pytest.raises(ArchiveError, match="the calibration is not of this recording"):
         recording.check_projection(path, camera, joints.pixels, moved)
-    with pytest.raises(ArchiveError, match="behind the camera"):
+    with pytest.raises(ArchiveError, match="has its joints behind the camera"):
         recording.check_projection(path, camera, joints.pixels, -joints.positions)
 
 
@@ -283,6 +283,16 @@ def test_a_missing_video_is_named_and_the_rest_is_there(archive, part):
     assert "S1/Seq1/0" in {s.name for s in found.pieces}
     assert "S1/Seq1/8" not in {s.name for s in found.pieces}
     assert f"{path}: is missing" in found.left_out
+
+
+def test_recordings_with_bad_masks_can_be_left_out(archive):
+    (archive / "S1/Seq1").rename(archive / "S1/Seq2")
+    kept, dropped = reader.find(archive), reader.find(archive, "drop")
+    assert {s.name for s in kept.pieces} - {s.name for s in dropped.pieces} == {
+        "S1/Seq2/0", "S1/Seq2/8",
+    }  # fmt: skip
+    assert kept.notes == ["S1/Seq2: kept, its owners call its masks bad"]
+    assert dropped.notes == ["S1/Seq2: left out, its owners call its masks bad"]
 
 
 def test_cameras_that_nobody_asked_for_are_not_missed(archive):
@@ -485,16 +495,18 @@ def test_pieces_take_one_of_five_frames_and_only_if_somebody_moved(whole):
     assert [type(s).__name__ for s in still.sightings()] == ["Sighting", "Dropped"]
 
 
-def test_joints_outside_of_the_frame_and_empty_masks_are_dropped(whole):
+def test_sightings_that_nobody_wants_are_dropped(whole):
     class Moved(recording.Recording):
         def seen(self, frames):
             found = next(super().seen(frames))
             yield dataclasses.replace(found, joints_px=found.joints_px + np.array([150, 0]))
             yield dataclasses.replace(found, mask=np.zeros_like(found.mask))
+            yield dataclasses.replace(found, joints_mm=-found.joints_mm)
             yield found
 
     moved = Moved(**vars(_pieces(whole)["S1/Seq1/0"]))
-    outside, empty, right = moved.sightings()
+    outside, empty, behind, right = moved.sightings()
+    assert behind == Dropped(sequences.BEHIND)
     assert outside == Dropped(sequences.OUTSIDE)
     assert empty == Dropped(sequences.NO_MASK)
     assert right.frame == 0
