@@ -4,17 +4,15 @@ import numpy as np
 from jaxtyping import Float
 
 from data_prep.sighting import Camera
+from volsynth.data.schema import CAMERA_MODELS
 from volsynth.ops import geometry
-
-CROSS = {"none": 0.0, "human36m": 1.0, "brown": 2.0}
-"""Factor of the cross terms of the tangential distortion, for each `Camera.model`."""
 
 
 def project(points: Float[np.ndarray, "*b n 3"], camera: Camera) -> Float[np.ndarray, "*b n 2"]:
     """Pixels of the frame of points in camera coordinates (mm, z > 0)."""
     distortion = None if camera.model == "none" else np.asarray(camera.distortion, float)
     return geometry.project(
-        points, np.asarray(camera.intrinsics, float), distortion, CROSS[camera.model]
+        points, np.asarray(camera.intrinsics, float), distortion, CAMERA_MODELS[camera.model]
     )
 
 

@@ -25,7 +25,8 @@ COMMANDS = [
     ("train",), ("evaluate",), ("compare",), ("report",), ("describe",), ("data",),
     ("data", "show"), ("doctor",), ("bench",), ("bench", "warp"), ("bench", "conv3d"),
     ("bench", "step"), ("bench", "input"), ("weights",), ("weights", "convert"),
-    ("data", "convert-keypoints"), ("features",), ("study",), ("study", "simulate"),
+    ("data", "check"), ("data", "stats"), ("data", "convert-keypoints"), ("features",),
+    ("study",), ("study", "simulate"),
 ]  # fmt: skip
 
 

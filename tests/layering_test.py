@@ -67,6 +67,7 @@ WITHIN = {
         "pipeline",
         "fake",
         "show",
+        "check",
     ),
     "train": (
         "phases",

@@ -135,6 +135,14 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--seed", type=int, default=0, help="which pictures; default: 0")
     show.add_argument("--out", default="contact_sheet.png", help="default: contact_sheet.png")
 
+    for name, run, summary in (
+        ("check", _check, "whether every record of a data set is sound"),
+        ("stats", _stats, "what a data set holds, in figures"),
+    ):
+        command = _command(data_commands, name, run, summary)
+        _data_arguments(command)
+        command.add_argument("--split", help="default: all")
+        _json_argument(command)
     of_keypoints = _command(
         data_commands, "convert-keypoints", _convert_keypoints, "files of poses to our own format"
     )
@@ -336,6 +344,31 @@ def _show(options):
     draw.save_png(options.out, sheet)
     print(f"{options.out}: {shown} of {data.folder}")
     return 0
+
+
+def _check(options):
+    from volsynth.data import check
+
+    data, names = _splits(options)
+    report = check.check(data, names, _say)
+    print(json.dumps(report) if options.json else check.table(report))
+    return 1 if report["problem_count"] else 0
+
+
+def _stats(options):
+    from volsynth.data import check
+
+    report = check.stats(*_splits(options))
+    print(json.dumps(report) if options.json else check.table(report))
+    return 0
+
+
+def _splits(options):
+    """The data set that the options name, and its splits, or the one that they name."""
+    from volsynth.data import prepared
+
+    data = prepared.open_prepared(options.data_dir, options.name, options.config_name)
+    return data, [options.split] if options.split else list(data.manifest["splits"])
 
 
 def _convert_keypoints(options):

@@ -190,7 +190,7 @@ def test_the_lens_stays_in_the_record_with_its_model(seen, model):
         record["joints_mm"],
         record["camera_intrinsics"],
         record["camera_distortion"],
-        cameras.CROSS[record["camera_model"]],
+        schema.CAMERA_MODELS[record["camera_model"]],
     )
     np.testing.assert_allclose(got, record["joints_px"], atol=0.01)
 

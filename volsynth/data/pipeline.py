@@ -239,9 +239,16 @@ def read_fields(
 
 
 def stored_fields(split: prepared.Split, number: int) -> frozenset[str]:
-    """The fields that a record holds; not every data set has the optional ones."""
+    """The fields that a record holds; not every data set has the optional ones.
+
+    Raises:
+      DataError, RecordError: the record cannot be read.
+    """
     tf = _tensorflow()
-    return frozenset(tf.train.Example.FromString(split.read([number])[0]).features.feature)
+    try:
+        return frozenset(tf.train.Example.FromString(split.read([number])[0]).features.feature)
+    except DecodeError as error:
+        raise schema.RecordError(f"{split.locate(number)} is not a tf.train.Example.") from error
 
 
 def _parse(tf, serialised, fields):

@@ -124,7 +124,9 @@ FIELDS: Mapping[str, Field] = {
 
 _ORIGINAL = ("order", "original_px", "original_mm", "original_visible")
 
-CAMERA_MODELS = ("none", "human36m", "brown")
+CAMERA_MODELS = {"none": 0.0, "human36m": 1.0, "brown": 2.0}
+"""Models of lenses, with the factor of the tangential cross terms, see `geometry.project`; with
+"none" the numbers of the distortion mean nothing."""
 
 
 def validate(record: Mapping[str, Any], name: str = "record") -> None:
