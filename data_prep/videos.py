@@ -49,24 +49,23 @@ def read_frames(path: pathlib.Path, wanted: Sequence[int]) -> Iterator[np.ndarra
         yielded before is right.
     """
     todo = iter(wanted)
-    following, number = next(todo, None), -1
-    if following is None:
-        return
+    following, number, held = next(todo, None), -1, None
     with _opened(path) as (container, stream):
         frames = container.decode(stream)
-        while True:
+        while following is not None or held is not None:
             with _damage(path, f"decoded beyond its first {number + 1} frames"):
                 frame = next(frames, None)
-            if frame is None:
+            # Damage may show only behind the frame that has it, so each waits for the next.
+            if held is not None:
+                yield held.to_ndarray(format="rgb24")
+                held = None
+            if frame is None and following is not None:
                 raise ArchiveError(path, f"has {number + 1} frames; frame {following} is wanted")
             number += 1
-            if frame.is_corrupt:
+            if frame is not None and frame.is_corrupt:
                 raise ArchiveError(path, f"is damaged at frame {number}")
             if number == following:
-                yield frame.to_ndarray(format="rgb24")
-                following = next(todo, None)
-                if following is None:
-                    return
+                held, following = frame, next(todo, None)
 
 
 @contextlib.contextmanager

@@ -53,7 +53,7 @@ def test_a_video_that_ends_early_is_named_after_its_last_frame(film):
 def _spoilt(path: pathlib.Path, start: float, stop: float) -> pathlib.Path:
     raw = bytearray(path.read_bytes())
     a, b = int(start * len(raw)), int(stop * len(raw))
-    raw[a:b] = RNG.integers(0, 256, b - a, np.uint8).tobytes()
+    raw[a:b] = np.random.default_rng(a).integers(0, 256, b - a, np.uint8).tobytes()
     path.write_bytes(raw)
     return path
 
