@@ -133,6 +133,9 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--split", default="train", help="default: train")
     show.add_argument("--count", type=int, default=24, help="pictures; default: 24")
     show.add_argument("--seed", type=int, default=0, help="which pictures; default: 0")
+    show.add_argument(
+        "--joints", action="store_true", help="one picture, large, with the names of its joints"
+    )
     show.add_argument("--out", default="contact_sheet.png", help="default: contact_sheet.png")
 
     for name, run, summary in (
@@ -330,7 +333,10 @@ def _show(options):
     data = prepared.open_prepared(
         folder, options.name or usual["name"], options.config_name or usual["config"]
     )
-    if config is None:
+    if options.joints:
+        split = data.split(options.split)
+        sheet, shown = show.named_joints(split, options.seed), "1 record"
+    elif config is None:
         split = data.split(options.split)
         sheet = show.contact_sheet(split, options.count, options.seed)
         shown = f"{min(options.count, split.records)} records"

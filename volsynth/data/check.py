@@ -88,20 +88,21 @@ def figures(split: prepared.Split) -> dict[str, Any]:
         "actions": _named(split, "action"),
         "cameras": _named(split, "camera"),
     }
-    rows = [row for _, row in _records(split, [], images=False)]
-    if not rows:
+    rows = (row for _, row in _records(split, [], images=False))
+    known = [row for row in rows if row["visible"].any()]
+    if not known:
         return result
-    visible = np.array([row["visible"] for row in rows])
+    visible = np.array([row["visible"] for row in known])
     shares = np.round(visible.mean(axis=0), 4).tolist()
-    distances = [
-        np.mean(row["joints_mm"][row["visible"], 2]) for row in rows if row["visible"].any()
-    ]
-    apart = np.concatenate([_reprojection(row) for row in rows])
+    distances = [np.mean(row["joints_mm"][row["visible"], 2]) for row in known]
+    # Of a set whose joints all lie behind the camera, that is the problem, and no distance.
+    apart = np.concatenate([_reprojection(row) for row in known])
+    far = [round(float(f(apart)), 3) for f in (np.median, np.max)] if len(apart) else [0.0, 0.0]
     return {
         **result,
         "visible": dict(zip(skeleton.JOINTS, shares)),
         "distance_mm": _spread(distances),
-        "reprojection_px": [round(float(f(apart)), 3) for f in (np.median, np.max)],
+        "reprojection_px": far,
     }
 
 

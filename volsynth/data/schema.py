@@ -163,7 +163,7 @@ def validate(record: Mapping[str, Any], name: str = "record") -> None:
     if not np.any(record["mask"]):
         raise RecordError(f"{name}: field 'mask' is empty: no pixel belongs to the person.")
     _validate_originals(name, record)
-    if record.get("camera_model", CAMERA_MODELS[0]) not in CAMERA_MODELS:
+    if record.get("camera_model", "none") not in CAMERA_MODELS:
         raise RecordError(
             f"{name}: field 'camera_model' must be one of {', '.join(CAMERA_MODELS)}, got "
             f"{record['camera_model']!r}."
