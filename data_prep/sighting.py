@@ -1,7 +1,7 @@
 """What a reader of an archive hands on: one person in one frame, as the archive has it.
 
-Readers (one module for each data set) make sightings; `data_prep.preparing` crops and masks them
-and converts them to records. Readers know files and their defects, preparation knows none of them.
+Readers (one module for each data set) make sightings; `data_prep.preparing` crops, masks and
+converts them to records. Readers know files and their defects, preparation knows none of them.
 """
 
 import dataclasses
@@ -42,7 +42,7 @@ class Sighting:
         pixel at (0.5, 0.5).
       joints_mm: camera coordinates, x right, y down, z away from the camera.
       visible: which joints are known.
-      order: name of the archive's order of joints, of `volsynth.skeleton`'s conversions.
+      order: name of the archive's order of joints, of `volsynth.orders`.
       camera: that took the frame.
       person: id.
       outfit: id of the clothes, per person.

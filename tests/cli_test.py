@@ -23,7 +23,8 @@ from volsynth.train import workdir as workdirs
 SMOKE = "configs/volumetric.py:smoke"
 COMMANDS = [
     ("train",), ("evaluate",), ("compare",), ("report",), ("describe",), ("data",),
-    ("data", "show"), ("data", "pairs"), ("doctor",), ("bench",), ("bench", "warp"),
+    ("data", "show"), ("data", "pairs"), ("data", "check"), ("data", "stats"),
+    ("data", "convert-keypoints"), ("doctor",), ("bench",), ("bench", "warp"),
     ("bench", "conv3d"), ("bench", "step"), ("bench", "input"), ("weights",),
     ("weights", "convert"), ("features",), ("export",), ("study",), ("study", "simulate"),
     ("study", "collect"), ("study", "serve"), ("study", "report"),
@@ -68,7 +69,7 @@ def test_every_command_has_help(capsys, command):
     assert out.startswith("usage: " + " ".join(["volsynth", *command]))
     for nested in COMMANDS:
         if nested[:-1] == command:
-            assert re.search(rf"^ +{nested[-1]} ", out, re.MULTILINE)
+            assert re.search(rf"^ +{nested[-1]}\s", out, re.MULTILINE)
 
 
 def test_help_answers_in_under_a_second_and_imports_nothing_heavy():

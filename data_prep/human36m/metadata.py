@@ -1,0 +1,124 @@
+"""`metadata.xml` of Human3.6M: the cameras, and which file name is which action."""
+
+import pathlib
+import re
+import xml.etree.ElementTree
+from typing import NamedTuple
+
+import numpy as np
+
+from data_prep.archives import ArchiveError, existing
+from data_prep.sighting import Camera
+
+CAMERAS = ("54138969", "55011271", "58860488", "60457274")
+SUBJECTS = 11
+ALIASES = {"TakingPhoto": "Photo", "WalkingDog": "WalkDog"}
+"""What S1 and some copies call actions that others call otherwise."""
+
+_MAX_BYTES = 16 << 20
+
+
+class Metadata(NamedTuple):
+    """What `metadata.xml` says.
+
+    Attributes:
+      cameras: of every (subject, camera id): they were moved between subjects.
+      actions: (action, number of its performance) of every (subject, file name without ending);
+        empty where the file has no such table.
+    """
+
+    cameras: dict[tuple[str, str], Camera]
+    actions: dict[tuple[str, str], tuple[str, str]]
+
+    def action(self, subject: str, name: str) -> str:
+        """What a subject does in files of this name, as "Walking 2".
+
+        Two performances have names like "Walking 1" and "Walking 2" or "Walking" and "Walking 1",
+        by subject and action; the table says which is which. Without it the name has to do.
+        """
+        plain, _, number = name.partition(" ")
+        action, number = self.actions.get((subject, name), (plain, number))
+        return " ".join(filter(None, (ALIASES.get(action, action), number)))
+
+
+def find(source: pathlib.Path) -> pathlib.Path:
+    """The `metadata.xml` of an archive: in its folder, or in that of the official code beside it.
+
+    Raises:
+      ArchiveError: there is none.
+    """
+    for pattern in ("metadata.xml", "Release-v*/metadata.xml", "Release-v*/H36M/metadata.xml"):
+        found = sorted(source.glob(pattern))
+        if found:
+            return found[-1]
+    raise ArchiveError(source / "metadata.xml", "is missing; the official code has it")
+
+
+def read(path: pathlib.Path) -> Metadata:
+    """Reads `metadata.xml`.
+
+    Raises:
+      ArchiveError: it is missing, no XML, or lacks the cameras.
+    """
+    text = existing(path, _MAX_BYTES).read_bytes()
+    if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
+        raise ArchiveError(path, "declares entities, which are not read")
+    try:
+        root = xml.etree.ElementTree.fromstring(text)
+    except xml.etree.ElementTree.ParseError as error:
+        raise ArchiveError(path, f"is no XML ({error})") from None
+    return Metadata(_cameras(path, root.findtext("w0")), _actions(root))
+
+
+def _cameras(path: pathlib.Path, text: str | None) -> dict[tuple[str, str], Camera]:
+    try:
+        numbers = np.array([float(n) for n in re.split(r"[\s,;]+", (text or "").strip(" \n\t[]"))])
+    except ValueError:
+        numbers = np.zeros(0)
+    each = len(CAMERAS) * SUBJECTS * 6
+    if numbers.shape != (each + len(CAMERAS) * 9,) or not np.all(np.isfinite(numbers)):
+        raise ArchiveError(path, "has no vector w0 of 300 numbers")
+    extrinsics = numbers[:each].reshape(len(CAMERAS), SUBJECTS, 6)
+    intrinsics = numbers[each:].reshape(len(CAMERAS), 9)
+    return {
+        (f"S{subject + 1}", name): camera(extrinsics[c, subject], intrinsics[c])
+        for c, name in enumerate(CAMERAS)
+        for subject in range(SUBJECTS)
+    }
+
+
+def camera(extrinsics: np.ndarray, intrinsics: np.ndarray) -> Camera:
+    """A camera from its numbers in w0.
+
+    Args:
+      extrinsics: [6] angles around x, y and z (rad), R = Rx Ry Rz; position in the world (mm).
+      intrinsics: [9] focal lengths, principal point (pixels), k1, k2, k3, p1, p2.
+    """
+    focal, centre = intrinsics[:2], intrinsics[2:4]
+    return Camera(
+        intrinsics=np.array([[focal[0], 0, centre[0]], [0, focal[1], centre[1]], [0, 0, 1]]),
+        rotation=rotation(*extrinsics[:3]),
+        position=extrinsics[3:].copy(),
+        distortion=intrinsics[4:].copy(),
+        model="human36m",
+    )
+
+
+def rotation(x: float, y: float, z: float) -> np.ndarray:
+    """R = Rx Ry Rz [3, 3] of angles (rad)."""
+    (cx, cy, cz), (sx, sy, sz) = np.cos([x, y, z]), np.sin([x, y, z])
+    around_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+    around_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    around_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
+    return around_x @ around_y @ around_z
+
+
+def _actions(root: xml.etree.ElementTree.Element) -> dict[tuple[str, str], tuple[str, str]]:
+    """The table of file names: a row for each performance, a column for each subject."""
+    rows = [[(cell.text or "").strip() for cell in row] for row in root.iterfind("mapping/tr")]
+    return {
+        (subject, name): (name.partition(" ")[0], performance)
+        for _, performance, *names in (row for row in rows[1:] if len(row) > 2)
+        for subject, name in zip(rows[0][2:], names)
+        if name
+    }

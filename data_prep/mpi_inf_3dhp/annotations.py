@@ -1,0 +1,75 @@
+"""Annotations of MPI-INF-3DHP: what `annot.mat` holds for fourteen cameras, mended where known."""
+
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+
+from data_prep import archives
+from data_prep.archives import ArchiveError
+
+JOINTS = 28
+FLIPPED = {("S4", "Seq2"): slice(3759, 5853)}
+"""Frames in which the annotations have left and right exchanged."""
+
+LEFT = (8, 9, 10, 11, 12, 18, 19, 20, 21, 22)
+RIGHT = (13, 14, 15, 16, 17, 23, 24, 25, 26, 27)
+
+
+class Annotations(NamedTuple):
+    """Joints of one camera.
+
+    Attributes:
+      pixels: [N, 28, 2].
+      positions: [N, 28, 3] camera coordinates, mm.
+    """
+
+    pixels: np.ndarray
+    positions: np.ndarray
+
+
+def read(path: pathlib.Path, subject: str, sequence: str) -> dict[int, Annotations]:
+    """The annotations of every camera; row i is of the video's frame i.
+
+    Raises:
+      ArchiveError: the file is missing or damaged, or holds something else.
+    """
+    found = archives.read_mat(path, ("annot2", "annot3", "cameras", "frames"))
+    for name in ("annot2", "annot3"):
+        if not isinstance(found.get(name), list) or not found[name]:
+            raise ArchiveError(path, f"has no cells {name!r}")
+    pixels = [_joints(path, cell, 2) for cell in found["annot2"]]
+    positions = [_joints(path, cell, 3) for cell in found["annot3"]]
+    cameras = np.ravel(found.get("cameras", np.arange(len(pixels)))).astype(int).tolist()
+    if len({len(pixels), len(positions), len(cameras), len(set(cameras))}) > 1:
+        raise ArchiveError(path, "has different numbers of cameras in its variables")
+    counts = {len(cell) for cell in pixels + positions}
+    if len(counts) > 1:
+        raise ArchiveError(path, f"has different numbers of frames: {sorted(counts)}")
+    _check_frames(path, found.get("frames"), counts.pop())
+    flipped = FLIPPED.get((subject, sequence), slice(0, 0))
+    for cell in pixels + positions:
+        cell[flipped] = cell[flipped][:, _exchanged()]
+    return {c: Annotations(*both) for c, *both in zip(cameras, pixels, positions)}
+
+
+def _joints(path: pathlib.Path, values: np.ndarray, axes: int) -> np.ndarray:
+    if values.ndim != 2 or values.shape[1] != JOINTS * axes:
+        raise ArchiveError(path, f"has an array {values.shape}, not frames x {JOINTS * axes}")
+    return archives.finite(path, values).reshape(-1, JOINTS, axes)
+
+
+def _check_frames(path: pathlib.Path, frames: np.ndarray | None, count: int) -> None:
+    """Raises where the rows are not those of all frames from the first on."""
+    if frames is None:
+        return
+    frames = np.ravel(frames).astype(np.int64)
+    if len(frames) != count or frames[0] not in (0, 1) or np.any(np.diff(frames) != 1):
+        raise ArchiveError(path, "has rows that are not those of the frames one after another")
+
+
+def _exchanged() -> list[int]:
+    order = list(range(JOINTS))
+    for left, right in zip(LEFT, RIGHT):
+        order[left], order[right] = right, left
+    return order

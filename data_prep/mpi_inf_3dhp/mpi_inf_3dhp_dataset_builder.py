@@ -1,0 +1,57 @@
+"""TFDS builder: `tfds build data_prep/mpi_inf_3dhp --manual_dir=DIR --data_dir=data`."""
+
+import pathlib
+from typing import Literal, NamedTuple
+
+import tensorflow_datasets as tfds
+
+from data_prep import sighting_builder
+from data_prep.mpi_inf_3dhp import reader
+
+
+class Config(NamedTuple):
+    """A configuration.
+
+    Attributes:
+      side: of the images, pixels.
+      bad_masks: what becomes of the recordings whose owners call their masks bad.
+    """
+
+    side: int
+    bad_masks: Literal["keep", "drop"]
+
+
+CONFIGS = {
+    "256": Config(256, "keep"),
+    "64": Config(64, "keep"),
+    "256_drop_bad_masks": Config(256, "drop"),
+    "64_drop_bad_masks": Config(64, "drop"),
+}
+
+
+class Builder(sighting_builder.SightingBuilder):
+    """Prepares the archive that its owners offer for download."""
+
+    name = "mpi_inf_3dhp"
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First."}  # noqa: RUF012
+    DESCRIPTION = (
+        "MPI-INF-3DHP (Mehta et al. 2017): eight subjects in two sets of clothes each, seen by up "
+        "to fourteen cameras in a studio, and a test set of six sequences."
+    )
+    BUILDER_CONFIGS = [  # noqa: RUF012
+        tfds.core.BuilderConfig(
+            name=name,
+            description=f"{config.side} x {config.side} pixels; bad masks: {config.bad_masks}",
+        )
+        for name, config in CONFIGS.items()
+    ]
+
+    @property
+    def image_side(self) -> int:
+        """Side of the stored images."""
+        return CONFIGS[self.builder_config.name].side
+
+    def find(self, source: pathlib.Path) -> sighting_builder.Found:
+        """See `reader.find`."""
+        return reader.find(source, CONFIGS[self.builder_config.name].bad_masks)

@@ -1,0 +1,107 @@
+"""MPI-INF-3DHP: what there is in the archive as its owners distribute it, and what is missing."""
+
+import pathlib
+from collections.abc import Iterator
+from typing import Literal
+
+from data_prep import sequences
+from data_prep.archives import ArchiveError
+from data_prep.mpi_inf_3dhp import calibration, test_set
+from data_prep.mpi_inf_3dhp.recording import PARTS, Recording
+from data_prep.sighting_builder import Found
+
+SPLITS = {"S6": "validation", "S4": "test"}
+"""Knoche 2019, section 6.1: a subject for validation, one for test, the others for training."""
+
+SUBJECTS = tuple(f"S{n}" for n in range(1, 9))
+RECORDINGS = ("Seq1", "Seq2")
+ALWAYS = (0, 1, 2, 4, 5, 6, 7, 8)
+"""Cameras that every download has; the other walls' and the ceiling's are asked for."""
+
+
+BAD_MASKS = {("S1", "Seq2"), ("S4", "Seq2")}
+"""Recordings whose masks of the lower body the owners call bad."""
+
+
+def find(source: pathlib.Path, bad_masks: Literal["keep", "drop"] = "keep") -> Found:
+    """What there is in an archive.
+
+    Args:
+      source: folder that holds S1 to S8, and TS1 to TS6 in it or in `mpi_inf_3dhp_test_set`.
+      bad_masks: whether recordings stay whose owners call their masks bad.
+
+    Raises:
+      ArchiveError: no subject.
+    """
+    test = _test_set(source)
+    found, faults, notes = [], [], list(test.notes)
+    for subject in SUBJECTS:
+        for recording in RECORDINGS:
+            folder = source / subject / recording
+            if folder.is_dir() and (subject, recording) in BAD_MASKS:
+                done = {"keep": "kept", "drop": "left out"}[bad_masks]
+                notes.append(f"{subject}/{recording}: {done}, its owners call its masks bad")
+                if bad_masks == "drop":
+                    continue
+            if folder.is_dir():
+                found += _of_recording(folder, subject, recording, faults)
+            elif folder.parent.is_dir():
+                faults.append(ArchiveError(folder, "is missing"))
+    left_out = [str(fault) for fault in faults] + test.left_out
+    if not (found or left_out or test.pieces or notes):
+        raise ArchiveError(source, "has none of the folders S1 to S8 and TS1 to TS6")
+    return Found(found + test.pieces, left_out, notes)
+
+
+def _of_recording(
+    folder: pathlib.Path, subject: str, recording: str, faults: list[ArchiveError]
+) -> Iterator[Recording]:
+    """One for every camera; what is missing goes to `faults`."""
+    try:
+        cameras = calibration.read(folder / "camera.calibration")
+    except ArchiveError as error:
+        faults.append(error)
+        return
+    if not (folder / "annot.mat").is_file():
+        faults.append(ArchiveError(folder / "annot.mat", "is missing"))
+        return
+    for number in sorted(cameras):
+        files = [folder / part / f"video_{number}.avi" for part in PARTS]
+        missing = [file for file in files if not file.is_file()]
+        if len(missing) == len(files) and number not in ALWAYS:
+            continue
+        if missing:
+            faults.extend(ArchiveError(file, "is missing") for file in missing)
+            continue
+        yield Recording(
+            name=f"{subject}/{recording}/{number}",
+            split=SPLITS.get(subject, "train"),
+            stamps=sequences.stamp([folder / "annot.mat", folder / "camera.calibration", *files]),
+            folder=folder,
+            subject=subject,
+            recording=recording,
+            number=number,
+            camera=cameras[number],
+        )
+
+
+def _test_set(source: pathlib.Path) -> Found:
+    """What there is of the test set."""
+    found, faults, notes = [], [], []
+    for name in test_set.NAMES:
+        for folder in (source / name, source / "mpi_inf_3dhp_test_set" / name):
+            if not folder.is_dir():
+                continue
+            if not (folder / "masks").is_dir():
+                notes.append(f"{name}: left out, there is no folder {folder / 'masks'}")
+            elif not (folder / "annot_data.mat").is_file():
+                faults.append(str(ArchiveError(folder / "annot_data.mat", "is missing")))
+            else:
+                files = [folder / "annot_data.mat", folder / "imageSequence", folder / "masks"]
+                found.append(
+                    test_set.TestSequence(
+                        name, test_set.SPLIT, sequences.stamp(files), folder, files[2]
+                    )
+                )
+            break
+    return Found(found, faults, notes)

@@ -1,0 +1,143 @@
+"""The test set of MPI-INF-3DHP: six sequences of pictures, in the studio and outdoors.
+
+The archive has no masks of these people. Where one made them (TS1/masks/img_000001.png and so on,
+white where the person is), the sequence is prepared; else it is left out.
+"""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Float
+
+from data_prep import archives, cameras, images, sequences
+from data_prep.archives import ArchiveError, Hdf5
+from data_prep.errors import SightingError
+from data_prep.pieces import Dropped
+from data_prep.sighting import Camera, Sighting
+
+SPLIT = "test_set"
+NAMES = tuple(f"TS{n}" for n in range(1, 7))
+JOINTS = 17
+ACTIVITIES = (
+    "Stand or walk", "Exercise", "Sit on chair", "Reach or crouch", "On floor", "Sports", "Misc",
+)  # fmt: skip
+SITTING = ACTIVITIES.index("Sit on chair")
+CHAIR = "with a chair"
+NOT_VALID = "that the archive calls not valid"
+
+TOLERANCE = 5.0
+"""Pixels between annot2 and the projected annot3 from which on the annotations must be wrong."""
+
+
+def _camera(focal: float, sensor: tuple[float, float], size: tuple[int, int], centre) -> Camera:
+    """A camera in the middle of its own world; lengths in mm of its sensor, size in pixels."""
+    scale = np.array(size) / np.array(sensor)
+    cx, cy = np.array(size) / 2 + np.array(centre) * scale
+    f = focal * scale[0]
+    intrinsics = np.array([[f, 0, cx], [0, f, cy], [0, 0, 1]])
+    return Camera(intrinsics, np.eye(3), np.zeros(3), np.zeros(5))
+
+
+STUDIO = _camera(7.32506, (10, 10), (2048, 2048), (-0.0322884, 0.0929296))
+OUTDOORS = _camera(8.770747185, (10, 5.625), (1920, 1080), (-0.104908645, 0.104899704))
+
+
+@dataclasses.dataclass(frozen=True)
+class TestSequence(sequences.Sequence):
+    """One of the six.
+
+    Attributes:
+      folder: of its files.
+      masks: folder of the masks that the user made; None where there is none.
+    """
+
+    __test__ = False
+
+    folder: pathlib.Path
+    masks: pathlib.Path | None
+
+    @property
+    def camera(self) -> Camera:
+        """The one that took it."""
+        return OUTDOORS if self.name in ("TS5", "TS6") else STUDIO
+
+    def positions(self) -> Float[np.ndarray, "n 17 3"]:
+        """Joints of all frames in camera coordinates, mm.
+
+        Where a frame is not valid they are those of the last one that is: nobody has moved.
+        """
+        _, positions, valid, _ = self._annotations
+        last = np.maximum.accumulate(np.where(valid, np.arange(len(valid)), np.argmax(valid)))
+        return positions[last]
+
+    @functools.cached_property
+    def _annotations(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Pixels, positions, validity and activity (from 0) of all frames."""
+        path = self.folder / "annot_data.mat"
+        with Hdf5(path) as file:
+            # As the file has them: the frames come first.
+            pixels, positions, valid, activity = (
+                file.array(name).T
+                for name in ("annot2", "annot3", "valid_frame", "activity_annotation")
+            )
+        valid, activity = np.ravel(valid) > 0, np.ravel(activity).astype(int) - 1
+        frames = len(valid)
+        for values, axes in ((pixels, 2), (positions, 3)):
+            if values.shape != (frames, 1, JOINTS, axes):
+                raise ArchiveError(path, f"has {values.shape}, not {frames} x 1 x 17 x {axes}")
+        if len(activity) != frames or not np.all((activity >= 0) & (activity < len(ACTIVITIES))):
+            raise ArchiveError(path, "has activities other than 1 to 7, or of other frames")
+        pixels, positions = (
+            archives.finite(path, np.where(valid[:, None, None], values[:, 0], 0))
+            for values in (pixels, positions)
+        )
+        projected = cameras.project(
+            np.where(positions, positions, 1)[valid].reshape(-1, 3), self.camera
+        )
+        off = np.linalg.norm(projected - pixels[valid].reshape(-1, 2), axis=-1)
+        if not valid.any() or np.median(off) > TOLERANCE:
+            raise ArchiveError(path, "has no valid frames, or 2D and 3D that do not fit the camera")
+        return pixels, positions, valid, activity
+
+    def seen(self, frames: np.ndarray) -> Iterator[Sighting | SightingError | Dropped]:
+        """Those of some frames that are valid and without a chair; see `sequences.Sequence`."""
+        _, _, valid, activity = self._annotations
+        for frame in frames:
+            if not valid[frame]:
+                yield Dropped(NOT_VALID)
+            elif activity[frame] == SITTING:
+                yield Dropped(CHAIR)
+            else:
+                yield self._sighting_or_error(frame)
+
+    def _sighting_or_error(self, frame: int) -> Sighting | SightingError:
+        try:
+            return self._sighting(frame)
+        except SightingError as error:
+            return error
+
+    def _sighting(self, frame: int) -> Sighting:
+        pixels, positions, _, activity = self._annotations
+        name = f"img_{frame + 1:06d}"
+        file = self.folder / "imageSequence" / f"{name}.jpg"
+        mask = None
+        if self.masks is not None:
+            mask = images.read_file(self.masks / f"{name}.png")[..., 0] >= 128
+        return Sighting(
+            image=images.read_file(file)[..., :3],
+            mask=mask,
+            joints_px=pixels[frame],
+            joints_mm=positions[frame],
+            visible=np.ones(JOINTS, bool),
+            order="mpi_inf_3dhp_17",
+            camera=self.camera,
+            person=self.name,
+            outfit="a",
+            action=ACTIVITIES[activity[frame]],
+            camera_id="0",
+            frame=int(frame),
+            where=str(file),
+        )
