@@ -65,6 +65,7 @@ def _break(root):
     (root / "huge.png").write_bytes(huge_png())
     (root.parent / "outside.png").write_bytes((root / "p0" / "0.png").read_bytes())
     small_sets.save(root / "bare.png", sighting.image)
+    small_sets.save(root / "behind.png", sighting.image, sighting.mask)
     small_sets.save(root / "empty.png", sighting.image, np.zeros_like(sighting.mask))
 
     def change(poses):
