@@ -123,7 +123,7 @@ def table(comparison: Mapping[str, Any]) -> str:
         found, spread = run["scores"] or {}, run["intervals"] or {}
         low, high = run["loss_scale"]
         scale = "-" if low is None else f"{low:.3g}" + ("" if low == high else f" to {high:.3g}")
-        cells = [run["label"], str(run["steps"])]
+        cells = [run["label"], str(run["steps"]) if run["seed"] is not None else "-"]
         cells += [evaluations.cell(found.get(name), spread.get(name)) for name in scores]
         cells += [run["protocol"] or "-"] if several else []
         cells += [evaluations.cell(run["losses"].get(name)) for name in names]
