@@ -26,7 +26,8 @@ def gather(
       {"title", "shown", "published", "protocol", "baselines", "runs": [{"name", "group", "seed",
       "config", "overrides", "commit", "jax", "device", "steps", "scores"}], "groups": {group:
       {"params", "operations", "scores": {score: {"mean", "seeds", "interval", "difference",
-      "difference_interval", "difference_seeds"}}}}}.
+      "difference_interval", "difference_seeds"}}}}, "by": {fact: {"edges", "groups": {group:
+      {score: the difference's [value, low, high] in each third of the pictures}}}}}.
 
     Raises:
       UserError: no run was scored, two were scored by different protocols, or a file is damaged.
@@ -58,9 +59,10 @@ def gather(
     reference = [read[run.name] for run in groups[first_group]]
     # Protocols may say more of some runs, such as the pose head's errors.
     fullest = max(protocols.values(), key=lambda p: len(p.scores))
+    shown = list(about.scores) or list(reference[0]["results"]["metrics"])
     return {
         "title": about.title,
-        "shown": list(about.scores) or list(reference[0]["results"]["metrics"]),
+        "shown": shown,
         "published": dict(about.published),
         "protocol": fullest.to_json(),
         "baselines": reference[0]["results"]["baselines"],
@@ -74,7 +76,49 @@ def gather(
             }
             for group, members in groups.items()
         },
+        "by": {
+            fact: _thirds(
+                fact, {g: [read[run.name] for run in runs] for g, runs in groups.items()}, shown
+            )
+            for fact in _facts(reference, fullest)
+        },
     }
+
+
+def _facts(members, protocol):
+    """What is known of every picture and is no score."""
+    columns = next(iter(members[0]["images"].values()))
+    return [key for key in columns if key != "person" and key not in protocol.scores]
+
+
+def _thirds(fact, groups, shown):
+    """Differences from the first group where a fact is small, in the middle, and large."""
+    first, *others = groups
+    files = list(groups[first][0]["images"])
+    values = _values(groups[first][:1], files, fact)[0]
+    edges = np.quantile(values, [1 / 3, 2 / 3])
+    third = np.digitize(values, edges)
+    found = {}
+    for group in others:
+        if len(groups[group]) != len(groups[first]):
+            continue
+        found[group] = {}
+        for score in shown:
+            both = [_values(groups[g], files, score) for g in (group, first)]
+            difference = np.mean(both[0] - both[1], axis=0)
+            parts = [_in_part(groups[first][0], files, difference, third == k) for k in range(3)]
+            if all(parts):
+                found[group][score] = parts
+    return {"edges": edges.tolist(), "groups": found}
+
+
+def _in_part(member, files, difference, part):
+    counted = part & ~np.isnan(difference)
+    if not np.any(counted):
+        return None
+    persons = intervals.Persons([member["images"][name]["person"] for name in files])
+    bounds = persons.interval(np.where(counted, difference, 0.0), counted)
+    return [float(np.mean(difference[counted])), *(bounds or (None, None))]
 
 
 def _run(run, one):
@@ -103,7 +147,8 @@ def _size(run):
 
 def _scores(members, reference):
     """Of a group: each score's mean over the seeds, and its difference from the reference."""
-    names = [key for key in next(iter(members[0]["images"].values())) if key != "person"]
+    entries = members[0]["results"]["protocol"]["scores"]
+    names = [name for name in next(iter(members[0]["images"].values())) if name in entries]
     files = list(members[0]["images"])
     persons = intervals.Persons([members[0]["images"][name]["person"] for name in files])
     found = {}

@@ -75,7 +75,8 @@ def tables(gathered: Mapping[str, Any]) -> str:
     if lines:
         heads = [f"less {first.replace('_', ' ')}", *(results.title(n, scores) for n in shown)]
         parts.append(results.aligned(heads, lines))
-    return "\n".join([*parts, _origin(gathered)]) + "\n"
+    parts += [_thirds(gathered, fact) for fact in gathered.get("by", {})]
+    return "\n".join([*(part for part in parts if part), _origin(gathered)]) + "\n"
 
 
 def plot(gathered: Mapping[str, Any], path: pathlib.Path) -> None:
@@ -108,6 +109,22 @@ def plot(gathered: Mapping[str, Any], path: pathlib.Path) -> None:
     curves.save(figure, path)
 
 
+def _thirds(gathered, fact):
+    """Differences in the first score where a fact is small, in the middle, and large."""
+    found = gathered["by"][fact]
+    score, (low, high) = gathered["shown"][0], found["edges"]
+    name, title = fact.replace("_", " "), results.title(score, gathered["protocol"]["scores"])
+    first = next(iter(gathered["groups"])).replace("_", " ")
+    heads = [f"{title} less {first}, by {name}"]
+    heads += [f"below {low:.3g}", f"{low:.3g} to {high:.3g}", f"above {high:.3g}"]
+    lines = [
+        [group.replace("_", " "), *(_with_bounds(*third) for third in scores[score])]
+        for group, scores in found["groups"].items()
+        if score in scores
+    ]
+    return results.aligned(heads, lines) if lines else ""
+
+
 def _origin(gathered):
     """Which runs these are."""
     runs = gathered["runs"]
@@ -126,9 +143,11 @@ def _origin(gathered):
 def _difference(entry):
     if "difference" not in entry:
         return "-"
-    low, high = entry["difference_interval"] or (None, None)
-    value = f"{entry['difference']:+.3f}"
-    return value if low is None else f"{value} [{low:+.3f}, {high:+.3f}]"
+    return _with_bounds(entry["difference"], *(entry["difference_interval"] or (None, None)))
+
+
+def _with_bounds(value, low, high):
+    return f"{value:+.3f}" + ("" if low is None else f" [{low:+.3f}, {high:+.3f}]")
 
 
 def _read(path):

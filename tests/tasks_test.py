@@ -2,6 +2,8 @@
 
 import json
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -205,3 +207,18 @@ def test_a_run_of_the_pose_estimator_is_scored_and_drawn(trained, tiny):
     for path in (folder / "gallery.png", trained / "samples" / "step_0000003.png"):
         with Image.open(path) as picture:
             assert picture.width > 10 * 128, "five pictures of each of two examples"
+
+
+def test_facts_of_a_pair_are_its_turn_and_what_it_hides():
+    batch = _batch(3)
+    turned = np.array(batch["source_joints_mm"])
+    # Half a turn, a quarter to either side, about the vertical axis.
+    turned[0] *= (-1, 1, -1)
+    turned[1] = turned[1][:, [2, 1, 0]] * (-1, 1, 1)
+    batch["target_joints_mm"] = turned
+    facts = tasks.TASKS["image"].facts(jax.tree.map(jnp.asarray, batch))
+    np.testing.assert_allclose(facts["turn_degrees"], [180, 90, 0], atol=1e-2)
+    assert np.all((facts["occluded_share"] >= 0) & (facts["occluded_share"] <= 1))
+    empty = {**batch, "target_mask": np.zeros_like(batch["target_mask"])}
+    facts = tasks.TASKS["image"].facts(jax.tree.map(jnp.asarray, empty))
+    np.testing.assert_array_equal(facts["occluded_share"], 0)

@@ -50,10 +50,12 @@ class Scores:
     Attributes:
       images: {row: {score: of every image}}; rows are the system's own and the baselines.
       sets: {row: {score: of all images as a set}}.
+      facts: {name: of every image}; see `Task.facts`.
     """
 
     images: Mapping[str, Mapping[str, Values]]
     sets: Mapping[str, Mapping[str, float]]
+    facts: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def means(self) -> dict[str, dict[str, float]]:
         """{row: {score: its mean, or that of the set}}."""
@@ -95,11 +97,12 @@ def evaluate(
     Raises:
       ValueError: there are no batches.
     """
-    score = jax.jit(task.score)
+    score, facts_of = jax.jit(task.score), jax.jit(task.facts)
     of_images = [i for i in instruments if isinstance(i, Instrument)]
     of_sets = [i for i in instruments if isinstance(i, SetInstrument)]
     columns: dict[str, dict[str, list]] = {}
     states: dict[str, list] = {}
+    facts: dict[str, list] = {}
     # The sets that others are compared with are of the true pictures, whatever rows there are.
     truth = [i.start(total) for i in of_sets]
     place = 0
@@ -118,6 +121,8 @@ def evaluate(
             kept = columns.setdefault(row, {name: [] for name in scored})
             for name, (value, counted) in jax.device_get(scored).items():
                 kept[name].append((value[valid].astype(np.float64), counted[valid]))
+        for name, value in jax.device_get(facts_of(batch)).items():
+            facts.setdefault(name, []).append(value[valid].astype(np.float64))
         place += int(np.sum(valid))
         progress(int(np.sum(valid)))
     if not columns:
@@ -130,7 +135,7 @@ def evaluate(
         row: {k: v for i, s, t in zip(of_sets, found, truth) for k, v in i.result(s, t).items()}
         for row, found in states.items()
     }
-    return Scores(images, sets)
+    return Scores(images, sets, {name: np.concatenate(parts) for name, parts in facts.items()})
 
 
 def _add(instruments, states, pictures, places, valid):

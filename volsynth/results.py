@@ -77,14 +77,15 @@ def write(folder: pathlib.Path, results: Mapping[str, Any]) -> None:
 def write_images(
     path: pathlib.Path, names: Sequence[str], persons: Sequence[str], scores: Scores, row: str
 ) -> None:
-    """Writes the scores of every image of one row as CSV; empty where an image has none."""
+    """Writes facts and scores of every image of one row as CSV; empty where an image has none."""
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
     values = scores.images[row]
-    out.writerow(["file", "person", *values])
+    out.writerow(["file", "person", *scores.facts, *values])
     for i, (name, person) in enumerate(zip(names, persons)):
         cells = [repr(float(v.value[i])) if v.counted[i] else "" for v in values.values()]
-        out.writerow([name, person, *cells])
+        known = [repr(float(fact[i])) for fact in scores.facts.values()]
+        out.writerow([name, person, *known, *cells])
     files.write_text(path, text.getvalue())
 
 
@@ -109,7 +110,7 @@ def read(folder: pathlib.Path) -> dict[str, Any] | None:
 
 
 def read_images(folder: pathlib.Path) -> dict[str, dict[str, Any]] | None:
-    """{file: {"person", score: value}} of `images.csv`; None where there is none.
+    """{file: {"person", fact or score: value}} of `images.csv`; None where there is none.
 
     Raises:
       UserError: the file cannot be read, or is no such table.

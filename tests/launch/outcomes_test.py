@@ -46,8 +46,8 @@ def _score(root, name, seed, values, protocol=PROTOCOL):
         "step": 6,
     }
     (folder / "results.json").write_text(json.dumps(results))
-    lines = ["file,person,ssim,l1"]
-    lines += [f"{i:03d},p{i // 4},{value},{'' if i else 0.5}" for i, value in enumerate(values)]
+    lines = ["file,person,turn_degrees,ssim,l1"]
+    lines += [f"{i:03d},p{i // 4},{i},{v},{'' if i else 0.5}" for i, v in enumerate(values)]
     (folder / "images.csv").write_text("\n".join(lines) + "\n")
 
 
@@ -60,11 +60,13 @@ def _no_networks(monkeypatch):
 
 @pytest.fixture
 def scored(tmp_path):
-    """A table, and the workdirs of its runs: `flat` is 0.2 below `deep` in every picture."""
+    """A table, and the workdirs of its runs: `flat` is below `deep`, in the last third twice."""
     path = tmp_path / "two.yaml"
     path.write_text(TABLE)
     base = np.random.default_rng(0).uniform(0.4, 0.9, 40)
-    for group, shift in (("deep", 0.0), ("flat", -0.2)):
+    # The last third is twice as far below.
+    below = np.where(np.arange(40) > 26, 0.3, 0.15)
+    for group, shift in (("deep", 0.0), ("flat", -below)):
         for seed in (0, 1):
             _score(tmp_path / "runs", f"{group}_seed-{seed}", seed, base + shift + 0.01 * seed)
     return path, tmp_path / "runs", base
@@ -87,8 +89,14 @@ def test_groups_are_means_over_seeds_with_paired_differences(scored):
     np.testing.assert_allclose(deep["ssim"]["seeds"], [base.mean(), base.mean() + 0.01])
     assert deep["ssim"]["interval"][0] < deep["ssim"]["mean"] < deep["ssim"]["interval"][1]
     assert "difference" not in deep["ssim"]
-    assert flat["ssim"]["difference"] == pytest.approx(-0.2)
-    np.testing.assert_allclose(flat["ssim"]["difference_interval"], [-0.2, -0.2])
+    assert flat["ssim"]["difference"] == pytest.approx(-(27 * 0.15 + 13 * 0.3) / 40)
+    low, high = flat["ssim"]["difference_interval"]
+    assert -0.25 < low < flat["ssim"]["difference"] < high < -0.15
+    thirds = found["by"]["turn_degrees"]
+    assert list(found["by"]) == ["turn_degrees"]
+    np.testing.assert_allclose(thirds["edges"], [13, 26])
+    values = np.array(thirds["groups"]["flat"]["ssim"])
+    np.testing.assert_allclose(values[:, 0], [-0.15, -0.15, -0.3], atol=0.012)
     assert flat["l1"]["mean"] == 0.5, "of the one picture that has it"
     assert found["groups"]["deep"]["params"] > 1000
     assert found["shown"] == ["ssim", "pose_auc_200"]
@@ -139,7 +147,11 @@ def test_a_page_is_filled_between_its_marks_by_one_command(scored, tmp_path, cap
     (deep,) = (row for row in rows if row[0] == "deep")
     assert re.fullmatch(rf"{base.mean() + 0.005:.3f} ±0\.\d+", deep[3])
     assert deep[-1] == "0.900"
-    assert ["flat", "-0.200 [-0.200, -0.200]", "-"] in rows
+    assert next(row[:3] for row in rows if row[0] == "flat" and row[1].startswith("-0.150 [")) == [
+        "flat",
+        "-0.150 [-0.150, -0.150]",
+        "-0.150 [-0.150, -0.150]",
+    ]
     assert "seeds 0, 1; 6 steps; commit abc1234; 40 pictures, people/32 1.0.0, test" in text
     with Image.open(tmp_path / "images" / "two.png") as picture:
         assert min(picture.size) > 100

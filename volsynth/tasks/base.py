@@ -36,6 +36,7 @@ class Task:
       row: (made, batch, example, cell) -> pictures of a row of a gallery, uint8 RGB; what was made
         and the batch are NumPy arrays.
       sorted_by: the score by which the best and the worst are found.
+      facts: (batch) -> {name: [B]}, numbers of each pair by which its scores can be sorted.
       picture: (made) -> the images [B, H, W, 3] that instruments look at; None where the task makes
         none.
     """
@@ -53,6 +54,7 @@ class Task:
     row: Callable[[Made, Batch, int, int], Sequence[np.ndarray]]
     sorted_by: str
     details: tuple[str, ...] = ()
+    facts: Callable[[Batch], Mapping[str, jax.Array]] = lambda batch: {}
     picture: Callable[[Made], jax.Array] | None = None
 
 

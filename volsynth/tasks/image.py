@@ -1,10 +1,12 @@
 """Systems that make the target's picture: scores, baselines, and a gallery."""
 
+import jax.numpy as jnp
 import numpy as np
 
 from volsynth import draw, metrics
 from volsynth.data import pipeline
 from volsynth.ops import occlusion
+from volsynth.skeleton import HIPS, SHOULDERS
 from volsynth.tasks.base import Task, spread
 
 OF_REGION = "occluded_"
@@ -90,6 +92,32 @@ def score(images, batch):
     return scored | {f"{OF_REGION}{name}": (value, seen) for name, value in colours.items()}
 
 
+def facts(batch):
+    """How far a body turns from source to target, and how much of itself it hides.
+
+    Returns:
+      "turn_degrees" [B]: the angle about the vertical axis of the camera between the lines from the
+      left shoulder and hip to the right ones, in [0, 180]; "occluded_share" [B]: the share of the
+      person in the self-occluded region.
+    """
+    mask = batch["target_mask"]
+    region = occlusion.self_occluded(batch["target_joints"], batch["target_visible"], mask)
+    person = jnp.maximum(jnp.sum(mask, axis=(1, 2)), 1)
+    turn = _heading(batch["target_joints_mm"]) - _heading(batch["source_joints_mm"])
+    turn = jnp.abs(jnp.mod(turn + jnp.pi, 2 * jnp.pi) - jnp.pi)
+    return {
+        "turn_degrees": jnp.rad2deg(turn),
+        "occluded_share": jnp.sum(region, axis=(1, 2)) / person,
+    }
+
+
+def _heading(joints_mm):
+    (right_shoulder, left_shoulder), (right_hip, left_hip) = SHOULDERS, HIPS
+    axis = joints_mm[:, right_shoulder] - joints_mm[:, left_shoulder]
+    axis += joints_mm[:, right_hip] - joints_mm[:, left_hip]
+    return jnp.arctan2(axis[:, 2], axis[:, 0])
+
+
 def mean_training_image(split, batch_size, limit=512):
     """The mean of up to `limit` images, spread evenly over a split; [H, W, 3] in [-1, 1]."""
     numbers = spread(split, limit)
@@ -138,5 +166,6 @@ TASK = Task(
     columns=("source", "target pose", "generated", "truth"),
     row=_row,
     sorted_by="foreground_l1",
+    facts=facts,
     picture=lambda images: images,
 )
