@@ -272,7 +272,10 @@ def _sweep(options):
         from launch import outcomes
 
         found = outcomes.gather(runs, root, table.about(options.table))
-        files.write_text(options.gather, json.dumps(found, indent=1) + "\n")
+        try:
+            files.write_text(options.gather, json.dumps(found, indent=1) + "\n")
+        except OSError as error:
+            raise UserError(f"cannot write {options.gather}: {error.strerror}.") from error
         _say(f"{options.gather}: results of {len(found['runs'])} of {len(runs)} runs")
     rows = sweep.status(runs, root)
     print(json.dumps({"runs": rows}) + "\n" if options.json else sweep.render(rows), end="")
@@ -282,8 +285,11 @@ def _sweep(options):
 def _tables(options):
     from launch import tables
 
-    for path in tables.write(options.results, options.page):
+    written, missing = tables.write(options.results, options.page)
+    for path in written:
         print(path)
+    for name in missing:
+        _say(f"{options.results / name}.json is not there: its table was left as it is")
     return 0
 
 

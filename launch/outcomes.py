@@ -1,5 +1,6 @@
 """The results of the runs of a table in one file, from which the tables of the docs are made."""
 
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,9 +10,10 @@ import numpy as np
 from launch import table
 from volsynth import compare, describe
 from volsynth import config as configs
-from volsynth.errors import UserError
+from volsynth.errors import UserError, did_you_mean
 from volsynth.metrics import intervals
-from volsynth.protocol import Protocol
+from volsynth.protocol import ALL, Protocol
+from volsynth.train import workdir as workdirs
 
 
 def gather(
@@ -20,19 +22,68 @@ def gather(
     """The results of all runs of a table that were scored, as JSON values.
 
     Groups are the runs that differ in their seed alone. The interval of a group is that of the mean
-    over its seeds, over persons; its difference from the first group is over the same pictures.
+    over its seeds, over persons; its difference from the first group is over the same pictures and
+    over the seeds that both have. What is not a number is null.
 
     Returns:
       {"title", "shown", "published", "protocol", "baselines", "runs": [{"name", "group", "seed",
-      "config", "overrides", "commit", "jax", "device", "steps", "scores"}], "groups": {group:
-      {"params", "operations", "scores": {score: {"mean", "seeds", "interval", "difference",
-      "difference_interval", "difference_seeds"}}}}, "by": {fact: {"edges", "groups": {group:
+      "config", "overrides", "values" (the run's whole config), "commits" (of its starts), "scored"
+      (the code that scored it), "jax", "device", "steps", "scores"}], "groups": {group: {"params",
+      "operations", "operations_as_printed", "steps", "seeds", "scores": {score: {"mean", "seeds",
+      "interval", "difference", "difference_interval"}}}}, "by": {fact: {"edges", "groups": {group:
       {score: the difference's [value, low, high] in each third of the pictures}}}}}.
 
     Raises:
-      UserError: no run was scored, two were scored by different protocols, or a file is damaged.
+      UserError: no run of the first group was scored, a run is of another config than the table's,
+        two were scored by different protocols or on other pictures, the table names scores or
+        groups that there are not, or a file is damaged.
     """
-    found, read, protocols = [], {}, {}
+    found, protocol = _read(runs, root, split)
+    groups: dict[str, dict[int, Any]] = {}
+    for run, one in found:
+        groups.setdefault(run.group, {})[one["config"]["seed"]] = one
+    first = runs[0].group
+    if first not in groups:
+        raise UserError(
+            f"no run of {first}, with which the others are compared, was scored yet; see python -m "
+            f"launch sweep --evaluate."
+        )
+    scores = [name for name in protocol.scores if name != ALL]
+    shown = list(about.scores) or list(found[0][1]["results"]["metrics"])
+    _check_names("scores", shown, scores)
+    known = {"of", "note", *(run.group for run in runs)}
+    _check_names("published", [name for name in about.published if name not in known], known)
+    reference = groups[first]
+    pictures = next(iter(reference.values()))["images"]
+    persons = intervals.Persons([line["person"] for line in pictures.values()])
+    facts = sorted({key for line in pictures.values() for key in line} - {"person", *scores})
+    return {
+        "title": about.title,
+        "shown": shown,
+        "published": dict(about.published),
+        "protocol": protocol.to_json(),
+        "baselines": found[0][1]["results"]["baselines"],
+        "runs": [_run(run, one) for run, one in found],
+        "groups": {
+            group: {
+                **_size(next(iter(members.values()))["config"]),
+                "steps": sorted({one["results"]["step"] for one in members.values()}),
+                "seeds": sorted(members),
+                "scores": _scores(members, None if group == first else reference, scores, persons),
+            }
+            for group, members in groups.items()
+        },
+        "by": {
+            fact: _thirds(fact, groups, shown, persons)
+            for fact in facts
+            if all(fact in line for line in pictures.values())
+        },
+    }
+
+
+def _read(runs, root, split):
+    """Runs with their results, and the protocol of all."""
+    found, protocol = [], None
     for run in runs:
         workdir = root / run.name
         if not (workdir / "run.json").exists():
@@ -40,104 +91,54 @@ def gather(
         one = compare.read(workdir, split)
         if not one["results"] or not one["images"]:
             continue
-        read[run.name] = one
-        protocols[run.name] = Protocol.of_json(one["results"]["protocol"])
-        found.append(run)
+        wanted = {"config": configs.to_dict(configs.load(run.config, run.overrides)), "data": None}
+        same = {"config": one["config"], "data": None, "notes": {}}
+        if differing := workdirs.differences(same, {**wanted, "notes": {}}):
+            raise UserError(
+                f"{workdir} is a run of another config than the table's ({'; '.join(differing)})."
+            )
+        own = Protocol.of_json(one["results"]["protocol"])
+        different = protocol.differences(own) if protocol else []
+        if found and list(one["images"]) != list(found[0][1]["images"]):
+            different.append("pictures")
+        if different:
+            raise UserError(
+                f"{run.name} was not scored as the runs before it; different are "
+                f"{', '.join(different)}. Score it again: remove {workdir / f'evaluate-{split}'}."
+            )
+        protocol = protocol.merged(own) if protocol else own
+        found.append((run, one))
     if not found:
         raise UserError(f"no run in {root} was scored yet; see python -m launch sweep --evaluate.")
-    first = protocols[found[0].name]
-    for run in found:
-        if different := first.differences(protocols[run.name]):
-            raise UserError(
-                f"{run.name} was not scored as {found[0].name} was; different are "
-                f"{', '.join(different)}. Score them again."
-            )
-    groups: dict[str, list[table.Run]] = {}
-    for run in found:
-        groups.setdefault(run.group, []).append(run)
-    first_group = next(iter(groups))
-    reference = [read[run.name] for run in groups[first_group]]
-    # Protocols may say more of some runs, such as the pose head's errors.
-    fullest = max(protocols.values(), key=lambda p: len(p.scores))
-    shown = list(about.scores) or list(reference[0]["results"]["metrics"])
-    return {
-        "title": about.title,
-        "shown": shown,
-        "published": dict(about.published),
-        "protocol": fullest.to_json(),
-        "baselines": reference[0]["results"]["baselines"],
-        "runs": [_run(run, read[run.name]) for run in found],
-        "groups": {
-            group: {
-                **_size(members[0]),
-                "scores": _scores(
-                    [read[run.name] for run in members], None if group == first_group else reference
-                ),
-            }
-            for group, members in groups.items()
-        },
-        "by": {
-            fact: _thirds(
-                fact, {g: [read[run.name] for run in runs] for g, runs in groups.items()}, shown
-            )
-            for fact in _facts(reference, fullest)
-        },
-    }
+    return found, protocol
 
 
-def _facts(members, protocol):
-    """What is known of every picture and is no score."""
-    columns = next(iter(members[0]["images"].values()))
-    return [key for key in columns if key != "person" and key not in protocol.scores]
-
-
-def _thirds(fact, groups, shown):
-    """Differences from the first group where a fact is small, in the middle, and large."""
-    first, *others = groups
-    files = list(groups[first][0]["images"])
-    values = _values(groups[first][:1], files, fact)[0]
-    edges = np.quantile(values, [1 / 3, 2 / 3])
-    third = np.digitize(values, edges)
-    found = {}
-    for group in others:
-        if len(groups[group]) != len(groups[first]):
-            continue
-        found[group] = {}
-        for score in shown:
-            both = [_values(groups[g], files, score) for g in (group, first)]
-            difference = np.mean(both[0] - both[1], axis=0)
-            parts = [_in_part(groups[first][0], files, difference, third == k) for k in range(3)]
-            if all(parts):
-                found[group][score] = parts
-    return {"edges": edges.tolist(), "groups": found}
-
-
-def _in_part(member, files, difference, part):
-    counted = part & ~np.isnan(difference)
-    if not np.any(counted):
-        return None
-    persons = intervals.Persons([member["images"][name]["person"] for name in files])
-    bounds = persons.interval(np.where(counted, difference, 0.0), counted)
-    return [float(np.mean(difference[counted])), *(bounds or (None, None))]
+def _check_names(what, names, known):
+    for name in names:
+        if name not in known:
+            raise UserError(f"{what} of the table: unknown {name!r}; {did_you_mean(name, known)}")
 
 
 def _run(run, one):
-    start = one["starts"][-1] if one["starts"] else {}
-    results = one["results"]
+    starts, results = one["starts"], one["results"]
+    last = starts[-1] if starts else {}
     return {
         "name": run.name,
         "group": run.group,
         "seed": one["config"]["seed"],
         "config": run.config,
         "overrides": list(run.overrides),
-        **{key: start.get(key) for key in ("commit", "jax", "device")},
+        "values": one["config"],
+        "commits": sorted({str(start.get("commit")) for start in starts}),
+        "scored": results.get("code"),
+        **{key: last.get(key) for key in ("jax", "device")},
         "steps": results["step"],
         "scores": {**results["metrics"], **results.get("details", {}).get(results["label"], {})},
     }
 
 
-def _size(run):
-    figures = describe.describe(configs.load(run.config, run.overrides))
+def _size(values):
+    figures = describe.describe(configs.from_dict(values))
     return {
         "params": figures["params_total"],
         "operations": figures["macs_2d"] + figures["macs_3d"],
@@ -145,47 +146,66 @@ def _size(run):
     }
 
 
-def _scores(members, reference):
+def _scores(members, reference, names, persons):
     """Of a group: each score's mean over the seeds, and its difference from the reference."""
-    entries = members[0]["results"]["protocol"]["scores"]
-    names = [name for name in next(iter(members[0]["images"].values())) if name in entries]
-    files = list(members[0]["images"])
-    persons = intervals.Persons([members[0]["images"][name]["person"] for name in files])
     found = {}
     for score in names:
-        values = _values(members, files, score)
-        entry = _interval(persons, values)
-        if entry is None:
+        values, counted = _values(members, sorted(members), score)
+        if not np.any(counted):
             continue
-        found[score] = entry
-        if reference is None:
-            continue
-        others = _values(reference, files, score)
-        # Seed by seed, where there are as many of both.
-        if len(others) == len(values):
-            paired = _interval(persons, values - others)
-            if paired is not None:
-                found[score] |= {
-                    "difference": paired["mean"],
-                    "difference_seeds": paired["seeds"],
-                    "difference_interval": paired["interval"],
-                }
+        means = [_mean(row, counted) for row in values]
+        mean, bounds = _summary(np.mean(values, axis=0), counted, persons)
+        found[score] = {"mean": mean, "seeds": means, "interval": bounds}
+        shared = sorted(set(members) & set(reference or ()))
+        if shared:
+            value, bounds = _difference(members, reference, shared, score, persons, True)
+            found[score] |= {"difference": value, "difference_interval": bounds}
     return found
 
 
-def _values(members: Sequence[Mapping[str, Any]], files: Sequence[str], score: str) -> np.ndarray:
-    """[seeds, pictures], NaN where a picture has no such score."""
-    return np.array([[m["images"][f].get(score, np.nan) for f in files] for m in members])
+def _thirds(fact, groups, shown, persons):
+    """Differences from the first group where a fact is small, in the middle, and large."""
+    (_, reference), *others = groups.items()
+    values, _ = _values(reference, sorted(reference)[:1], fact)
+    edges = np.quantile(values[0], [1 / 3, 2 / 3])
+    third = np.digitize(values[0], edges)
+    found: dict[str, Any] = {}
+    for group, members in others:
+        shared = sorted(set(members) & set(reference))
+        if not shared:
+            continue
+        found[group] = {}
+        for score in shown:
+            parts = [
+                _difference(members, reference, shared, score, persons, third == k)
+                for k in range(3)
+            ]
+            if all(value is not None for value, _ in parts):
+                found[group][score] = [[value, *(b or (None, None))] for value, b in parts]
+    return {"edges": edges.tolist(), "groups": found}
 
 
-def _interval(persons, values):
-    counted = ~np.any(np.isnan(values), axis=0)
-    if not np.any(counted):
-        return None
-    mean = np.where(counted, np.mean(np.where(counted, values, 0.0), axis=0), 0.0)
-    bounds = persons.interval(mean, counted)
-    return {
-        "mean": float(np.mean(mean[counted])),
-        "seeds": [float(np.mean(row[counted])) for row in values],
-        "interval": list(bounds) if bounds else None,
-    }
+def _difference(members, reference, seeds, score, persons, part):
+    """Over some of the pictures, the mean over the seeds of both; (value, bounds)."""
+    (a, in_a), (b, in_b) = (_values(group, seeds, score) for group in (members, reference))
+    return _summary(np.mean(a - b, axis=0), in_a & in_b & part, persons)
+
+
+def _values(members: Mapping[int, Any], seeds: Sequence[int], score: str):
+    """[seeds, pictures], 0 where a picture has no such score, and which pictures all have it."""
+    lines = [list(members[seed]["images"].values()) for seed in seeds]
+    values = np.array([[line.get(score, 0.0) for line in run] for run in lines])
+    counted = np.array([[score in line for line in run] for run in lines])
+    return values, np.all(counted, axis=0)
+
+
+def _summary(values, counted, persons):
+    mean = _mean(values, counted)
+    bounds = persons.interval(values, counted) if mean is not None else None
+    return mean, list(bounds) if bounds else None
+
+
+def _mean(values, counted):
+    """None where there is none, or a picture's score is no number."""
+    mean = float(np.mean(values[counted])) if np.any(counted) else math.nan
+    return mean if math.isfinite(mean) else None

@@ -78,7 +78,8 @@ def run_all(
       runs: of the table.
       root: each workdir is a folder in it.
       train: the beginning of the training command.
-      score: options of `volsynth evaluate` for each finished run; None to leave that out.
+      score: options of `volsynth evaluate` for each finished run, none or --estimator and which;
+        None to leave that out.
       slots: the environment of its own of each run that goes on at a time.
       base: the environment that they have in common.
       say: is given lines about what happens.
@@ -124,7 +125,7 @@ def _todo(run, workdir, train, score):
     steps = workdirs.state(workdir, run.steps)["steps"]
     if saved is None or saved < steps:
         yield "train", commands(run, workdir, train)
-    if score is not None and workdirs.scored(workdir) != (steps, "--estimator" in score):
+    if score is not None and not workdirs.is_scored(workdir, steps, *score[1:]):
         yield "evaluate", [*command.HERE, "evaluate", "--workdir", str(workdir), *score]
 
 

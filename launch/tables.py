@@ -12,13 +12,14 @@ from volsynth.errors import UserError
 _MARK = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def write(folder: pathlib.Path, page: pathlib.Path) -> list[pathlib.Path]:
+def write(folder: pathlib.Path, page: pathlib.Path) -> tuple[list[pathlib.Path], list[str]]:
     """Fills every mark of a page, `<!-- results: NAME -->` to `<!-- end -->`, from `NAME.json`.
 
     A plot of each goes to `images/NAME.png` beside the page.
 
     Returns:
-      The files that were written.
+      The files that were written; and the names of marks that were left as they are, since there is
+      no file of theirs.
 
     Raises:
       UserError: the page cannot be read or has no mark, or a file has no gathered results.
@@ -30,20 +31,26 @@ def write(folder: pathlib.Path, page: pathlib.Path) -> list[pathlib.Path]:
     names = [match[2] for match in _MARK.finditer(text)]
     if not names:
         raise UserError(f"{page} has no mark `<!-- results: NAME -->` ... `<!-- end -->`.")
-    found = {name: _read(folder / f"{name}.json") for name in names}
-    written = []
+    missing = [name for name in names if not (folder / f"{name}.json").exists()]
+    found = {n: _read(folder / f"{n}.json") for n in names if n not in missing}
+    written = [page]
     for name, gathered in found.items():
         path = page.parent / "images" / f"{name}.png"
         plot(gathered, path)
         written.append(path)
 
     def filled(match):
+        if match[2] in missing:
+            return match[0]
         gathered = found[match[2]]
         picture = f"![{gathered['title']}](images/{match[2]}.png)"
         return f"{match[1]}\n{tables(gathered)}\n{picture}\n\n{match[3]}"
 
-    files.write_text(page, _MARK.sub(filled, text))
-    return [page, *written]
+    try:
+        files.write_text(page, _MARK.sub(filled, text))
+    except OSError as error:
+        raise UserError(f"cannot write the page {page}: {error.strerror}.") from error
+    return written, missing
 
 
 def tables(gathered: Mapping[str, Any]) -> str:
@@ -51,32 +58,38 @@ def tables(gathered: Mapping[str, Any]) -> str:
     scores, shown = gathered["protocol"]["scores"], gathered["shown"]
     groups, published = gathered["groups"], gathered["published"]
     told = [name for name in shown if any(name in published.get(g, {}) for g in groups)]
-    heads = ["", "parameters", "MMAC", *(results.title(name, scores) for name in shown)]
+    runs = len({tuple(found["steps"] + found["seeds"]) for found in groups.values()}) > 1
+    heads = ["", *(["steps", "seeds"] if runs else []), "parameters", "MMAC"]
+    heads = [*heads, *(results.title(name, scores) for name in shown)]
     source = published.get("of", "published")
     heads += [f"{source}: {name.replace('_', ' ')}" for name in told]
     lines = []
     for group, found in groups.items():
-        cells = [group.replace("_", " "), f"{found['params']:,}"]
-        cells.append(f"{found['operations'] / 1e6:.0f}")
+        cells = [group.replace("_", " ")]
+        if runs:
+            cells += [", ".join(map(str, found[key])) for key in ("steps", "seeds")]
+        cells += [f"{found['params']:,}", f"{found['operations'] / 1e6:.0f}"]
         for name in shown:
             entry = found["scores"].get(name)
             cells.append(results.cell(entry["mean"], entry["interval"]) if entry else "-")
         lines.append([*cells, *(results.cell(published.get(group, {}).get(name)) for name in told)])
     for row, values in gathered["baselines"].items():
         cells = [results.cell(values.get(name)) for name in shown]
-        lines.append([row.replace("_", " "), "", "", *cells, *([""] * len(told))])
+        empty = [""] * (4 if runs else 2)
+        lines.append([row.replace("_", " "), *empty, *cells, *([""] * len(told))])
     parts = [results.aligned(heads, lines)]
     first = next(iter(groups))
     lines = [
         [group.replace("_", " "), *(_difference(found["scores"].get(name, {})) for name in shown)]
         for group, found in groups.items()
-        if any("difference" in found["scores"].get(name, {}) for name in shown)
+        if group != first and any("difference" in found["scores"].get(n, {}) for n in shown)
     ]
     if lines:
         heads = [f"less {first.replace('_', ' ')}", *(results.title(n, scores) for n in shown)]
         parts.append(results.aligned(heads, lines))
     parts += [_thirds(gathered, fact) for fact in gathered.get("by", {})]
-    return "\n".join([*(part for part in parts if part), _origin(gathered)]) + "\n"
+    note = [published["note"] + "\n"] if "note" in published else []
+    return "\n".join([*(part for part in parts if part), *note, _origin(gathered)]) + "\n"
 
 
 def plot(gathered: Mapping[str, Any], path: pathlib.Path) -> None:
@@ -92,7 +105,7 @@ def plot(gathered: Mapping[str, Any], path: pathlib.Path) -> None:
     for panel, name in zip(panels, shown):
         for place, found in zip(places, groups.values()):
             entry = found["scores"].get(name)
-            if entry is None:
+            if entry is None or entry["mean"] is None:
                 continue
             if entry["interval"]:
                 panel.plot(entry["interval"], [place, place], color="#4477aa", lw=2)
@@ -128,7 +141,7 @@ def _thirds(gathered, fact):
 def _origin(gathered):
     """Which runs these are."""
     runs = gathered["runs"]
-    commits = sorted({str(run["commit"]) for run in runs})
+    commits = sorted({commit for run in runs for commit in run["commits"]})
     steps = sorted({run["steps"] for run in runs})
     seeds = sorted({run["seed"] for run in runs})
     protocol = gathered["protocol"]
@@ -141,12 +154,14 @@ def _origin(gathered):
 
 
 def _difference(entry):
-    if "difference" not in entry:
+    if entry.get("difference") is None:
         return "-"
     return _with_bounds(entry["difference"], *(entry["difference_interval"] or (None, None)))
 
 
 def _with_bounds(value, low, high):
+    if value is None:
+        return "-"
     return f"{value:+.3f}" + ("" if low is None else f" [{low:+.3f}, {high:+.3f}]")
 
 
@@ -157,6 +172,7 @@ def _read(path):
         raise UserError(f"cannot read {path}: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: it is no JSON.") from error
-    if not isinstance(found, dict) or not {"groups", "shown", "protocol"} <= set(found):
+    wanted = {"title", "groups", "shown", "published", "protocol", "baselines", "runs", "by"}
+    if not isinstance(found, dict) or not wanted <= set(found) or not found["groups"]:
         raise UserError(f"{path} has no gathered results; see python -m launch sweep --gather.")
     return found

@@ -60,10 +60,18 @@ def scored_step(workdir: pathlib.Path, split: str = "test") -> int | None:
     return (_json(workdir / f"evaluate-{split}" / "results.json") or {}).get("step")
 
 
-def scored(workdir: pathlib.Path, split: str = "test") -> tuple[int | None, bool]:
-    """That step, and whether an estimator of poses looked at the pictures."""
-    results = _json(workdir / f"evaluate-{split}" / "results.json") or {}
-    return results.get("step"), "pose_mpjpe" in results.get("metrics", {})
+def is_scored(
+    workdir: pathlib.Path, step: int, estimator: str | None = None, split: str = "test"
+) -> bool:
+    """Whether a step was evaluated, picture by picture, and by this estimator where one is given.
+
+    What was scored with more than is asked for now is not scored again: it would be lost.
+    """
+    folder = workdir / f"evaluate-{split}"
+    results = _json(folder / "results.json") or {}
+    if results.get("step") != step or not (folder / "images.csv").exists():
+        return False
+    return estimator is None or results.get("estimator") == estimator
 
 
 @contextlib.contextmanager

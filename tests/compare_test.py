@@ -105,7 +105,7 @@ def test_the_table(tmp_path):
     lines = compare.table(compare.compare([a, b])).splitlines()
     heads = ["steps", "ssim", "l1", "foreground l1", "silhouette iou", "g/loss", "skipped"]
     assert _cells(lines[0]) == ["", *heads, "loss scale"]
-    numbers = ["20", "0.800", "0.050", "0.300", "0.900", "20.00", "0", "1e+05 to 2e+05"]
+    numbers = ["20, scored 40", "0.800", "0.050", "0.300", "0.900", "20.00", "0", "1e+05 to 2e+05"]
     assert _cells(lines[2]) == ["precision float32", *numbers]
     assert _cells(lines[3]) == ["precision float16", "0", *"-----", "0", "-"]
 
@@ -154,6 +154,30 @@ def test_differences_are_of_the_same_pictures_with_an_interval(tmp_path):
     text = compare.table(comparison)
     assert "difference from seed 1" in text
     assert f"{value:+.3f} [{low:+.3f}, {high:+.3f}]" in text
+
+
+def test_a_score_that_is_no_number_has_no_difference(tmp_path):
+    for name, seed in (("a", 1), ("b", 2)):
+        _run(tmp_path / name, {"seed": seed})
+    lines = [(0.5, f"p{i}") for i in range(6)]
+    found = [_images(tmp_path / "a", lines), _images(tmp_path / "b", [*lines[:5], ("nan", "p5")])]
+    comparison = compare.compare(found)
+    assert "ssim" not in comparison["runs"][1]["against_first"]
+    assert "NaN" not in json.dumps(comparison)
+
+
+def test_results_in_folders_of_one_name_are_told_apart_by_the_folder_above(tmp_path):
+    found = []
+    for name in ("m1", "m2"):
+        _run(tmp_path / name)
+        found.append(compare.read(tmp_path / name / "evaluate-test", "test"))
+    labels = [run["label"] for run in compare.compare(found)["runs"]]
+    assert labels == ["m1/evaluate-test", "m2/evaluate-test"]
+
+
+def test_the_step_that_was_scored_is_said_where_it_is_not_the_last(tmp_path):
+    found = compare.compare([_run(tmp_path / "a", rows=_rows([10, 50]))])
+    assert _cells(compare.table(found).splitlines()[2])[1] == "50, scored 40"
 
 
 def test_results_without_a_run_are_a_row_of_their_own(tmp_path):
@@ -253,4 +277,4 @@ def test_the_command_prints_and_draws(tmp_path, capsys):
         assert drawn.size[0] > 500
     assert cli.main(["compare", *folders]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert _cells(lines[3])[:3] == ["precision float16", "20", "0.800"]
+    assert _cells(lines[3])[:3] == ["precision float16", "20, scored 40", "0.800"]

@@ -60,7 +60,7 @@ class Inception:
 
 def test_sets_are_those_of_all_valid_pictures_in_their_order(monkeypatch):
     monkeypatch.setattr(instruments.pretrained, "inception_v3", lambda path: Inception())
-    tool = instruments.inception("file")
+    tool = instruments.inception("file", 11)
     batches = [_batch(6, [True] * 6), _batch(6, [True] * 5 + [False], seed=1)]
 
     def make(batch):
@@ -77,8 +77,11 @@ def test_sets_are_those_of_all_valid_pictures_in_their_order(monkeypatch):
     wanted = metrics.frechet(state(0.5 * true - 0.1), state(true))
     assert found.sets["generated"]["fid"] == pytest.approx(wanted, rel=1e-5)
     assert found.sets["truth"]["fid"] == pytest.approx(0, abs=1e-9)
-    wanted = metrics.inception_score(_seen(0.5 * true - 0.1)["probabilities"], 10)[0]
+    wanted, spread = metrics.inception_score(_seen(0.5 * true - 0.1)["probabilities"], 10)
     assert found.sets["generated"]["inception_score"] == pytest.approx(wanted, rel=1e-6)
+    assert found.sets["generated"]["inception_score_std"] == pytest.approx(spread, rel=1e-5)
+    assert tool.protocol["inception_score"]["splits"] == 10
+    assert instruments.builtin_features(7).protocol["diversity_builtin"]["splits"] == 7
     assert found.means()["generated"]["fid"] == found.sets["generated"]["fid"]
     assert tool.protocol["fid"]["network_weights"] == Inception.name
 

@@ -68,6 +68,10 @@ def test_what_cannot_be_said_is_none():
     assert intervals.Persons(["a", "b"]).interval(np.ones(2), np.zeros(2, bool)) is None
     assert intervals.Persons(["a", "b"]).interval(np.array([1.0, np.inf]), np.ones(2, bool)) is None
     assert intervals.Persons(["a", "b"]).interval(np.ones(2), np.ones(2, bool)) == (1.0, 1.0)
+    # Of one person alone something is known: that is no interval of width 0.
+    many = intervals.Persons(["a", "a", "b", "c"])
+    assert many.interval(np.ones(4), np.array([1, 1, 0, 0], bool)) is None
+    assert many.interval(np.ones(4), np.array([1, 0, 1, 0], bool)) == (1.0, 1.0)
 
 
 @pytest.mark.usefixtures("_unchecked")

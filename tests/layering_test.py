@@ -7,7 +7,7 @@ import sys
 import pytest
 
 ORDER = (
-    {"skeleton", "errors", "files"},
+    {"skeleton", "errors", "files", "protocol"},
     {"orders"},
     {"keypoints"},
     {"study"},
@@ -19,7 +19,7 @@ ORDER = (
     {"objectives"},
     {"systems"},
     {"train", "tasks"},
-    {"describe", "doctor", "config", "curves", "protocol", "pictures", "instruments", "bundle"},
+    {"describe", "doctor", "config", "curves", "pictures", "instruments", "bundle"},
     {"evaluate", "bench", "exported"},
     {"results", "runs"},
     {"rundir", "scoring", "features"},

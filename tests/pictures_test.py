@@ -44,6 +44,19 @@ def test_what_is_transparent_becomes_magenta(tmp_path):
     np.testing.assert_array_equal(pictures.read_rgb(tmp_path / "p.png")[0, 0], (255, 0, 255))
 
 
+@pytest.mark.parametrize("mode", ["I;16", "F", "I"])
+def test_more_than_8_bits_are_not_cut_off_but_refused(tmp_path, mode):
+    path = tmp_path / "a.tif"
+    Image.new(mode, (4, 4)).save(path)
+    with pytest.raises(UserError, match=rf"has pixels of kind {mode}; allowed are 8 bits"):
+        pictures.read_rgb(path)
+
+
+def test_the_format_is_that_of_the_bytes_and_not_of_the_name(tmp_path):
+    Image.fromarray(_noise()).save(tmp_path / "a.png", "JPEG")
+    assert pictures.read(tmp_path / "a.png")[1] == "JPEG"
+
+
 def _png_header(width, height):
     """A PNG that says how large it is, and ends with the first of its pixels."""
     chunks = (b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"IDAT" + b"x" * 9)

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from volsynth.protocol import Protocol, sha256_of_pairs
+from volsynth.protocol import Protocol, sha256_of_pairs, told_apart
 
 SHARED = {"split": "test", "images": 640, "pairs_sha256": "ab" * 32, "intervals": {"level": 0.95}}
 SCORES = {"all": {"images": "RGB"}, "ssim": {"window": 11, "range": [0, 1]}, "l1": {}}
@@ -55,6 +55,19 @@ def test_of_one_score_only_its_own_entry_counts():
     a, b = Protocol(SHARED, SCORES), Protocol(SHARED, {**SCORES, "ssim": {"window": 7}})
     assert a.differences(b, "l1") == []
     assert a.differences(b, "ssim") == ["scores.ssim.window", "scores.ssim.range"]
+
+
+def test_results_are_told_apart_by_all_that_those_before_have():
+    """The poorest first: it differs from neither of the others, which differ from each other."""
+    plain = Protocol(SHARED, SCORES)
+    one, two = (Protocol(SHARED, {**SCORES, "pose": {"estimator": name}}) for name in "xy")
+    letters, known = told_apart([plain, one, two, one, Protocol({**SHARED, "images": 3}, SCORES)])
+    assert letters == ["a", "a", "b", "a", "c"]
+    assert known["a"].scores["pose"] == {"estimator": "x"}
+    assert known["a"].scores["ssim"] == SCORES["ssim"]
+    assert told_apart([]) == ([], {})
+    many = [Protocol({"images": i}, {}) for i in range(28)]
+    assert told_apart(many)[0][25:] == ["z", "aa", "ab"]
 
 
 def test_the_hash_of_pairs_depends_on_their_order_and_not_on_their_type():

@@ -127,6 +127,7 @@ def test_pictures_from_files_are_scored_as_those_of_the_run_to_rounding(scored, 
     found, folder = scored
     other = scoring.evaluate_images(folder / "pictures", tiny, "test", tmp_path / "out")
     assert other["protocol"]["file_format"] == "PNG, 8 bits"
+    assert other["code"]["version"]
     assert other["step"] is None
     for name, value in found["metrics"].items():
         scale = 255 if "wasserstein" in name else 1
@@ -227,6 +228,14 @@ def test_an_exported_model_is_scored_as_its_run_and_estimates_as_it(
     # The model's folder may hold nothing else.
     assert (tmp_path / "model-evaluate-test" / "results.json").exists()
     bundle.check(model)
+    other = tmp_path / "data"
+    shutil.copytree(data_dir, other)
+    (path,) = other.glob("posed_people/tiny/*/manifest.json")
+    changed = json.loads(path.read_text())
+    changed["splits"]["test"]["shards"][0]["sha256"] = "0" * 64
+    path.write_text(json.dumps(changed))
+    with pytest.raises(UserError, match=r"not the data set that .*model was trained on"):
+        scoring.evaluate_model(model, "test", str(other))
 
 
 @pytest.mark.slow
@@ -239,9 +248,43 @@ def test_the_set_as_a_whole_on_the_built_in_features(trained, tmp_path):
     assert "frechet_builtin" not in found["intervals"]["generated"]
 
 
+def test_what_was_computed_stays_when_drawing_fails(trained, tmp_path, monkeypatch):
+    def broken(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(scoring.draw, "save_png", broken)
+    with pytest.raises(UserError, match=r"cannot write results to .*: No space left on device"):
+        scoring.evaluate_run(trained, "test", out=tmp_path, options=scoring.Options(gallery=2))
+    found = results.read(tmp_path)
+    assert found["step"] == 6
+    assert len(results.read_images(tmp_path, found)) == found["protocol"]["images"]
+
+
+def test_scores_of_pictures_belong_to_their_results(scored, tmp_path):
+    found, folder = scored
+    for name in ("results.json", "images.csv"):
+        shutil.copy(folder / "out" / name, tmp_path)
+    assert results.read_images(tmp_path, found)
+    text = (tmp_path / "images.csv").read_text()
+    (tmp_path / "images.csv").write_text(text.replace("p8000", "p8001", 1))
+    with pytest.raises(UserError, match=r"images\.csv is not of results\.json beside it"):
+        results.read_images(tmp_path, found)
+    (tmp_path / "images.csv").unlink()
+    assert results.read_images(tmp_path, found) is None
+    (tmp_path / "images.csv").mkdir()
+    with pytest.raises(UserError, match=r"images\.csv cannot be read"):
+        results.read_images(tmp_path, found)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"sorted_by": "sharpness"}, "no score 'sharpness' to sort by"),
+        (
+            {"sorted_by": "frechet_builtin", "builtin_features": True},
+            "no score 'frechet_builtin' to sort by",
+        ),
+        ({"detector_options": {"person": 1}}, "--detector-option is for --detector; give both"),
         ({"detector": "nowhere.onnx", "detector_options": {"person": 1}}, "nowhere.onnx"),
         ({"sorted_by": "sism"}, "no score 'sism' to sort by: did you mean 'ssim'"),
         ({"lpips": {"alex": "nowhere"}}, "LPIPS: no file 'nowhere'"),

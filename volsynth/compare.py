@@ -1,5 +1,6 @@
 """Runs side by side: what differs between their configs, their scores, their curves."""
 
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 from volsynth import curves, rundir
 from volsynth import results as evaluations
 from volsynth.metrics import intervals
-from volsynth.protocol import Protocol
+from volsynth.protocol import Protocol, told_apart
 from volsynth.train import workdir as workdirs
 
 CURVES = (
@@ -45,10 +46,10 @@ def read(workdir: pathlib.Path, split: str) -> dict[str, Any]:
     for folder in (workdir, workdir / f"evaluate-{split}"):
         if not (workdir / "run.json").exists() and (found := evaluations.read(folder)):
             bare = {"workdir": str(workdir), "config": {}, "data": None, "log": [], "damaged": 0}
-            return {**bare, "results": found, "images": evaluations.read_images(folder)}
+            return {**bare, "results": found, "images": evaluations.read_images(folder, found)}
     folder = workdir / f"evaluate-{split}"
     results = rundir.results(workdir, split)
-    images = evaluations.read_images(folder) if results else None
+    images = evaluations.read_images(folder, results) if results else None
     return {**rundir.read(workdir), "results": results, "images": images}
 
 
@@ -123,7 +124,7 @@ def table(comparison: Mapping[str, Any]) -> str:
         found, spread = run["scores"] or {}, run["intervals"] or {}
         low, high = run["loss_scale"]
         scale = "-" if low is None else f"{low:.3g}" + ("" if low == high else f" to {high:.3g}")
-        cells = [run["label"], str(run["steps"]) if run["seed"] is not None else "-"]
+        cells = [run["label"], _steps(run)]
         cells += [evaluations.cell(found.get(name), spread.get(name)) for name in scores]
         cells += [run["protocol"] or "-"] if several else []
         cells += [evaluations.cell(run["losses"].get(name)) for name in names]
@@ -156,6 +157,14 @@ def draw(runs: Sequence[Mapping[str, Any]], labels: Sequence[str], path: pathlib
     curves.save(curves.figure(logs, labels, keys), path)
 
 
+def _steps(run):
+    """Those of the training, and which were scored, if not the last."""
+    if run["seed"] is None:
+        return "-"
+    other = run["scored_step"] not in (None, run["steps"]) and run["steps"]
+    return f"{run['steps']}, scored {run['scored_step']}" if other else str(run["steps"])
+
+
 def _labels(runs):
     """What names each run, and which values of the configs differ."""
     flat = [workdirs.flatten(run["config"]) if run["config"] else {} for run in runs]
@@ -174,8 +183,13 @@ def _labels(runs):
         for values, name in zip(differs, names)
     ]
     if len(set(labels)) < len(labels):
+        if len(set(names)) < len(names):
+            paths = [pathlib.Path(run["workdir"]).absolute() for run in runs]
+            names = [f"{path.parent.name}/{path.name}" for path in paths]
+        own = [pathlib.Path(run["workdir"]).name for run in runs]
         labels = [
-            name if label == name else f"{name} {label}" for name, label in zip(names, labels)
+            name if label == plain else f"{name} {label}"
+            for name, plain, label in zip(names, own, labels)
         ]
     return labels, differs
 
@@ -185,18 +199,11 @@ def _label(results):
 
 
 def _protocols(runs):
-    """A letter for each run, one for all whose scores compare, and the protocol of each letter."""
-    letters, protocols = [], {}
-    for run in runs:
-        if not run["results"]:
-            letters.append(None)
-            continue
-        own = Protocol.of_json(run["results"]["protocol"])
-        same = (key for key, other in protocols.items() if not other.differences(own))
-        letter = next(same, None) or chr(ord("a") + len(protocols))
-        protocols.setdefault(letter, own)
-        letters.append(letter)
-    return letters, protocols
+    """A letter for each run, None without results, and the protocol of each letter."""
+    scored = [run["results"]["protocol"] for run in runs if run["results"]]
+    letters, protocols = told_apart([Protocol.of_json(protocol) for protocol in scored])
+    left = iter(letters)
+    return [next(left) if run["results"] else None for run in runs], protocols
 
 
 def _paired(run, first, names):
@@ -214,8 +221,10 @@ def _paired(run, first, names):
         if not np.any(counted):
             continue
         difference = np.array([a - b if ok else 0.0 for (a, b), ok in zip(pairs, counted)])
-        bounds = persons.interval(difference, counted)
-        found[score] = [float(np.mean(difference[counted])), *(bounds or (None, None))]
+        mean = float(np.mean(difference[counted]))
+        # A picture whose score is NaN is not passed over, and JSON has no NaN.
+        if math.isfinite(mean):
+            found[score] = [mean, *(persons.interval(difference, counted) or (None, None))]
     return found
 
 

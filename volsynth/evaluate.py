@@ -142,9 +142,12 @@ def _add(instruments, states, pictures, places, valid):
     return [i.add(s, i.look(pictures), places, valid) for i, s in zip(instruments, states)]
 
 
-def gallery_pairs(split: prepared.Split, seed: int, count: int) -> np.ndarray:
-    """Pairs for a gallery: one of every person in turn, then a second one, ..., [count, 2]."""
-    pairs = pipeline.evaluation_pairs(split, seed)
+def gallery_pairs(split: prepared.Split, seed: int, count: int, alone: bool = True) -> np.ndarray:
+    """Pairs for a gallery: one of every person in turn, then a second one, ..., [count, 2].
+
+    They are of `pipeline.evaluation_pairs` with the same arguments.
+    """
+    pairs = pipeline.evaluation_pairs(split, seed, alone)
     rng = np.random.Generator(np.random.Philox(key=[seed, 1]))
     order = rng.permutation(len(pairs))
     person = split.index["person"][pairs[order, 1]]

@@ -16,6 +16,7 @@ import numpy as np
 
 from volsynth import metrics
 from volsynth.metrics import structure
+from volsynth.metrics.distributions import SPLITS
 from volsynth.nn import detectors, pretrained
 from volsynth.nn import lpips as lpips_networks
 from volsynth.ops import occlusion
@@ -175,23 +176,30 @@ def lpips(path: str, network: str) -> Instrument:
     return Instrument((name,), {name: entry}, measure)
 
 
-def inception(path: str) -> SetInstrument:
+def inception(path: str, images: int) -> SetInstrument:
     """Fréchet distance to the true pictures and Inception score, with Inception-v3 of a file.
+
+    Args:
+      path: of its weights.
+      images: of the set; the score is computed of ten parts of it, or as many as it has images.
 
     Raises:
       UserError: the file is not what it should be.
     """
     network = pretrained.inception_v3(path)
-    return _of_set(network, ("fid", "inception_score"), {"network_weights": network.name})
+    identity = {"network_weights": network.name}
+    return _of_set(network, ("fid", "inception_score"), identity, images)
 
 
-def builtin_features() -> SetInstrument:
+def builtin_features(images: int) -> SetInstrument:
     """The same on the built-in features, under names of their own."""
-    return _of_set(jax.jit(metrics.builtin_outputs), ("frechet_builtin", "diversity_builtin"), {})
+    names = ("frechet_builtin", "diversity_builtin")
+    return _of_set(jax.jit(metrics.builtin_outputs), names, {}, images)
 
 
-def _of_set(outputs, names, identity):
+def _of_set(outputs, names, identity, total):
     frechet, classes = names
+    deviation, splits = f"{classes}_std", min(SPLITS, total)
 
     def start(images):
         # How many features there are shows with the first batch.
@@ -202,13 +210,15 @@ def _of_set(outputs, names, identity):
         seen = {key: np.asarray(value) for key, value in seen.items()}
         if features is None:
             features = metrics.FeatureState.empty(seen["pool"].shape[1])
-            splits = min(10, images)
             scores = metrics.ClassState.empty(images, seen["probabilities"].shape[1], splits)
         features = features.update(seen["pool"], valid)
         return images, features, scores.update(seen["probabilities"], place, valid)
 
     def result(state, truth):
-        return {frechet: metrics.frechet(state[1], truth[1]), classes: state[2].result()[0]}
+        mean, spread = state[2].result()
+        return {frechet: metrics.frechet(state[1], truth[1]), classes: mean, deviation: spread}
 
     protocol = {name: {**metrics.DISTRIBUTION_PROTOCOL[name], **identity} for name in names}
-    return SetInstrument(names, protocol, start, outputs, add, result)
+    protocol[classes]["splits"] = splits
+    protocol[deviation] = {**protocol[classes], "better": "neither: the spread over the splits"}
+    return SetInstrument((*names, deviation), protocol, start, outputs, add, result)

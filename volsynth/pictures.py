@@ -18,14 +18,22 @@ MOST_PIXELS = 64_000_000
 
 FORMATS = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "BMP": ".bmp", "TIFF": ".tif"}
 
+MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+"""Kinds of pixels that are read; what has more bits would be cut off."""
+
 RESIZE = "Lanczos, antialiased (Pillow)"
 
 
 def read_rgb(path: pathlib.Path) -> UInt8[np.ndarray, "H W 3"]:
-    """A picture as RGB; what is transparent is put on magenta.
+    """`read`, without the format."""
+    return read(path)[0]
+
+
+def read(path: pathlib.Path) -> tuple[UInt8[np.ndarray, "H W 3"], str]:
+    """A picture as RGB, and its format of `FORMATS`; what is transparent is put on magenta.
 
     Raises:
-      UserError: the file cannot be read, is no picture of `FORMATS`, or is too large.
+      UserError: the file cannot be read, is no picture of `FORMATS` and `MODES`, or is too large.
     """
     try:
         with warnings.catch_warnings():
@@ -37,10 +45,16 @@ def read_rgb(path: pathlib.Path) -> UInt8[np.ndarray, "H W 3"]:
                         f"{path}: {image.width} x {image.height} pixels are too many; at most "
                         f"{MOST_PIXELS:,} are read."
                     )
+                if image.mode not in MODES:
+                    raise UserError(
+                        f"{path} has pixels of kind {image.mode}; allowed are 8 bits a channel: "
+                        f"{', '.join(MODES)}."
+                    )
+                kind = str(image.format)
                 if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
                     page = Image.new("RGBA", image.size, (*MAGENTA, 255))
                     image = Image.alpha_composite(page, image.convert("RGBA"))
-                return np.asarray(image.convert("RGB"))
+                return np.asarray(image.convert("RGB")), kind
     except FileNotFoundError as error:
         raise UserError(f"{path} is not there.") from error
     except Image.DecompressionBombError as error:
@@ -58,8 +72,8 @@ class Folder:
       folder: where they are.
       side: that they are scored at.
       files: of each pair, in order.
-      sizes: (width, height) that they have.
-      suffixes: of the files.
+      sizes: (width, height) that those read so far have.
+      formats: that they have, whatever their names say.
     """
 
     def __init__(self, folder: pathlib.Path, pairs: np.ndarray, side: int) -> None:
@@ -86,7 +100,7 @@ class Folder:
                 f"{missing[0]}; `volsynth data pairs` writes the list of all with their inputs."
             )
         self.sizes: set[tuple[int, int]] = set()
-        self.suffixes = sorted({pathlib.Path(name).suffix for name in self.files})
+        self.formats: set[str] = set()
         self._of_pair = {tuple(map(int, pair)): name for pair, name in zip(pairs, self.files)}
 
     def make(self, batch: Batch) -> Float[np.ndarray, "B S S 3"]:
@@ -94,7 +108,8 @@ class Folder:
         return np.stack([self._read(tuple(map(int, pair))) for pair in batch["records"]])
 
     def _read(self, pair):
-        picture = read_rgb(self.folder / self._of_pair[pair])
+        picture, kind = read(self.folder / self._of_pair[pair])
+        self.formats.add(kind)
         self.sizes.add((picture.shape[1], picture.shape[0]))
         return scaled(picture, self.side).astype(np.float32) / 127.5 - 1
 

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,10 @@ class Protocol:
             found += [f"scores.{name}{rest}" for rest in _differing("", *pair, joint=".")]
         return found
 
+    def merged(self, other: "Protocol") -> "Protocol":
+        """With the entries of the scores that only the other one has."""
+        return Protocol({**other.shared, **self.shared}, {**other.scores, **self.scores})
+
     def summary(self) -> str:
         """One line for a reader; everything is in the JSON."""
         known = self.shared
@@ -69,6 +73,27 @@ class Protocol:
         if known.get("resize"):
             parts.append(f"resized: {known['resize']}")
         return f"Protocol {self.digest}: " + "; ".join(parts) + "."
+
+
+def told_apart(protocols: Sequence[Protocol]) -> tuple[list[str], dict[str, Protocol]]:
+    """Which results compare with one another.
+
+    Returns:
+      A letter for each protocol, the same for all that differ in nothing that two of them have; and
+      each letter's protocol, with the entries of all scores.
+    """
+    letters, known = [], {}
+    for own in protocols:
+        # Against all of a letter at once: what the first has not, the second and third may have.
+        same = (letter for letter, other in known.items() if not other.differences(own))
+        letter = next(same, None) or _letter(len(known))
+        known[letter] = known[letter].merged(own) if letter in known else own
+        letters.append(letter)
+    return letters, known
+
+
+def _letter(number):
+    return (_letter(number // 26 - 1) if number >= 26 else "") + chr(ord("a") + number % 26)
 
 
 def sha256_of_pairs(pairs: np.ndarray) -> str:

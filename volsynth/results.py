@@ -1,6 +1,7 @@
 """What an evaluation leaves behind: JSON, tables in Markdown, the scores of every image as CSV."""
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -76,8 +77,12 @@ def write(folder: pathlib.Path, results: Mapping[str, Any]) -> None:
 
 def write_images(
     path: pathlib.Path, names: Sequence[str], persons: Sequence[str], scores: Scores, row: str
-) -> None:
-    """Writes facts and scores of every image of one row as CSV; empty where an image has none."""
+) -> str:
+    """Writes facts and scores of every image of one row as CSV; empty where an image has none.
+
+    Returns:
+      Its SHA-256, by which results know the file that belongs to them.
+    """
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
     values = scores.images[row]
@@ -87,6 +92,7 @@ def write_images(
         known = [repr(float(fact[i])) for fact in scores.facts.values()]
         out.writerow([name, person, *known, *cells])
     files.write_text(path, text.getvalue())
+    return hashlib.sha256(text.getvalue().encode()).hexdigest()
 
 
 def read(folder: pathlib.Path) -> dict[str, Any] | None:
@@ -109,19 +115,23 @@ def read(folder: pathlib.Path) -> dict[str, Any] | None:
     return {"baselines": {}, **found}
 
 
-def read_images(folder: pathlib.Path) -> dict[str, dict[str, Any]] | None:
+def read_images(
+    folder: pathlib.Path, results: Mapping[str, Any]
+) -> dict[str, dict[str, Any]] | None:
     """{file: {"person", fact or score: value}} of `images.csv`; None where there is none.
 
     Raises:
-      UserError: the file cannot be read, or is no such table.
+      UserError: the file cannot be read, is no such table, or not that of these results.
     """
     path = folder / IMAGES
     try:
-        text = path.read_text()
+        text = path.read_bytes().decode()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}.") from error
+    if results.get("images_sha256") not in (None, hashlib.sha256(text.encode()).hexdigest()):
+        raise UserError(f"{path} is not of {FILE} beside it. Evaluate again: volsynth evaluate.")
     try:
         table = csv.DictReader(io.StringIO(text), strict=True)
         found = {}

@@ -12,11 +12,12 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+import volsynth
 from volsynth import bundle, draw, exported, instruments, pictures, results, runs, tasks
 from volsynth import config as configs
 from volsynth import evaluate as evaluation
+from volsynth.data import mixture, pipeline, prepared, verify
 from volsynth.data import pairs as pair_lists
-from volsynth.data import pipeline, prepared, verify
 from volsynth.data.schema import MAGENTA
 from volsynth.errors import UserError, did_you_mean
 from volsynth.instruments import Instrument, SetInstrument
@@ -25,6 +26,8 @@ from volsynth.nn import detectors
 from volsynth.protocol import ALL, Protocol, sha256_of_pairs
 from volsynth.system import Batch
 from volsynth.tasks import Task
+from volsynth.train import log
+from volsynth.train import workdir as workdirs
 
 AS_MADE = "none: float32 as the network made it"
 
@@ -123,6 +126,12 @@ def evaluate_model(
     model = exported.load(path)
     config = model.config.data
     data = prepared.open_prepared(data_dir or "data", config.name, config.config)
+    identity = mixture.main_identity(model.card["trained_on"]["identity"])
+    if data.identity != identity:
+        raise UserError(
+            f"{data.folder} is not the data set that {path} was trained on ({data.identity} here, "
+            f"{identity} there)."
+        )
     verify.verify(data, (split_name, "train"), runs.say)
     return _evaluate(
         tasks.TASKS[model.task],
@@ -154,18 +163,22 @@ def evaluate_images(
     """
     # Before anything is read: a folder that lacks pictures is the most likely mistake.
     split = data.split(split_name)
-    found = pictures.Folder(folder, pipeline.evaluation_pairs(split, _SEED), data.image_size)
+    task = tasks.TASKS["image"]
+    pairs = pipeline.evaluation_pairs(split, _SEED, task.alone)
+    found = pictures.Folder(folder, pairs, data.image_size)
     verify.verify(data, (split_name, "train"), runs.say)
-    formats = ", ".join(suffix.removeprefix(".").upper() for suffix in found.suffixes)
     return _evaluate(
-        tasks.TASKS["image"],
+        task,
         found.make,
         data,
         split_name,
         batch_size,
         out or folder / f"evaluate-{split_name}",
         options,
-        lambda: {"file_format": f"{formats}, 8 bits", "resize": found.resize},
+        lambda: {
+            "file_format": f"{', '.join(sorted(found.formats))}, 8 bits",
+            "resize": found.resize,
+        },
         notes={},
         step=None,
         of={"kind": "pictures", "folder": folder.name},
@@ -184,28 +197,29 @@ def write_pairs(
       UserError: there is no such data set or split, or the folder cannot be written.
     """
     split = prepared.open_prepared(data_dir, name, config_name).split(split_name)
-    pairs = pipeline.evaluation_pairs(split, _SEED)
+    pairs = pipeline.evaluation_pairs(split, _SEED, tasks.TASKS["image"].alone)
     with _progress(f"writing {split_name}", len(np.unique(pairs))) as advance:
         return pair_lists.write(split, pairs, out, advance)
 
 
 def _evaluate(task, make, data, split_name, batch_size, out, options, format_of, **others):
     split = data.split(split_name)
-    pairs = pipeline.evaluation_pairs(split, _SEED)
+    pairs = pipeline.evaluation_pairs(split, _SEED, task.alone)
     # Whatever can be wrong shows before the work is done.
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write results to {out}: {error.strerror}.") from error
     extra = _extra(task, split, pairs)
-    tools = _instruments(task, data, options, extra)
+    tools = _instruments(task, data, options, extra, len(pairs))
     shown = [*task.scores, *(n for tool in tools if _shown(tool) for n in tool.scores)]
     entries = {ALL: task.protocol[ALL]} | {
         name: task.protocol[name] for name in (*task.scores, *task.details) if name in task.protocol
     }
     for tool in tools:
         entries |= tool.protocol
-    by = _sorting(options.sorted_by or task.sorted_by, entries)
+    of_sets = {name for tool in tools if isinstance(tool, SetInstrument) for name in tool.scores}
+    by = _sorting(options.sorted_by or task.sorted_by, entries, of_sets)
     make = _saving(make, task, options.save_images)
     trained = task.trained(data.split("train"), batch_size)
     with _progress(f"scoring {split_name}", len(pairs)) as advance:
@@ -220,15 +234,31 @@ def _evaluate(task, make, data, split_name, batch_size, out, options, format_of,
         )
     persons = pair_lists.names_of(split, "person", pairs[:, 1]).tolist()
     protocol = Protocol(_shared(task, data, split_name, pairs) | format_of(), entries)
-    found = results.make(task, scores, persons, protocol, shown, **others)
     names = [pair_lists.stem(*pair) for pair in pairs]
-    results.write_images(out / results.IMAGES, names, persons, scores, task.label)
-    if options.gallery > 0:
-        values = scores.images[task.label][by]
-        found["galleries"] = _galleries(
-            task, make, split, pairs, batch_size, out, options.gallery, (by, values, entries[by])
+    try:
+        digest = results.write_images(out / results.IMAGES, names, persons, scores, task.label)
+        found = results.make(
+            task,
+            scores,
+            persons,
+            protocol,
+            shown,
+            **others,
+            images_sha256=digest,
+            estimator=options.estimator,
+            code={"version": volsynth.__version__, "commit": log.commit()},
         )
-    results.write(out, found)
+        # Before anything is drawn: what was computed stays, whatever happens then.
+        results.write(out, found)
+        if options.gallery > 0:
+            values = scores.images[task.label][by]
+            sorting = (by, values, entries[by])
+            found["galleries"] = _galleries(
+                task, make, split, pairs, batch_size, out, options.gallery, sorting
+            )
+            results.write(out, found)
+    except OSError as error:
+        raise UserError(f"cannot write results to {out}: {error.strerror}.") from error
     return found
 
 
@@ -251,9 +281,8 @@ def _shared(task: Task, data: prepared.Prepared, split_name: str, pairs) -> dict
 def _galleries(task, make, split, pairs, batch_size, out, count, sorting):
     """Draws an even choice, the best and the worst; {which: file}."""
     by, values, entry = sorting
-    better = entry["better"] if entry.get("better") in ("higher", "lower") else "higher"
-    chosen = {"gallery": evaluation.gallery_pairs(split, _SEED, count)}
-    best, worst = evaluation.extremes(values, better, count)
+    chosen = {"gallery": evaluation.gallery_pairs(split, _SEED, count, task.alone)}
+    best, worst = evaluation.extremes(values, entry["better"], count)
     files, labels = {}, {"gallery": None}
     for which, places in (("worst", worst), ("best", best)):
         chosen[which] = pairs[places]
@@ -268,8 +297,10 @@ def _galleries(task, make, split, pairs, batch_size, out, count, sorting):
     return {**files, "sorted_by": by}
 
 
-def _sorting(by, entries):
-    known = [name for name in entries if name != ALL]
+def _sorting(by, entries, of_sets):
+    """A score that every picture has, and of which it is known what is better."""
+    ways = ("higher", "lower")
+    known = [n for n, entry in entries.items() if n not in of_sets and entry.get("better") in ways]
     if by not in known:
         raise UserError(f"there is no score {by!r} to sort by: {did_you_mean(by, known)}")
     return by
@@ -302,7 +333,7 @@ def _shown(tool):
     return isinstance(tool, SetInstrument) or tool.shown
 
 
-def _instruments(task, data, options, extra) -> list[Instrument | SetInstrument]:
+def _instruments(task, data, options, extra, total) -> list[Instrument | SetInstrument]:
     asked = {
         "--estimator": options.estimator,
         "--lpips": options.lpips,
@@ -316,14 +347,16 @@ def _instruments(task, data, options, extra) -> list[Instrument | SetInstrument]
             if value:
                 raise UserError(f"{name} is for systems that make pictures; this one makes none.")
         return []
+    if options.detector_options and not options.detector:
+        raise UserError("--detector-option is for --detector; give both.")
     tools: list[Instrument | SetInstrument | None] = []
     if options.estimator:
         tools.append(_estimator(options.estimator, data))
     tools += [instruments.lpips(path, network) for network, path in options.lpips.items()]
     if options.inception:
-        tools.append(instruments.inception(options.inception))
+        tools.append(instruments.inception(options.inception, total))
     if options.builtin_features:
-        tools.append(instruments.builtin_features())
+        tools.append(instruments.builtin_features(total))
     if options.detector:
         tools.append(instruments.detector(options.detector, _detector_options(options)))
     if extra:
@@ -337,10 +370,12 @@ def _estimator(path: str, data: prepared.Prepared) -> Instrument:
     if bundle.is_model(pathlib.Path(path)):
         model = exported.load(path)
         task, config, parameters, estimate = model.task, model.config, model.parameters, model.make
+        trained_on = model.card["trained_on"]["identity"]
     else:
         config, _, system, _, averages = runs.restore_weights(pathlib.Path(path))
         task, make = system.task, runs.maker(system)
         parameters = exported.by_name(averages)
+        trained_on = workdirs.read_run(pathlib.Path(path))["data"]
 
         def estimate(batch):
             return make(averages, batch)
@@ -358,7 +393,8 @@ def _estimator(path: str, data: prepared.Prepared) -> Instrument:
     identity = {
         "system": config.system,
         "weights_sha256": sha256_of_arrays(parameters),
-        "trained_on": f"{config.data.name}/{config.data.config}",
+        "trained_on": f"{config.data.name}/{config.data.config} {trained_on}",
+        "precision": config.precision,
         "model": configs.to_dict(config)["model"],
     }
     return instruments.pose_estimator(estimate, identity)

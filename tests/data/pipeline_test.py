@@ -1,5 +1,6 @@
 """Pairs and batches: pure functions of (seed, step), in the documented form, errors by name."""
 
+import dataclasses
 import os
 import re
 import shutil
@@ -95,6 +96,17 @@ def test_evaluation_pairs_have_every_record_once_as_target(uneven):
     np.testing.assert_array_equal(np.sort(pairs[:, 0]), np.arange(uneven.records))
     np.testing.assert_array_equal(pipeline.evaluation_pairs(uneven, 0), pairs)
     assert np.any(pipeline.evaluation_pairs(uneven, 1) != pairs)
+
+
+def test_pictures_without_another_one_can_be_left_out(uneven):
+    pairs = pipeline.evaluation_pairs(uneven, 0)
+    others = pipeline.evaluation_pairs(uneven, 0, alone=False)
+    assert 0 < len(others) < len(pairs)
+    np.testing.assert_array_equal(others, pairs[pairs[:, 0] != pairs[:, 1]])
+    # One record for each outfit.
+    ids = {**uneven.index, "outfit": np.arange(uneven.records)}
+    with pytest.raises(UserError, match="has no two images of one person in one outfit"):
+        pipeline.evaluation_pairs(dataclasses.replace(uneven, index=ids), 0, alone=False)
 
 
 # --- batches -------------------------------------------------------------------------------------

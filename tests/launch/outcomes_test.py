@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 import launch.__main__ as launch
-from launch import outcomes, table, tables
+from launch import outcomes, table, tables, workdirs
+from volsynth import config as configs
+from volsynth import tasks
 from volsynth.errors import UserError
 from volsynth.protocol import Protocol
 
@@ -19,7 +21,7 @@ variants:
   deep: {}
   flat: {config: "configs/volumetric.py:smoke,both_2d"}
 seeds: [0, 1]
-scores: [ssim, pose_auc_200]
+scores: [ssim, l1]
 published: {of: thesis, deep: {ssim: 0.9}}
 """
 
@@ -29,14 +31,15 @@ PROTOCOL = Protocol(
 )
 
 
-def _score(root, name, seed, values, protocol=PROTOCOL):
+def _score(root, run, values, protocol=PROTOCOL):
     """A workdir as training and evaluation leave it, with a score of every picture."""
-    folder = root / name / "evaluate-test"
+    folder = root / run.name / "evaluate-test"
     folder.mkdir(parents=True)
-    record = {"config": {"seed": seed}, "data": "d", "notes": {}}
-    (root / name / "run.json").write_text(json.dumps(record))
+    values_of = configs.to_dict(configs.load(run.config, run.overrides))
+    record = {"config": values_of, "data": "d", "notes": {}}
+    (root / run.name / "run.json").write_text(json.dumps(record))
     start = {"step": 0, "commit": "abc1234", "jax": "1", "device": "cpu"}
-    (root / name / "starts.jsonl").write_text(json.dumps(start) + "\n")
+    (root / run.name / "starts.jsonl").write_text(json.dumps(start) + "\n")
     metrics = {"ssim": float(np.mean(values)), "l1": 0.5}
     results = {
         "label": "generated",
@@ -47,7 +50,7 @@ def _score(root, name, seed, values, protocol=PROTOCOL):
     }
     (folder / "results.json").write_text(json.dumps(results))
     lines = ["file,person,turn_degrees,ssim,l1"]
-    lines += [f"{i:03d},p{i // 4},{i},{v},{'' if i else 0.5}" for i, v in enumerate(values)]
+    lines += [f"{i:03d},p{i // 4},{i},{v},{0.5 if i == 9 else ''}" for i, v in enumerate(values)]
     (folder / "images.csv").write_text("\n".join(lines) + "\n")
 
 
@@ -66,9 +69,9 @@ def scored(tmp_path):
     base = np.random.default_rng(0).uniform(0.4, 0.9, 40)
     # The last third is twice as far below.
     below = np.where(np.arange(40) > 26, 0.3, 0.15)
-    for group, shift in (("deep", 0.0), ("flat", -below)):
-        for seed in (0, 1):
-            _score(tmp_path / "runs", f"{group}_seed-{seed}", seed, base + shift + 0.01 * seed)
+    for run in table.read(path):
+        shift = -below if run.group == "flat" else 0.0
+        _score(tmp_path / "runs", run, base + shift + 0.01 * run.seed)
     return path, tmp_path / "runs", base
 
 
@@ -83,7 +86,8 @@ def test_groups_are_means_over_seeds_with_paired_differences(scored):
         "flat_seed-1",
     ]
     assert found["runs"][3]["config"] == "configs/volumetric.py:smoke,both_2d"
-    assert (found["runs"][3]["seed"], found["runs"][3]["commit"]) == (1, "abc1234")
+    assert (found["runs"][3]["seed"], found["runs"][3]["commits"]) == (1, ["abc1234"])
+    assert found["runs"][3]["values"]["model"]["transform"] == "2d"
     deep, flat = found["groups"]["deep"]["scores"], found["groups"]["flat"]["scores"]
     assert deep["ssim"]["mean"] == pytest.approx(base.mean() + 0.005)
     np.testing.assert_allclose(deep["ssim"]["seeds"], [base.mean(), base.mean() + 0.01])
@@ -99,16 +103,26 @@ def test_groups_are_means_over_seeds_with_paired_differences(scored):
     np.testing.assert_allclose(values[:, 0], [-0.15, -0.15, -0.3], atol=0.012)
     assert flat["l1"]["mean"] == 0.5, "of the one picture that has it"
     assert found["groups"]["deep"]["params"] > 1000
-    assert found["shown"] == ["ssim", "pose_auc_200"]
+    assert found["shown"] == ["ssim", "l1"]
 
 
 @pytest.mark.usefixtures("_no_networks")
 def test_a_run_that_was_not_scored_is_left_out(scored):
     path, root, _ = scored
     (root / "flat_seed-1" / "evaluate-test" / "results.json").unlink()
-    (root / "flat_seed-0" / "run.json").unlink()
+    (root / "deep_seed-0" / "evaluate-test" / "images.csv").unlink()
     found = outcomes.gather(table.read(path), root, table.about(path))
-    assert list(found["groups"]) == ["deep"]
+    assert {group: one["seeds"] for group, one in found["groups"].items()} == {
+        "deep": [1],
+        "flat": [0],
+    }
+    flat = found["groups"]["flat"]["scores"]["ssim"]
+    assert "difference" not in flat, "other seeds are not subtracted from one another"
+    rows = tables.tables(found).splitlines()
+    assert rows[0].split("|")[2:4] == [" steps ", " seeds "]
+    (root / "deep_seed-1" / "run.json").unlink()
+    with pytest.raises(UserError, match="no run of deep, with which the others are compared"):
+        outcomes.gather(table.read(path), root, table.about(path))
     with pytest.raises(UserError, match=r"no run in .* was scored yet"):
         outcomes.gather(table.read(path), root / "none", table.about(path))
 
@@ -120,9 +134,67 @@ def test_runs_of_two_protocols_are_not_gathered(scored):
     results = root / "flat_seed-0" / "evaluate-test" / "results.json"
     changed = {**json.loads(results.read_text()), "protocol": other.to_json()}
     results.write_text(json.dumps(changed))
-    message = "flat_seed-0 was not scored as deep_seed-0 was; different are split"
+    message = "flat_seed-0 was not scored as the runs before it; different are split"
     with pytest.raises(UserError, match=message):
         outcomes.gather(table.read(path), root, table.about(path))
+
+
+def test_a_run_of_another_config_is_not_gathered(scored):
+    path, root, _ = scored
+    record = json.loads((root / "flat_seed-0" / "run.json").read_text())
+    record["config"]["model"]["depth"] = 9
+    (root / "flat_seed-0" / "run.json").write_text(json.dumps(record))
+    message = r"flat_seed-0 is a run of another config than the table's \(model.depth: 9 there"
+    with pytest.raises(UserError, match=message):
+        outcomes.gather(table.read(path), root, table.about(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("scores: [ssmi]", "scores of the table: unknown 'ssmi'; did you mean 'ssim'"),
+        ("published: {depe: {}}", "published of the table: unknown 'depe'; did you mean 'deep'"),
+    ],
+)
+def test_names_that_there_are_not(scored, text, message):
+    path, root, _ = scored
+    lines = [line for line in TABLE.splitlines() if line.split(":")[0] != text.split(":")[0]]
+    path.write_text("\n".join([*lines, text]))
+    with pytest.raises(UserError, match=message):
+        outcomes.gather(table.read(path), root, table.about(path))
+
+
+@pytest.mark.usefixtures("_no_networks")
+def test_a_score_that_is_no_number_is_null_and_no_interval(scored):
+    path, root, _ = scored
+    images = root / "flat_seed-0" / "evaluate-test" / "images.csv"
+    lines = images.read_text().splitlines()
+    cells = lines[5].split(",")
+    lines[5] = ",".join([*cells[:3], "nan", *cells[4:]])
+    images.write_text("\n".join(lines) + "\n")
+    found = outcomes.gather(table.read(path), root, table.about(path))
+    flat = found["groups"]["flat"]["scores"]["ssim"]
+    assert (flat["mean"], flat["interval"], flat["difference"]) == (None, None, None)
+    assert flat["seeds"][0] is None
+    assert flat["seeds"][1] is not None
+    assert "NaN" not in json.dumps(found)
+    assert "| flat " in tables.tables(found)
+
+
+@pytest.mark.usefixtures("_no_networks")
+def test_runs_on_other_pictures_are_not_gathered(scored):
+    path, root, _ = scored
+    images = root / "flat_seed-0" / "evaluate-test" / "images.csv"
+    images.write_text("\n".join(images.read_text().splitlines()[:-1]) + "\n")
+    with pytest.raises(UserError, match=r"different are pictures\. Score it again: remove "):
+        outcomes.gather(table.read(path), root, table.about(path))
+
+
+def test_runs_with_a_pose_head_are_gathered_with_those_without():
+    """Their protocols differ in what only one of them has."""
+    image, both = (tasks.TASKS[name] for name in ("image", "image_and_pose"))
+    plain, posed = (Protocol(dict(task.baselines), dict(task.protocol)) for task in (image, both))
+    assert plain.differences(posed) == []
 
 
 @pytest.mark.usefixtures("_no_networks")
@@ -142,7 +214,7 @@ def test_a_page_is_filled_between_its_marks_by_one_command(scored, tmp_path, cap
     assert text.endswith("<!-- end -->\nafter\n")
     assert "old" not in text
     rows = [[c.strip() for c in line.strip("|").split("|")] for line in text.splitlines()]
-    heads = ["", "parameters", "MMAC", "ssim ↑", "pose auc 200", "thesis: ssim"]
+    heads = ["", "parameters", "MMAC", "ssim ↑", "l1 ↓", "thesis: ssim"]
     assert heads in rows
     (deep,) = (row for row in rows if row[0] == "deep")
     assert re.fullmatch(rf"{base.mean() + 0.005:.3f} ±0\.\d+", deep[3])
@@ -158,6 +230,10 @@ def test_a_page_is_filled_between_its_marks_by_one_command(scored, tmp_path, cap
     assert str(page) in capsys.readouterr().out
     assert launch.main(command) == 0
     assert page.read_text() == text, "filled again it is the same"
+    page.write_text(text + "<!-- results: three -->\nkept\n<!-- end -->\n")
+    assert launch.main(command) == 0
+    assert "three.json is not there: its table was left as it is" in capsys.readouterr().err
+    assert "kept" in page.read_text()
 
 
 @pytest.mark.parametrize(
@@ -165,9 +241,13 @@ def test_a_page_is_filled_between_its_marks_by_one_command(scored, tmp_path, cap
     [
         (None, "{}", "cannot read the page"),
         ("no mark", "{}", "has no mark `<!-- results: NAME -->`"),
-        ("<!-- results: x -->\n<!-- end -->", None, "cannot read .*x.json: No such file"),
         ("<!-- results: x -->\n<!-- end -->", "{", "x.json is damaged: it is no JSON"),
         ("<!-- results: x -->\n<!-- end -->", "[]", "x.json has no gathered results"),
+        (
+            "<!-- results: x -->\n<!-- end -->",
+            '{"groups": {}, "shown": [], "protocol": {}}',
+            "x.json has no gathered results",
+        ),
     ],
 )
 def test_pages_and_results_that_cannot_be_used(tmp_path, text, results, message):
@@ -188,3 +268,16 @@ def test_scores_that_are_no_list_and_an_estimator_for_nothing(tmp_path, capsys):
     assert "--estimator is for --evaluate; give both" in capsys.readouterr().err
     assert launch.main(["sweep", str(path), "--evaluate", "--estimator", "x", "--dry-run"]) == 0
     assert capsys.readouterr().out.count("--estimator x") == 1
+
+
+def test_what_was_scored_with_more_is_not_scored_again(tmp_path):
+    folder = tmp_path / "evaluate-test"
+    folder.mkdir()
+    assert not workdirs.is_scored(tmp_path, 6)
+    (folder / "results.json").write_text(json.dumps({"step": 6, "estimator": "runs/x"}))
+    assert not workdirs.is_scored(tmp_path, 6), "without the scores of every picture"
+    (folder / "images.csv").write_text("")
+    assert workdirs.is_scored(tmp_path, 6)
+    assert workdirs.is_scored(tmp_path, 6, "runs/x")
+    assert not workdirs.is_scored(tmp_path, 6, "runs/y")
+    assert not workdirs.is_scored(tmp_path, 7)

@@ -261,6 +261,7 @@ def test_finished_runs_are_scored_once(three, log, capsys, monkeypatch, tmp_path
         "w = pathlib.Path(sys.argv[3])\nif w.name == 'seed-3': sys.exit('no data')\n"
         "(w / 'evaluate-test').mkdir()\n"
         "(w / 'evaluate-test' / 'results.json').write_text(json.dumps({'step': 6}))\n"
+        "(w / 'evaluate-test' / 'images.csv').write_text('')\n"
     )
     monkeypatch.setattr(sweep.command, "HERE", (sys.executable, str(tmp_path / "fake.py")))
     for _ in range(2):

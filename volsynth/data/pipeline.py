@@ -81,11 +81,19 @@ def training_pairs(
     return np.array(pairs)
 
 
-def evaluation_pairs(split: prepared.Split, seed: int) -> np.ndarray:
+def evaluation_pairs(split: prepared.Split, seed: int, alone: bool = True) -> np.ndarray:
     """Every record of the split once as the target, with another image of the outfit as source.
 
+    Args:
+      split: to pair.
+      seed: of the choice of sources.
+      alone: whether an image without another one of its outfit is there, too, as its own source.
+
     Returns:
-      [records, 2]: source, target; the same for the same seed.
+      [N, 2]: source, target; the same for the same seed.
+
+    Raises:
+      UserError: no image has another one of its outfit.
     """
     rng = np.random.Generator(np.random.Philox(key=[seed, 0]))
     pairs = np.stack([np.arange(split.records)] * 2, axis=1)
@@ -94,6 +102,13 @@ def evaluation_pairs(split: prepared.Split, seed: int) -> np.ndarray:
             # A cyclic shift of a random order pairs each image with another one.
             order = rng.permutation(records)
             pairs[order, 0] = np.roll(order, 1)
+    if not alone:
+        pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+        if not len(pairs):
+            raise UserError(
+                f"the split {split.name} has no two images of one person in one outfit: there is "
+                f"nothing to make one of the other."
+            )
     return pairs
 
 

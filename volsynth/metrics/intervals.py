@@ -67,8 +67,9 @@ class Persons:
     def interval(
         self, values: Float[np.ndarray, "N"], counted: Bool[np.ndarray, "N"]
     ) -> tuple[float, float] | None:
-        """The interval of the mean; None with fewer than two persons or a value that is NaN."""
-        return interval(self.means(values, counted)) if self.count > 1 else None
+        """The interval of the mean; None where fewer than two persons have a value, or with NaN."""
+        means = self.means(values, counted)
+        return interval(means) if len(np.unique(self._of_picture[counted])) > 1 else None
 
 
 def interval(means: Float[np.ndarray, "S"]) -> tuple[float, float] | None:

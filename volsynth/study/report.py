@@ -9,6 +9,7 @@ import numpy as np
 
 from volsynth import files
 from volsynth.errors import UserError
+from volsynth.protocol import Protocol, told_apart
 from volsynth.study import agreement, folders, plots, questions, ratings, store
 
 LEVEL = 0.95
@@ -209,9 +210,14 @@ def _scores(methods, results, warnings):
         if results:
             warnings.append(f"no metrics of {', '.join(missing)}: metrics are not compared.")
         return {}, {}
-    first = next(iter(protocols.values()))
-    if any(protocol != first for protocol in protocols.values()):
-        warnings.append("the metrics of the methods were not made by the same protocol.")
+    letters, known = told_apart([Protocol.of_json(one) for one in protocols.values()])
+    if len(known) > 1:
+        different = {key for other in known.values() for key in known["a"].differences(other)}
+        warnings.append(
+            f"the metrics of the methods were not made by the same protocol; different are "
+            f"{', '.join(sorted(different))}."
+        )
+    first = {"scores": known[letters[0]].scores}
     scores, better = {}, {}
     for metric in found[methods[0]]:
         values = {name: found[name].get(metric) for name in methods}

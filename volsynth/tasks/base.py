@@ -36,6 +36,7 @@ class Task:
       row: (made, batch, example, cell) -> pictures of a row of a gallery, uint8 RGB; what was made
         and the batch are NumPy arrays.
       sorted_by: the score by which the best and the worst are found.
+      alone: whether pictures are scored that have no other one of their person and outfit.
       facts: (batch) -> {name: [B]}, numbers of each pair by which its scores can be sorted.
       picture: (made) -> the images [B, H, W, 3] that instruments look at; None where the task makes
         none.
@@ -54,6 +55,7 @@ class Task:
     row: Callable[[Made, Batch, int, int], Sequence[np.ndarray]]
     sorted_by: str
     details: tuple[str, ...] = ()
+    alone: bool = False
     facts: Callable[[Batch], Mapping[str, jax.Array]] = lambda batch: {}
     picture: Callable[[Made], jax.Array] | None = None
 

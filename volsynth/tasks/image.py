@@ -46,6 +46,10 @@ _REGION = {
 _COLOURS = {"masks": "of both images what is not background, by `foreground`"}
 
 
+_WITH_WINDOW = "unweighted mean over the images with the centre of a window in the mask"
+_WITH_PERSON = "unweighted mean over the images with a mask that is not empty"
+
+
 def _protocol():
     of = metrics.IMAGE_PROTOCOL
     entries = {"all": of["all"]}
@@ -54,8 +58,14 @@ def _protocol():
         plain = name.removeprefix(OF_REGION)
         if region and f"foreground_{plain}" in of:
             plain = f"foreground_{plain}"
+        if name == "occluded_ssim":
+            entries_of = {**_REGION, "over_images": _WITH_WINDOW}
+        elif name.startswith("foreground_"):
+            entries_of = {"over_images": _WITH_WINDOW if name.endswith("ssim") else _WITH_PERSON}
+        else:
+            entries_of = _REGION if region else {}
         colours = _COLOURS if plain.startswith("colour") and not region else {}
-        entries[name] = {**of[plain], **colours, **(_REGION if region else {})}
+        entries[name] = {**of[plain], **colours, **entries_of}
     return entries
 
 
@@ -154,7 +164,8 @@ TASK = Task(
     scores=SCORES,
     details=DETAILS,
     protocol=_protocol(),
-    pairs="every image of the split once as target, source another one of the outfit",
+    pairs="every image of the split once as target, source another one of the outfit; images "
+    "without one are left out",
     taken=lambda outputs: outputs["image"],
     trained=mean_training_image,
     baselines={

@@ -16,6 +16,7 @@ PROTOCOL = {
         "unit": "pixels of the image, in depth too",
         "joints": "those of the source, as the pose head reads them out by soft-argmax",
         "over_joints": "mean over the visible ones",
+        "baselines": "the middle of the volume; the truth's are the true ones",
     }
     for axis in AXES
 }
@@ -47,7 +48,6 @@ TASK = dataclasses.replace(
     scores=(*image.SCORES, *AXES),
     protocol={**image.TASK.protocol, **PROTOCOL},
     taken=lambda outputs: {key: outputs[key] for key in ("image", "pose_joints")},
-    baselines={**image.TASK.baselines, "pose_of_baselines": "the middle of the volume"},
     candidates=_candidates,
     score=score,
     row=lambda made, batch, i, cell: image.TASK.row(made["image"], batch, i, cell),

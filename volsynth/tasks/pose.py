@@ -92,11 +92,16 @@ def from_the_side(joints_mm, side):
     return np.stack([z, y, -x], axis=-1) * (side / SHOWN_MM) + side / 2
 
 
+_JOINTS_PROTOCOL = {
+    name: {**metrics.POSE_PROTOCOL["mpjpe"], "over_joints": "of this joint alone, where visible"}
+    for name in JOINT_SCORES
+}
+
 TASK = Task(
     label="estimated",
     scores=SCORES,
     details=JOINT_SCORES,
-    protocol=metrics.POSE_PROTOCOL,
+    protocol={**metrics.POSE_PROTOCOL, **_JOINTS_PROTOCOL},
     pairs="every image of the split once",
     taken=lambda outputs: {key: outputs[key] for key in ("joints_mm", "joints_px")},
     trained=mean_training_pose,
@@ -112,4 +117,5 @@ TASK = Task(
     ),
     row=_row,
     sorted_by="mpjpe",
+    alone=True,
 )
