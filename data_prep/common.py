@@ -15,33 +15,33 @@ import tensorflow_datasets as tfds
 from array_record.python import array_record_module
 from tensorflow_datasets.core import writer as writer_lib
 
+from data_prep.errors import BuildError
 from volsynth import files
 from volsynth.data import schema
-from volsynth.errors import UserError, did_you_mean
+from volsynth.errors import did_you_mean
 
 MANIFEST = "manifest.json"
 MANIFEST_FORMAT = 1
 _READ_BYTES = 1 << 20
 
 
-class BuildError(UserError):
-    """A data set cannot be prepared."""
-
-
-def features(side: int | None, optional: tuple[str, ...] = ()) -> tfds.features.FeaturesDict:
+def features(
+    side: int | None, optional: tuple[str, ...] = (), joints: int | None = None
+) -> tfds.features.FeaturesDict:
     """TFDS features of the record of `volsynth.data.schema`.
 
     Args:
       side: of the square images; None if it varies.
       optional: the fields a data set may lack that this one has.
+      joints: in the order of the data set's own; None if it varies.
     """
     chosen = {k: f for k, f in schema.FIELDS.items() if f.required or k in optional}
     return tfds.features.FeaturesDict(
-        {name: _feature(field, side) for name, field in chosen.items()}
+        {name: _feature(field, side, joints) for name, field in chosen.items()}
     )
 
 
-def _feature(field: schema.Field, side: int | None) -> Any:
+def _feature(field: schema.Field, side: int | None, joints: int | None) -> Any:
     if field.kind == "text":
         return tfds.features.Text(doc=field.doc)
     dtype = np.dtype(field.dtype).type
@@ -50,7 +50,8 @@ def _feature(field: schema.Field, side: int | None) -> Any:
     if field.kind == "image":
         shape = tuple(side if axis == "S" else axis for axis in field.shape)
         return tfds.features.Image(shape=shape, dtype=dtype, encoding_format="png", doc=field.doc)
-    return tfds.features.Tensor(shape=field.shape, dtype=dtype, doc=field.doc)
+    shape = tuple(joints if axis == "J" else axis for axis in field.shape)
+    return tfds.features.Tensor(shape=shape, dtype=dtype, doc=field.doc)
 
 
 class _CanonicalWriter(writer_lib.ExampleWriter):

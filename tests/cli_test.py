@@ -25,7 +25,8 @@ COMMANDS = [
     ("train",), ("evaluate",), ("compare",), ("report",), ("describe",), ("data",),
     ("data", "show"), ("data", "pairs"), ("doctor",), ("bench",), ("bench", "warp"),
     ("bench", "conv3d"), ("bench", "step"), ("bench", "input"), ("weights",),
-    ("weights", "convert"), ("features",), ("export",), ("study",), ("study", "simulate"),
+    ("weights", "convert"), ("data", "check"), ("data", "stats"), ("data", "convert-keypoints"),
+    ("features",), ("export",), ("study",), ("study", "simulate"),
 ]  # fmt: skip
 
 
@@ -67,7 +68,7 @@ def test_every_command_has_help(capsys, command):
     assert out.startswith("usage: " + " ".join(["volsynth", *command]))
     for nested in COMMANDS:
         if nested[:-1] == command:
-            assert re.search(rf"^ +{nested[-1]} ", out, re.MULTILINE)
+            assert re.search(rf"^ +{nested[-1]}\s", out, re.MULTILINE)
 
 
 def test_help_answers_in_under_a_second_and_imports_nothing_heavy():

@@ -8,6 +8,8 @@ import pytest
 
 ORDER = (
     {"skeleton", "errors", "files"},
+    {"orders"},
+    {"keypoints"},
     {"study"},
     {"ops"},
     {"nn"},
@@ -70,6 +72,7 @@ WITHIN = {
         "pairs",
         "fake",
         "show",
+        "check",
     ),
     "train": (
         "phases",
@@ -196,7 +199,7 @@ def test_configs_import_nothing_of_the_package():
 
 
 def test_data_preparation_uses_what_it_may():
-    allowed = {"skeleton", "errors", "files", "ops", "data"}
+    allowed = {"skeleton", "errors", "files", "orders", "keypoints", "ops", "data"}
     paths = sorted(pathlib.Path("data_prep").rglob("*.py"))
     assert paths
     for path in paths:

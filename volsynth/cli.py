@@ -144,6 +144,9 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--split", default="train", help="default: train")
     show.add_argument("--count", type=int, default=24, help="pictures; default: 24")
     show.add_argument("--seed", type=int, default=0, help="which pictures; default: 0")
+    show.add_argument(
+        "--joints", action="store_true", help="one picture, large, with the names of its joints"
+    )
     show.add_argument("--out", default="contact_sheet.png", help="default: contact_sheet.png")
 
     of_pairs = _command(
@@ -152,6 +155,30 @@ def _parser() -> argparse.ArgumentParser:
     _data_arguments(of_pairs)
     of_pairs.add_argument("--split", default="test", help="default: test")
     of_pairs.add_argument("--out", default="pairs", metavar="FOLDER", help="default: pairs")
+
+    for name, run, summary in (
+        ("check", _check, "whether every record of a data set is sound"),
+        ("stats", _stats, "what a data set holds, in figures"),
+    ):
+        command = _command(data_commands, name, run, summary)
+        _data_arguments(command)
+        command.add_argument("--split", help="default: all")
+        _json_argument(command)
+    of_keypoints = _command(
+        data_commands, "convert-keypoints", _convert_keypoints, "files of poses to our own format"
+    )
+    of_keypoints.add_argument(
+        "source", metavar="IN", help="JSON or CSV (docs/data.md), or a folder of OpenPose's JSON"
+    )
+    of_keypoints.add_argument("out", metavar="OUT.json", help="the new file")
+    of_keypoints.add_argument(
+        "--from",
+        dest="order",
+        required=True,
+        metavar="ORDER",
+        help="of its joints: openpose_18, openpose_25, coco_17, human36m_17, ... (docs/data.md)",
+    )
+    _json_argument(of_keypoints)
 
     study = commands.add_parser("study", help="ratings of models from people's decisions")
     studies = study.add_subparsers(dest="study_command", required=True, metavar="COMMAND")
@@ -441,7 +468,10 @@ def _show(options):
     data = prepared.open_prepared(
         folder, options.name or usual["name"], options.config_name or usual["config"]
     )
-    if config is None:
+    if options.joints:
+        split = data.split(options.split)
+        sheet, shown = show.named_joints(split, options.seed), "1 record"
+    elif config is None:
         split = data.split(options.split)
         sheet = show.contact_sheet(split, options.count, options.seed)
         shown = f"{min(options.count, split.records)} records"
@@ -465,6 +495,45 @@ def _pairs(options):
     )
     print(path)
     return 0
+
+
+def _check(options):
+    from volsynth.data import check
+
+    data, names = _splits(options)
+    report = check.check(data, names, _say)
+    print(json.dumps(report) if options.json else check.table(report))
+    return 1 if report["problem_count"] else 0
+
+
+def _stats(options):
+    from volsynth.data import check
+
+    report = check.stats(*_splits(options))
+    print(json.dumps(report) if options.json else check.table(report))
+    return 0
+
+
+def _splits(options):
+    """The data set that the options name, and its splits, or the one that they name."""
+    from volsynth.data import prepared
+
+    data = prepared.open_prepared(options.data_dir, options.name, options.config_name)
+    return data, [options.split] if options.split else list(data.manifest["splits"])
+
+
+def _convert_keypoints(options):
+    from volsynth import keypoints
+
+    left_out = []
+    poses = keypoints.read(options.source, options.order, left_out.append)
+    keypoints.write(options.out, [keypoints.to_ours(pose) for pose in poses])
+    for error in left_out:
+        _say(f"volsynth: left out: {' '.join(str(error).split())}")
+    counts = {"poses": len(poses), "left_out": len(left_out), "out": options.out}
+    counted = f"{len(poses)} poses, {len(left_out)} left out"
+    print(json.dumps(counts) if options.json else f"{options.out}: {counted}")
+    return 1 if left_out else 0
 
 
 def _bench(options):

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from data_prep.posed_people import plan, render
+from data_prep import pools
+from data_prep.posed_people import plan
 
 
 class BuildReport(NamedTuple):
@@ -89,7 +90,7 @@ def build(
         with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare()
     report = BuildReport(os.fspath(builder.data_dir), done, time.perf_counter() - start, cost)
-    cores = processes or render.default_processes()
+    cores = processes or pools.default_processes()
     console.print(
         f"{done} images in {report.folder}: {report.rates()} ({cores} in use)", soft_wrap=True
     )

@@ -1,20 +1,13 @@
 """Renders records, here or in a pool of processes. Imports no TensorFlow: workers start fast."""
 
-import collections
-import concurrent.futures
-import contextlib
-import io
-import multiprocessing
-import os
-import sys
 import time
-import types
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
+from data_prep import pools
+from data_prep.images import to_png
 from data_prep.posed_people import actions, clothing, figure, motion, person, plan, scene
 from data_prep.posed_people.plan import Group, Shot, Size
 from volsynth.data import schema
@@ -97,13 +90,6 @@ def dressed(group: Group, seed: int = SEED) -> figure.Figure:
     return figure.dress(who, clothing.draw_outfit(who, group.outfit, seed))
 
 
-def to_png(image: np.ndarray) -> bytes:
-    """PNG of [S, S, 3] uint8, or [S, S, 1] uint8 or uint16; the same bytes every time."""
-    buffer = io.BytesIO()
-    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 def render_group(group: Group, size: Size, seed: int = SEED) -> Batch:
     """All records of a group, checked against the schema, images as PNG."""
     start = time.process_time()
@@ -120,54 +106,9 @@ def render_group(group: Group, size: Size, seed: int = SEED) -> Batch:
     return Batch(records, time.process_time() - start)
 
 
-def default_processes() -> int:
-    """The processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextlib.contextmanager
-def _blank_main() -> Iterator[None]:
-    """Hides the main module from processes started meanwhile.
-
-    A spawned process runs its parent's main module again, and that of `tfds` takes seconds to load
-    TensorFlow, which nothing here needs.
-    """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
 def render_split(
     size: Size, split: str, processes: int | None = None, seed: int = SEED
 ) -> Iterator[Batch]:
     """The groups of a split in order, rendered by several processes; the number changes nothing."""
-    processes = default_processes() if processes is None else processes
-    todo = list(plan.groups(size, split))
-    if processes <= 1 or len(todo) < 2:
-        for group in todo:
-            yield render_group(group, size, seed)
-        return
-    # The matrices are small: threads inside the workers would only get in each other's way.
-    threads = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    os.environ.update(dict.fromkeys(threads, "1"))
-    context = multiprocessing.get_context("spawn")
-    pool = concurrent.futures.ProcessPoolExecutor(min(processes, len(todo)), context)
-    try:
-        waiting = collections.deque()
-        with _blank_main():
-            # The first submission starts all processes.
-            waiting.append(pool.submit(render_group, todo[0], size, seed))
-        for group in todo[1:]:
-            waiting.append(pool.submit(render_group, group, size, seed))
-            # A window, so that finished images do not pile up while shards are written.
-            if len(waiting) > 4 * processes:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-        for name, value in threads.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+    processes = pools.default_processes() if processes is None else processes
+    yield from pools.in_order(render_group, list(plan.groups(size, split)), (size, seed), processes)

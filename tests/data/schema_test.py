@@ -10,6 +10,12 @@ from volsynth.data import schema
 from volsynth.errors import UserError
 
 SIDE = 8
+ORIGINAL = {
+    "order": "coco_17",
+    "original_px": np.ones((17, 2), np.float32),
+    "original_mm": np.ones((17, 3), np.float32),
+    "original_visible": np.ones(17, bool),
+}
 
 
 def _record(**changes):
@@ -53,8 +59,9 @@ def test_a_valid_record_passes_with_and_without_the_optional_fields():
     parts = np.full((SIDE, SIDE, 1), skeleton.NUM_PARTS, np.uint8)
     depth = np.full((SIDE, SIDE, 1), 65535, np.uint16)
     schema.validate(_record(parts=parts, depth=depth))
+    schema.validate(_record(camera_model="brown", **ORIGINAL))
     optional = {name for name, field in schema.FIELDS.items() if not field.required}
-    assert optional == {"parts", "depth"}
+    assert optional == {"parts", "depth", "camera_model", *ORIGINAL}
     assert set(_record()) == set(schema.FIELDS) - optional
 
 
@@ -149,3 +156,21 @@ def test_an_empty_mask():
 @pytest.mark.parametrize("value", ["", b"p1", 3, None])
 def test_text_that_is_none(value):
     _refused(_record(person=value), f"field 'person' must be text that is not empty, got {value!r}")
+
+
+def test_joints_as_they_were_come_all_or_none_and_as_many_as_their_order_has():
+    some = {key: value for key, value in ORIGINAL.items() if key != "original_mm"}
+    _refused(_record(**some), "it has field 'order', and no field 'original_mm'.")
+    _refused(_record(**{**ORIGINAL, "order": "coco_16"}), "field 'order': did you mean 'coco_17'?")
+    _refused(
+        _record(**{**ORIGINAL, "original_visible": np.ones(15, bool)}),
+        "field 'original_visible' must have 17 joints (coco_17), got 15.",
+    )
+    _refused(
+        _record(**{**ORIGINAL, "original_px": np.ones((17, 3), np.float32)}),
+        "field 'original_px' must have shape ('J', 2), got (17, 3).",
+    )
+
+
+def test_a_model_of_a_lens_that_is_not_known():
+    _refused(_record(camera_model="fisheye"), "must be one of none, human36m, brown, got 'fisheye'")

@@ -75,3 +75,15 @@ def test_a_data_set_without_part_labels_is_shown_without_them(tiny, tables, tmp_
     rows, titles = tables[0]
     assert titles == ["picture", "joints"] * 3
     assert len(_filled(rows)) == 2 * 4
+
+
+def test_every_joint_is_named_on_both_sides_of_one_large_picture(tiny):
+    sheet = np.asarray(show.named_joints(tiny.split("test"), side=300))
+    assert sheet.shape == (300, 500, 3)
+    written = (sheet != 255).any(axis=-1)
+    # Eight names on the left, seven on the right, each in its own band.
+    for columns, count in ((slice(0, 90), 8), (slice(410, 500), 7)):
+        bands = np.array_split(written[:, columns].any(axis=1), count)
+        assert all(band.any() for band in bands)
+    other = np.asarray(show.named_joints(tiny.split("test"), seed=1, side=300))
+    assert (other != sheet).any()

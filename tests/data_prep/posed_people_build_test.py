@@ -31,8 +31,8 @@ def _decode(raw):
     import tensorflow as tf
 
     features, record = tf.train.Example.FromString(raw).features.feature, {}
-    for name, field in schema.FIELDS.items():
-        value = features[name]
+    for name in features:
+        field, value = schema.FIELDS[name], features[name]
         if field.kind == "image":
             image = np.asarray(Image.open(io.BytesIO(value.bytes_list.value[0])))
             record[name] = image.reshape(*image.shape[:2], -1).astype(field.dtype)
@@ -252,7 +252,8 @@ def test_tfds_finds_the_builder_and_defaults_to_array_record(tmp_path):
 
     builder = Builder(config="64", data_dir=tmp_path)
     assert builder.info.file_format == tfds.core.FileFormat.ARRAY_RECORD
-    assert set(builder.info.features) == set(schema.FIELDS)
+    required = {name for name, field in schema.FIELDS.items() if field.required}
+    assert set(builder.info.features) == required | {"parts", "depth"}
     assert builder.info.features["depth"].dtype == np.uint16
 
 

@@ -284,6 +284,9 @@ def _parse(tf, serialised, fields):
     for key in fields:
         field = schema.FIELDS[key]
         kind = tf.string if field.kind == "image" else wire[field.dtype]
+        if "J" in field.shape:
+            features[key] = tf.io.FixedLenSequenceFeature(field.shape[1:], kind, allow_missing=True)
+            continue
         features[key] = tf.io.FixedLenFeature(() if field.kind == "image" else field.shape, kind)
     record = tf.io.parse_example(serialised, features)
     for key in fields:
@@ -362,7 +365,9 @@ def _explain(tf, split, numbers, fields, error) -> NoReturn:
                     f"{name}: field {key!r} must be stored as {wanted}, got {kind}."
                 ) from error
             count = len(getattr(value, wanted).value)
-            if count != np.prod(field.shape):
+            # A number of joints that varies fits whenever each has all of its coordinates.
+            lengths = [axis for axis in field.shape if axis != "J"]
+            if count % np.prod(lengths) if "J" in field.shape else count != np.prod(lengths):
                 raise schema.RecordError(
                     f"{name}: field {key!r} must have shape {field.shape}, got {count} values."
                 ) from error

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from volsynth import skeleton
-from volsynth.errors import UserError
+from volsynth import orders, skeleton
+from volsynth.errors import UserError, did_you_mean
 
 MAGENTA = (255, 0, 255)
 """The background of every prepared image (seed 000, section 6.1), as 8-bit RGB."""
@@ -29,7 +29,8 @@ class Field(NamedTuple):
 
     Attributes:
       kind: "image" (PNG when stored), "array", "text" or "integer".
-      shape: axis lengths; "S" stands for the side of the square image. Empty for text and integers.
+      shape: axis lengths; "S" stands for the side of the square image, "J" for the number of joints
+        in the data set's own order. Empty for text and integers.
       dtype: NumPy dtype name; "str" for text.
       unit: what one unit of a value is.
       low: smallest allowed value, where there is one.
@@ -97,7 +98,35 @@ FIELDS: Mapping[str, Field] = {
     "depth": Field(
         "image", ("S", "S", 1), "uint16", "mm", 0, 65535, False, "along z; 0 is background"
     ),
+    "order": Field(
+        "text", (), "str", "-", None, None, False, "of the joints as they were, see volsynth.orders"
+    ),
+    "original_px": Field(
+        "array", ("J", 2), "float32", "pixel of image", None, None, False, "joints as they were"
+    ),
+    "original_mm": Field(
+        "array", ("J", 3), "float32", "mm", None, None, False, "the same in camera coordinates"
+    ),
+    "original_visible": Field(
+        "array", ("J",), "bool", "-", None, None, False, "which of them are known"
+    ),
+    "camera_model": Field(
+        "text",
+        (),
+        "str",
+        "-",
+        None,
+        None,
+        False,
+        "of the lens: none, human36m or brown, see geometry.project; human36m where it is missing",
+    ),
 }
+
+_ORIGINAL = ("order", "original_px", "original_mm", "original_visible")
+
+CAMERA_MODELS = {"none": 0.0, "human36m": 1.0, "brown": 2.0}
+"""Models of lenses, with the factor of the tangential cross terms, see `geometry.project`; with
+"none" the numbers of the distortion mean nothing."""
 
 
 def validate(record: Mapping[str, Any], name: str = "record") -> None:
@@ -109,7 +138,8 @@ def validate(record: Mapping[str, Any], name: str = "record") -> None:
 
     Raises:
       RecordError: a field is missing, unknown, of the wrong shape or dtype, not finite, or out of
-        range; or fewer than two joints are visible; or the mask is empty.
+        range; or fewer than two joints are visible; or the mask is empty; or the joints in the data
+        set's own order are not those of any order.
     """
     unknown = sorted(set(record) - set(FIELDS))
     if unknown:
@@ -132,6 +162,31 @@ def validate(record: Mapping[str, Any], name: str = "record") -> None:
         raise RecordError(f"{name}: field 'visible' has fewer than 2 visible joints of {_J}.")
     if not np.any(record["mask"]):
         raise RecordError(f"{name}: field 'mask' is empty: no pixel belongs to the person.")
+    _validate_originals(name, record)
+    if record.get("camera_model", "none") not in CAMERA_MODELS:
+        raise RecordError(
+            f"{name}: field 'camera_model' must be one of {', '.join(CAMERA_MODELS)}, got "
+            f"{record['camera_model']!r}."
+        )
+
+
+def _validate_originals(name: str, record: Mapping[str, Any]) -> None:
+    """Joints in the data set's own order: all of their fields or none, and as many as it has."""
+    there = [key for key in _ORIGINAL if key in record]
+    if not there:
+        return
+    if len(there) < len(_ORIGINAL):
+        missing = next(key for key in _ORIGINAL if key not in record)
+        raise RecordError(f"{name}: it has field {there[0]!r}, and no field {missing!r}.")
+    if record["order"] not in orders.ORDERS:
+        raise RecordError(f"{name}: field 'order': {did_you_mean(record['order'], orders.ORDERS)}")
+    count = len(orders.find(record["order"]).joints)
+    for key in _ORIGINAL[1:]:
+        if len(record[key]) != count:
+            raise RecordError(
+                f"{name}: field {key!r} must have {count} joints ({record['order']}), got "
+                f"{len(record[key])}."
+            )
 
 
 def _validate_field(name: str, key: str, field: Field, value: Any) -> None:
@@ -145,7 +200,8 @@ def _validate_field(name: str, key: str, field: Field, value: Any) -> None:
     if array.dtype != np.dtype(field.dtype):
         raise RecordError(f"{name}: field {key!r} must be {field.dtype}, got {array.dtype}.")
     side = array.shape[0] if array.ndim else 0
-    wanted = tuple(side if axis == "S" else axis for axis in field.shape)
+    # Of "J" only that the axis is there; the number depends on another field.
+    wanted = tuple(side if axis in ("S", "J") else axis for axis in field.shape)
     if array.shape != wanted or (field.kind == "image" and side == 0):
         raise RecordError(
             f"{name}: field {key!r} must have shape {field.shape}, got {array.shape}."

@@ -1,9 +1,9 @@
 """Contact sheets of a prepared data set: its pictures, with the skeletons drawn over them."""
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
-from volsynth import draw
+from volsynth import draw, skeleton
 from volsynth.data import augment, pipeline, prepared
 
 
@@ -52,6 +52,32 @@ def training_sheet(
             joints, visible = batch[f"{role}_joints"][i], batch[f"{role}_visible"][i]
             cells[-1] += [image, draw.overlay_skeleton(image, joints, visible)]
     return _table(cells, ["source", "joints", "target", "joints"], 2, cell)
+
+
+def named_joints(split: prepared.Split, seed: int = 0, side: int = 560) -> Image.Image:
+    """One random record, large, with its skeleton and the name of every joint beside it."""
+    number = int(np.random.Generator(np.random.Philox(key=[seed, 2])).integers(split.records))
+    record = pipeline.read_fields(split, [number], ["image", "joints_px", "visible"])
+    small, joints = record["image"][0], record["joints_px"][0]
+    scale = side / small.shape[0]
+    large = np.asarray(Image.fromarray(small).resize((side, side), Image.Resampling.NEAREST))
+    joints = joints * scale
+    large = draw.overlay_skeleton(large, joints, record["visible"][0])
+    width = side // 3
+    sheet = Image.new("RGB", (side + 2 * width, side), draw.WHITE)
+    sheet.paste(Image.fromarray(large), (width, 0))
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=side // 32)
+    order = np.argsort(joints[:, 0], kind="stable")
+    half = (len(order) + 1) // 2
+    for left, members in ((True, order[:half]), (False, order[half:])):
+        for rank, joint in enumerate(sorted(members, key=lambda j: joints[j, 1])):
+            y = side * (rank + 0.5) / len(members)
+            x = width - 8 if left else width + side + 8
+            name = f"{joint} {skeleton.JOINTS[joint]}"
+            pen.text((x, y), name, draw.NEUTRAL, font, anchor="rm" if left else "lm")
+            end = (float(joints[joint, 0] + width), float(joints[joint, 1]))
+            pen.line([(x + (4 if left else -4), y), end], draw.NEUTRAL, 1)
+    return sheet
 
 
 def _table(cells, titles, columns, cell):

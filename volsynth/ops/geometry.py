@@ -37,14 +37,16 @@ def project(
     points: Float[Array, "*b n 3"],
     intrinsics: Float[Array, "*b 3 3"],
     distortion: Float[Array, "*b 5"] | None = None,
+    cross: float = 1.0,
 ) -> Float[Array, "*b n 2"]:
     """Perspective projection of camera coordinates (mm) to pixels.
 
     Args:
       points: camera coordinates, mm, z > 0.
       intrinsics: K, in pixels.
-      distortion: k1, k2, k3, p1, p2. This is the model of the Human3.6M code: the tangential terms
-        carry factor 1 where OpenCV has 2.
+      distortion: k1, k2, k3, p1, p2.
+      cross: factor of the tangential cross terms: 1 in the model of the Human3.6M code, 2 in that
+        of Brown and of OpenCV.
     """
     xnp = namespace(points, intrinsics, *(() if distortion is None else (distortion,)))
     normalised = points[..., :2] / points[..., 2:]
@@ -52,9 +54,9 @@ def project(
         k1, k2, k3, p1, p2 = (distortion[..., None, i : i + 1] for i in range(5))
         r2 = xnp.sum(normalised**2, axis=-1, keepdims=True)
         radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
-        tangential = p1 * normalised[..., 1:] + p2 * normalised[..., :1]
-        cross = xnp.concatenate([p2 * r2, p1 * r2], axis=-1)
-        normalised = normalised * (radial + tangential) + cross
+        tangential = cross * (p1 * normalised[..., 1:] + p2 * normalised[..., :1])
+        shift = xnp.concatenate([p2 * r2, p1 * r2], axis=-1)
+        normalised = normalised * (radial + tangential) + shift
     return normalised @ xnp.swapaxes(intrinsics[..., :2, :2], -1, -2) + intrinsics[..., None, :2, 2]
 
 

@@ -1,0 +1,5 @@
+"""DeepFashion In-shop: pictures of shops, in pairs or alone, from files that the user has.
+
+`python -m data_prep.deepfashion --source DIR --config paired-256 --data-dir data` prepares them;
+see docs/data.md.
+"""

@@ -1,0 +1,184 @@
+"""What a folder of DeepFashion In-shop holds: images, the public lists, masks and poses in space.
+
+The lists are those that came with pose-gan and that others took over: `fasion-annotation-SPLIT.csv`
+has 18 joints for each image, in the frame of 176 x 256 pixels to which it was resized, and
+`fasion-pairs-SPLIT.csv` the pairs. Images with the whole body alone are used, as in seed 000,
+section 6.1: those that have a partner in pairs, the others as source and target at once.
+"""
+
+import collections
+import csv
+import dataclasses
+import itertools
+import pathlib
+from collections.abc import Iterable
+
+import numpy as np
+
+from data_prep import pictures, sources
+from data_prep.deepfashion import names
+from data_prep.errors import BuildError
+from data_prep.sighting_builder import Found
+from volsynth import keypoints, orders
+from volsynth.keypoints import Pose
+
+SPLITS = ("train", "test")
+IMAGES = ("img_highres", "img_highres.zip")
+MASKS = ("masks", "masks.zip")
+POSES = "poses_3d.json"
+FRAME = (176, 256)
+"""Width and height of the pictures that the keypoints of the lists refer to."""
+
+KINDS = ("paired", "single")
+
+_SPELLINGS = ("fasion", "fashion")
+
+
+def find(source: pathlib.Path, kind: str) -> Found:
+    """The pieces of one kind, "paired" or "single".
+
+    Raises:
+      BuildError: there are no images, or no list of keypoints.
+    """
+    images = next((source / n for n in IMAGES if (source / n).exists()), source)
+    opened = sources.open_source(images)
+    left_out = list(opened.refused)
+    poses = {split: _poses(source, split, left_out) for split in SPLITS}
+    if not any(poses.values()):
+        raise BuildError(
+            f"{source} has no keypoints: fasion-annotation-train.csv and fasion-annotation-test.csv"
+            " belong there."
+        )
+    in_space = _in_space(source, left_out)
+    by_flat = {names.flat(name): name for name in opened.names if name.lower().endswith(".jpg")}
+    masks = next((source / n for n in MASKS if (source / n).exists()), None)
+    mask_names = {} if masks is None else _mask_names(masks, left_out)
+    dropped: collections.Counter[str] = collections.Counter()
+    pieces, used = [], 0
+    for split, found in poses.items():
+        whole = {name: pose for name, pose in found.items() if _is_whole(pose)}
+        dropped["images without the whole body"] += len(found) - len(whole)
+        chosen = _chosen(whole, _groups(source, split, whole, left_out, dropped), kind, dropped)
+        chosen = {name: _with_depth(pose, in_space.get(name)) for name, pose in chosen.items()}
+        used += len(chosen)
+        dropped["flat"] += sum(pose.joints_mm is None for pose in chosen.values())
+        every = pictures.Pictures(
+            "",
+            split,
+            images,
+            tuple(
+                dataclasses.replace(pose, image=by_flat.get(name, name))
+                for name, pose in chosen.items()
+            ),
+            masks,
+            tuple(mask_names.get(name, f"{pathlib.PurePath(name).stem}.png") for name in chosen)
+            if masks is not None
+            else (),
+            plain=True,
+            frame=FRAME,
+        )
+        pieces += pictures.cut(every)
+    notes = []
+    if flat := dropped.pop("flat"):
+        notes.append(f"{flat} of {used} poses have no depth: {POSES} has none for them")
+    if masks is None:
+        notes.append("there is no masks/: what has the colour of an image's border is background")
+    return Found(pieces, left_out, notes, {reason: n for reason, n in dropped.items() if n})
+
+
+def _listed(source, what, split):
+    paths = [source / f"{spelling}-{what}-{split}.csv" for spelling in _SPELLINGS]
+    return next((path for path in paths if path.exists()), paths[0])
+
+
+def _poses(source, split, left_out) -> dict[str, Pose]:
+    """The keypoints of a split by flattened names, with what the names say."""
+    path = _listed(source, "annotation", split)
+    if not path.exists():
+        left_out.append(f"{path}: is missing")
+        return {}
+    poses = {}
+    for pose in keypoints.read(path, "openpose_18", lambda error: left_out.append(str(error))):
+        said = names.parse(pose.image)
+        if said is None:
+            left_out.append(f"{pose.where}: is no name of an image of DeepFashion In-shop")
+            continue
+        poses[pose.image] = dataclasses.replace(pose, person=said.person, outfit=said.outfit)
+    return poses
+
+
+def _in_space(source, left_out) -> dict[str, Pose]:
+    """Poses in mm by flattened names."""
+    path = source / POSES
+    if not path.exists():
+        return {}
+    poses = keypoints.read(path, reject=lambda error: left_out.append(str(error)))
+    return {names.flat(pose.image): pose for pose in poses if pose.joints_mm is not None}
+
+
+def _mask_names(masks, left_out) -> dict[str, str]:
+    """The masks of a source by the flattened names of their images."""
+    opened = sources.open_source(masks)
+    left_out += opened.refused
+    return {
+        str(pathlib.PurePosixPath(names.flat(name)).with_suffix(".jpg")): name
+        for name in opened.names
+    }
+
+
+def _is_whole(pose):
+    nowhere = np.zeros((len(pose.visible), 2))
+    return bool(orders.to_ours(nowhere, pose.visible, pose.order)[1].all())
+
+
+def _with_depth(pose, other):
+    """A pose with another one's joints in space; in our order where the two have not the same."""
+    if other is None:
+        return pose
+    if pose.order != other.order:
+        pose, other = keypoints.to_ours(pose), keypoints.to_ours(other)
+    return dataclasses.replace(
+        pose, joints_mm=other.joints_mm, visible=pose.visible & other.visible
+    )
+
+
+def _groups(source, split, whole, left_out, dropped) -> Iterable[set[str]]:
+    """Images of one person in one outfit that the list pairs with one another."""
+    path = _listed(source, "pairs", split)
+    if not path.exists():
+        left_out.append(f"{path}: is missing")
+        return []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        left_out.append(f"{path}: cannot be read ({error})")
+        return []
+    groups: dict[tuple[str, str], set[str]] = {}
+    for number, row in enumerate(csv.reader(lines[1:]), 2):
+        if len(row) != 2:
+            left_out.append(f"{path} line {number}: must be two names, got {len(row)} values")
+            continue
+        if not set(row) <= set(whole):
+            dropped["pairs without two whole bodies"] += 1
+            continue
+        first, second = (whole[name] for name in row)
+        if (first.person, first.outfit) != (second.person, second.outfit):
+            dropped["pairs of two persons or outfits"] += 1
+        elif row[0] != row[1]:
+            groups.setdefault((first.person, first.outfit), set()).update(row)
+    return groups.values()
+
+
+def _chosen(whole, groups, kind, dropped) -> dict[str, Pose]:
+    """The images of one kind. One that is alone has its outfit for itself, so that no other image
+    is drawn to go with it."""
+    paired = set(itertools.chain.from_iterable(groups))
+    if kind == "paired":
+        dropped["images without a partner, see single-256"] += len(whole) - len(paired)
+        return {name: pose for name, pose in whole.items() if name in paired}
+    dropped["images with a partner, see paired-256"] += len(paired)
+    return {
+        name: dataclasses.replace(pose, outfit=name)
+        for name, pose in whole.items()
+        if name not in paired
+    }

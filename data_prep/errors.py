@@ -1,0 +1,23 @@
+"""What can go wrong while data is prepared."""
+
+from volsynth.errors import UserError
+
+
+class BuildError(UserError):
+    """A data set cannot be prepared."""
+
+
+class SightingError(BuildError):
+    """One image of one person cannot be prepared; the others can.
+
+    Attributes:
+      where: file and frame.
+      reason: what is wrong.
+    """
+
+    def __init__(self, where: str, reason: str):
+        super().__init__(f"{where}: {reason}")
+        self.where, self.reason = where, reason
+
+    def __reduce__(self):
+        return type(self), (self.where, self.reason)

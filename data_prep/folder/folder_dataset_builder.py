@@ -1,0 +1,32 @@
+"""TFDS builder: `tfds build data_prep/folder --config=256 --manual_dir=DIR --data_dir=data`."""
+
+import pathlib
+
+import tensorflow_datasets as tfds
+
+from data_prep import sighting_builder
+from data_prep.folder import reader
+
+SIDES = ("64", "128", "256")
+
+
+class Builder(sighting_builder.SightingBuilder):
+    """Prepares pictures of a folder; `options` says what is not in the places for it."""
+
+    name = "folder"
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First."}  # noqa: RUF012
+    DESCRIPTION = "Pictures of persons that somebody has, with poses."
+    BUILDER_CONFIGS = [  # noqa: RUF012
+        tfds.core.BuilderConfig(name=name, description=f"{name} x {name} pixels") for name in SIDES
+    ]
+    options = reader.Options()
+
+    @property
+    def image_side(self) -> int:
+        """Side of the stored images."""
+        return int(self.builder_config.name)
+
+    def find(self, source: pathlib.Path) -> sighting_builder.Found:
+        """See `reader.find`."""
+        return reader.find(source, self.options)

@@ -1,0 +1,91 @@
+"""What a folder of pictures holds: images, `poses.json` or `poses.csv`, and perhaps `masks/`."""
+
+import dataclasses
+import pathlib
+
+from data_prep import pictures, sources
+from data_prep.errors import BuildError
+from data_prep.sighting_builder import Found
+from volsynth import keypoints
+
+MASKS = "masks"
+POSES = ("poses.json", "poses.csv", "poses")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What a user may say about their pictures.
+
+    Attributes:
+      poses: the file, or a folder of OpenPose's files; None for one of `POSES` in the source.
+      masks: folder or archive of masks; None for `masks/` in the source, where there is one.
+      plain: see `pictures.Pictures`.
+      validation: share of the persons.
+      test: share of the persons.
+    """
+
+    poses: pathlib.Path | None = None
+    masks: pathlib.Path | None = None
+    plain: bool = False
+    validation: float = 0.1
+    test: float = 0.1
+
+    def __post_init__(self):
+        if not (self.validation >= 0 and self.test >= 0 and self.validation + self.test <= 1):
+            raise BuildError(
+                "the shares for validation and test must lie in [0, 1] together, got "
+                f"{self.validation:g} and {self.test:g}."
+            )
+
+
+def find(source: pathlib.Path, options: Options) -> Found:
+    """The pieces of a folder or archive of images.
+
+    Raises:
+      BuildError, KeypointError: it is none, or it has no poses that can be read.
+    """
+    opened = sources.open_source(source)
+    left_out = list(opened.refused)
+    path = options.poses or next((source / n for n in POSES if (source / n).exists()), None)
+    if path is None:
+        raise BuildError(
+            f"{source} has none of {', '.join(POSES)}. Give the file of poses with --poses."
+        )
+    masks = options.masks or (source / MASKS if (source / MASKS).is_dir() else None)
+    names = frozenset(opened.names)
+    poses = [
+        _complete(pose, names)
+        for pose in keypoints.read(path, reject=lambda error: left_out.append(str(error)))
+    ]
+    splits = pictures.share_out(
+        {pose.person for pose in poses}, {"validation": options.validation, "test": options.test}
+    )
+    pieces = []
+    for split in ("train", "validation", "test"):
+        chosen = tuple(pose for pose in poses if splits[pose.person] == split)
+        every = pictures.Pictures("", split, source, chosen, masks, plain=options.plain)
+        pieces += pictures.cut(every)
+    return Found(pieces, left_out, _notes(poses, names, source))
+
+
+def _complete(pose, names):
+    """The pose with the full name of its image, and a person: the image's folder, or itself."""
+    image = pictures.find_image(pose.image, names)
+    folder = pathlib.PurePosixPath(image).parent
+    person = pose.person or (str(folder) if folder.name else image)
+    return dataclasses.replace(pose, image=image, person=person or "unknown")
+
+
+def _notes(poses, names, source):
+    notes = []
+    if flat := sum(pose.joints_mm is None for pose in poses):
+        notes.append(f"{flat} of {len(poses)} poses have no depth: all of their joints lie at one")
+    used = {pose.image for pose in poses}
+    unused = [
+        name
+        for name in sorted(names - used)
+        if name.lower().endswith(pictures.ENDINGS) and not name.startswith(f"{MASKS}/")
+    ]
+    if unused:
+        notes.append(f"{len(unused)} images of {source} have no pose, such as {unused[0]}")
+    return notes

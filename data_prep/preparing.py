@@ -1,0 +1,222 @@
+"""From a sighting to a record: crop, mask, resize, convert the joints (seed 000, section 4.1).
+
+The person is cut out with a small margin, on magenta, so that data sets with different backgrounds
+can be mixed; the intrinsics follow the crop, so that joints still project to where one sees them.
+"""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+from PIL import Image
+
+from data_prep import cameras, masks
+from data_prep.errors import SightingError
+from data_prep.sighting import Sighting
+from volsynth import orders, skeleton
+from volsynth.data import schema
+from volsynth.errors import UserError
+
+MARGIN = 0.08
+"""Free border on each side of the person, as a share of the image's side."""
+
+FEWEST_PIXELS = 16
+"""A person whose larger side is smaller in the frame cannot be made out."""
+
+REACH = 0.5
+"""What of a mask is further from the joints, as a share of their extent, is not the person."""
+
+MOST_APART = 0.1
+"""Median distance of joints in the frame from their projections, as a share of their extent, beyond
+which poses and images do not belong together."""
+
+FIELDS = ("order", "original_px", "original_mm", "original_visible", "camera_model")
+"""The optional fields of the schema that prepared records have."""
+
+
+def prepare(sighting: Sighting, side: int) -> dict[str, Any]:
+    """The record of a sighting, decoded, checked against the schema.
+
+    Args:
+      sighting: of one person.
+      side: of the square image, pixels.
+
+    Raises:
+      SightingError: the sighting's arrays do not fit together, hold values that are not finite, the
+        mask is empty, joints lie outside of the frame or behind the camera, or the person is tiny.
+    """
+    where = sighting.where
+    px, mm, visible = _joints(sighting)
+    mask = _mask(sighting, px[visible])
+    corner, extent = _square(mask, px[visible], where)
+    image, mask = _cut_out(sighting.image, mask, corner, extent, side)
+    scale = side / extent
+    camera = sighting.camera
+    seen = np.asarray(sighting.visible, bool)
+    record = {
+        "image": image,
+        "mask": mask[..., None].astype(np.uint8),
+        "joints_px": np.where(visible[:, None], (px - corner) * scale, 0).astype(np.float32),
+        "joints_mm": mm.astype(np.float32),
+        "visible": visible,
+        "camera_rotation": np.asarray(camera.rotation, np.float32),
+        "camera_position": np.asarray(camera.position, np.float32),
+        "camera_intrinsics": cameras.crop(camera.intrinsics, corner, scale).astype(np.float32),
+        "camera_distortion": np.asarray(camera.distortion, np.float32),
+        "camera_model": camera.model,
+        "person": sighting.person,
+        "outfit": sighting.outfit,
+        "action": sighting.action,
+        "camera": sighting.camera_id,
+        "frame": np.int64(sighting.frame),
+        "order": sighting.order,
+        "original_px": _known((sighting.joints_px - corner) * scale, seen),
+        "original_mm": _known(sighting.joints_mm, seen),
+        "original_visible": seen,
+    }
+    try:
+        schema.validate(record, where)
+    except schema.RecordError as error:
+        raise SightingError(where, str(error).removeprefix(f"{where}: ")) from error
+    return record
+
+
+def select_by_movement(
+    joints_mm: Float[np.ndarray, "N J 3"], threshold_mm: float = 100.0
+) -> Int[np.ndarray, "K"]:
+    """The frames in which a person has moved: the first, and each in which some joint is at least
+    `threshold_mm` from where it was in the last frame that was kept."""
+    kept: list[int] = []
+    for number, pose in enumerate(joints_mm):
+        if not kept or np.any(np.linalg.norm(pose - joints_mm[kept[-1]], axis=-1) >= threshold_mm):
+            kept.append(number)
+    return np.array(kept, int)
+
+
+def _known(joints, visible):
+    return np.where(visible[:, None], joints, 0).astype(np.float32)
+
+
+def _joints(sighting):
+    """Our joints in pixels of the frame, in mm, and which are known; all of it checked."""
+    where, seen = sighting.where, np.asarray(sighting.visible, bool)
+    try:
+        # What is not known may be anything, and must not reach a mean.
+        px, visible = orders.to_ours(_zeroed(sighting.joints_px, seen), seen, sighting.order)
+        mm, _ = orders.to_ours(_zeroed(sighting.joints_mm, seen), seen, sighting.order)
+    except UserError as error:
+        raise SightingError(where, str(error)) from error
+    if not (np.all(np.isfinite(px)) and np.all(np.isfinite(mm))):
+        raise SightingError(where, "a joint that is visible has no finite position")
+    for name in ("intrinsics", "rotation", "position", "distortion"):
+        if not np.all(np.isfinite(getattr(sighting.camera, name))):
+            raise SightingError(where, f"the camera's {name} are not finite")
+    if visible.sum() < 2:
+        raise SightingError(where, f"{visible.sum()} joints are visible, 2 are needed")
+    # Means in space and in a picture differ by the perspective; ours must project to themselves.
+    mean = visible & ~np.isin(skeleton.JOINTS, orders.find(sighting.order).joints)
+    if np.any(mm[visible, 2] <= 0):
+        raise SightingError(where, "joints lie behind the camera")
+    px[mean] = cameras.project(mm[mean], sighting.camera)
+    height, width = sighting.image.shape[:2]
+    outside = visible & ~np.all((px >= 0) & (px <= (width, height)), axis=1)
+    if outside.any():
+        at = int(np.flatnonzero(outside)[0])
+        raise SightingError(
+            where,
+            f"{outside.sum()} joints lie outside of the frame of {width} x {height} pixels, such "
+            f"as the {skeleton.JOINTS[at]} at ({px[at, 0]:.0f}, {px[at, 1]:.0f})",
+        )
+    extent = np.max(np.ptp(px[visible], axis=0))
+    apart = np.median(
+        np.linalg.norm(cameras.project(mm[visible], sighting.camera) - px[visible], axis=1)
+    )
+    if apart > MOST_APART * extent:
+        raise SightingError(
+            where,
+            f"joints lie {apart:.0f} pixels from where their positions in space project to: image "
+            "and pose do not belong together",
+        )
+    return px, mm, visible
+
+
+def _zeroed(joints, visible):
+    joints = np.asarray(joints, float)
+    fits = visible.shape == joints.shape[:1]
+    return np.where(visible[:, None], joints, 0) if fits else joints
+
+
+def _mask(sighting, px) -> Bool[np.ndarray, "H W"]:
+    """The person's mask; what lies far from all joints is something else."""
+    image, where = sighting.image, sighting.where
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise SightingError(where, f"the image is {image.dtype} {image.shape}, not RGB in uint8")
+    mask = masks.not_magenta(image) if sighting.mask is None else sighting.mask
+    if mask.shape != image.shape[:2]:
+        raise SightingError(where, f"the mask is {mask.shape}, the image {image.shape[:2]}")
+    low, high = px.min(axis=0), px.max(axis=0)
+    reach = REACH * np.max(high - low)
+    left, top = np.maximum(np.floor(low - reach), 0).astype(int)
+    right, bottom = np.ceil(high + reach).astype(int)
+    kept = np.zeros(mask.shape, bool)
+    kept[top:bottom, left:right] = mask[top:bottom, left:right]
+    if not kept.any():
+        what = "holds nothing near the joints" if np.any(mask) else "is empty"
+        raise SightingError(where, f"the mask {what}")
+    return kept
+
+
+def _square(mask, px, where):
+    """Corner and side (pixels of the frame) of the square around mask and joints, with a margin."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    low = np.minimum(px.min(axis=0), (columns[0], rows[0]))
+    high = np.maximum(px.max(axis=0), (columns[-1] + 1, rows[-1] + 1))
+    size = np.max(high - low)
+    if size < FEWEST_PIXELS:
+        raise SightingError(
+            where, f"the person is {size:.0f} pixels large, {FEWEST_PIXELS} are needed"
+        )
+    extent = float(size / (1 - 2 * MARGIN))
+    return (low + high - extent) / 2, extent
+
+
+def _cut_out(
+    image: UInt8[np.ndarray, "H W 3"],
+    mask: Bool[np.ndarray, "H W"],
+    corner: Float[np.ndarray, "2"],
+    extent: float,
+    side: int,
+) -> tuple[UInt8[np.ndarray, "side side 3"], Bool[np.ndarray, "side side"]]:
+    """The square on magenta, and the person's mask in it.
+
+    Colours are means over the person's own pixels, so nothing of any background gets into an edge.
+    A pixel that is less than half covered is background.
+    """
+    # Hamming's filter has no negative values, with which the means below would not be means.
+    reach = int(np.ceil(max(extent / side, 1.0))) + 1
+    left, top = np.floor(corner).astype(int) - reach
+    right, bottom = np.ceil(corner + extent).astype(int) + reach
+    height, width = mask.shape
+    inside = (slice(max(top, 0), min(bottom, height)), slice(max(left, 0), min(right, width)))
+    canvas = np.zeros((bottom - top, right - left, 4), np.float32)
+    weight = mask[inside].astype(np.float32)
+    target = canvas[
+        inside[0].start - top : inside[0].stop - top, inside[1].start - left : inside[1].stop - left
+    ]
+    target[..., :3] = image[inside] * weight[..., None]
+    target[..., 3] = weight
+    x, y = corner - (left, top)
+    box = (x, y, x + extent, y + extent)
+    small = np.stack(
+        [
+            np.asarray(
+                Image.fromarray(canvas[..., c]).resize((side, side), Image.Resampling.HAMMING, box)
+            )
+            for c in range(4)
+        ],
+        axis=-1,
+    )
+    covered = small[..., 3] >= 0.5
+    mean = small[..., :3] / np.maximum(small[..., 3:], 0.5)
+    levels = np.round(np.clip(mean, 0, 255)).astype(np.uint8)
+    return np.where(covered[..., None], levels, np.array(schema.MAGENTA, np.uint8)), covered

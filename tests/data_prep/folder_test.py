@@ -1,0 +1,329 @@
+"""Anyone's own pictures, whole and broken, through the command: records, lines and exit status."""
+
+import io
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import small_sets
+from images_test import huge_png
+from PIL import Image
+from rich.console import Console
+from seen_people import see
+
+from data_prep import errors, pictures, sighting_builder
+from data_prep.folder import __main__ as command
+from data_prep.folder import reader
+from data_prep.folder.folder_dataset_builder import Builder
+from volsynth import keypoints, orders
+from volsynth.data import pipeline, prepared, schema
+from volsynth.ops import geometry
+
+FIELDS = [
+    "image", "mask", "joints_px", "joints_mm", "visible", "camera_intrinsics", "original_px",
+    "original_visible", "order", "person",
+]  # fmt: skip
+
+
+def _build(source, data_dir, *more):
+    arguments = ["--source", str(source), "--data-dir", str(data_dir), "--config", "64"]
+    return command.main([*arguments, "--processes", "1", *more])
+
+
+def _report(data_dir, name="folder"):
+    return json.loads((data_dir / name / "64" / "1.0.0" / "report.json").read_text())
+
+
+def _records(data_dir, name="folder"):
+    """All records of all splits."""
+    data = prepared.open_prepared(str(data_dir), name, "64")
+    found = [
+        pipeline.read_fields(split, range(split.records), FIELDS)
+        for split in map(data.split, data.manifest["splits"])
+    ]
+    return {key: np.concatenate([part[key] for part in found]) for key in FIELDS}
+
+
+# What is done to one image or pose, and what is said of it.
+BROKEN = {
+    "corrupt.png": "is no image of PNG",
+    "huge.png": "the image has more than 64,000,000 pixels",
+    "missing.png": "is missing",
+    "../outside.png": "leads out of its folder",
+    "bare.png": "has no mask: give one in masks/",
+    "short.png": "'joints_px' must have 15 joints (volsynth_15), got 14",
+    "empty.png": "the mask is empty",
+    "behind.png": "has a pose without 'joints_px'",
+}
+
+
+def _break(root):
+    """Adds broken images and poses to a folder."""
+    sighting = see(0, 0, size=small_sets.SIZE).sighting
+    (root / "corrupt.png").write_bytes(b"\x89PNG\r\n\x1a\nrubbish")
+    (root / "huge.png").write_bytes(huge_png())
+    (root.parent / "outside.png").write_bytes((root / "p0" / "0.png").read_bytes())
+    small_sets.save(root / "bare.png", sighting.image)
+    small_sets.save(root / "behind.png", sighting.image, sighting.mask)
+    small_sets.save(root / "empty.png", sighting.image, np.zeros_like(sighting.mask))
+
+    def change(poses):
+        good = poses[0]
+        poses += [{**good, "image": name, "person": "p0"} for name in BROKEN]
+        poses[-3]["joints_px"] = good["joints_px"][:14]
+        del poses[-1]["joints_px"], poses[-1]["intrinsics"]
+
+    small_sets.edit_poses(root, change)
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory):
+    """A folder with good and broken pictures, prepared: sightings, data folder, status, text."""
+    root = tmp_path_factory.mktemp("source") / "photos"
+    seen = small_sets.write_folder(root)
+    _break(root)
+    data_dir = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        said = io.StringIO()
+        patch.setattr("sys.stderr", said)
+        status = _build(root, data_dir)
+    return seen, data_dir, status, said.getvalue()
+
+
+def test_what_is_broken_is_named_and_the_rest_prepared(broken):
+    seen, data_dir, status, said = broken
+    assert status == 1
+    report = _report(data_dir)
+    assert report["records"] == {"train": 2, "validation": 2, "test": 2}
+    assert sum(report["records"].values()) == len(seen)
+    assert len(report["left_out"]) == len(BROKEN)
+    for name, reason in BROKEN.items():
+        (line,) = [line for line in report["left_out"] if name in line]
+        assert reason in line
+        assert f"left out: {line}\n" in said
+    assert "6 images (2 train, 2 validation, 2 test) in " in said
+
+
+def test_joints_project_onto_the_persons_within_a_pixel(broken):
+    seen, data_dir, *_ = broken
+    records = _records(data_dir)
+    assert len(records["image"]) == len(seen)
+    for i in range(len(seen)):
+        projected = geometry.project(records["joints_mm"][i], records["camera_intrinsics"][i])
+        np.testing.assert_allclose(projected, records["joints_px"][i], atol=0.05)
+        at = np.floor(projected).astype(int)
+        assert records["mask"][i, at[:, 1], at[:, 0], 0].mean() > 0.85
+        outside = records["mask"][i, ..., 0] == 0
+        assert (records["image"][i][outside] == schema.MAGENTA).all()
+    assert records["visible"].all()
+    assert set(records["person"]) == {b"p0", b"p1", b"p2"}
+
+
+def test_joints_as_they_were_are_read_back(broken):
+    _, data_dir, *_ = broken
+    records = _records(data_dir)
+    np.testing.assert_array_equal(records["original_px"], records["joints_px"])
+    assert records["original_visible"].dtype == bool
+    assert set(records["order"]) == {b"volsynth_15"}
+
+
+def test_a_data_set_that_is_complete_is_left_alone(broken, capsys):
+    _, data_dir, *_ = broken
+    assert _build("nowhere", data_dir) == 0
+    assert "folder/64 is complete" in capsys.readouterr().err
+
+
+def test_training_batches_are_made_of_it(broken):
+    _, data_dir, *_ = broken
+    split = prepared.open_prepared(str(data_dir), "folder", "64").split("train")
+    (batch,) = pipeline.training_batches(split, 0, 4, 0, 1)
+    assert batch["source_image"].shape == (4, 64, 64, 3)
+    assert np.isfinite(batch["target_joints"]).all()
+
+
+def test_a_build_that_was_killed_goes_on_under_a_name_of_its_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(pictures, "PIECE", 1)
+    small_sets.write_folder(tmp_path / "photos", persons=1, shots=3)
+    read, calls = pictures.sources.read, []
+
+    def killed(source, name):
+        calls.append(name)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return read(source, name)
+
+    monkeypatch.setattr(pictures.sources, "read", killed)
+    with pytest.raises(KeyboardInterrupt):
+        _build(tmp_path / "photos", tmp_path / "data", "--name", "mine")
+    assert _build(tmp_path / "photos", tmp_path / "data", "--name", "mine") == 0
+    # The first two were kept.
+    assert calls == ["p0/0.png", "p0/1.png", "p0/2.png", "p0/2.png"]
+    # One person can only be in one split.
+    assert _report(tmp_path / "data", "mine")["records"] == {"train": 3}
+    assert not list((tmp_path / "data").rglob(".pieces*"))
+    assert "3 images (3 train) in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config", "65"], "folder has no config '65'; did you mean '64'? Allowed: 128, 256, 64"),
+        (["--name", "My set"], "a data set's name has small letters, digits and _"),
+        (["--test", "0.95"], "must lie in [0, 1] together, got 0.1 and 0.95"),
+        (["--source", "nowhere"], "there is no source nowhere"),
+        ([], "has none of poses.json, poses.csv, poses. Give the file of poses with --poses"),
+    ],
+)
+def test_an_error_of_the_user_is_one_line(tmp_path, capsys, arguments, message):
+    (tmp_path / "photos").mkdir()
+    assert _build(tmp_path / "photos", tmp_path / "data", *arguments) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: ")
+    assert message in said
+
+
+def test_a_source_without_one_good_picture_is_an_error(tmp_path, capsys):
+    small_sets.write_folder(tmp_path / "photos", persons=1, shots=1)
+    (tmp_path / "photos" / "p0" / "0.png").unlink()
+    assert _build(tmp_path / "photos", tmp_path / "data") == 2
+    assert "has nothing that can be prepared: " in capsys.readouterr().err
+    assert not list((tmp_path / "data").rglob("manifest.json"))
+
+
+# --- what a folder may hold ----------------------------------------------------------------------
+
+
+def _sightings(root, **options):
+    found = reader.find(root, reader.Options(**options))
+    return found, [s for piece in found.pieces for s in piece.sightings()]
+
+
+def _written(root, poses, name="poses.json"):
+    keypoints.write(root / name, poses)
+
+
+def test_masks_lie_in_a_folder_under_the_images_names(tmp_path):
+    sighting = see(0, 0, size=small_sets.SIZE).sighting
+    small_sets.save(tmp_path / "a" / "b.jpg", sighting.image)
+    small_sets.save(tmp_path / "masks" / "a" / "b.png", 255 * sighting.mask.astype(np.uint8))
+    _written(tmp_path, [small_sets.pose_of(sighting, "a/b")])
+    found, (got,) = _sightings(tmp_path)
+    np.testing.assert_array_equal(got.mask, sighting.mask)
+    assert (got.person, got.outfit, found.notes) == ("a", "a", [])
+    small_sets.save(tmp_path / "masks" / "a" / "b.png", np.zeros((5, 4), np.uint8))
+    _, (got,) = _sightings(tmp_path)
+    assert str(got).endswith("masks/a/b.png: has 4 x 5 pixels, its image 96 x 96")
+
+
+@pytest.mark.parametrize(
+    ("background", "plain"), [(schema.MAGENTA, False), ((240, 240, 240), True)]
+)
+def test_a_background_of_one_colour_can_do_without_a_mask(tmp_path, background, plain):
+    sighting = see(0, 1, size=small_sets.SIZE, background=background).sighting
+    small_sets.save(tmp_path / "a.png", sighting.image)
+    _written(tmp_path, [small_sets.pose_of(sighting, "a.png")])
+    _, (got,) = _sightings(tmp_path, plain=plain)
+    # White shoes and shirts may be lost.
+    assert np.mean(got.mask != sighting.mask) < 0.02
+
+
+def test_poses_without_depth_are_noted_and_so_are_images_without_poses(tmp_path):
+    seen = small_sets.write_folder(tmp_path, persons=2, shots=1)
+    first, other = seen
+    _written(tmp_path, [small_sets.pose_of(seen[first], first, joints_mm=None, intrinsics=None)])
+    found, (got,) = _sightings(tmp_path)
+    assert found.notes == [
+        "1 of 1 poses have no depth: all of their joints lie at one",
+        f"1 images of {tmp_path} have no pose, such as {other}",
+    ]
+    assert np.ptp(got.joints_mm[:, 2]) < 1e-6
+
+
+def test_poses_may_be_in_a_csv_file_in_another_order_and_in_space_alone(tmp_path):
+    sighting = see(0, 0, size=small_sets.SIZE, order="coco_17").sighting
+    small_sets.save(tmp_path / "a.png", sighting.image, sighting.mask)
+    _written(tmp_path, [small_sets.pose_of(sighting, "a.png", joints_px=None)], "other.json")
+    _, (got,) = _sightings(tmp_path, poses=tmp_path / "other.json")
+    assert got.order == "coco_17"
+    np.testing.assert_allclose(got.joints_px, sighting.joints_px, atol=1e-3)
+    names = [f"{j}_{a}_px" for j in orders.find("coco_17").joints for a in "xy"]
+    numbers = ",".join(f"{v:.3f}" for v in sighting.joints_px.ravel())
+    (tmp_path / "poses.csv").write_text(f"image,person,{','.join(names)}\na.png,me,{numbers}\n")
+    _, (got,) = _sightings(tmp_path)
+    assert (got.order, got.person) == ("coco_17", "me")
+    np.testing.assert_allclose(got.joints_px, sighting.joints_px, atol=1e-3)
+
+
+def test_images_may_lie_in_an_archive(tmp_path):
+    import zipfile
+
+    small_sets.write_folder(tmp_path / "photos", persons=1, shots=1)
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        archive.write(tmp_path / "photos" / "p0" / "0.png", "p0/0.png")
+        archive.writestr("../evil.png", b"x")
+    found, (got,) = _sightings(tmp_path / "photos.zip", poses=tmp_path / "photos" / "poses.json")
+    assert got.image.shape == (96, 96, 3)
+    assert found.left_out == [f"{tmp_path}/photos.zip: '../evil.png' leads out of its folder"]
+
+
+def test_pieces_know_their_files(tmp_path):
+    small_sets.write_folder(tmp_path, persons=1, shots=1)
+    (before,) = reader.find(tmp_path, reader.Options()).pieces
+    assert repr(before) == repr(reader.find(tmp_path, reader.Options()).pieces[0])
+    Image.new("RGB", (9, 9)).save(tmp_path / "p0" / "0.png")
+    (after,) = reader.find(tmp_path, reader.Options()).pieces
+    assert repr(before) != repr(after)
+
+
+def test_persons_are_shared_out_by_their_names():
+    persons = {f"p{n}" for n in range(50)}
+    shares = {"validation": 0.1, "test": 0.3}
+    found = pictures.share_out(persons, shares)
+    counts = {split: list(found.values()).count(split) for split in ("train", *shares)}
+    assert counts == {"train": 30, "validation": 5, "test": 15}
+    assert found == pictures.share_out(set(sorted(persons, reverse=True)), shares)
+    few = pictures.share_out({"a", "b", "c"}, {"validation": 0.1, "test": 0.0})
+    assert sorted(few.values()) == ["train", "train", "validation"]
+    assert set(pictures.share_out({"a", "b"}, shares).values()) <= {"train", "validation", "test"}
+
+
+def test_tfds_finds_the_builder_and_its_source(tmp_path):
+    import tensorflow_datasets as tfds
+
+    small_sets.write_folder(tmp_path / "photos", persons=1, shots=1)
+    builder = Builder(config="64", data_dir=tmp_path / "data")
+    assert set(builder.info.features) >= {"order", "original_px", "camera_model"}
+    with pytest.raises(errors.BuildError, match="there is no source None"):
+        builder.download_and_prepare()
+    config = tfds.download.DownloadConfig(manual_dir=tmp_path / "photos")
+    builder.download_and_prepare(download_config=config)
+    assert builder.info.splits["train"].num_examples == 1
+    report = sighting_builder.run(builder, Console(file=io.StringIO()))
+    assert report.records is None
+    assert pathlib.Path(report.folder) == tmp_path / "data" / "folder" / "64" / "1.0.0"
+
+
+def test_a_pipeline_of_beam_makes_the_same_records(tmp_path):
+    pytest.importorskip("apache_beam")
+    small_sets.write_folder(tmp_path / "photos")
+    assert _build(tmp_path / "photos", tmp_path / "plain") == 0
+    assert _build(tmp_path / "photos", tmp_path / "beam", "--beam") == 0
+    manifests = [
+        (tmp_path / kind / "folder" / "64" / "1.0.0" / "manifest.json").read_text()
+        for kind in ("plain", "beam")
+    ]
+    shards = [json.loads(text)["splits"] for text in manifests]
+    assert shards[0] == shards[1]
+
+
+@pytest.mark.slow
+def test_more_processes_make_the_same_records(tmp_path):
+    small_sets.write_folder(tmp_path / "photos")
+    for count in ("1", "2"):
+        assert _build(tmp_path / "photos", tmp_path / count, "--processes", count) == 0
+    manifests = [
+        (tmp_path / count / "folder" / "64" / "1.0.0" / "manifest.json").read_text()
+        for count in ("1", "2")
+    ]
+    assert manifests[0] == manifests[1]

@@ -1,0 +1,99 @@
+"""Image files from outside: sizes before pixels, and one line for whatever is wrong."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_prep import images
+from data_prep.errors import SightingError
+
+
+def _encoded(image, kind="PNG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def huge_png(width=30_000, height=30_000):
+    """A PNG whose header promises more than there is."""
+
+    def chunk(kind, content):
+        checksum = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("kind", images.FORMATS)
+def test_every_format_is_read_with_an_alpha_channel(kind):
+    pixels = np.zeros((5, 7, 3), np.uint8)
+    pixels[:, :, 0] = 200
+    options = {"lossless": True} if kind == "WEBP" else {}
+    found = images.read(_encoded(Image.fromarray(pixels), kind, **options), "x")
+    assert found.shape == (5, 7, 4)
+    assert found.dtype == np.uint8
+    np.testing.assert_allclose(found[..., :3], pixels, atol=2)
+    assert (found[..., 3] == 255).all()
+
+
+def test_an_image_is_turned_as_its_camera_was():
+    pixels = np.zeros((4, 6, 3), np.uint8)
+    pixels[0, 0] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # To be turned clockwise: the first row becomes the last column.
+    found = images.read(_encoded(Image.fromarray(pixels), exif=exif), "x")
+    assert found.shape == (6, 4, 4)
+    assert found[0, 3, 0] == 255
+
+
+@pytest.mark.parametrize("size", [(30_000, 30_000), (12_000, 8_000)])
+def test_a_huge_image_is_refused_by_its_header(size):
+    with pytest.raises(SightingError, match=r"^x\.png: the image has .*more than 64,000,000"):
+        images.read(huge_png(*size), "x.png")
+
+
+def test_the_limit_is_exact(monkeypatch):
+    monkeypatch.setattr(images, "MOST_PIXELS", 20)
+    assert images.read(_encoded(Image.new("RGB", (5, 4))), "x").shape == (4, 5, 4)
+    with pytest.raises(SightingError, match="the image has 7 x 3 pixels, more than 20"):
+        images.read(_encoded(Image.new("RGB", (7, 3))), "x")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"no image", "x: is no image of PNG, JPEG, WEBP, BMP"),
+        (b"", "is no image of"),
+        (
+            _encoded(Image.new("RGB", (50, 50), "red"))[:60],
+            "cannot be read as PNG, JPEG, WEBP, BMP",
+        ),
+        (_encoded(Image.new("RGB", (50, 50)), "GIF"), "is no image of"),
+        (_encoded(Image.new("I;16", (5, 5))), "has mode I;16; allowed: 1, L, LA"),
+    ],
+)
+def test_what_is_no_image_that_is_read_is_named(content, message):
+    with pytest.raises(SightingError, match=message):
+        images.read(content, "x")
+
+
+def test_a_file_is_read_and_one_that_is_missing_named(tmp_path):
+    path = tmp_path / "a.png"
+    with pytest.raises(SightingError, match=r"a\.png: cannot be read \(No such file"):
+        images.read_file(path)
+    path.write_bytes(_encoded(Image.new("L", (3, 2), 7)))
+    np.testing.assert_array_equal(images.read_file(path)[..., 0], np.full((2, 3), 7))
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((4, 4, 3), "u1"), ((4, 4, 1), "u1"), ((4, 4, 1), "u2")]
+)
+def test_our_own_png_keeps_every_level(shape, dtype):
+    levels = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype)
+    found = np.asarray(Image.open(io.BytesIO(images.to_png(levels)))).reshape(shape)
+    np.testing.assert_array_equal(found, levels)

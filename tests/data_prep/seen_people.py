@@ -1,0 +1,86 @@
+"""Sightings of rendered people, as a reader of an archive would make them; everything is known."""
+
+import dataclasses
+
+import numpy as np
+
+from data_prep.posed_people import actions, figure, plan, render, scene
+from data_prep.sighting import Camera, Sighting
+from volsynth import orders, skeleton
+
+SIZE = 160
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """A sighting, and what only the renderer knows: the part labels of the frame."""
+
+    sighting: Sighting
+    parts: np.ndarray
+
+
+def see(
+    person=0, shot=0, size=SIZE, order=orders.OURS, fill=0.6, place=(0.5, 0.5), background=None
+) -> Seen:
+    """A rendered person somewhere in a frame with a background of its own.
+
+    Args:
+      person: number.
+      shot: which action, frame and camera of its.
+      size: side of the frame.
+      order: of the joints; those that are not ours are put at the pelvis.
+      fill: share of the frame that the person takes.
+      place: of the person's centre, as shares of the frame.
+      background: colour; None for noise.
+    """
+    group = plan.Group(person, 0)
+    seen = plan.shots(group, shot + 1, len(scene.CAMERAS), render.SEED)[shot]
+    dressed = render.dressed(group)
+    seconds = seen.frame / plan.FPS
+    style, rng = render.sequence(group, seen.action, render.SEED)
+    points, joints = figure.place(dressed, actions.pose_at(seen.action, seconds, style))
+    camera, spot = scene.CAMERAS[seen.camera], render.placement(rng, seconds)
+    points = scene.to_camera(scene.to_world(points, spot), camera)
+    joints = scene.to_camera(scene.to_world(joints, spot), camera).astype(float)
+    intrinsics = scene.crop_intrinsics(points, camera, size).astype(float)
+    intrinsics[:2] *= fill / (1 - 2 * scene.MARGIN)
+    middle = points.mean(axis=0) @ intrinsics.T
+    intrinsics[:2, 2] += np.multiply(place, size) - middle[:2] / middle[2]
+    picture = scene.render(dressed, points, camera.rotation[:, 2], intrinsics, size)
+    mask = picture.mask[..., 0] > 0
+    noise = np.random.default_rng(person).integers(0, 256, picture.image.shape, np.uint8)
+    behind = noise if background is None else np.array(background, np.uint8)
+    mm, visible = _in_order(joints, order)
+    projected = mm @ intrinsics.T
+    return Seen(
+        Sighting(
+            image=np.where(mask[..., None], picture.image, behind),
+            mask=mask,
+            joints_px=projected[:, :2] / projected[:, 2:],
+            joints_mm=mm,
+            visible=visible,
+            order=order,
+            camera=Camera(
+                intrinsics,
+                camera.rotation.astype(float),
+                camera.position.astype(float),
+                np.zeros(5),
+            ),
+            person=plan.person_name(person),
+            outfit="a",
+            action=seen.action,
+            camera_id=camera.name,
+            frame=seen.frame,
+            where=f"person {person} shot {shot}",
+        ),
+        picture.parts[..., 0],
+    )
+
+
+def _in_order(joints, order):
+    names = orders.find(order).joints
+    pelvis = joints[list(skeleton.HIPS)].mean(axis=0)
+    ours = dict(zip(skeleton.JOINTS, joints)) | {"pelvis": pelvis}
+    head = {name: ours["head"] for name in ("nose", "right_ear", "left_ear")}
+    ours |= head
+    return np.array([ours.get(n, pelvis) for n in names]), np.ones(len(names), bool)
