@@ -26,7 +26,8 @@ COMMANDS = [
     ("data", "show"), ("data", "pairs"), ("doctor",), ("bench",), ("bench", "warp"),
     ("bench", "conv3d"), ("bench", "step"), ("bench", "input"), ("weights",),
     ("weights", "convert"), ("data", "check"), ("data", "stats"), ("data", "convert-keypoints"),
-    ("features",), ("export",), ("study",), ("study", "simulate"),
+    ("features",), ("export",), ("study",), ("study", "simulate"), ("generate",),
+    ("animate",), ("pose",), ("bench", "generate"),
 ]  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from volsynth.data import pairs as pair_lists
 from volsynth.data.schema import MAGENTA
@@ -25,6 +25,20 @@ def read_rgb(path: pathlib.Path) -> UInt8[np.ndarray, "H W 3"]:
     """A picture as RGB; what is transparent is put on magenta.
 
     Raises:
+      UserError: as `read_rgba`.
+    """
+    picture = read_rgba(path)
+    if np.all(picture[..., 3] == 255):
+        return np.ascontiguousarray(picture[..., :3])
+    image = Image.fromarray(picture)
+    page = Image.new("RGBA", image.size, (*MAGENTA, 255))
+    return np.asarray(Image.alpha_composite(page, image).convert("RGB"))
+
+
+def read_rgba(path: pathlib.Path) -> UInt8[np.ndarray, "H W 4"]:
+    """A picture with its alpha channel or an opaque one, turned as its EXIF data says.
+
+    Raises:
       UserError: the file cannot be read, is no picture of `FORMATS`, or is too large.
     """
     try:
@@ -37,10 +51,9 @@ def read_rgb(path: pathlib.Path) -> UInt8[np.ndarray, "H W 3"]:
                         f"{path}: {image.width} x {image.height} pixels are too many; at most "
                         f"{MOST_PIXELS:,} are read."
                     )
-                if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-                    page = Image.new("RGBA", image.size, (*MAGENTA, 255))
-                    image = Image.alpha_composite(page, image.convert("RGBA"))
-                return np.asarray(image.convert("RGB"))
+                image = ImageOps.exif_transpose(image)
+                has_alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+                return np.asarray((image if has_alpha else image.convert("RGB")).convert("RGBA"))
     except FileNotFoundError as error:
         raise UserError(f"{path} is not there.") from error
     except Image.DecompressionBombError as error:
