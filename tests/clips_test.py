@@ -47,6 +47,8 @@ def test_an_mp4_has_the_frames_in_their_colours_and_an_even_size(tmp_path):
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-i", tmp_path / "a.mp4"]
     command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-fps_mode", "passthrough", "-"]
     raw = subprocess.run(command, capture_output=True, check=True).stdout
+    said = subprocess.run([command[0], "-i", command[4]], capture_output=True, check=False).stderr
+    assert b"12.50 fps" in said
     found = np.frombuffer(raw, np.uint8).reshape(-1, 34, 50, 3)
     assert len(found) == 5
     for frame, colour in zip(found, COLOURS):
