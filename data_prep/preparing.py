@@ -7,24 +7,17 @@ can be mixed; the intrinsics follow the crop, so that joints still project to wh
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
-from PIL import Image
+from jaxtyping import Bool, Float, Int
 
-from data_prep import cameras, masks
+from data_prep import cameras
 from data_prep.errors import SightingError
 from data_prep.sighting import Sighting
 from volsynth import orders, skeleton
-from volsynth.data import schema
+from volsynth.data import cropping, masks, schema
 from volsynth.errors import UserError
-
-MARGIN = 0.08
-"""Free border on each side of the person, as a share of the image's side."""
 
 FEWEST_PIXELS = 16
 """A person whose larger side is smaller in the frame cannot be made out."""
-
-REACH = 0.5
-"""What of a mask is further from the joints, as a share of their extent, is not the person."""
 
 MOST_APART = 0.1
 """Median distance of joints in the frame from their projections, as a share of their extent, beyond
@@ -48,8 +41,12 @@ def prepare(sighting: Sighting, side: int) -> dict[str, Any]:
     where = sighting.where
     px, mm, visible = _joints(sighting)
     mask = _mask(sighting, px[visible])
-    corner, extent = _square(mask, px[visible], where)
-    image, mask = _cut_out(sighting.image, mask, corner, extent, side)
+    corner, extent = cropping.square(mask, px[visible])
+    if (size := extent * (1 - 2 * cropping.MARGIN)) < FEWEST_PIXELS:
+        raise SightingError(
+            where, f"the person is {size:.0f} pixels large, {FEWEST_PIXELS} are needed"
+        )
+    image, mask = cropping.cut_out(sighting.image, mask, corner, extent, side)
     scale = side / extent
     camera = sighting.camera
     seen = np.asarray(sighting.visible, bool)
@@ -154,69 +151,8 @@ def _mask(sighting, px) -> Bool[np.ndarray, "H W"]:
     mask = masks.not_magenta(image) if sighting.mask is None else sighting.mask
     if mask.shape != image.shape[:2]:
         raise SightingError(where, f"the mask is {mask.shape}, the image {image.shape[:2]}")
-    low, high = px.min(axis=0), px.max(axis=0)
-    reach = REACH * np.max(high - low)
-    left, top = np.maximum(np.floor(low - reach), 0).astype(int)
-    right, bottom = np.ceil(high + reach).astype(int)
-    kept = np.zeros(mask.shape, bool)
-    kept[top:bottom, left:right] = mask[top:bottom, left:right]
+    kept = cropping.near(mask, px)
     if not kept.any():
         what = "holds nothing near the joints" if np.any(mask) else "is empty"
         raise SightingError(where, f"the mask {what}")
     return kept
-
-
-def _square(mask, px, where):
-    """Corner and side (pixels of the frame) of the square around mask and joints, with a margin."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    low = np.minimum(px.min(axis=0), (columns[0], rows[0]))
-    high = np.maximum(px.max(axis=0), (columns[-1] + 1, rows[-1] + 1))
-    size = np.max(high - low)
-    if size < FEWEST_PIXELS:
-        raise SightingError(
-            where, f"the person is {size:.0f} pixels large, {FEWEST_PIXELS} are needed"
-        )
-    extent = float(size / (1 - 2 * MARGIN))
-    return (low + high - extent) / 2, extent
-
-
-def _cut_out(
-    image: UInt8[np.ndarray, "H W 3"],
-    mask: Bool[np.ndarray, "H W"],
-    corner: Float[np.ndarray, "2"],
-    extent: float,
-    side: int,
-) -> tuple[UInt8[np.ndarray, "side side 3"], Bool[np.ndarray, "side side"]]:
-    """The square on magenta, and the person's mask in it.
-
-    Colours are means over the person's own pixels, so nothing of any background gets into an edge.
-    A pixel that is less than half covered is background.
-    """
-    # Hamming's filter has no negative values, with which the means below would not be means.
-    reach = int(np.ceil(max(extent / side, 1.0))) + 1
-    left, top = np.floor(corner).astype(int) - reach
-    right, bottom = np.ceil(corner + extent).astype(int) + reach
-    height, width = mask.shape
-    inside = (slice(max(top, 0), min(bottom, height)), slice(max(left, 0), min(right, width)))
-    canvas = np.zeros((bottom - top, right - left, 4), np.float32)
-    weight = mask[inside].astype(np.float32)
-    target = canvas[
-        inside[0].start - top : inside[0].stop - top, inside[1].start - left : inside[1].stop - left
-    ]
-    target[..., :3] = image[inside] * weight[..., None]
-    target[..., 3] = weight
-    x, y = corner - (left, top)
-    box = (x, y, x + extent, y + extent)
-    small = np.stack(
-        [
-            np.asarray(
-                Image.fromarray(canvas[..., c]).resize((side, side), Image.Resampling.HAMMING, box)
-            )
-            for c in range(4)
-        ],
-        axis=-1,
-    )
-    covered = small[..., 3] >= 0.5
-    mean = small[..., :3] / np.maximum(small[..., 3:], 0.5)
-    levels = np.round(np.clip(mean, 0, 255)).astype(np.uint8)
-    return np.where(covered[..., None], levels, np.array(schema.MAGENTA, np.uint8)), covered

@@ -25,9 +25,10 @@ COMMANDS = [
     ("train",), ("evaluate",), ("compare",), ("report",), ("describe",), ("data",),
     ("data", "show"), ("data", "pairs"), ("data", "check"), ("data", "stats"),
     ("data", "convert-keypoints"), ("doctor",), ("bench",), ("bench", "warp"),
-    ("bench", "conv3d"), ("bench", "step"), ("bench", "input"), ("weights",),
-    ("weights", "convert"), ("features",), ("export",), ("study",), ("study", "simulate"),
-    ("study", "collect"), ("study", "serve"), ("study", "report"),
+    ("bench", "conv3d"), ("bench", "step"), ("bench", "input"), ("bench", "generate"),
+    ("weights",), ("weights", "convert"), ("features",), ("export",), ("generate",),
+    ("animate",), ("pose",), ("study",), ("study", "simulate"), ("study", "collect"),
+    ("study", "serve"), ("study", "report"),
 ]  # fmt: skip
 
 

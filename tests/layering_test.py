@@ -20,20 +20,24 @@ ORDER = (
     {"systems"},
     {"train", "tasks"},
     {"describe", "doctor", "config", "curves", "pictures", "instruments", "bundle"},
-    {"evaluate", "bench", "exported"},
+    {"evaluate", "exported"},
     {"results", "runs"},
     {"rundir", "scoring", "features"},
-    {"compare", "exporting", "collecting"},
+    {"persons", "clips"},
+    {"generate"},
+    {"animate"},
+    {"compare", "exporting", "collecting", "bench"},
     {"report"},
     {"cli", "__init__"},
 )
 """From the bottom up. Modules of one line do not import one another."""
 
 WITHIN = {
-    "bench": ("naive", "timing", "twin", "cases", "warps", "feeding"),
+    "bench": ("naive", "timing", "twin", "cases", "warps", "feeding", "generating"),
     "ops": (
         "geometry",
         "keying",
+        "retargeting",
         "pose",
         "occlusion",
         "sampling",
@@ -78,6 +82,8 @@ WITHIN = {
         "prepared",
         "verify",
         "mixture",
+        "cropping",
+        "masks",
         "augment",
         "pixels",
         "pipeline",

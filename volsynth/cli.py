@@ -101,6 +101,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     _json_argument(export)
 
+    _generate_arguments(commands)
+
     describe = _command(commands, "describe", _describe, "parameters, multiply-adds and memory")
     _config_argument(describe)
     describe.add_argument(
@@ -132,6 +134,14 @@ def _parser() -> argparse.ArgumentParser:
     of_input.add_argument("--repeats", type=int, default=5, help="turns of each; default: 5")
     _json_argument(of_input)
 
+    of_generate = _command(
+        benches, "generate", _bench_generate, "frames per second of an exported model"
+    )
+    of_generate.add_argument("--model", required=True, help="of volsynth export")
+    of_generate.add_argument("--batch", type=int, default=8, help="frames at once; default: 8")
+    of_generate.add_argument("--repeats", type=int, default=5, help="turns of each; default: 5")
+    _json_argument(of_generate)
+
     data = commands.add_parser("data", help="look at a prepared data set")
     data_commands = data.add_subparsers(dest="data_command", required=True, metavar="COMMAND")
     show = _command(data_commands, "show", _show, "a contact sheet: pictures, joints, parts")
@@ -155,6 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     _data_arguments(of_pairs)
     of_pairs.add_argument("--split", default="test", help="default: test")
     of_pairs.add_argument("--out", default="pairs", metavar="FOLDER", help="default: pairs")
+
     for name, run, summary in (
         ("check", _check, "whether every record of a data set is sound"),
         ("stats", _stats, "what a data set holds, in figures"),
@@ -253,6 +264,70 @@ def _command(commands, name, run, summary):
     parser = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
     parser.set_defaults(run=run)
     return parser
+
+
+def _generate_arguments(commands):
+    """The commands for one's own pictures."""
+    generate = _command(commands, "generate", _generate, "show a person of a picture in new poses")
+    _source_arguments(generate)
+    wanted = generate.add_argument_group("poses, each as often as you like")
+    for option, metavar, what in (
+        ("--pose", "NAME", "such as standing, walking, t_pose, sitting, waving"),
+        ("--target-pose", "FILE", "of poses; all of them"),
+        ("--target-image", "FILE", "somebody in that pose, which --estimator finds"),
+    ):
+        wanted.add_argument(option, action="append", default=[], metavar=metavar, help=what)
+    generate.add_argument("--out", required=True, help="PNG; of several poses a folder")
+    generate.add_argument(
+        "--sheet", action="store_true", help="one picture: source, skeletons, what was generated"
+    )
+    _json_argument(generate)
+
+    animate = _command(commands, "animate", _animate, "show a person of a picture in a motion")
+    _source_arguments(animate)
+    animate.add_argument(
+        "--motion", required=True, metavar="FILE", help="of poses, one for each frame"
+    )
+    animate.add_argument("--out", required=True, help="*.mp4, *.gif or a folder for frames")
+    animate.add_argument("--fps", type=float, default=25.0, help="frames per second; default: 25")
+    animate.add_argument("--batch", type=int, default=8, help="frames at once; default: 8")
+    _json_argument(animate)
+
+    pose = _command(commands, "pose", _pose, "find the pose of the person in a picture")
+    pose.add_argument("--model", required=True, help="pose estimator, of volsynth export")
+    _image_arguments(pose)
+    pose.add_argument("--out", required=True, metavar="FILE.json", help="of the pose")
+    pose.add_argument("--picture", metavar="FILE.png", help="draw the skeleton over the picture")
+    _json_argument(pose)
+
+
+def _image_arguments(parser):
+    parser.add_argument("--image", required=True, help="PNG or JPEG of one person")
+    parser.add_argument(
+        "--mask",
+        metavar="FILE",
+        help="white where the person is; not needed with a transparent or magenta background",
+    )
+
+
+def _source_arguments(parser):
+    parser.add_argument("--model", required=True, help="of volsynth export")
+    _image_arguments(parser)
+    parser.add_argument("--source-pose", metavar="FILE", help="of poses (docs/data.md)")
+    parser.add_argument("--estimator", metavar="DIR", help="finds poses; of volsynth export")
+    parser.add_argument(
+        "--frame",
+        choices=("original", "square"),
+        default="original",
+        help="of what is made: in the picture's own frame, or the model's; default: original",
+    )
+    parser.add_argument(
+        "--turn",
+        type=float,
+        default=0.0,
+        metavar="DEGREES",
+        help="turn the poses to the person's left",
+    )
 
 
 def _evaluate_arguments(evaluate):
@@ -482,6 +557,85 @@ def _export(options):
     return 0
 
 
+def _generate(options):
+    from volsynth import generate
+
+    made = generate.generate(
+        pathlib.Path(options.model),
+        _source(options),
+        generate.Targets(options.pose, _paths(options.target_pose), _paths(options.target_image)),
+        pathlib.Path(options.out),
+        frame=options.frame,
+        sheet=options.sheet,
+        turn=options.turn,
+    )
+    print(json.dumps(made) if options.json else "\n".join(made["pictures"]))
+    return 0
+
+
+def _animate(options):
+    from volsynth import animate
+
+    made = animate.animate(
+        pathlib.Path(options.model),
+        _source(options),
+        pathlib.Path(options.motion),
+        pathlib.Path(options.out),
+        fps=options.fps,
+        frame=options.frame,
+        turn=options.turn,
+        batch=options.batch,
+        watch=_progress,
+    )
+    said = f"{made['clip']}: {made['frames']} frames in {made['seconds']:.1f} s"
+    print(json.dumps(made) if options.json else said)
+    return 0
+
+
+def _pose(options):
+    from volsynth import generate
+
+    found = generate.find_pose(
+        pathlib.Path(options.model),
+        pathlib.Path(options.image),
+        pathlib.Path(options.out),
+        _path(options.mask),
+        _path(options.picture),
+    )
+    written = [path for path in (found["poses"], found["picture"]) if path]
+    print(json.dumps(found) if options.json else "\n".join(written))
+    return 0
+
+
+def _source(options):
+    from volsynth import generate
+
+    return generate.Source(
+        pathlib.Path(options.image),
+        _path(options.mask),
+        _path(options.source_pose),
+        _path(options.estimator),
+    )
+
+
+def _path(text):
+    return pathlib.Path(text) if text else None
+
+
+def _paths(texts):
+    return [pathlib.Path(text) for text in texts]
+
+
+def _progress(items, count):
+    """Passes on `count` items; on a terminal a bar shows how many."""
+    import rich.console
+    import rich.progress
+
+    console = rich.console.Console(stderr=True)
+    shown = console.is_terminal
+    return rich.progress.track(items, "frames", count, console=console, disable=not shown)
+
+
 def _describe(options):
     from volsynth import config as configs
     from volsynth import describe
@@ -619,6 +773,16 @@ def _bench_input(options):
     wanted = feeding.default_data(options.config_name, config)
     sets = feeding.open_sets(options.data_dir, options.name, wanted, _say)
     report = feeding.report(sets, config, options.repeats, _say)
+    print(json.dumps(report, indent=None if options.json else 2))
+    return 0
+
+
+def _bench_generate(options):
+    from volsynth.bench import generating
+
+    if options.repeats < 1:
+        raise UserError(f"--repeats must be at least 1, got {options.repeats}.")
+    report = generating.bench(pathlib.Path(options.model), options.batch, options.repeats, _say)
     print(json.dumps(report, indent=None if options.json else 2))
     return 0
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from volsynth.data import pairs as pair_lists
 from volsynth.data.schema import MAGENTA
@@ -33,8 +33,26 @@ def read(path: pathlib.Path) -> tuple[UInt8[np.ndarray, "H W 3"], str]:
     """A picture as RGB, and its format of `FORMATS`; what is transparent is put on magenta.
 
     Raises:
+      UserError: as `read_rgba`.
+    """
+    picture, kind = _decoded(path)
+    if np.all(picture[..., 3] == 255):
+        return np.ascontiguousarray(picture[..., :3]), kind
+    image = Image.fromarray(picture)
+    page = Image.new("RGBA", image.size, (*MAGENTA, 255))
+    return np.asarray(Image.alpha_composite(page, image).convert("RGB")), kind
+
+
+def read_rgba(path: pathlib.Path) -> UInt8[np.ndarray, "H W 4"]:
+    """A picture with its alpha channel or an opaque one, turned as its EXIF data says.
+
+    Raises:
       UserError: the file cannot be read, is no picture of `FORMATS` and `MODES`, or is too large.
     """
+    return _decoded(path)[0]
+
+
+def _decoded(path):
     try:
         with warnings.catch_warnings():
             # A warning of Pillow's own about size comes with the same limit as ours, or a lower.
@@ -51,10 +69,10 @@ def read(path: pathlib.Path) -> tuple[UInt8[np.ndarray, "H W 3"], str]:
                         f"{', '.join(MODES)}."
                     )
                 kind = str(image.format)
-                if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-                    page = Image.new("RGBA", image.size, (*MAGENTA, 255))
-                    image = Image.alpha_composite(page, image.convert("RGBA"))
-                return np.asarray(image.convert("RGB")), kind
+                image = ImageOps.exif_transpose(image)
+                has_alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+                image = image if has_alpha else image.convert("RGB")
+                return np.asarray(image.convert("RGBA")), kind
     except FileNotFoundError as error:
         raise UserError(f"{path} is not there.") from error
     except Image.DecompressionBombError as error:

@@ -11,7 +11,7 @@ from data_prep import cameras, preparing
 from data_prep.errors import SightingError
 from data_prep.sighting import Camera
 from volsynth import orders, skeleton
-from volsynth.data import schema
+from volsynth.data import cropping, schema
 from volsynth.ops import geometry
 
 SIDE = 64
@@ -90,7 +90,7 @@ def test_the_person_stands_in_a_square_with_a_margin_on_magenta(seen):
     mask = record["mask"][..., 0] > 0
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     lengths = rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
-    free = max(SIDE * preparing.MARGIN, 1)
+    free = max(SIDE * cropping.MARGIN, 1)
     assert max(lengths) == pytest.approx(SIDE - 2 * free, abs=2)
     assert rows[0] + rows[-1] + 1 == pytest.approx(SIDE, abs=2)
     assert columns[0] + columns[-1] + 1 == pytest.approx(SIDE, abs=2)
@@ -113,7 +113,7 @@ def test_pixels_are_means_of_the_persons_own_in_a_crop_of_whole_pixels():
     image = np.kron(colours, np.ones((8, 8, 1), np.uint8))
     mask = np.ones((32, 32), bool)
     mask[:, 24:] = False
-    cut, covered = preparing._cut_out(image, mask, np.array([0.0, -8.0]), 32.0, 16)
+    cut, covered = cropping.cut_out(image, mask, np.array([0.0, -8.0]), 32.0, 16)
     np.testing.assert_array_equal(covered[4:, :12], True)
     np.testing.assert_array_equal(covered[:4], False)
     np.testing.assert_array_equal(covered[:, 12:], False)

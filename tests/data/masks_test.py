@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from data_prep import masks
+from volsynth.data import masks
 
 GREY = np.array((90, 200, 120), np.uint8)
 

@@ -1,0 +1,125 @@
+"""Named poses and motions of the rendered people, as files of poses.
+
+    python -m data_prep.posed_people.library --out volsynth/poses.json
+    python -m data_prep.posed_people.library --motion walk --seconds 3 --out walk.json
+
+Joints are those of the average body, mm, along the axes of a camera that it faces: x to the
+person's left, y down, z away from the camera. Their origin is the floor below the pelvis's start.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+from collections.abc import Mapping
+
+import numpy as np
+
+from data_prep.posed_people import actions, kinematics, motion, skinning
+from data_prep.posed_people.kinematics import Pose
+from volsynth import files, keypoints, orders
+from volsynth.errors import UserError, did_you_mean
+
+STYLE = motion.Style(tempo=1.0, size=1.0, phase=0.0, side=1, lean=0.0, wiggle=np.zeros(4))
+"""Of nobody in particular."""
+
+FOOT_MM = 85.0
+"""An ankle's height above the floor."""
+
+MOST_FRAMES = 10_000
+
+MADE_BY = "python -m data_prep.posed_people.library"
+
+_T_POSE = motion.stand(
+    wrists=motion.pair((1.0, 0.0, 0.0)),
+    elbows=motion.pair((0.0, 0.0, -1.0)),
+    palms=motion.pair((0.0, -1.0, 0.0)),
+    ankles=motion.pair((0.06, -0.985, -0.015)),
+)
+
+NAMED: Mapping[str, tuple[str, float] | Pose] = {
+    "standing": motion.stand(),
+    "t_pose": _T_POSE,
+    "walking": ("walk", 0.28),
+    "running": ("run", 0.2),
+    "waving": ("wave", 0.2),
+    "arms_crossed": ("arms_crossed", 0.0),
+    "hands_on_hips": ("hands_on_hips", 0.0),
+    "reaching_up": ("reach_up", 0.0),
+    "star": ("jumping_jack", 1.07),
+    "kicking": ("kick", 0.55),
+    "lunging": ("lunge", 0.0),
+    "squatting": ("squat", 1.43),
+    "sitting": ("sit", 0.0),
+    "kneeling": ("kneel", 0.0),
+}
+"""An action and its time in seconds, or the pose itself."""
+
+
+def joints_of(pose: Pose) -> np.ndarray:
+    """[15, 3] mm, facing the camera; the lower ankle is above the floor, which is y = 0."""
+    body = kinematics.solve(pose, np.ones((skinning.NUM_BONES, 3))).joints
+    # The body's x is to its left, which a camera in front of it sees on the right.
+    joints = 1000.0 * body * (1.0, -1.0, -1.0)
+    return joints - (0.0, joints[:, 1].max() + FOOT_MM, 0.0)
+
+
+def named_poses() -> list[keypoints.Pose]:
+    """All of `NAMED`; `action` is the name."""
+    return [
+        _entry(name, pose if isinstance(pose, Pose) else actions.ACTIONS[pose[0]](pose[1], STYLE))
+        for name, pose in NAMED.items()
+    ]
+
+
+def motion_poses(action: str, seconds: float, fps: float) -> list[keypoints.Pose]:
+    """The poses of an action, one for each frame.
+
+    Raises:
+      UserError: there is no such action, or the number of frames is not allowed.
+    """
+    if action not in actions.ACTIONS:
+        raise UserError(f"there is no action {action!r}; {did_you_mean(action, actions.ACTIONS)}")
+    if not (seconds > 0 and fps > 0 and 1 <= round(seconds * fps) <= MOST_FRAMES):
+        raise UserError(f"--seconds times --fps must be from 1 to {MOST_FRAMES:,} frames.")
+    return [
+        _entry(action, actions.pose_at(action, number / fps, STYLE), number)
+        for number in range(round(seconds * fps))
+    ]
+
+
+def _entry(name, pose, frame=0):
+    return keypoints.Pose(
+        orders.OURS, np.ones(15, bool), joints_mm=joints_of(pose).round(1), action=name, frame=frame
+    )
+
+
+def write_named(path: pathlib.Path) -> None:
+    """Writes `NAMED` as a file of poses that says what made it."""
+    keypoints.write(path, named_poses())
+    head, _, rest = path.read_text().partition("{")
+    files.write_text(path, head + '{"made_by": ' + json.dumps(MADE_BY) + ", " + rest)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog=MADE_BY, description=__doc__.splitlines()[0])
+    parser.add_argument("--out", required=True, type=pathlib.Path, metavar="FILE.json")
+    parser.add_argument("--motion", metavar="ACTION", help="such as walk; default: the named poses")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of a motion; default: 3")
+    parser.add_argument("--fps", type=float, default=25.0, help="of a motion; default: 25")
+    options = parser.parse_args(argv)
+    try:
+        if options.motion:
+            poses = motion_poses(options.motion, options.seconds, options.fps)
+            keypoints.write(options.out, poses)
+        else:
+            write_named(options.out)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

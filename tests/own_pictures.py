@@ -1,0 +1,85 @@
+"""Pictures as people bring them, and models that show where they were told to put somebody."""
+
+import pathlib
+
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+from seen_people import see
+
+from volsynth import config as configs
+from volsynth import exported, keypoints, orders
+from volsynth.ops import pose as pose_ops
+
+FIELDS = ("source_image", "source_joints", "source_visible", "target_joints", "target_visible")
+SIDE = 32
+
+
+def bring(folder, kind="mask", person=8003, shot=1):
+    """A rendered person in a picture of 120 x 160 pixels, its pose and what tells the background.
+
+    Args:
+      folder: to write to.
+      kind: "mask": JPEG and a file with the mask; "alpha": PNG; "magenta": JPEG on magenta; "none".
+      person: number.
+      shot: which action and camera of its.
+
+    Returns:
+      the names of files: {"image", "pose", "mask" or None}, and the person's mask.
+    """
+    folder = pathlib.Path(folder)
+    magenta = (255, 0, 255) if kind == "magenta" else None
+    seen = see(person, shot, size=160, place=(0.45, 0.55), background=magenta).sighting
+    image, mask = seen.image[:, 20:140], seen.mask[:, 20:140]
+    path = folder / ("picture.png" if kind == "alpha" else "picture.jpg")
+    if kind == "alpha":
+        image = np.dstack([image, 255 * mask.astype(np.uint8)])
+    Image.fromarray(image).save(path, **({} if kind == "alpha" else {"quality": 95}))
+    found = {"image": path, "pose": folder / "pose.json", "mask": None}
+    if kind == "mask":
+        found["mask"] = folder / "mask.png"
+        Image.fromarray(255 * mask.astype(np.uint8)).save(found["mask"])
+    intrinsics = seen.camera.intrinsics - np.array([[0, 0, 20], [0, 0, 0], [0, 0, 0]])
+    pose = keypoints.Pose(
+        orders.OURS,
+        seen.visible,
+        seen.joints_px - (20, 0),
+        seen.joints_mm,
+        image=path.name,
+        intrinsics=intrinsics,
+    )
+    keypoints.write(found["pose"], [pose])
+    return found, mask
+
+
+def _model(task, inputs, run):
+    card = {"task": task, "image_size": SIDE, "inputs": dict.fromkeys(inputs)}
+    config = configs.from_dict({"system": "none", "data": {"image_size": SIDE}})
+    return exported.Model(pathlib.Path("model"), config, card, {}, run, True)
+
+
+def dots():
+    """A model that puts a dot on every target joint, on magenta."""
+
+    def run(parameters, batch):
+        del parameters
+        target = (batch["target_joints"], batch["target_visible"])
+        near = pose_ops.heatmaps(*target, (SIDE, SIDE, 1), SIDE, 0.9, flat=True).max(axis=(3, 4))
+        colour, magenta = jnp.array([-0.5, 0.5, -0.5]), jnp.array([1.0, -1.0, 1.0])
+        return jnp.where(near[..., None] > 0.4, colour, magenta)
+
+    return _model("image", FIELDS, run)
+
+
+def finder(joints_px, joints_mm):
+    """An estimator that finds the same pose in every picture, in pixels of its square."""
+
+    def run(parameters, batch):
+        del parameters
+        count = batch["target_image"].shape[0]
+        return {
+            "joints_mm": jnp.repeat(jnp.asarray(joints_mm, jnp.float32)[None], count, 0),
+            "joints_px": jnp.repeat(jnp.asarray(joints_px, jnp.float32)[None], count, 0),
+        }
+
+    return _model("pose", ("target_image",), run)

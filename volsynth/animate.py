@@ -1,0 +1,193 @@
+"""`volsynth animate`: one picture of a person, and a motion, as a clip."""
+
+import functools
+import itertools
+import pathlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import UInt8
+
+from volsynth import clips, draw, exported, generate, keypoints, persons
+from volsynth.errors import UserError
+from volsynth.features import GENERATORS
+from volsynth.keypoints import Pose
+from volsynth.ops.retargeting import Body
+from volsynth.persons import Person, Square
+
+MOST_FRAMES = 100_000
+
+BATCH = 8
+"""Frames that are made at once."""
+
+Make = Callable[[Sequence[Body]], UInt8[np.ndarray, "B S S 3"]]
+"""Pictures of a person as some bodies; at most as many as a batch has."""
+
+
+def animate(
+    model: pathlib.Path,
+    source: generate.Source,
+    motion: pathlib.Path,
+    out: pathlib.Path,
+    fps: float = 25.0,
+    frame: generate.Frame = "original",
+    turn: float = 0.0,
+    batch: int = BATCH,
+    watch: Callable[[Iterable[Any], int], Iterable[Any]] = lambda frames, count: frames,
+) -> dict[str, Any]:
+    """Shows the person of a picture in a motion.
+
+    Args:
+      model: exported, that makes pictures.
+      source: the person.
+      motion: file of poses; their frames are their order.
+      out: *.mp4, *.gif or a folder.
+      fps: frames per second.
+      frame: as in `generate.generate`.
+      turn: degrees by which the motion is turned to the person's left.
+      batch: frames that are made at once.
+      watch: is given all frames and their number, and passes them on; to show progress.
+
+    Returns:
+      {"clip": path, "frames": number, "fps", "encoded_once": whether the source was looked at only
+      once, "seconds": without loading}.
+
+    Raises:
+      UserError: something that was given cannot be read, or does not fit.
+    """
+    clips.check(out, fps)
+    if batch < 1:
+        raise UserError(f"--batch must be at least 1, got {batch}.")
+    poses = read_motion(motion)
+    estimator = persons.load_estimator(source.estimator) if source.estimator else None
+    # The networks' code takes a generator apart; a program is one piece.
+    generator = persons.load_generator(model)
+    once = generator.config.system in GENERATORS
+    if once:
+        generator = persons.load_generator(model, program=False)
+    who = generate.read_person(source, generator.image_size, estimator)
+    bodies, square = persons.stage(poses, who, turn)
+    start = time.perf_counter()
+    make = (maker if once else whole_maker)(generator, who, square, batch)
+    frames = (
+        generate.framed(image, square, who.frame, frame)
+        for image in pictures_of(make, bodies, batch)
+    )
+    clips.write(out, watch(frames, len(bodies)), fps)
+    return {
+        "clip": str(out),
+        "frames": len(bodies),
+        "fps": fps,
+        "encoded_once": once,
+        "seconds": round(time.perf_counter() - start, 3),
+    }
+
+
+def read_motion(path: pathlib.Path) -> list[Pose]:
+    """The poses of a file, by their frames.
+
+    Raises:
+      UserError: the file cannot be read, has no poses or too many, or two of one frame.
+    """
+    poses = keypoints.read(path)
+    if not 1 <= len(poses) <= MOST_FRAMES:
+        raise UserError(f"{path} has {len(poses)} poses; a motion has 1 to {MOST_FRAMES:,}.")
+    numbers = [pose.frame for pose in poses]
+    # Without numbers, the order of the file is that of time.
+    if not any(numbers):
+        return poses
+    if len(set(numbers)) < len(numbers):
+        raise UserError(f"{path} has several poses of one frame; a motion is of one person.")
+    return sorted(poses, key=lambda pose: pose.frame)
+
+
+def maker(model: exported.Model, who: Person, square: Square, batch: int) -> Make:
+    """Makes pictures of a person whose features are computed here, once.
+
+    For each batch only the warp, the pose stream, and what comes after them run.
+
+    Args:
+      model: rebuilt from code, of a system that has a volume (`features.GENERATORS`).
+      who: the person.
+      square: that the bodies stand in.
+      batch: bodies of all calls but the last.
+    """
+    generator = GENERATORS[model.config.system](model.config)
+    variables = {"params": _nested(model.parameters)["generator"]}
+    source = {
+        "source_image": persons.to_float(who.image)[None],
+        "source_joints": who.joints[None],
+        "source_visible": who.body.visible[None],
+    }
+
+    @jax.jit
+    def encode(variables, image):
+        return generator.apply(variables, image, method="encode")
+
+    @jax.jit
+    def finish(variables, volume, source, joints, visible):
+        def repeat(value):
+            return jnp.broadcast_to(value, (batch, *value.shape[1:]))
+
+        apply = functools.partial(generator.apply, variables)
+        given = {**source, "target_joints": joints, "target_visible": visible}
+        warped, _ = apply(repeat(volume), jax.tree.map(repeat, given), method="move")
+        side = float(source["source_image"].shape[2])
+        return apply(warped, joints, visible, side, method="render")
+
+    volume = encode(variables, source["source_image"])
+
+    def make(bodies):
+        joints, visible = generate.in_square(_filled(bodies, batch), square)
+        image = finish(variables, volume, source, joints, visible)
+        return draw.to_uint8(np.asarray(image)[: len(bodies)])
+
+    return make
+
+
+def whole_maker(model: exported.Model, who: Person, square: Square, batch: int) -> Make:
+    """As `maker`, of any model: all of it runs for each picture."""
+
+    def make(bodies):
+        return generate.run(model, who, _filled(bodies, batch), square)[: len(bodies)]
+
+    return make
+
+
+def pictures_of(
+    make: Make, bodies: Sequence[Body], batch: int
+) -> Iterator[UInt8[np.ndarray, "S S 3"]]:
+    """A picture of each body, in order; of one that is still, the same one again."""
+    # Equal rows of a batch need not be equal to the last bit: sums may be split differently.
+    is_new = [True] + [not _same(a, b) for a, b in itertools.pairwise(bodies)]
+    new = [body for body, first in zip(bodies, is_new) if first]
+    made = (image for at in range(0, len(new), batch) for image in make(new[at : at + batch]))
+    image = None
+    for first in is_new:
+        image = next(made) if first else image
+        yield image
+
+
+def _same(a, b):
+    return np.array_equal(a.visible, b.visible) and np.array_equal(a.joints, b.joints)
+
+
+def _filled(bodies, count):
+    """With the last one again, so that every batch is of the size that was compiled."""
+    return [*bodies, *[bodies[-1]] * (count - len(bodies))]
+
+
+def _nested(parameters: Mapping[str, jax.Array]) -> dict[str, Any]:
+    """{"a/b/c": x} as {"a": {"b": {"c": x}}}."""
+    nested: dict[str, Any] = {}
+    for name, value in parameters.items():
+        *folders, last = name.split("/")
+        place = nested
+        for folder in folders:
+            place = place.setdefault(folder, {})
+        place[last] = value
+    return nested

@@ -1,0 +1,124 @@
+"""The square around a person, on magenta: cut out of a frame, and put back (seed 000, 4.1)."""
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from PIL import Image
+
+from volsynth.data.schema import MAGENTA
+
+MARGIN = 0.08
+"""Free border on each side of the person, as a share of the image's side."""
+
+REACH = 0.5
+"""What of a mask is further from the joints, as a share of their extent, is not the person."""
+
+
+def near(mask: Bool[np.ndarray, "H W"], px: Float[np.ndarray, "N 2"]) -> Bool[np.ndarray, "H W"]:
+    """What of a mask is no further from the joints than `REACH` of their extent."""
+    low, high = px.min(axis=0), px.max(axis=0)
+    reach = REACH * np.max(high - low)
+    left, top = np.maximum(np.floor(low - reach), 0).astype(int)
+    right, bottom = np.maximum(np.ceil(high + reach), 0).astype(int)
+    kept = np.zeros(mask.shape, bool)
+    kept[top:bottom, left:right] = mask[top:bottom, left:right]
+    return kept
+
+
+def square(
+    mask: Bool[np.ndarray, "H W"], px: Float[np.ndarray, "N 2"] | None = None
+) -> tuple[Float[np.ndarray, "2"], float]:
+    """The square around a mask that is not empty, and joints, with a margin.
+
+    Returns:
+      its top left corner (x, y) and its side, pixels of the frame; it may reach beyond the frame.
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    low = np.array([columns[0], rows[0]], float)
+    high = np.array([columns[-1] + 1, rows[-1] + 1], float)
+    if px is not None:
+        low, high = np.minimum(low, px.min(axis=0)), np.maximum(high, px.max(axis=0))
+    return around(low, high)
+
+
+def around(
+    low: Float[np.ndarray, "2"], high: Float[np.ndarray, "2"]
+) -> tuple[Float[np.ndarray, "2"], float]:
+    """The square with a margin around a box from `low` to `high`; as `square`."""
+    extent = float(np.max(high - low) / (1 - 2 * MARGIN))
+    return (low + high - extent) / 2, extent
+
+
+def cut_out(
+    image: UInt8[np.ndarray, "H W 3"],
+    mask: Bool[np.ndarray, "H W"],
+    corner: Float[np.ndarray, "2"],
+    extent: float,
+    side: int,
+) -> tuple[UInt8[np.ndarray, "side side 3"], Bool[np.ndarray, "side side"]]:
+    """The square on magenta, and the person's mask in it.
+
+    Colours are means over the person's own pixels, so nothing of any background gets into an edge.
+    A pixel that is less than half covered is background.
+    """
+    # Hamming's filter has no negative values, with which the means below would not be means.
+    reach = int(np.ceil(max(extent / side, 1.0))) + 1
+    left, top = np.floor(corner).astype(int) - reach
+    right, bottom = np.ceil(corner + extent).astype(int) + reach
+    height, width = mask.shape
+    inside = (slice(max(top, 0), min(bottom, height)), slice(max(left, 0), min(right, width)))
+    canvas = np.zeros((bottom - top, right - left, 4), np.float32)
+    weight = mask[inside].astype(np.float32)
+    target = canvas[
+        inside[0].start - top : inside[0].stop - top, inside[1].start - left : inside[1].stop - left
+    ]
+    target[..., :3] = image[inside] * weight[..., None]
+    target[..., 3] = weight
+    x, y = corner - (left, top)
+    box = (x, y, x + extent, y + extent)
+    small = np.stack(
+        [
+            np.asarray(
+                Image.fromarray(canvas[..., c]).resize((side, side), Image.Resampling.HAMMING, box)
+            )
+            for c in range(4)
+        ],
+        axis=-1,
+    )
+    covered = small[..., 3] >= 0.5
+    mean = small[..., :3] / np.maximum(small[..., 3:], 0.5)
+    levels = np.round(np.clip(mean, 0, 255)).astype(np.uint8)
+    return np.where(covered[..., None], levels, np.array(MAGENTA, np.uint8)), covered
+
+
+def paste(
+    square: UInt8[np.ndarray, "S S 3"],
+    corner: Float[np.ndarray, "2"],
+    extent: float,
+    size: tuple[int, int],
+) -> UInt8[np.ndarray, "H W 3"]:
+    """A frame on magenta with a square in the place that `cut_out` would cut it out of.
+
+    Args:
+      square: on magenta.
+      corner: its top left corner (x, y) in the frame, pixels.
+      extent: its side in the frame, pixels.
+      size: height and width of the frame; what reaches beyond it is lost.
+    """
+    side, (height, width) = square.shape[0], size
+    frame = np.empty((height, width, 3), np.uint8)
+    frame[:] = MAGENTA
+    low = np.maximum(np.floor(corner), 0).astype(int)
+    high = np.minimum(np.ceil(corner + extent), (width, height)).astype(int)
+    if np.any(high <= low):
+        return frame
+    # Whole pixels of the frame, of which those at the edge lie outside of the square in part.
+    scale = side / extent
+    border = int(np.ceil(scale)) + 1
+    page = np.empty((side + 2 * border, side + 2 * border, 3), np.uint8)
+    page[:] = MAGENTA
+    page[border:-border, border:-border] = square
+    box = (*((low - corner) * scale + border), *((high - corner) * scale + border))
+    # A filter with negative values would draw green outlines against magenta.
+    pixels = Image.fromarray(page).resize(tuple(high - low), Image.Resampling.HAMMING, box)
+    frame[low[1] : high[1], low[0] : high[0]] = np.asarray(pixels)
+    return frame

@@ -1,0 +1,252 @@
+"""`volsynth generate` and `volsynth pose`: one's own picture in other poses, and its pose."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from volsynth import draw, exported, keypoints, persons
+from volsynth.data import cropping
+from volsynth.errors import UserError
+from volsynth.keypoints import Pose
+from volsynth.ops.retargeting import Body
+from volsynth.persons import Person, Square
+
+Frame = Literal["original", "square"]
+
+MOST_TARGETS = 100
+"""Of one call; a motion is for `animate`."""
+
+SHEET_CELL = 192
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Whom to show: a picture, its mask if it is a file, and a file of poses, or else an estimator.
+
+    Attributes:
+      image: PNG, JPEG or what else `pictures` reads.
+      mask: white where the person is; None where alpha channel or magenta tell.
+      pose: file of poses.
+      estimator: exported model.
+    """
+
+    image: pathlib.Path
+    mask: pathlib.Path | None = None
+    pose: pathlib.Path | None = None
+    estimator: pathlib.Path | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Targets:
+    """The poses wanted; all of all kinds, in this order.
+
+    Attributes:
+      names: of poses of the package.
+      files: of poses, each with one or several.
+      images: of persons in these poses, which the source's estimator finds.
+    """
+
+    names: Sequence[str] = ()
+    files: Sequence[pathlib.Path] = ()
+    images: Sequence[pathlib.Path] = ()
+
+
+def generate(
+    model: pathlib.Path,
+    source: Source,
+    targets: Targets,
+    out: pathlib.Path,
+    frame: Frame = "original",
+    sheet: bool = False,
+    turn: float = 0.0,
+) -> dict[str, Any]:
+    """Shows the person of a picture in other poses.
+
+    Args:
+      model: exported, that makes pictures.
+      source: the person.
+      targets: the poses.
+      out: PNG; of several targets a folder, in which pictures have the names of their poses.
+      frame: "original": as large as the picture, with the person where it stood; "square": what the
+        model makes.
+      sheet: whether `out` is one picture of source, skeletons and all that was generated.
+      turn: degrees by which the poses are turned to the person's left.
+
+    Returns:
+      {"pictures": [paths], "targets": [names]}.
+
+    Raises:
+      UserError: something that was given cannot be read, or does not fit.
+    """
+    one = sheet or len(targets.names) + len(targets.images) + len(targets.files) == 1
+    if one and out.suffix:
+        draw.png_path(out)
+    estimator = persons.load_estimator(source.estimator) if source.estimator else None
+    wanted = _wanted(targets, estimator)
+    if (sheet or len(wanted) == 1) != bool(out.suffix):
+        what = "one PNG" if sheet or len(wanted) == 1 else "a folder, or with --sheet one PNG"
+        raise UserError(f"--out of {len(wanted)} poses must be {what}, got {out}.")
+    generator = persons.load_generator(model)
+    who = read_person(source, generator.image_size, estimator)
+    stages = [persons.stage([pose], who, turn) for _, pose in wanted]
+    made = [run(generator, who, bodies, square)[0] for bodies, square in stages]
+    names = [name for name, _ in wanted]
+    try:
+        if sheet:
+            draw.save_png(out, _sheet(who, names, stages, made))
+            paths = [out]
+        else:
+            paths = [out] if out.suffix else [out / f"{name}.png" for name in names]
+            for path, (_, square), image in zip(paths, stages, made):
+                draw.save_png(path, framed(image, square, who.frame, frame))
+    except OSError as error:
+        raise UserError(f"cannot write {out}: {error.strerror}.") from error
+    return {"pictures": [str(path) for path in paths], "targets": names}
+
+
+def read_person(source: Source, side: int, estimator: exported.Model | None) -> Person:
+    """The person of a source, at a model's size.
+
+    Raises:
+      UserError: as `generate`; there must be a pose or an estimator.
+    """
+    image, mask = persons.read_picture(source.image, source.mask)
+    if source.pose is not None:
+        pose = persons.pose_of(source.pose, source.image)
+    elif estimator is not None:
+        pose = persons.estimate(estimator, image, mask, source.image.name)
+        pose = _inside(pose, mask.shape)
+    else:
+        raise UserError(
+            "give --source-pose, a file of poses, or --estimator, an exported model that finds it."
+        )
+    return persons.person(image, mask, pose, side)
+
+
+def _inside(pose, size):
+    """What an estimator puts outside of a picture is at its edge, or beyond: nothing to show."""
+    height, width = size
+    inside = np.all((pose.joints_px >= 0) & (pose.joints_px <= (width, height)), axis=1)
+    return dataclasses.replace(pose, visible=pose.visible & inside)
+
+
+def run(
+    model: exported.Model, who: Person, bodies: Sequence[Body], square: Square
+) -> UInt8[np.ndarray, "B S S 3"]:
+    """Pictures of a person as bodies that stand in one square, of one call of the model."""
+    count = len(bodies)
+    image = np.repeat(persons.to_float(who.image)[None], count, axis=0)
+    pose = (np.repeat(who.joints[None], count, 0), np.repeat(who.body.visible[None], count, 0))
+    return draw.to_uint8(np.asarray(model(image, pose, in_square(bodies, square))))
+
+
+def in_square(
+    bodies: Sequence[Body], square: Square
+) -> tuple[Float[np.ndarray, "B 15 3"], np.ndarray]:
+    """Joints and visibility as a model takes them."""
+    joints = np.stack([square.joints(body) for body in bodies])
+    return joints, np.stack([body.visible for body in bodies])
+
+
+def framed(
+    image: UInt8[np.ndarray, "S S 3"], square: Square, size: tuple[int, int], frame: Frame
+) -> UInt8[np.ndarray, "H W 3"]:
+    """A generated square as it is, or in its place in a frame of a size (height, width)."""
+    if frame == "square":
+        return image
+    return cropping.paste(image, square.corner, square.extent, size)
+
+
+def _wanted(targets, estimator) -> list[tuple[str, Pose]]:
+    """Names, which differ, and poses."""
+    found = [(name, persons.named_pose(name)) for name in targets.names]
+    for path in targets.files:
+        poses = keypoints.read(path)
+        if not poses:
+            raise UserError(f"{path} has no pose.")
+        found += [(_name(path, pose, len(poses) > 1), pose) for pose in poses]
+    for path in targets.images:
+        if estimator is None:
+            raise UserError(f"give --estimator, an exported model that finds the pose of {path}.")
+        image, mask = persons.read_picture(path)
+        found.append((path.stem, persons.estimate(estimator, image, mask, path.name)))
+    if not 1 <= len(found) <= MOST_TARGETS:
+        raise UserError(
+            f"{len(found)} target poses; from 1 to {MOST_TARGETS} are allowed. Give --pose NAME, "
+            "--target-pose FILE or --target-image FILE; volsynth animate shows motions."
+        )
+    names: dict[str, int] = {}
+    for at, (name, pose) in enumerate(found):
+        names[name] = names.get(name, 0) + 1
+        if names[name] > 1:
+            found[at] = (f"{name}-{names[name]}", pose)
+    return found
+
+
+def _name(path, pose, many):
+    """A name that is a file's, and none of its folders'."""
+    own = pose.action or pathlib.PurePosixPath(pose.image).stem or f"frame{pose.frame:05d}"
+    text = f"{path.stem}-{own}" if many else path.stem
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in text).strip(".")[:100]
+
+
+def _sheet(who, names, stages, made):
+    # Skeletons are drawn at the size they are shown at, whatever the model's.
+    large = max(SHEET_CELL, who.square.side)
+
+    def skeleton(square, body):
+        square = dataclasses.replace(square, side=large)
+        return draw.skeleton_image(square.joints(body), body.visible, large)
+
+    rows = [
+        [who.image, *(skeleton(square, body) for (body,), square in stages)],
+        [skeleton(who.square, who.body), *made],
+    ]
+    return draw.grid(rows, ("source", *names), cell=large)
+
+
+def find_pose(
+    model: pathlib.Path,
+    image: pathlib.Path,
+    out: pathlib.Path,
+    mask: pathlib.Path | None = None,
+    picture: pathlib.Path | None = None,
+) -> dict[str, Any]:
+    """Writes the pose of the person in a picture to a file of poses.
+
+    Args:
+      model: exported estimator.
+      image: of one person.
+      out: JSON.
+      mask: as in `Source`.
+      picture: PNG, the skeleton over the image; None for none.
+
+    Returns:
+      {"poses": path, "picture": path or None, "joints_px": [15, 2]}.
+
+    Raises:
+      UserError: something that was given cannot be read, or a file cannot be written.
+    """
+    if picture is not None:
+        draw.png_path(picture)
+    if out.suffix.lower() != ".json":
+        raise UserError(f"--out must end in .json, got {out}.")
+    pixels, found = persons.read_picture(image, mask)
+    pose = persons.estimate(persons.load_estimator(model), pixels, found, image.name)
+    try:
+        keypoints.write(out, [pose])
+        if picture is not None:
+            body = persons.body_of(pose)
+            draw.save_png(picture, draw.overlay_skeleton(pixels, body.joints, body.visible))
+    except OSError as error:
+        raise UserError(f"cannot write {os.fspath(out)}: {error.strerror}.") from error
+    return {
+        "poses": str(out),
+        "picture": str(picture) if picture else None,
+        "joints_px": pose.joints_px.round(2).tolist(),
+    }

@@ -1,0 +1,296 @@
+"""A person in a picture of one's own, and the poses wanted of them, as a model takes them.
+
+The picture's background goes, a square around the person is cut out, as in prepared data sets
+(seed 000, section 4.1), and joints follow it. Wanted poses are given the person's size and limbs,
+put where the person stands, and get a square of their own.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from volsynth import exported, keypoints, orders, pictures
+from volsynth.data import cropping, masks
+from volsynth.errors import UserError, did_you_mean
+from volsynth.keypoints import Pose
+from volsynth.ops import geometry, retargeting
+from volsynth.ops.retargeting import Body
+
+LIBRARY = pathlib.Path(__file__).with_name("poses.json")
+"""Poses with names; its entry `made_by` says how it was made."""
+
+FEWEST_PIXELS = 16
+"""A person whose larger side is smaller in the picture cannot be made out."""
+
+_OPAQUE = 128
+
+
+@dataclasses.dataclass(frozen=True)
+class Square:
+    """A square of a frame.
+
+    Attributes:
+      corner: its top left corner (x, y), pixels of the frame.
+      extent: its side, pixels of the frame.
+      side: that it is scaled to.
+    """
+
+    corner: Float[np.ndarray, "2"]
+    extent: float
+    side: int
+
+    def joints(self, body: Body) -> Float[np.ndarray, "15 3"]:
+        """A body's joints in pixels of the scaled square; the mean depth is the middle's."""
+        scale = self.side / self.extent
+        depth = body.joints[:, 2] - body.joints[body.visible, 2].mean()
+        x_and_y = (body.joints[:, :2] - self.corner) * scale
+        joints = np.column_stack([x_and_y, depth * scale + self.side / 2])
+        return np.where(body.visible[:, None], joints, 0).astype(np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Person:
+    """A person as a source.
+
+    Attributes:
+      image: square, on magenta.
+      square: that it is of.
+      body: the pose, pixels of the frame.
+      frame: height and width of the picture.
+    """
+
+    image: UInt8[np.ndarray, "S S 3"]
+    square: Square
+    body: Body
+    frame: tuple[int, int]
+
+    @property
+    def joints(self) -> Float[np.ndarray, "15 3"]:
+        """In pixels of the image."""
+        return self.square.joints(self.body)
+
+
+def read_picture(
+    path: pathlib.Path, mask: pathlib.Path | None = None
+) -> tuple[UInt8[np.ndarray, "H W 3"], Bool[np.ndarray, "H W"]]:
+    """A picture, and where in it the person is.
+
+    The mask is that of the file, or else of the alpha channel, or else what is not magenta.
+
+    Raises:
+      UserError: a file cannot be read, sizes differ, the person is tiny or not there, or nothing
+        tells person and background apart.
+    """
+    picture = pictures.read_rgba(path)
+    image, alpha = np.ascontiguousarray(picture[..., :3]), picture[..., 3]
+    if mask is not None:
+        found = pictures.read_rgb(mask).mean(axis=-1) >= _OPAQUE
+        if found.shape != alpha.shape:
+            sizes = " and ".join(f"{w} x {h}" for h, w in (alpha.shape, found.shape))
+            raise UserError(f"{path} and its mask {mask} must have one size, got {sizes}.")
+    elif np.any(alpha < _OPAQUE):
+        found = alpha >= _OPAQUE
+    elif masks.is_on_magenta(image):
+        found = masks.not_magenta(image)
+    else:
+        raise UserError(
+            f"{path}: its background was not removed: nothing is transparent, and its border is "
+            "not magenta. Give --mask FILE, white where the person is, or a PNG with a transparent "
+            "background, or a picture on magenta (255, 0, 255)."
+        )
+    if not found.any():
+        raise UserError(f"{mask or path}: there is nobody: all of it is background.")
+    if (size := cropping.square(found)[1] * (1 - 2 * cropping.MARGIN)) < FEWEST_PIXELS:
+        raise UserError(
+            f"{path}: the person is {size:.0f} pixels large; at least {FEWEST_PIXELS} are needed."
+        )
+    return image, found
+
+
+def person(
+    image: UInt8[np.ndarray, "H W 3"], mask: Bool[np.ndarray, "H W"], pose: Pose, side: int
+) -> Person:
+    """A person of a picture, cut out at a model's size.
+
+    Raises:
+      UserError: the pose has no pixels, lies outside of the picture or off the mask, or too few of
+        its joints are known.
+    """
+    if pose.joints_px is None:
+        raise UserError(f"{pose.where} has no joints_px: where the person is in the picture.")
+    body = body_of(pose)
+    with _about(pose):
+        retargeting.size(body)
+    px = body.joints[body.visible, :2]
+    height, width = mask.shape
+    outside = ~np.all((px >= 0) & (px <= (width, height)), axis=1)
+    if outside.any():
+        x, y = px[outside][0]
+        raise UserError(
+            f"{pose.where}: {outside.sum()} joints lie outside of the picture of {width} x "
+            f"{height} pixels, such as one at ({x:.0f}, {y:.0f}). Give joints in pixels of this "
+            "picture, and null for those that it does not show."
+        )
+    near = cropping.near(mask, px)
+    if not near.any():
+        raise UserError(f"{pose.where}: the person's mask holds nothing near the joints.")
+    square = Square(*cropping.square(near, px), side)
+    cut, _ = cropping.cut_out(image, near, square.corner, square.extent, side)
+    return Person(cut, square, body, mask.shape)
+
+
+def body_of(pose: Pose) -> Body:
+    """A pose as a body: in pixels, in depth too, or in mm where it has no pixels.
+
+    Raises:
+      UserError: its joints in pixels and in mm do not belong together, or none is known.
+    """
+    pose = keypoints.to_ours(pose)
+    px, mm, visible = pose.joints_px, pose.joints_mm, pose.visible
+    if visible.sum() < 2:
+        raise UserError(f"{pose.where}: {visible.sum()} joints are known; 2 are needed at least.")
+    if mm is None:
+        return Body(np.column_stack([px, np.zeros(len(px))]).astype(float), visible, True)
+    if px is None:
+        return Body(np.array(mm, float), visible, _is_flat(mm, visible))
+    px, mm = np.array(px, float), np.array(mm, float)
+    if pose.intrinsics is not None and np.all(mm[visible, 2] > 0):
+        joints = geometry.image_pose(px, mm, visible, pose.intrinsics, 0.0)
+    else:
+        # Without a camera, all of the person is taken to be at one distance.
+        centred = mm - mm[visible].mean(axis=0)
+        away = (px - px[visible].mean(axis=0))[visible]
+        spread = np.sum(centred[visible, :2] ** 2)
+        scale = np.sum(centred[visible, :2] * away) / max(spread, 1e-9)
+        if scale <= 0:
+            raise UserError(f"{pose.where}: joints_px and joints_mm are of different poses.")
+        joints = np.column_stack([px, centred[:, 2] * scale])
+    return Body(joints, visible, _is_flat(mm, visible))
+
+
+def _is_flat(mm, visible):
+    return bool(np.ptp(mm[visible, 2]) == 0)
+
+
+class _about:
+    """Puts a pose's file and entry before what is wrong with it."""
+
+    def __init__(self, pose: Pose):
+        self.where = pose.where
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if isinstance(error, UserError) and self.where:
+            raise UserError(f"{self.where}: {error}") from error
+
+
+def stage(poses: Sequence[Pose], who: Person, turn: float = 0.0) -> tuple[list[Body], Square]:
+    """Poses for a person, in pixels of the person's frame, and the square around all of them.
+
+    They are given the person's size and limbs, and put where the person stands. Those of a motion
+    are scaled and moved alike.
+
+    Args:
+      poses: one, or those of a motion.
+      who: the person.
+      turn: degrees about the vertical axis, to the person's left.
+
+    Raises:
+      UserError: the size of one of them cannot be told, or one without depth is turned.
+    """
+    bodies = []
+    for pose in poses:
+        body = body_of(pose)
+        with _about(pose):
+            bodies.append(retargeting.retarget(retargeting.turned(body, turn), who.body))
+    size = retargeting.size(who.body)
+    shift = np.append(retargeting.stand(bodies, who.body, size, who.frame), 0.0)
+    bodies = [body._replace(joints=body.joints + shift) for body in bodies]
+    return bodies, Square(*cropping.around(*retargeting.box(bodies, size)), who.square.side)
+
+
+def pose_of(path: pathlib.Path, picture: pathlib.Path) -> Pose:
+    """The pose of a picture in a file of poses: its only one, or the one of a picture so called.
+
+    Raises:
+      UserError: the file cannot be read, or has no pose or several for that name.
+    """
+    poses = keypoints.read(path)
+    if len(poses) != 1:
+        names = (picture.name, picture.stem)
+        found = [pose for pose in poses if pathlib.PurePosixPath(pose.image).name in names]
+        if len(found) != 1:
+            raise UserError(
+                f"{path} has {len(poses)} poses, {len(found)} of them of an image "
+                f"{picture.name}; one is needed."
+            )
+        poses = found
+    return poses[0]
+
+
+def named_pose(name: str) -> Pose:
+    """A pose of the package.
+
+    Raises:
+      UserError: there is none of that name.
+    """
+    library = {pose.action: pose for pose in keypoints.read(LIBRARY)}
+    if name not in library:
+        raise UserError(f"there is no pose {name!r}; {did_you_mean(name, library)}")
+    return library[name]
+
+
+def load_generator(path: pathlib.Path, program: bool | None = None) -> exported.Model:
+    """An exported model that makes pictures.
+
+    Raises:
+      UserError: it makes none, or `exported.load` raises.
+    """
+    model = exported.load(path, program)
+    if model.task == "pose":
+        raise UserError(f"{path} finds poses and makes no pictures; give it as --estimator.")
+    return model
+
+
+def load_estimator(path: pathlib.Path) -> exported.Model:
+    """An exported model that finds poses.
+
+    Raises:
+      UserError: it finds none, or `exported.load` raises.
+    """
+    model = exported.load(path)
+    if model.task != "pose":
+        raise UserError(f"{path} makes pictures and finds no poses; give an exported estimator.")
+    return model
+
+
+def estimate(
+    model: exported.Model,
+    image: UInt8[np.ndarray, "H W 3"],
+    mask: Bool[np.ndarray, "H W"],
+    name: str,
+) -> Pose:
+    """The pose of the person in a picture: pixels of the picture, and mm from the pelvis.
+
+    Args:
+      model: of `load_estimator`.
+      image: the picture.
+      mask: of the person.
+      name: of the picture.
+    """
+    square = Square(*cropping.square(mask), model.image_size)
+    cut, _ = cropping.cut_out(image, mask, square.corner, square.extent, square.side)
+    found = model(to_float(cut)[None])
+    px = np.asarray(found["joints_px"][0], float) * square.extent / square.side + square.corner
+    mm = np.asarray(found["joints_mm"][0], float)
+    return Pose(orders.OURS, np.ones(len(px), bool), px, mm, image=name, where=name)
+
+
+def to_float(image: UInt8[np.ndarray, "*B 3"]) -> Float[np.ndarray, "*B 3"]:
+    """Levels as a model takes them, [-1, 1]."""
+    return image.astype(np.float32) / 127.5 - 1
