@@ -8,6 +8,7 @@ import abc
 import argparse
 import contextlib
 import dataclasses
+import functools
 import io
 import json
 import os
@@ -61,19 +62,19 @@ class Report(NamedTuple):
 
     Attributes:
       folder: where the data set is.
-      records: per split; None if it was complete already.
+      records: per split.
       left_out: what could not be prepared, a line each.
       dropped: how many sightings were left out on purpose, by reason.
       notes: of the source.
-      seconds: from start to end.
+      seconds: from start to end; None if it was complete already.
     """
 
     folder: str
-    records: dict[str, int] | None
+    records: dict[str, int]
     left_out: list[str]
     dropped: dict[str, int]
     notes: list[str]
-    seconds: float
+    seconds: float | None
 
 
 class SightingBuilder(common.RecordBuilder, skip_registration=True):
@@ -84,7 +85,8 @@ class SightingBuilder(common.RecordBuilder, skip_registration=True):
     Attributes:
       source: the archive's folder; None for TFDS's `manual_dir`.
       processes: how many work; None for all cores. The result is the same.
-      beam: whether a Beam pipeline finishes the pieces.
+      beam: options of the Beam pipeline that finishes the pieces, `NAME=VALUE,...`; None for no
+        pipeline.
       on_piece: is told what became of a piece, and how many there are.
     """
 
@@ -93,7 +95,7 @@ class SightingBuilder(common.RecordBuilder, skip_registration=True):
     joints: int | None = None
     source: pathlib.Path | None = None
     processes: int | None = None
-    beam: bool = False
+    beam: str | None = None
     on_piece: Callable[[pieces.Outcome, int], None] | None = None
 
     @abc.abstractmethod
@@ -128,18 +130,21 @@ class SightingBuilder(common.RecordBuilder, skip_registration=True):
             raise BuildError(f"there is no source {source}. {self.MANUAL_DOWNLOAD_INSTRUCTIONS}")
         folder = pathlib.Path(self.data_dir)
         self._pieces = folder.parent / f".pieces-{folder.name}"
-        about = self._finish(pathlib.Path(source), config)
+        self._about = self._finish(pathlib.Path(source))
         super().download_and_prepare(download_config=config, **kwargs)
-        files.write_text(folder / REPORT, json.dumps(about, indent=1) + "\n")
         shutil.rmtree(self._pieces, ignore_errors=True)
 
-    def _finish(self, source: pathlib.Path, config: Any) -> dict[str, Any]:
+    def _write_beside(self, folder: pathlib.Path) -> None:
+        files.write_text(folder / REPORT, json.dumps(self._about, indent=1) + "\n")
+
+    def _finish(self, source: pathlib.Path) -> dict[str, Any]:
         """Makes all pieces and tells splits that have records; returns the report."""
         found = self.find(source)
         names = [(piece.split, piece.name) for piece in found.pieces]
         assert len(set(names)) == len(names), "pieces of one name would write over one another"
-        if self.beam:
-            _finish_in_beam(found.pieces, self.image_side, self._pieces, config)
+        if self.beam is not None:
+            options = _beam_options(self.beam)
+            _finish_in_beam(found.pieces, self.image_side, self._pieces, options)
         total = pieces.Outcome(0, list(found.left_out), dict(found.dropped))
         for outcome in pieces.finish_all(
             found.pieces, self.image_side, self._pieces, self.processes
@@ -175,16 +180,33 @@ class SightingBuilder(common.RecordBuilder, skip_registration=True):
                 yield key, {k: _encodable(k, v) for k, v in record.items()}
 
 
-def _finish_in_beam(todo, side, folder, config):
+def _beam_options(text):
+    """NAME=VALUE,... as options of a Beam pipeline; NAME alone is true."""
+    try:
+        from apache_beam.options.pipeline_options import PipelineOptions
+    except ModuleNotFoundError as error:
+        raise BuildError(
+            f"--beam needs Apache Beam ({error}); install it: pip install -e '.[beam]'."
+        ) from error
+    return PipelineOptions(flags=[f"--{option}" for option in text.split(",") if option])
+
+
+def _finish_in_beam(todo, side, folder, options):
     """Finishes pieces in a Beam pipeline, whose workers see the same folder."""
     import apache_beam
 
-    with apache_beam.Pipeline(runner=config.beam_runner, options=config.beam_options) as pipeline:
+    try:
+        pipeline = apache_beam.Pipeline(options=options)
+    except ValueError as error:
+        raise BuildError(f"--beam: {error}") from error
+    # Beam checks annotations, and cannot tell what is a piece: they are no class of ours.
+    make = apache_beam.Map(functools.partial(pieces.finish, side=side, folder=folder))
+    with pipeline:
         _ = (
             pipeline
-            | apache_beam.Create(todo)
+            | apache_beam.Create(todo).with_output_types(Any)
             | apache_beam.Reshuffle()
-            | apache_beam.Map(pieces.finish, side, folder)
+            | make.with_input_types(Any).with_output_types(Any)
         )
 
 
@@ -194,20 +216,20 @@ def _encodable(name, value):
 
 
 def run(builder: SightingBuilder, console: Console | None = None) -> Report:
-    """Prepares a data set unless it is complete, with a progress bar and a summary.
+    """Prepares a data set unless it is complete, with a progress bar; a summary in any case.
 
     Args:
       builder: with its source.
       console: where to print; None for standard error.
 
     Raises:
-      UserError: the source is none, or data_dir cannot be written.
+      UserError: the source is none, data_dir cannot be written, or a complete one has no report.
     """
     console = console or Console(stderr=True)
     name = f"{builder.name}/{builder.builder_config.name}"
     if common.is_complete(builder):
         console.print(f"{name} is complete in {builder.data_dir}", soft_wrap=True)
-        return Report(os.fspath(builder.data_dir), None, [], {}, [], 0.0)
+        return _told(pathlib.Path(builder.data_dir), None, console)
     tfds.disable_progress_bar()
     start = time.perf_counter()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
@@ -224,9 +246,20 @@ def run(builder: SightingBuilder, console: Console | None = None) -> Report:
         builder.on_piece = tell
         with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare()
-    folder = pathlib.Path(builder.data_dir)
-    about = json.loads((folder / REPORT).read_text())
-    report = Report(os.fspath(folder), **about, seconds=time.perf_counter() - start)
+    return _told(pathlib.Path(builder.data_dir), time.perf_counter() - start, console)
+
+
+def _told(folder, seconds, console):
+    """The report of a data set, printed."""
+    try:
+        report = Report(
+            os.fspath(folder), **json.loads((folder / REPORT).read_text()), seconds=seconds
+        )
+    except (OSError, ValueError, TypeError) as error:
+        raise BuildError(
+            f"{folder / REPORT} cannot be read ({error}), so that nobody knows what was left out. "
+            "Remove the data set and prepare it again."
+        ) from error
     _summarise(report, console)
     return report
 
@@ -256,7 +289,11 @@ def parser(name: str, doc: str | None, configs: list[str], usual: str) -> argpar
     )
     result.add_argument("--data-dir", default="data", help="root of the data sets (default: data)")
     result.add_argument("--processes", type=int, help="how many work (default: all cores)")
-    result.add_argument("--beam", action="store_true", help="make the records in a Beam pipeline")
+    result.add_argument(
+        "--beam", nargs="?", const="", metavar="NAME=VALUE,...",
+        help="make the records in a Beam pipeline with these options, such as "
+        "runner=FlinkRunner,flink_master=HOST:8081 (default: on this machine)",
+    )  # fmt: skip
     return result
 
 

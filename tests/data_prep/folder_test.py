@@ -3,6 +3,7 @@
 import io
 import json
 import pathlib
+import sys
 
 import numpy as np
 import pytest
@@ -128,10 +129,24 @@ def test_joints_as_they_were_are_read_back(broken):
     assert set(records["order"]) == {b"volsynth_15"}
 
 
-def test_a_data_set_that_is_complete_is_left_alone(broken, capsys):
-    _, data_dir, *_ = broken
-    assert _build("nowhere", data_dir) == 0
-    assert "folder/64 is complete" in capsys.readouterr().err
+def test_a_data_set_that_is_complete_is_left_alone_and_its_faults_told_again(broken, capsys):
+    _, data_dir, _, before = broken
+    assert _build("nowhere", data_dir) == 1
+    first, rest = capsys.readouterr().err.split("\n", 1)
+    assert first.startswith("folder/64 is complete in ")
+    assert rest.count("left out: ") == len(BROKEN)
+    assert before.endswith(rest)
+
+
+def test_a_report_that_cannot_be_read_is_an_error(tmp_path, capsys):
+    folder = tmp_path / "folder" / "64" / "1.0.0"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text("{}")
+    for content in (None, "{", '{"other": 1}'):
+        if content is not None:
+            (folder / "report.json").write_text(content)
+        assert _build("nowhere", tmp_path) == 2
+        assert "report.json cannot be read (" in capsys.readouterr().err
 
 
 def test_training_batches_are_made_of_it(broken):
@@ -300,8 +315,25 @@ def test_tfds_finds_the_builder_and_its_source(tmp_path):
     builder.download_and_prepare(download_config=config)
     assert builder.info.splits["train"].num_examples == 1
     report = sighting_builder.run(builder, Console(file=io.StringIO()))
-    assert report.records is None
+    assert (report.records, report.seconds) == ({"train": 1}, None)
     assert pathlib.Path(report.folder) == tmp_path / "data" / "folder" / "64" / "1.0.0"
+
+
+def test_without_beam_one_is_told_what_to_install(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "apache_beam", None)
+    monkeypatch.setitem(sys.modules, "apache_beam.options.pipeline_options", None)
+    small_sets.write_folder(tmp_path / "photos", persons=1, shots=1)
+    assert _build(tmp_path / "photos", tmp_path / "data", "--beam") == 2
+    said = capsys.readouterr().err
+    assert "error: --beam needs Apache Beam (" in said
+    assert "pip install -e '.[beam]'" in said
+
+
+def test_a_runner_of_beam_that_is_none_is_named(tmp_path, capsys):
+    pytest.importorskip("apache_beam")
+    small_sets.write_folder(tmp_path / "photos", persons=1, shots=1)
+    assert _build(tmp_path / "photos", tmp_path / "data", "--beam", "runner=Nonsense") == 2
+    assert "error: --beam: Unexpected pipeline runner: Nonsense" in capsys.readouterr().err
 
 
 def test_a_pipeline_of_beam_makes_the_same_records(tmp_path):
