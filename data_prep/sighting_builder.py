@@ -88,6 +88,8 @@ class SightingBuilder(common.RecordBuilder, skip_registration=True):
       beam: options of the Beam pipeline that finishes the pieces, `NAME=VALUE,...`; None for no
         pipeline.
       on_piece: is told what became of a piece, and how many there are.
+      on_waiting: is told how many pieces a pipeline has finished, and how many there are; at its
+        end 0, as their outcomes follow.
     """
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = "See docs/data.md."
@@ -97,6 +99,7 @@ class SightingBuilder(common.RecordBuilder, skip_registration=True):
     processes: int | None = None
     beam: str | None = None
     on_piece: Callable[[pieces.Outcome, int], None] | None = None
+    on_waiting: Callable[[int, int], None] | None = None
 
     @abc.abstractmethod
     def find(self, source: pathlib.Path) -> Found:
@@ -144,7 +147,10 @@ class SightingBuilder(common.RecordBuilder, skip_registration=True):
         assert len(set(names)) == len(names), "pieces of one name would write over one another"
         if self.beam is not None:
             options = _beam_options(self.beam)
-            _finish_in_beam(found.pieces, self.image_side, self._pieces, options)
+            watch = self.on_waiting or (lambda finished, total: None)
+            with pieces.watched(self._pieces, lambda count: watch(count, len(found.pieces))):
+                _finish_in_beam(found.pieces, self.image_side, self._pieces, options)
+            watch(0, len(found.pieces))
         total = pieces.Outcome(0, list(found.left_out), dict(found.dropped))
         for outcome in pieces.finish_all(
             found.pieces, self.image_side, self._pieces, self.processes
@@ -244,6 +250,9 @@ def run(builder: SightingBuilder, console: Console | None = None) -> Report:
             bar.update(task, total=total, advance=1, count=f"{records} images")
 
         builder.on_piece = tell
+        builder.on_waiting = lambda finished, total: bar.update(
+            task, total=total, completed=finished
+        )
         with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare()
     return _told(pathlib.Path(builder.data_dir), time.perf_counter() - start, console)

@@ -4,6 +4,7 @@ import io
 import json
 import pathlib
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import small_sets
 from images_test import huge_png
 from PIL import Image
 from rich.console import Console
-from seen_people import see
+from seen_people import check_records, see
 
 from data_prep import errors, pictures, sighting_builder
 from data_prep.folder import __main__ as command
@@ -119,6 +120,12 @@ def test_joints_project_onto_the_persons_within_a_pixel(broken):
         assert (records["image"][i][outside] == schema.MAGENTA).all()
     assert records["visible"].all()
     assert set(records["person"]) == {b"p0", b"p1", b"p2"}
+
+
+def test_joints_lie_on_the_right_parts_of_the_persons(broken):
+    _, data_dir, *_ = broken
+    shown = [see(p, shot, size=small_sets.SIZE) for p in range(3) for shot in range(2)]
+    check_records(_records(data_dir), shown)
 
 
 def test_joints_as_they_were_are_read_back(broken):
@@ -271,8 +278,6 @@ def test_poses_may_be_in_a_csv_file_in_another_order_and_in_space_alone(tmp_path
 
 
 def test_images_may_lie_in_an_archive(tmp_path):
-    import zipfile
-
     small_sets.write_folder(tmp_path / "photos", persons=1, shots=1)
     with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
         archive.write(tmp_path / "photos" / "p0" / "0.png", "p0/0.png")
@@ -280,6 +285,21 @@ def test_images_may_lie_in_an_archive(tmp_path):
     found, (got,) = _sightings(tmp_path / "photos.zip", poses=tmp_path / "photos" / "poses.json")
     assert got.image.shape == (96, 96, 3)
     assert found.left_out == [f"{tmp_path}/photos.zip: '../evil.png' leads out of its folder"]
+
+
+def test_an_entry_that_leads_out_of_its_archive_is_named_and_the_rest_prepared(tmp_path, capsys):
+    small_sets.write_folder(tmp_path / "photos", persons=1, shots=1)
+    (tmp_path / "in").mkdir()
+    with zipfile.ZipFile(tmp_path / "in" / "photos.zip", "w") as archive:
+        archive.write(tmp_path / "photos" / "p0" / "0.png", "p0/0.png")
+        archive.writestr("../evil.png", b"x")
+    poses = tmp_path / "photos" / "poses.json"
+    zipped = tmp_path / "in" / "photos.zip"
+    assert _build(zipped, tmp_path / "data", "--poses", str(poses)) == 1
+    said = capsys.readouterr().err
+    assert "1 images (1 train) in " in said
+    assert f"left out: {zipped}: '../evil.png' leads out of its folder\n" in said
+    assert not list(tmp_path.rglob("evil.png"))
 
 
 def test_pieces_know_their_files(tmp_path):

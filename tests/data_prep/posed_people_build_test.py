@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -191,8 +192,9 @@ def test_an_interrupted_build_starts_over(tmp_path, monkeypatch, prepared):
     assert [p.name for p in folder.parent.iterdir() if "incomplete" in p.name] == []
 
 
-def test_a_lost_manifest_is_written_again(tmp_path):
-    folder = pathlib.Path(build(tmp_path, "tiny", processes=1, console=QUIET).folder)
+def test_a_lost_manifest_is_written_again(tmp_path, prepared):
+    folder = tmp_path / prepared.relative_to(prepared.parents[2])
+    shutil.copytree(prepared, folder)
     manifest = (folder / "manifest.json").read_bytes()
     (folder / "manifest.json").unlink()
     build(tmp_path, "tiny", processes=1, console=QUIET)
