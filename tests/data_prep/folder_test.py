@@ -14,7 +14,7 @@ from PIL import Image
 from rich.console import Console
 from seen_people import check_records, see
 
-from data_prep import errors, pictures, sighting_builder
+from data_prep import common, errors, pictures, sighting_builder
 from data_prep.folder import __main__ as command
 from data_prep.folder import reader
 from data_prep.folder.folder_dataset_builder import Builder
@@ -185,6 +185,25 @@ def test_a_build_that_was_killed_goes_on_under_a_name_of_its_own(tmp_path, monke
     assert _report(tmp_path / "data", "mine")["records"] == {"train": 3}
     assert not list((tmp_path / "data").rglob(".pieces*"))
     assert "3 images (3 train) in" in capsys.readouterr().err
+
+
+def test_a_build_that_was_killed_at_its_very_end_forgets_no_fault(tmp_path, monkeypatch, capsys):
+    small_sets.write_folder(tmp_path / "photos", persons=1, shots=2)
+    (tmp_path / "photos" / "p0" / "1.png").unlink()
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(common, "write_manifest", killed)
+        with pytest.raises(KeyboardInterrupt):
+            _build(tmp_path / "photos", tmp_path / "data")
+    capsys.readouterr()
+    assert _build(tmp_path / "photos", tmp_path / "data") == 1
+    assert capsys.readouterr().err.count("p0/1.png: is missing") == 1
+    assert len(_report(tmp_path / "data")["left_out"]) == 1
+    assert not list((tmp_path / "data").rglob(".pieces*"))
+    assert _build(tmp_path / "photos", tmp_path / "data") == 1
 
 
 @pytest.mark.parametrize(
