@@ -1,14 +1,13 @@
 """TFDS builders of data sets made of sightings, and the command that runs one.
 
 All pieces are finished first, then the shards are written: a build that was killed goes on with the
-pieces it lacks. With `beam`, the same function finishes them in a Beam pipeline.
+pieces it lacks. With `beam`, a Beam pipeline finishes them.
 """
 
 import abc
 import argparse
 import contextlib
 import dataclasses
-import functools
 import io
 import json
 import os
@@ -25,7 +24,7 @@ import tensorflow_datasets as tfds
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from data_prep import common, pieces, preparing
+from data_prep import common, pieces, pipelines, preparing
 from data_prep.errors import BuildError
 from volsynth import files
 from volsynth.data import schema
@@ -146,10 +145,9 @@ class SightingBuilder(common.RecordBuilder, skip_registration=True):
         names = [(piece.split, piece.name) for piece in found.pieces]
         assert len(set(names)) == len(names), "pieces of one name would write over one another"
         if self.beam is not None:
-            options = _beam_options(self.beam)
             watch = self.on_waiting or (lambda finished, total: None)
             with pieces.watched(self._pieces, lambda count: watch(count, len(found.pieces))):
-                _finish_in_beam(found.pieces, self.image_side, self._pieces, options)
+                pipelines.finish(found.pieces, self.image_side, self._pieces, self.beam)
             watch(0, len(found.pieces))
         total = pieces.Outcome(0, list(found.left_out), dict(found.dropped))
         for outcome in pieces.finish_all(
@@ -184,36 +182,6 @@ class SightingBuilder(common.RecordBuilder, skip_registration=True):
         for piece in kept:
             for key, record in pieces.examples(piece, self.image_side, self._pieces):
                 yield key, {k: _encodable(k, v) for k, v in record.items()}
-
-
-def _beam_options(text):
-    """NAME=VALUE,... as options of a Beam pipeline; NAME alone is true."""
-    try:
-        from apache_beam.options.pipeline_options import PipelineOptions
-    except ModuleNotFoundError as error:
-        raise BuildError(
-            f"--beam needs Apache Beam ({error}); install it: pip install -e '.[beam]'."
-        ) from error
-    return PipelineOptions(flags=[f"--{option}" for option in text.split(",") if option])
-
-
-def _finish_in_beam(todo, side, folder, options):
-    """Finishes pieces in a Beam pipeline, whose workers see the same folder."""
-    import apache_beam
-
-    try:
-        pipeline = apache_beam.Pipeline(options=options)
-    except ValueError as error:
-        raise BuildError(f"--beam: {error}") from error
-    # Beam checks annotations, and cannot tell what is a piece: they are no class of ours.
-    make = apache_beam.Map(functools.partial(pieces.finish, side=side, folder=folder))
-    with pipeline:
-        _ = (
-            pipeline
-            | apache_beam.Create(todo).with_output_types(Any)
-            | apache_beam.Reshuffle()
-            | make.with_input_types(Any).with_output_types(Any)
-        )
 
 
 def _encodable(name, value):
