@@ -139,6 +139,7 @@ def test_shots_of_a_group_differ_and_use_all_cameras():
     assert shots[:4] == plan.shots(plan.Group(5, 0), 4, 4, 0)
 
 
+@pytest.mark.slow
 def test_two_processes_of_another_python_write_the_same_bytes(prepared, tmp_path):
     root = pathlib.Path(command.__file__).parents[2]
     # Another interpreter, because hashing, and with it the order of maps, differs between them.
