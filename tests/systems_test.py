@@ -302,7 +302,7 @@ def test_values_that_cannot_be(overrides, message):
 def test_a_key_that_no_network_has_is_not_accepted_in_silence():
     settings = _smoke().unlock()
     settings.model.dpeth = 3
-    with pytest.raises(TypeError, match="dpeth"):
+    with pytest.raises(UserError, match="has no key 'dpeth'; did you mean 'depth'"):
         systems.make(settings)
 
 
