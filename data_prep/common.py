@@ -117,7 +117,12 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             super().download_and_prepare(download_config=config, **kwargs)
             folder = pathlib.Path(self.data_dir)
             if not (folder / MANIFEST).exists():
+                # The manifest says that everything is there: it is the last.
+                self._write_beside(folder)
                 write_manifest(self, folder)
+
+    def _write_beside(self, folder: pathlib.Path) -> None:
+        """Writes whatever else belongs to a data set into its folder."""
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

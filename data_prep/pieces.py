@@ -9,8 +9,9 @@ import collections
 import contextlib
 import hashlib
 import pathlib
+import threading
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -179,6 +180,26 @@ def examples(piece: Piece, side: int, folder: pathlib.Path) -> Iterator[tuple[st
             else:
                 record[key] = columns[key][number]
         yield f"{piece.split}/{piece.name}/{number:06d}", record
+
+
+@contextlib.contextmanager
+def watched(
+    folder: pathlib.Path, tell: Callable[[int], None], seconds: float = 2
+) -> Iterator[None]:
+    """Tells every few seconds how many pieces are finished, while others finish them."""
+    over = threading.Event()
+
+    def watch():
+        while not over.wait(seconds):
+            tell(sum(1 for _ in folder.glob("*.npz")))
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def finish_all(

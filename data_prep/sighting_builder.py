@@ -1,7 +1,7 @@
 """TFDS builders of data sets made of sightings, and the command that runs one.
 
 All pieces are finished first, then the shards are written: a build that was killed goes on with the
-pieces it lacks. With `beam`, the same function finishes them in a Beam pipeline.
+pieces it lacks. With `beam`, a Beam pipeline finishes them.
 """
 
 import abc
@@ -24,7 +24,7 @@ import tensorflow_datasets as tfds
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from data_prep import common, pieces, preparing
+from data_prep import common, pieces, pipelines, preparing
 from data_prep.errors import BuildError
 from volsynth import files
 from volsynth.data import schema
@@ -61,19 +61,19 @@ class Report(NamedTuple):
 
     Attributes:
       folder: where the data set is.
-      records: per split; None if it was complete already.
+      records: per split.
       left_out: what could not be prepared, a line each.
       dropped: how many sightings were left out on purpose, by reason.
       notes: of the source.
-      seconds: from start to end.
+      seconds: from start to end; None if it was complete already.
     """
 
     folder: str
-    records: dict[str, int] | None
+    records: dict[str, int]
     left_out: list[str]
     dropped: dict[str, int]
     notes: list[str]
-    seconds: float
+    seconds: float | None
 
 
 class SightingBuilder(common.RecordBuilder, skip_registration=True):
@@ -84,8 +84,11 @@ class SightingBuilder(common.RecordBuilder, skip_registration=True):
     Attributes:
       source: the archive's folder; None for TFDS's `manual_dir`.
       processes: how many work; None for all cores. The result is the same.
-      beam: whether a Beam pipeline finishes the pieces.
+      beam: options of the Beam pipeline that finishes the pieces, `NAME=VALUE,...`; None for no
+        pipeline.
       on_piece: is told what became of a piece, and how many there are.
+      on_waiting: is told how many pieces a pipeline has finished, and how many there are; at its
+        end 0, as their outcomes follow.
     """
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = "See docs/data.md."
@@ -93,8 +96,9 @@ class SightingBuilder(common.RecordBuilder, skip_registration=True):
     joints: int | None = None
     source: pathlib.Path | None = None
     processes: int | None = None
-    beam: bool = False
+    beam: str | None = None
     on_piece: Callable[[pieces.Outcome, int], None] | None = None
+    on_waiting: Callable[[int, int], None] | None = None
 
     @abc.abstractmethod
     def find(self, source: pathlib.Path) -> Found:
@@ -128,18 +132,23 @@ class SightingBuilder(common.RecordBuilder, skip_registration=True):
             raise BuildError(f"there is no source {source}. {self.MANUAL_DOWNLOAD_INSTRUCTIONS}")
         folder = pathlib.Path(self.data_dir)
         self._pieces = folder.parent / f".pieces-{folder.name}"
-        about = self._finish(pathlib.Path(source), config)
+        self._about = self._finish(pathlib.Path(source))
         super().download_and_prepare(download_config=config, **kwargs)
-        files.write_text(folder / REPORT, json.dumps(about, indent=1) + "\n")
         shutil.rmtree(self._pieces, ignore_errors=True)
 
-    def _finish(self, source: pathlib.Path, config: Any) -> dict[str, Any]:
+    def _write_beside(self, folder: pathlib.Path) -> None:
+        files.write_text(folder / REPORT, json.dumps(self._about, indent=1) + "\n")
+
+    def _finish(self, source: pathlib.Path) -> dict[str, Any]:
         """Makes all pieces and tells splits that have records; returns the report."""
         found = self.find(source)
         names = [(piece.split, piece.name) for piece in found.pieces]
         assert len(set(names)) == len(names), "pieces of one name would write over one another"
-        if self.beam:
-            _finish_in_beam(found.pieces, self.image_side, self._pieces, config)
+        if self.beam is not None:
+            watch = self.on_waiting or (lambda finished, total: None)
+            with pieces.watched(self._pieces, lambda count: watch(count, len(found.pieces))):
+                pipelines.finish(found.pieces, self.image_side, self._pieces, self.beam)
+            watch(0, len(found.pieces))
         total = pieces.Outcome(0, list(found.left_out), dict(found.dropped))
         for outcome in pieces.finish_all(
             found.pieces, self.image_side, self._pieces, self.processes
@@ -175,39 +184,26 @@ class SightingBuilder(common.RecordBuilder, skip_registration=True):
                 yield key, {k: _encodable(k, v) for k, v in record.items()}
 
 
-def _finish_in_beam(todo, side, folder, config):
-    """Finishes pieces in a Beam pipeline, whose workers see the same folder."""
-    import apache_beam
-
-    with apache_beam.Pipeline(runner=config.beam_runner, options=config.beam_options) as pipeline:
-        _ = (
-            pipeline
-            | apache_beam.Create(todo)
-            | apache_beam.Reshuffle()
-            | apache_beam.Map(pieces.finish, side, folder)
-        )
-
-
 def _encodable(name, value):
     """Images are PNG already; a file object is how TFDS takes them as they are."""
     return io.BytesIO(value) if schema.FIELDS[name].kind == "image" else value
 
 
 def run(builder: SightingBuilder, console: Console | None = None) -> Report:
-    """Prepares a data set unless it is complete, with a progress bar and a summary.
+    """Prepares a data set unless it is complete, with a progress bar; a summary in any case.
 
     Args:
       builder: with its source.
       console: where to print; None for standard error.
 
     Raises:
-      UserError: the source is none, or data_dir cannot be written.
+      UserError: the source is none, data_dir cannot be written, or a complete one has no report.
     """
     console = console or Console(stderr=True)
     name = f"{builder.name}/{builder.builder_config.name}"
     if common.is_complete(builder):
         console.print(f"{name} is complete in {builder.data_dir}", soft_wrap=True)
-        return Report(os.fspath(builder.data_dir), None, [], {}, [], 0.0)
+        return _told(pathlib.Path(builder.data_dir), None, console)
     tfds.disable_progress_bar()
     start = time.perf_counter()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
@@ -222,11 +218,25 @@ def run(builder: SightingBuilder, console: Console | None = None) -> Report:
             bar.update(task, total=total, advance=1, count=f"{records} images")
 
         builder.on_piece = tell
+        builder.on_waiting = lambda finished, total: bar.update(
+            task, total=total, completed=finished
+        )
         with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare()
-    folder = pathlib.Path(builder.data_dir)
-    about = json.loads((folder / REPORT).read_text())
-    report = Report(os.fspath(folder), **about, seconds=time.perf_counter() - start)
+    return _told(pathlib.Path(builder.data_dir), time.perf_counter() - start, console)
+
+
+def _told(folder, seconds, console):
+    """The report of a data set, printed."""
+    try:
+        report = Report(
+            os.fspath(folder), **json.loads((folder / REPORT).read_text()), seconds=seconds
+        )
+    except (OSError, ValueError, TypeError) as error:
+        raise BuildError(
+            f"{folder / REPORT} cannot be read ({error}), so that nobody knows what was left out. "
+            "Remove the data set and prepare it again."
+        ) from error
     _summarise(report, console)
     return report
 
@@ -256,7 +266,11 @@ def parser(name: str, doc: str | None, configs: list[str], usual: str) -> argpar
     )
     result.add_argument("--data-dir", default="data", help="root of the data sets (default: data)")
     result.add_argument("--processes", type=int, help="how many work (default: all cores)")
-    result.add_argument("--beam", action="store_true", help="make the records in a Beam pipeline")
+    result.add_argument(
+        "--beam", nargs="?", const="", metavar="NAME=VALUE,...",
+        help="make the records in a Beam pipeline with these options, such as "
+        "runner=FlinkRunner,flink_master=HOST:8081 (default: on this machine)",
+    )  # fmt: skip
     return result
 
 

@@ -15,7 +15,7 @@ ORDER = (
     {"nn"},
     {"draw", "views"},
     {"data"},
-    {"losses", "metrics", "system"},
+    {"losses", "metrics", "sections", "system"},
     {"objectives"},
     {"systems"},
     {"train", "tasks"},
@@ -34,6 +34,7 @@ ORDER = (
 
 WITHIN = {
     "bench": ("naive", "timing", "twin", "cases", "warps", "feeding", "generating"),
+    "keypoints": ("pose", "parsing", "ours", "table", "openpose", "coco", "pose_gan"),
     "ops": (
         "geometry",
         "keying",

@@ -234,7 +234,7 @@ def test_values_that_cannot_be(overrides, message):
 def test_the_sections_of_the_config_are_the_arguments_of_the_classes():
     settings = _smoke().unlock()
     settings.model.dpeth = 3
-    with pytest.raises(TypeError, match="dpeth"):
+    with pytest.raises(UserError, match="has no key 'dpeth'"):
         systems.make(settings)
     assert set(_smoke().loss) == set(pose_estimator.Loss.__dataclass_fields__)
 

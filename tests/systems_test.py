@@ -302,7 +302,7 @@ def test_values_that_cannot_be(overrides, message):
 def test_a_key_that_no_network_has_is_not_accepted_in_silence():
     settings = _smoke().unlock()
     settings.model.dpeth = 3
-    with pytest.raises(TypeError, match="dpeth"):
+    with pytest.raises(UserError, match="has no key 'dpeth'; did you mean 'depth'"):
         systems.make(settings)
 
 
@@ -394,3 +394,23 @@ def test_the_3d_network_trains_in_half_precision_as_in_single():
             assert initial / 4 < metrics[f"{player}/loss_scale"] <= 1.1 * initial
     for precision, end in ends.items():
         np.testing.assert_allclose(end, ends["float32"], rtol=0.1, err_msg=precision)
+
+
+@pytest.mark.parametrize("path", sorted(pathlib.Path("configs").glob("[!_]*.py")), ids=str)
+@pytest.mark.parametrize("section", ["loss", "model"])
+def test_a_config_of_another_version_is_told_what_it_lacks(path, section):
+    whole = config.load(f"{path}:demo").to_dict()
+
+    def said(**changes):
+        changed = {**whole[section], **changes}
+        kept = {key: value for key, value in changed.items() if value is not None}
+        try:
+            systems.make(ConfigDict({**whole, section: kept}))
+        except UserError as error:
+            return str(error)
+
+    told = {key: said(**{key: None}) for key in whole[section]}
+    assert any(told.values())
+    for key, line in told.items():
+        assert line is None or re.match(rf"config(\.{section})? lacks {key}[,:]", line), line
+    assert f"config.{section} has no key 'newer'; Allowed: " in said(newer=1)

@@ -473,7 +473,7 @@ def test_a_program_that_ends_amid_batches_ends(data_dir):
         "print([len(next(stream)) for _ in range(3)])\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, str(data_dir)], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", program, str(data_dir)], capture_output=True, text=True, timeout=300
     )
     assert (done.returncode, done.stdout) == (0, "[10, 10, 10]\n")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import small_sets
 from PIL import Image
-from seen_people import see
+from seen_people import check_records, see
 
 from data_prep.deepfashion import __main__ as command
 from data_prep.deepfashion import names, reader
@@ -145,9 +145,12 @@ def test_the_command_prepares_both_kinds_and_names_what_is_broken(tmp_path, caps
     assert command.main([*arguments, "--config", "paired-64"]) == 1
     capsys.readouterr()
     split = prepared.open_prepared(str(data_dir), "deepfashion", "paired-64").split("train")
-    record = pipeline.read_fields(split, [0, 1], ["joints_px", "mask", "original_px", "visible"])
+    fields = ["image", "mask", "joints_px", "original_px", "visible", "camera_intrinsics"]
+    record = pipeline.read_fields(split, [0, 1], fields)
     assert record["original_px"].shape == (2, 18, 2)
     assert record["visible"].all()
+    shown = [see(0, shot, size=SIZE, order="openpose_18") for shot in range(2)]
+    check_records(record, shown)
     middle = record["joints_px"][:, list(skeleton.HIPS)].mean(axis=1).astype(int)
     assert record["mask"][[0, 1], middle[:, 1], middle[:, 0], 0].all()
     # A single image is its own partner.

@@ -3,6 +3,8 @@
 import io
 import json
 import pathlib
+import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -10,9 +12,9 @@ import small_sets
 from images_test import huge_png
 from PIL import Image
 from rich.console import Console
-from seen_people import see
+from seen_people import check_records, see
 
-from data_prep import errors, pictures, sighting_builder
+from data_prep import common, errors, pictures, sighting_builder
 from data_prep.folder import __main__ as command
 from data_prep.folder import reader
 from data_prep.folder.folder_dataset_builder import Builder
@@ -120,6 +122,12 @@ def test_joints_project_onto_the_persons_within_a_pixel(broken):
     assert set(records["person"]) == {b"p0", b"p1", b"p2"}
 
 
+def test_joints_lie_on_the_right_parts_of_the_persons(broken):
+    _, data_dir, *_ = broken
+    shown = [see(p, shot, size=small_sets.SIZE) for p in range(3) for shot in range(2)]
+    check_records(_records(data_dir), shown)
+
+
 def test_joints_as_they_were_are_read_back(broken):
     _, data_dir, *_ = broken
     records = _records(data_dir)
@@ -128,10 +136,24 @@ def test_joints_as_they_were_are_read_back(broken):
     assert set(records["order"]) == {b"volsynth_15"}
 
 
-def test_a_data_set_that_is_complete_is_left_alone(broken, capsys):
-    _, data_dir, *_ = broken
-    assert _build("nowhere", data_dir) == 0
-    assert "folder/64 is complete" in capsys.readouterr().err
+def test_a_data_set_that_is_complete_is_left_alone_and_its_faults_told_again(broken, capsys):
+    _, data_dir, _, before = broken
+    assert _build("nowhere", data_dir) == 1
+    first, rest = capsys.readouterr().err.split("\n", 1)
+    assert first.startswith("folder/64 is complete in ")
+    assert rest.count("left out: ") == len(BROKEN)
+    assert before.endswith(rest)
+
+
+def test_a_report_that_cannot_be_read_is_an_error(tmp_path, capsys):
+    folder = tmp_path / "folder" / "64" / "1.0.0"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text("{}")
+    for content in (None, "{", '{"other": 1}'):
+        if content is not None:
+            (folder / "report.json").write_text(content)
+        assert _build("nowhere", tmp_path) == 2
+        assert "report.json cannot be read (" in capsys.readouterr().err
 
 
 def test_training_batches_are_made_of_it(broken):
@@ -163,6 +185,25 @@ def test_a_build_that_was_killed_goes_on_under_a_name_of_its_own(tmp_path, monke
     assert _report(tmp_path / "data", "mine")["records"] == {"train": 3}
     assert not list((tmp_path / "data").rglob(".pieces*"))
     assert "3 images (3 train) in" in capsys.readouterr().err
+
+
+def test_a_build_that_was_killed_at_its_very_end_forgets_no_fault(tmp_path, monkeypatch, capsys):
+    small_sets.write_folder(tmp_path / "photos", persons=1, shots=2)
+    (tmp_path / "photos" / "p0" / "1.png").unlink()
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(common, "write_manifest", killed)
+        with pytest.raises(KeyboardInterrupt):
+            _build(tmp_path / "photos", tmp_path / "data")
+    capsys.readouterr()
+    assert _build(tmp_path / "photos", tmp_path / "data") == 1
+    assert capsys.readouterr().err.count("p0/1.png: is missing") == 1
+    assert len(_report(tmp_path / "data")["left_out"]) == 1
+    assert not list((tmp_path / "data").rglob(".pieces*"))
+    assert _build(tmp_path / "photos", tmp_path / "data") == 1
 
 
 @pytest.mark.parametrize(
@@ -256,8 +297,6 @@ def test_poses_may_be_in_a_csv_file_in_another_order_and_in_space_alone(tmp_path
 
 
 def test_images_may_lie_in_an_archive(tmp_path):
-    import zipfile
-
     small_sets.write_folder(tmp_path / "photos", persons=1, shots=1)
     with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
         archive.write(tmp_path / "photos" / "p0" / "0.png", "p0/0.png")
@@ -265,6 +304,21 @@ def test_images_may_lie_in_an_archive(tmp_path):
     found, (got,) = _sightings(tmp_path / "photos.zip", poses=tmp_path / "photos" / "poses.json")
     assert got.image.shape == (96, 96, 3)
     assert found.left_out == [f"{tmp_path}/photos.zip: '../evil.png' leads out of its folder"]
+
+
+def test_an_entry_that_leads_out_of_its_archive_is_named_and_the_rest_prepared(tmp_path, capsys):
+    small_sets.write_folder(tmp_path / "photos", persons=1, shots=1)
+    (tmp_path / "in").mkdir()
+    with zipfile.ZipFile(tmp_path / "in" / "photos.zip", "w") as archive:
+        archive.write(tmp_path / "photos" / "p0" / "0.png", "p0/0.png")
+        archive.writestr("../evil.png", b"x")
+    poses = tmp_path / "photos" / "poses.json"
+    zipped = tmp_path / "in" / "photos.zip"
+    assert _build(zipped, tmp_path / "data", "--poses", str(poses)) == 1
+    said = capsys.readouterr().err
+    assert "1 images (1 train) in " in said
+    assert f"left out: {zipped}: '../evil.png' leads out of its folder\n" in said
+    assert not list(tmp_path.rglob("evil.png"))
 
 
 def test_pieces_know_their_files(tmp_path):
@@ -300,8 +354,25 @@ def test_tfds_finds_the_builder_and_its_source(tmp_path):
     builder.download_and_prepare(download_config=config)
     assert builder.info.splits["train"].num_examples == 1
     report = sighting_builder.run(builder, Console(file=io.StringIO()))
-    assert report.records is None
+    assert (report.records, report.seconds) == ({"train": 1}, None)
     assert pathlib.Path(report.folder) == tmp_path / "data" / "folder" / "64" / "1.0.0"
+
+
+def test_without_beam_one_is_told_what_to_install(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "apache_beam", None)
+    monkeypatch.setitem(sys.modules, "apache_beam.options.pipeline_options", None)
+    small_sets.write_folder(tmp_path / "photos", persons=1, shots=1)
+    assert _build(tmp_path / "photos", tmp_path / "data", "--beam") == 2
+    said = capsys.readouterr().err
+    assert "error: --beam needs Apache Beam (" in said
+    assert "pip install -e '.[beam]'" in said
+
+
+def test_a_runner_of_beam_that_is_none_is_named(tmp_path, capsys):
+    pytest.importorskip("apache_beam")
+    small_sets.write_folder(tmp_path / "photos", persons=1, shots=1)
+    assert _build(tmp_path / "photos", tmp_path / "data", "--beam", "runner=Nonsense") == 2
+    assert "error: --beam: Unexpected pipeline runner: Nonsense" in capsys.readouterr().err
 
 
 def test_a_pipeline_of_beam_makes_the_same_records(tmp_path):

@@ -1,6 +1,8 @@
 """Pieces: finished ones are kept and used, whatever is left out is counted, records survive."""
 
 import dataclasses
+import queue
+import threading
 
 import numpy as np
 import pytest
@@ -101,3 +103,14 @@ def test_a_build_that_was_stopped_makes_only_what_is_missing(tmp_path):
     assert [piece.calls for piece in todo] == [["0"], [], []]
     assert sum(o.records for o in pieces.finish_all(todo, SIDE, tmp_path, processes=1)) == 3
     assert [piece.calls for piece in todo] == [["0"], ["1"], ["2"]]
+
+
+def test_what_others_finish_is_counted(tmp_path):
+    told = queue.SimpleQueue()
+    with pieces.watched(tmp_path / "pieces", told.put, seconds=0.01):
+        assert told.get(timeout=60) == 0
+        for n in range(2):
+            pieces.finish(Some(str(n), (n,)), SIDE, tmp_path / "pieces")
+        while (count := told.get(timeout=60)) < 2:
+            assert count in (0, 1)
+    assert not any(thread.name.endswith("(watch)") for thread in threading.enumerate())

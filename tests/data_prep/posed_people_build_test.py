@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -138,6 +139,7 @@ def test_shots_of_a_group_differ_and_use_all_cameras():
     assert shots[:4] == plan.shots(plan.Group(5, 0), 4, 4, 0)
 
 
+@pytest.mark.slow
 def test_two_processes_of_another_python_write_the_same_bytes(prepared, tmp_path):
     root = pathlib.Path(command.__file__).parents[2]
     # Another interpreter, because hashing, and with it the order of maps, differs between them.
@@ -191,8 +193,9 @@ def test_an_interrupted_build_starts_over(tmp_path, monkeypatch, prepared):
     assert [p.name for p in folder.parent.iterdir() if "incomplete" in p.name] == []
 
 
-def test_a_lost_manifest_is_written_again(tmp_path):
-    folder = pathlib.Path(build(tmp_path, "tiny", processes=1, console=QUIET).folder)
+def test_a_lost_manifest_is_written_again(tmp_path, prepared):
+    folder = tmp_path / prepared.relative_to(prepared.parents[2])
+    shutil.copytree(prepared, folder)
     manifest = (folder / "manifest.json").read_bytes()
     (folder / "manifest.json").unlink()
     build(tmp_path, "tiny", processes=1, console=QUIET)

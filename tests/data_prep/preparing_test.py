@@ -5,12 +5,12 @@ import pickle
 
 import numpy as np
 import pytest
-from seen_people import see
+from seen_people import on_own_part, see
 
 from data_prep import cameras, preparing
 from data_prep.errors import SightingError
 from data_prep.sighting import Camera
-from volsynth import orders, skeleton
+from volsynth import orders
 from volsynth.data import cropping, schema
 from volsynth.ops import geometry
 
@@ -43,27 +43,14 @@ def test_joints_of_every_order_project_to_where_they_are_said_to_be(order):
     np.testing.assert_allclose(record["original_mm"], sighting.joints_mm, rtol=1e-6)
 
 
-def _on_own_part(record, parts, corner, scale):
-    """Share of the limbs whose middle shows the label of that limb."""
-    hits = []
-    for label, part in enumerate(skeleton.PARTS, 1):
-        if len(part.joints) == 2:
-            middle = record["joints_px"][list(part.joints)].mean(axis=0) / scale + corner
-            hits.append(parts[int(middle[1]), int(middle[0])] == label)
-    return np.mean(hits)
-
-
 @pytest.mark.parametrize("order", ["volsynth_15", "human36m_32", "mpi_inf_3dhp_28", "coco_17"])
 def test_joints_lie_on_the_parts_they_belong_to_right_on_right(order):
     shares, mirrored = [], []
     for shot in range(6):
         seen = see(shot=shot, order=order)
         record = preparing.prepare(seen.sighting, SIDE)
-        scale = record["camera_intrinsics"][0, 0] / seen.sighting.camera.intrinsics[0, 0]
-        corner = seen.sighting.camera.intrinsics[:2, 2] - record["camera_intrinsics"][:2, 2] / scale
-        shares.append(_on_own_part(record, seen.parts, corner, scale))
-        swapped = {**record, "joints_px": record["joints_px"][list(skeleton.MIRROR)]}
-        mirrored.append(_on_own_part(swapped, seen.parts, corner, scale))
+        shares.append(on_own_part(record, seen))
+        mirrored.append(on_own_part(record, seen, mirrored=True))
     # A limb behind another shows the other's label.
     assert np.mean(shares) > 0.7
     assert np.mean(mirrored) < 0.3

@@ -77,6 +77,61 @@ def see(
     )
 
 
+def crop_of(record, seen: Seen):
+    """Of a record of the sighting: corner, in pixels of the frame, and scale, by its joints."""
+    frame, crop = seen.sighting.joints_px, record["original_px"].astype(float)
+    middle = frame.mean(axis=0)
+    scale = np.sum((frame - middle) * (crop - crop.mean(axis=0))) / np.sum((frame - middle) ** 2)
+    return middle - crop.mean(axis=0) / scale, scale
+
+
+def on_own_part(record, seen: Seen, mirrored=False) -> float:
+    """Share of the limbs of a record whose middle shows that limb in the frame.
+
+    A limb behind another shows the other: some shares below 1 are right.
+    """
+    corner, scale = crop_of(record, seen)
+    joints = record["joints_px"][list(skeleton.MIRROR)] if mirrored else record["joints_px"]
+    hits = []
+    for label, part in enumerate(skeleton.PARTS, 1):
+        if len(part.joints) == 2:
+            middle = joints[list(part.joints)].mean(axis=0) / scale + corner
+            hits.append(seen.parts[int(middle[1]), int(middle[0])] == label)
+    return float(np.mean(hits))
+
+
+def check_records(records, persons, atol=1.0):
+    """Asserts that records are of these rendered people: joints, parts and pixels where they were.
+
+    Args:
+      records: {field: [N, ...]}, one of every person, in any order.
+      persons: as rendered.
+      atol: of the joints, pixels of the record.
+    """
+    assert len(records["image"]) == len(persons)
+    left, right, wrong = [*persons], [], []
+    for number in range(len(persons)):
+        record = {key: value[number] for key, value in records.items()}
+
+        def apart(seen, record=record):
+            corner, scale = crop_of(record, seen)
+            return np.abs((seen.sighting.joints_px - corner) * scale - record["original_px"])
+
+        seen = left.pop(int(np.argmin([apart(seen).max() for seen in left])))
+        assert apart(seen).max() < atol
+        right.append(on_own_part(record, seen))
+        wrong.append(on_own_part(record, seen, mirrored=True))
+        corner, scale = crop_of(record, seen)
+        rows, columns = np.nonzero(record["mask"][..., 0])
+        x, y = ((np.stack([columns, rows]).T + 0.5) / scale + corner).astype(int).T
+        inside = seen.sighting.mask[np.clip(y, 0, None), np.clip(x, 0, None)]
+        assert inside.mean() > 0.85
+        apart_colours = record["image"][rows, columns].astype(int) - seen.sighting.image[y, x]
+        assert np.abs(apart_colours[inside]).mean() < 20
+    assert np.mean(right) > 0.6
+    assert np.mean(wrong) < 0.3
+
+
 def _in_order(joints, order):
     names = orders.find(order).joints
     pelvis = joints[list(skeleton.HIPS)].mean(axis=0)

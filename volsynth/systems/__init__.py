@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from volsynth import sections
 from volsynth.errors import UserError, did_you_mean
 from volsynth.system import System
 from volsynth.systems import deformable, pose_estimator, resnet2d, volumetric
@@ -25,4 +26,9 @@ def make(config: Any) -> System:
             f"config.system: unknown system {config.system!r}; "
             f"{did_you_mean(config.system, SYSTEMS)}"
         )
-    return SYSTEMS[config.system](config)
+    try:
+        return SYSTEMS[config.system](config)
+    except AttributeError as error:
+        if not isinstance(error.obj, type(config)):
+            raise
+        raise sections.lacks("config", f"{error.name}, in one of its sections") from error

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from volsynth import objectives, skeleton
+from volsynth import objectives, sections, skeleton
 from volsynth.data.schema import BACKGROUND
 from volsynth.errors import UserError, did_you_mean
 from volsynth.nn import backbones, blocks, layers
@@ -195,11 +195,11 @@ def make(config: Any) -> System:
     backbones.check_widths(model, config.data.image_size)
     _check(model)
     maps = {"heatmaps": model.heatmaps, "heatmap_sigma": model.heatmap_sigma}
-    discriminator = Discriminator(**config.discriminator, **maps, dtype=dtype)
-    loss = objectives.Loss(**config.loss)
+    discriminator = sections.build(Discriminator, config, "discriminator", **maps, dtype=dtype)
+    loss = sections.build(objectives.Loss, config, "loss")
     if loss.pose:
         raise UserError(f"config.loss.pose must be 0, got {loss.pose}: there is no pose head here.")
-    generator = Generator(**model, dtype=dtype)
+    generator = sections.build(Generator, config, "model", dtype=dtype)
     return objectives.image_system("deformable", PAPER, loss, generator, discriminator, FIGURES)
 
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from volsynth import losses
+from volsynth import losses, sections
 from volsynth.errors import UserError
 from volsynth.nn import layers, resnet
 from volsynth.ops import geometry, pose
@@ -107,9 +107,10 @@ def make(config: Any) -> System:
       UserError: image size and strides do not fit, or a loss cannot be.
     """
     dtype = layers.precision(config.precision)
-    model, loss, side = config.model, Loss(**config.loss), config.data.image_size
+    model, side = config.model, config.data.image_size
+    loss = sections.build(Loss, config, "loss")
+    network = sections.build(Estimator, config, "model", dtype=dtype)
     _check(model, side)
-    network = Estimator(**model, dtype=dtype)
 
     def init(rng, batch):
         return {"estimator": network.init(rng, batch["target_image"])["params"]}

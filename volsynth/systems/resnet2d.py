@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from volsynth import objectives
+from volsynth import objectives, sections
 from volsynth.data.schema import BACKGROUND
 from volsynth.errors import UserError, did_you_mean
 from volsynth.nn import backbones, blocks, discriminators, layers
@@ -107,11 +107,17 @@ def make(config: Any) -> System:
         raise UserError(
             f"config.model.interpolation: unknown interpolation {model.interpolation!r}; {hint}"
         )
-    discriminator = discriminators.PoseDiscriminator(
-        **config.discriminator, depth=1, heatmap_sigma=model.heatmap_sigma, flat=True, dtype=dtype
+    discriminator = sections.build(
+        discriminators.PoseDiscriminator,
+        config,
+        "discriminator",
+        depth=1,
+        heatmap_sigma=model.heatmap_sigma,
+        flat=True,
+        dtype=dtype,
     )
-    loss = objectives.Loss(**config.loss)
+    loss = sections.build(objectives.Loss, config, "loss")
     if loss.pose:
         raise UserError(f"config.loss.pose must be 0, got {loss.pose}: there is no pose head here.")
-    generator = Generator(**model, dtype=dtype)
+    generator = sections.build(Generator, config, "model", dtype=dtype)
     return objectives.image_system("resnet2d", PAPER, loss, generator, discriminator, FIGURES)

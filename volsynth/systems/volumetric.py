@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from volsynth import objectives, skeleton
+from volsynth import objectives, sections, skeleton
 from volsynth.data.schema import BACKGROUND
 from volsynth.errors import UserError, did_you_mean
 from volsynth.nn import backbones, discriminators, layers
@@ -161,9 +161,11 @@ def make(config: Any) -> System:
     image_size = config.data.image_size
     if image_size % 4:
         raise UserError(f"config.data.image_size must be a multiple of 4, got {image_size}.")
-    loss = objectives.Loss(**config.loss)
-    discriminator = discriminators.PoseDiscriminator(
-        **config.discriminator,
+    loss = sections.build(objectives.Loss, config, "loss")
+    discriminator = sections.build(
+        discriminators.PoseDiscriminator,
+        config,
+        "discriminator",
         depth=config.model.depth,
         heatmap_sigma=config.model.heatmap_sigma,
         flat=config.model.get("pose", "3d") == "2d",
@@ -185,8 +187,10 @@ def make_generator(config: Any) -> Generator:
         if value not in DIMENSIONS:
             hint = did_you_mean(value, DIMENSIONS)
             raise UserError(f"config.model.{key} must be 3d or 2d, got {value!r}; {hint}")
-    return Generator(
-        **config.model,
+    return sections.build(
+        Generator,
+        config,
+        "model",
         pose_head=config.loss.get("pose", 0) > 0,
         dtype=layers.precision(config.precision),
     )
