@@ -28,12 +28,24 @@ ORDER = (
     {"animate"},
     {"compare", "exporting", "collecting", "bench"},
     {"report"},
+    {"commands"},
     {"cli", "__init__"},
 )
 """From the bottom up. Modules of one line do not import one another."""
 
 WITHIN = {
     "bench": ("naive", "timing", "twin", "cases", "warps", "feeding", "generating"),
+    "commands": (
+        "shared",
+        "training",
+        "scores",
+        "reports",
+        "models",
+        "costs",
+        "data",
+        "study",
+        "installation",
+    ),
     "keypoints": ("pose", "parsing", "ours", "table", "openpose", "coco", "pose_gan"),
     "ops": (
         "geometry",

@@ -1,0 +1,132 @@
+"""Commands that say what a config costs: its size, and speed and memory as measured."""
+
+import json
+import pathlib
+import sys
+from typing import Any
+
+from volsynth.commands import shared
+from volsynth.errors import UserError
+
+DEMO, FULL = "configs/volumetric.py:demo", "configs/volumetric.py:full"
+
+
+def add(commands: Any) -> None:
+    """Adds describe and bench."""
+    describe = shared.command(
+        commands, "describe", _describe, "parameters, multiply-adds and memory"
+    )
+    shared.config_argument(describe)
+    describe.add_argument(
+        "--step", action="store_true", help="compile the training step, too: its peak memory"
+    )
+    shared.json_argument(describe)
+
+    bench = commands.add_parser("bench", help="measure speed and memory against other forms")
+    benches = bench.add_subparsers(dest="bench_command", required=True, metavar="COMMAND")
+    of_warp = shared.command(benches, "warp", _bench, "the warp: ours, the naive form, PyTorch")
+    shared.data_arguments(of_warp)
+    of_conv = shared.command(
+        benches, "conv3d", _bench, "3D convolution: ours, XLA's own, PyTorch's"
+    )
+    of_step = shared.command(benches, "step", _bench, "a training step: ours and a PyTorch twin's")
+    shared.config_argument(of_warp, FULL)
+    shared.config_argument(of_conv, DEMO, FULL)
+    shared.config_argument(of_step, FULL)
+    for command in (of_warp, of_conv, of_step):
+        command.add_argument(
+            "--repeats", type=int, default=5, help="turns of each candidate; default: 5"
+        )
+        command.add_argument("--no-torch", action="store_true", help="leave PyTorch out")
+        shared.json_argument(command)
+
+    of_input = shared.command(
+        benches, "input", _bench_input, "images per second of the input pipeline"
+    )
+    shared.data_arguments(of_input, config_name=None, usual="CONFIG has, or 64, 128 and 256")
+    of_input.add_argument(
+        "--config", metavar="FILE[:VARIANT]", help="measure its training step beside, too"
+    )
+    of_input.add_argument("--repeats", type=int, default=5, help="turns of each; default: 5")
+    shared.json_argument(of_input)
+
+    of_generate = shared.command(
+        benches, "generate", _bench_generate, "frames per second of an exported model"
+    )
+    of_generate.add_argument("--model", required=True, help="of volsynth export")
+    of_generate.add_argument("--batch", type=int, default=8, help="frames at once; default: 8")
+    of_generate.add_argument("--repeats", type=int, default=5, help="turns of each; default: 5")
+    shared.json_argument(of_generate)
+
+
+def _describe(options):
+    from volsynth import config as configs
+    from volsynth import describe
+
+    config = configs.load(options.config, options.overrides)
+    figures = describe.describe(config)
+    if options.step:
+        print("compiling the training step ...", file=sys.stderr)
+        figures["step_bytes"] = describe.step_bytes(config)
+    if options.json:
+        print(json.dumps(figures))
+    else:
+        describe.render(figures)
+    return 0
+
+
+def _bench(options):
+    from volsynth import config as configs
+    from volsynth.bench import cases, warps
+
+    if options.repeats < 1:
+        raise UserError(f"--repeats must be at least 1, got {options.repeats}.")
+    specs = [options.config] if options.config else options.default_configs
+    loaded = [configs.load(spec, options.overrides) for spec in specs]
+    for config in loaded:
+        cases.check_volumetric(config, options.bench_command)
+    # Only the convolution has several.
+    config = loaded[0]
+    with_torch = not options.no_torch and cases.torch_found()
+    settings = (options.repeats, with_torch, shared.say)
+    if options.bench_command == "warp":
+        poses = cases.prepared_poses(
+            options.data_dir,
+            options.name,
+            options.config_name,
+            config.train.batch_size,
+            config.data.image_size,
+        )
+        report = warps.bench_warp(config, poses, *settings)
+    elif options.bench_command == "conv3d":
+        shapes = [shape for config in loaded for shape in cases.conv3d_shapes(config)]
+        report = cases.bench_conv3d(shapes, *settings)
+    else:
+        report = cases.bench_step(config, *settings)
+    print(json.dumps(report, indent=None if options.json else 2))
+    return 0
+
+
+def _bench_input(options):
+    from volsynth.bench import feeding
+
+    if options.repeats < 1:
+        raise UserError(f"--repeats must be at least 1, got {options.repeats}.")
+    config = shared.optional_config(options)
+    wanted = feeding.default_data(options.config_name, config)
+    sets = feeding.open_sets(options.data_dir, options.name, wanted, shared.say)
+    report = feeding.report(sets, config, options.repeats, shared.say)
+    print(json.dumps(report, indent=None if options.json else 2))
+    return 0
+
+
+def _bench_generate(options):
+    from volsynth.bench import generating
+
+    if options.repeats < 1:
+        raise UserError(f"--repeats must be at least 1, got {options.repeats}.")
+    report = generating.bench(
+        pathlib.Path(options.model), options.batch, options.repeats, shared.say
+    )
+    print(json.dumps(report, indent=None if options.json else 2))
+    return 0

@@ -1,0 +1,138 @@
+"""Commands on prepared data sets and files of poses."""
+
+import json
+from typing import Any
+
+from volsynth.commands import shared
+from volsynth.errors import UserError
+
+
+def add(commands: Any) -> None:
+    """Adds data."""
+    data = commands.add_parser("data", help="look at a prepared data set")
+    data_commands = data.add_subparsers(dest="data_command", required=True, metavar="COMMAND")
+    show = shared.command(data_commands, "show", _show, "a contact sheet: pictures, joints, parts")
+    shared.data_arguments(show, config_name=None, usual="CONFIG has, or 64", of_config=True)
+    show.add_argument(
+        "--config",
+        metavar="FILE[:VARIANT]",
+        help="show its training pairs instead, changed as config.data.augment has it",
+    )
+    show.add_argument("--split", default="train", help="default: train")
+    show.add_argument("--count", type=int, default=24, help="pictures; default: 24")
+    show.add_argument("--seed", type=int, default=0, help="which pictures; default: 0")
+    show.add_argument(
+        "--joints", action="store_true", help="one picture, large, with the names of its joints"
+    )
+    show.add_argument("--out", default="contact_sheet.png", help="default: contact_sheet.png")
+
+    of_pairs = shared.command(
+        data_commands, "pairs", _pairs, "write the pairs of a split, for other methods to generate"
+    )
+    shared.data_arguments(of_pairs)
+    of_pairs.add_argument("--split", default="test", help="default: test")
+    of_pairs.add_argument("--out", default="pairs", metavar="FOLDER", help="default: pairs")
+
+    for name, run, summary in (
+        ("check", _check, "whether every record of a data set is sound"),
+        ("stats", _stats, "what a data set holds, in figures"),
+    ):
+        command = shared.command(data_commands, name, run, summary)
+        shared.data_arguments(command)
+        command.add_argument("--split", help="default: all")
+        shared.json_argument(command)
+    of_keypoints = shared.command(
+        data_commands, "convert-keypoints", _convert_keypoints, "files of poses to our own format"
+    )
+    of_keypoints.add_argument(
+        "source", metavar="IN", help="JSON or CSV (docs/data.md), or a folder of OpenPose's JSON"
+    )
+    of_keypoints.add_argument("out", metavar="OUT.json", help="the new file")
+    of_keypoints.add_argument(
+        "--from",
+        dest="order",
+        required=True,
+        metavar="ORDER",
+        help="of its joints: openpose_18, openpose_25, coco_17, human36m_17, ... (docs/data.md)",
+    )
+    shared.json_argument(of_keypoints)
+
+
+def _show(options):
+    from volsynth import draw
+    from volsynth.data import augment, mixture, prepared, show
+
+    if options.count < 1:
+        raise UserError(f"--count must be at least 1, got {options.count}.")
+    config = shared.optional_config(options)
+    usual = {"dir": "data", "name": "posed_people", "config": "64"} if not config else config.data
+    folder = options.data_dir or usual["dir"]
+    data = prepared.open_prepared(
+        folder, options.name or usual["name"], options.config_name or usual["config"]
+    )
+    if options.joints:
+        split = data.split(options.split)
+        sheet, shown = show.named_joints(split, options.seed), "1 record"
+    elif config is None:
+        split = data.split(options.split)
+        sheet = show.contact_sheet(split, options.count, options.seed)
+        shown = f"{min(options.count, split.records)} records"
+    else:
+        split = mixture.open_mixture(data, folder, config.data.also).split(options.split)
+        augmentation = augment.of_config(config.data)
+        sheet = show.training_sheet(
+            split, augmentation, options.count, options.seed, config.data.single
+        )
+        shown = f"{options.count} training pairs"
+    draw.save_png(options.out, sheet)
+    print(f"{options.out}: {shown} of {data.folder}")
+    return 0
+
+
+def _pairs(options):
+    from volsynth import scoring
+
+    path = scoring.write_pairs(
+        options.data_dir, options.name, options.config_name, options.split, options.out
+    )
+    print(path)
+    return 0
+
+
+def _check(options):
+    from volsynth.data import check
+
+    data, names = _splits(options)
+    report = check.check(data, names, shared.say)
+    print(json.dumps(report) if options.json else check.table(report))
+    return 1 if report["problem_count"] else 0
+
+
+def _stats(options):
+    from volsynth.data import check
+
+    report = check.stats(*_splits(options))
+    print(json.dumps(report) if options.json else check.table(report))
+    return 0
+
+
+def _splits(options):
+    """The data set that the options name, and its splits, or the one that they name."""
+    from volsynth.data import prepared
+
+    data = prepared.open_prepared(options.data_dir, options.name, options.config_name)
+    return data, [options.split] if options.split else list(data.manifest["splits"])
+
+
+def _convert_keypoints(options):
+    from volsynth import keypoints
+
+    left_out = []
+    poses = keypoints.read(options.source, options.order, left_out.append)
+    keypoints.write(options.out, [keypoints.to_ours(pose) for pose in poses])
+    for error in left_out:
+        shared.say(f"volsynth: left out: {' '.join(str(error).split())}")
+    counts = {"poses": len(poses), "left_out": len(left_out), "out": options.out}
+    counted = f"{len(poses)} poses, {len(left_out)} left out"
+    print(json.dumps(counts) if options.json else f"{options.out}: {counted}")
+    return 1 if left_out else 0

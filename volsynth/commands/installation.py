@@ -1,0 +1,50 @@
+"""Commands on what is installed here: weights of networks, and all else that is found."""
+
+import json
+from typing import Any
+
+from volsynth.commands import shared
+
+
+def add(commands: Any) -> None:
+    """Adds weights and doctor."""
+    weights = commands.add_parser("weights", help="weights of networks that losses and scores use")
+    of_weights = weights.add_subparsers(dest="weights_command", required=True, metavar="COMMAND")
+    convert = shared.command(
+        of_weights, "convert", _convert, "check weights, and keep what is used"
+    )
+    convert.add_argument("source", metavar="IN", help="of torch.save, or safetensors")
+    convert.add_argument("out", metavar="OUT.safetensors", help="the new file")
+    kinds = ("vgg19", "inception", "lpips-alex", "lpips-vgg")
+    convert.add_argument("--kind", choices=kinds, default="vgg19", help="default: vgg19")
+    convert.add_argument("--lin", metavar="FILE", help="learned weights of LPIPS, for lpips kinds")
+
+    doctor = shared.command(
+        commands, "doctor", _doctor, "devices, versions, data sets and weights found"
+    )
+    doctor.add_argument("--data-dir", default="data", help="default: data")
+    doctor.add_argument("--weights-dir", default="weights", help="default: weights")
+    shared.json_argument(doctor)
+
+
+def _convert(options):
+    from volsynth.nn import pretrained
+
+    found = pretrained.convert(options.source, options.out, options.kind, options.lin)
+    print(f"{options.source}: SHA-256 {found['source']}")
+    if options.lin is not None:
+        print(f"{options.lin}: SHA-256 {found['lin']}")
+    print(f"{options.out}: SHA-256 {found['out']}")
+    print(f"{options.kind}: {found['arrays']} arrays, {found['values']:,} values, float32")
+    return 0
+
+
+def _doctor(options):
+    from volsynth import doctor
+
+    report = doctor.report(options.data_dir, options.weights_dir)
+    if options.json:
+        print(json.dumps(report))
+    else:
+        doctor.render(report)
+    return 0

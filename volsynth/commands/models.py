@@ -1,0 +1,184 @@
+"""Commands that give a run away as one folder, and that use such a model."""
+
+import json
+import pathlib
+from typing import Any
+
+from volsynth.commands import shared
+
+
+def add(commands: Any) -> None:
+    """Adds export, generate, animate and pose."""
+    export = shared.command(commands, "export", _export, "put a run into one folder to give away")
+    export.add_argument("--workdir", required=True, help="of a run of volsynth train")
+    export.add_argument("--out", required=True, metavar="FOLDER", help="of the exported model")
+    export.add_argument("--step", type=shared.step, help="checkpoint, or best; default: the newest")
+    export.add_argument(
+        "--split", default="test", help="whose scores go into the card; default: test"
+    )
+    export.add_argument(
+        "--licence", metavar="TEXT", help="of the model; default: Apache-2.0 for posed_people alone"
+    )
+    export.add_argument(
+        "--force", action="store_true", help="replace a folder that holds other things, too"
+    )
+    shared.json_argument(export)
+
+    generate = shared.command(
+        commands, "generate", _generate, "show a person of a picture in new poses"
+    )
+    _source_arguments(generate)
+    wanted = generate.add_argument_group("poses, each as often as you like")
+    for option, metavar, what in (
+        ("--pose", "NAME", "such as standing, walking, t_pose, sitting, waving"),
+        ("--target-pose", "FILE", "of poses; all of them"),
+        ("--target-image", "FILE", "somebody in that pose, which --estimator finds"),
+    ):
+        wanted.add_argument(option, action="append", default=[], metavar=metavar, help=what)
+    generate.add_argument("--out", required=True, help="PNG; of several poses a folder")
+    generate.add_argument(
+        "--sheet", action="store_true", help="one picture: source, skeletons, what was generated"
+    )
+    shared.json_argument(generate)
+
+    animate = shared.command(
+        commands, "animate", _animate, "show a person of a picture in a motion"
+    )
+    _source_arguments(animate)
+    animate.add_argument(
+        "--motion", required=True, metavar="FILE", help="of poses, one for each frame"
+    )
+    animate.add_argument("--out", required=True, help="*.mp4, *.gif or a folder for frames")
+    animate.add_argument("--fps", type=float, default=25.0, help="frames per second; default: 25")
+    animate.add_argument("--batch", type=int, default=8, help="frames at once; default: 8")
+    shared.json_argument(animate)
+
+    pose = shared.command(commands, "pose", _pose, "find the pose of the person in a picture")
+    pose.add_argument("--model", required=True, help="pose estimator, of volsynth export")
+    _image_arguments(pose)
+    pose.add_argument("--out", required=True, metavar="FILE.json", help="of the pose")
+    pose.add_argument("--picture", metavar="FILE.png", help="draw the skeleton over the picture")
+    shared.json_argument(pose)
+
+
+def _image_arguments(parser):
+    parser.add_argument("--image", required=True, help="PNG or JPEG of one person")
+    parser.add_argument(
+        "--mask",
+        metavar="FILE",
+        help="white where the person is; not needed with a transparent or magenta background",
+    )
+
+
+def _source_arguments(parser):
+    parser.add_argument("--model", required=True, help="of volsynth export")
+    _image_arguments(parser)
+    parser.add_argument("--source-pose", metavar="FILE", help="of poses (docs/data.md)")
+    parser.add_argument("--estimator", metavar="DIR", help="finds poses; of volsynth export")
+    parser.add_argument(
+        "--frame",
+        choices=("original", "square"),
+        default="original",
+        help="of what is made: in the picture's own frame, or the model's; default: original",
+    )
+    parser.add_argument(
+        "--turn",
+        type=float,
+        default=0.0,
+        metavar="DEGREES",
+        help="turn the poses to the person's left",
+    )
+
+
+def _export(options):
+    from volsynth import exporting
+
+    report = exporting.export(
+        pathlib.Path(options.workdir),
+        pathlib.Path(options.out),
+        step=options.step,
+        split=options.split,
+        licence=options.licence,
+        force=options.force,
+    )
+    print(json.dumps(report) if options.json else exporting.summary(report))
+    return 0
+
+
+def _generate(options):
+    from volsynth import generate
+
+    made = generate.generate(
+        pathlib.Path(options.model),
+        _source(options),
+        generate.Targets(options.pose, _paths(options.target_pose), _paths(options.target_image)),
+        pathlib.Path(options.out),
+        frame=options.frame,
+        sheet=options.sheet,
+        turn=options.turn,
+    )
+    print(json.dumps(made) if options.json else "\n".join(made["pictures"]))
+    return 0
+
+
+def _animate(options):
+    from volsynth import animate
+
+    made = animate.animate(
+        pathlib.Path(options.model),
+        _source(options),
+        pathlib.Path(options.motion),
+        pathlib.Path(options.out),
+        fps=options.fps,
+        frame=options.frame,
+        turn=options.turn,
+        batch=options.batch,
+        watch=_progress,
+    )
+    said = f"{made['clip']}: {made['frames']} frames in {made['seconds']:.1f} s"
+    print(json.dumps(made) if options.json else said)
+    return 0
+
+
+def _pose(options):
+    from volsynth import generate
+
+    found = generate.find_pose(
+        pathlib.Path(options.model),
+        pathlib.Path(options.image),
+        pathlib.Path(options.out),
+        _path(options.mask),
+        _path(options.picture),
+    )
+    written = [path for path in (found["poses"], found["picture"]) if path]
+    print(json.dumps(found) if options.json else "\n".join(written))
+    return 0
+
+
+def _source(options):
+    from volsynth import generate
+
+    return generate.Source(
+        pathlib.Path(options.image),
+        _path(options.mask),
+        _path(options.source_pose),
+        _path(options.estimator),
+    )
+
+
+def _path(text):
+    return pathlib.Path(text) if text else None
+
+
+def _paths(texts):
+    return [pathlib.Path(text) for text in texts]
+
+
+def _progress(items, count):
+    """Passes on `count` items; on a terminal a bar shows how many."""
+    import rich.console
+    import rich.progress
+
+    console = rich.console.Console(stderr=True)
+    shown = console.is_terminal
+    return rich.progress.track(items, "frames", count, console=console, disable=not shown)

@@ -1,0 +1,131 @@
+"""Commands of the study: who asks people, and what their decisions say."""
+
+import json
+import pathlib
+from typing import Any
+
+from volsynth.commands import shared
+from volsynth.errors import UserError
+
+
+def add(commands: Any) -> None:
+    """Adds study."""
+    study = commands.add_parser("study", help="ratings of models from people's decisions")
+    studies = study.add_subparsers(dest="study_command", required=True, metavar="COMMAND")
+    simulate = shared.command(
+        studies, "simulate", _simulate, "how well each way to select pairs recovers known ratings"
+    )
+    simulate.add_argument("--runs", type=int, default=2000, help="studies; default: 2000")
+    simulate.add_argument("--models", type=int, default=8, help="of a study; default: 8")
+    simulate.add_argument("--games", type=int, default=200, help="of a study; default: 200")
+    simulate.add_argument("--seed", type=int, default=0, help="default: 0")
+    shared.json_argument(simulate)
+
+    collect = shared.command(
+        studies, "collect", _collect, "a run's pictures, in a folder for a study"
+    )
+    collect.add_argument("--workdir", required=True, help="of a run of volsynth train")
+    collect.add_argument("--out", required=True, metavar="DIR", help="folder for the pictures")
+    collect.add_argument("--count", type=int, default=200, help="most pictures; default: 200")
+    collect.add_argument("--split", default="test", help="default: test")
+    collect.add_argument(
+        "--step", type=shared.step, help="checkpoint, or best; default: the newest"
+    )
+    collect.add_argument("--method", help="its name in the report; default: that of WORKDIR")
+    collect.add_argument("--data-dir", help="where the data is, if not where it was in training")
+    shared.json_argument(collect)
+
+    serve = shared.command(studies, "serve", _serve, "ask people, on a page in the browser")
+    serve.add_argument(
+        "--results", nargs="+", required=True, metavar="DIR", help="of volsynth study collect"
+    )
+    serve.add_argument(
+        "--database", default="study.db", metavar="FILE", help="of the answers; default: study.db"
+    )
+    serve.add_argument(
+        "--games", type=int, default=200, help="decisions of a judge in every task; default: 200"
+    )
+    serve.add_argument(
+        "--host", default="127.0.0.1", help="address to listen at; default: this machine only"
+    )
+    serve.add_argument("--port", type=int, default=8765, help="0 for any; default: 8765")
+    serve.add_argument(
+        "--name",
+        action="append",
+        default=[],
+        metavar="HOST[:PORT]",
+        help="by which browsers reach it, if not --host; may be given more than once",
+    )
+
+    found = shared.command(
+        studies, "report", _study_report, "ratings, agreement, metrics with people"
+    )
+    found.add_argument("--database", required=True, metavar="FILE", help="of volsynth study serve")
+    found.add_argument(
+        "--results", nargs="+", default=[], metavar="DIR", help="for the metrics in results.json"
+    )
+    found.add_argument("--out", metavar="DIR", help="for JSON, Markdown and pictures")
+    found.add_argument(
+        "--resamples", type=int, default=1000, help="of the bootstrap over judges; default: 1000"
+    )
+    shared.json_argument(found)
+
+
+def _simulate(options):
+    from volsynth.study import simulate
+
+    report = simulate.simulate(options.runs, options.models, options.games, options.seed)
+    print(json.dumps(report) if options.json else simulate.table(report))
+    return 0
+
+
+def _collect(options):
+    from volsynth import collecting
+
+    report = collecting.collect(
+        pathlib.Path(options.workdir),
+        pathlib.Path(options.out),
+        options.count,
+        options.split,
+        options.step,
+        options.method,
+        options.data_dir,
+    )
+    if options.json:
+        print(json.dumps(report))
+    else:
+        print(f"{report['out']}: {report['items']} pictures of {report['method']}")
+        if not report["scores"]:
+            print("without scores: volsynth evaluate, and copy its results.json there")
+    return 0
+
+
+def _serve(options):
+    try:
+        from volsynth.study import server
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"the study's page needs {error.name}: pip install 'volsynth[study]'."
+        ) from error
+    server.serve(
+        [pathlib.Path(folder) for folder in options.results],
+        pathlib.Path(options.database),
+        options.games,
+        options.host,
+        options.port,
+        options.name,
+        shared.say,
+    )
+    return 0
+
+
+def _study_report(options):
+    from volsynth.study import report
+
+    results = [pathlib.Path(folder) for folder in options.results]
+    found = report.report(pathlib.Path(options.database), results, options.resamples)
+    if options.out:
+        for path in report.write(found, pathlib.Path(options.out)):
+            shared.say(path)
+    print(json.dumps(found) if options.json else report.markdown(found))
+    return 0

@@ -1,0 +1,42 @@
+"""The command that trains."""
+
+import pathlib
+import sys
+from typing import Any
+
+from volsynth.commands import shared
+from volsynth.errors import UserError
+
+INTERRUPTED = 3
+"""The exit status of a run that was stopped, with its checkpoint saved."""
+
+
+def add(commands: Any) -> None:
+    """Adds train."""
+    train = shared.command(commands, "train", _train, "train a system, or resume its training")
+    shared.config_argument(train)
+    train.add_argument("--workdir", required=True, help="checkpoints, metrics and samples go here")
+    train.add_argument(
+        "--distributed",
+        action="store_true",
+        help="one of several processes that train together (Slurm, TPU, python -m launch)",
+    )
+
+
+def _train(options):
+    from volsynth import config as configs
+    from volsynth import runs
+    from volsynth.train import distributed
+    from volsynth.train.loop import Diverged, Interrupted
+
+    config = configs.load(options.config, options.overrides)
+    if options.distributed:
+        distributed.join()
+    try:
+        runs.train(config, pathlib.Path(options.workdir))
+    except Interrupted as stop:
+        print(f"volsynth: {stop}", file=sys.stderr)
+        return INTERRUPTED
+    except Diverged as stop:
+        raise UserError(str(stop)) from stop
+    return 0
