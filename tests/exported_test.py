@@ -221,7 +221,12 @@ def test_parameters_that_are_none(copied):
         ("config.json", lambda c: {**c, "system": "volumetrik"}, "did you mean 'volumetric'"),
         ("config.json", lambda c: {**c, "system": [1]}, "unknown system"),
         ("config.json", lambda c: {**c, "model": {**c["model"], "depth": 0}}, "must be at least 1"),
-        ("config.json", lambda c: {**c, "model": {"depth": 1}}, "config.json makes no system"),
+        ("config.json", lambda c: {**c, "model": {"depth": 1}}, "config.json: config.model lacks"),
+        (
+            "config.json",
+            lambda c: {**c, "model": {**c["model"], "stem_kernel": "x"}},
+            "config.json makes no system",
+        ),
     ],
 )
 def test_a_card_and_a_config_that_do_not_fit(copied, name, change, message):

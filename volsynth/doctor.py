@@ -27,7 +27,6 @@ PACKAGES: Mapping[str, str | None] = {
     "absl-py": None,
     "array_record": "0.8",
     "chex": "0.1.90",
-    "dm-pix": "0.4.4",
     "flax": "0.12",
     "jax": "0.10",
     "jaxtyping": "0.3",

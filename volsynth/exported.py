@@ -278,8 +278,9 @@ def _rebuilt(folder, config, card):
     except UserError as error:
         raise UserError(f"{folder}: {bundle.CONFIG}: {error}") from error
     except Exception as error:  # Values of any kind in places of any kind.
+        said = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(
-            f"{folder}: {bundle.CONFIG} makes no system ({error}). {bundle.MENDING}"
+            f"{folder}: {bundle.CONFIG} makes no system ({said}). {bundle.MENDING}"
         ) from error
     if system.task != card["task"]:
         raise UserError(

@@ -115,7 +115,8 @@ def test_what_is_no_model(tmp_path, contents, message):
 @pytest.mark.parametrize("name", [b"scores", b"ReduceMean"])
 def test_a_model_with_names_that_are_no_text_is_refused_without_a_word(file, capfd, name):
     file.write_bytes(file.read_bytes().replace(name, b"\xec" + name[1:]))
-    _refused(file, r"cannot load it .*codec")
+    # What Python makes of the bytes of the message depends on where they lie.
+    _refused(file, r"cannot load it \(.+\)")
     assert capfd.readouterr() == ("", "")
 
 

@@ -226,6 +226,7 @@ def _port(argument) -> Port:
 
 
 def _line(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    # There are errors without a word, of messages that Python cannot decode.
+    text = " ".join(str(error).split()) or type(error).__name__
     # What is wrong stands at the end, behind a place in ONNX Runtime's source.
     return text if len(text) <= 300 else f"…{text[-300:]}"
