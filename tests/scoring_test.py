@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from volsynth import bundle, cli, exporting, pictures, results, runs, scoring
+from volsynth import bundle, cli, exporting, pictures, results, runs, scoring, toolbox
 from volsynth import config as configs
 from volsynth.data import pipeline
 from volsynth.errors import UserError
@@ -216,7 +216,7 @@ def test_an_exported_model_is_scored_as_its_run_and_estimates_as_it(
 ):
     exporting.export(estimator, tmp_path / "model")
     model = tmp_path / "model"
-    by_model, by_run = (scoring._estimator(str(path), tiny) for path in (model, estimator))
+    by_model, by_run = (toolbox.estimator(str(path), tiny) for path in (model, estimator))
     assert by_model.protocol == by_run.protocol, "the weights are the same, so is their SHA-256"
     arguments = ["--model", str(model), "--data-dir", str(data_dir), "--gallery", "2", "--json"]
     assert cli.main(["evaluate", *arguments]) == 0
@@ -321,7 +321,7 @@ def test_instruments_of_pictures_are_refused_where_there_are_none(estimator, tmp
 def test_an_estimator_of_another_size_is_refused(estimator):
     larger = types.SimpleNamespace(image_size=64)
     with pytest.raises(UserError, match="trained on images of 32 pixels; those to score have 64"):
-        scoring._estimator(str(estimator), larger)
+        toolbox.estimator(str(estimator), larger)
 
 
 def test_evaluation_of_a_step_that_is_not_there(trained):

@@ -1,65 +1,36 @@
 """What `volsynth evaluate` does: runs, exported models and folders of pictures become scores."""
 
 import contextlib
-import dataclasses
 import functools
-import hashlib
 import math
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import jax
 import numpy as np
 
 import volsynth
-from volsynth import bundle, draw, exported, instruments, pictures, results, runs, tasks
-from volsynth import config as configs
+from volsynth import draw, exported, pictures, results, runs, tasks, toolbox
 from volsynth import evaluate as evaluation
 from volsynth.data import mixture, pipeline, prepared, verify
 from volsynth.data import pairs as pair_lists
 from volsynth.data.schema import MAGENTA
 from volsynth.errors import UserError, did_you_mean
-from volsynth.instruments import Instrument, SetInstrument
+from volsynth.instruments import SetInstrument
 from volsynth.metrics import intervals
-from volsynth.nn import detectors
 from volsynth.protocol import ALL, Protocol, sha256_of_pairs
 from volsynth.system import Batch
 from volsynth.tasks import Task
+from volsynth.toolbox import Options
 from volsynth.train import log
-from volsynth.train import workdir as workdirs
 
 AS_MADE = "none: float32 as the network made it"
 
 _SEED = 0
 """Of the choice of sources: pairs are the same in every evaluation."""
 
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What else is scored, and what is drawn.
-
-    Attributes:
-      gallery: pairs in each gallery; 0 for none.
-      sorted_by: the score by which the best and the worst are found; empty for the task's own.
-      estimator: workdir of a pose estimator, or an exported one, for PoseEst; empty for none.
-      lpips: files of LPIPS's weights by network, "alex" or "vgg".
-      inception: file of Inception-v3's weights; empty for none.
-      builtin_features: whether the whole set is compared by the built-in features.
-      detector: an ONNX file; empty for none.
-      detector_options: of `volsynth.nn.detectors.Options`.
-      save_images: folder for everything that was generated, as PNG; None for nowhere.
-    """
-
-    gallery: int = 12
-    sorted_by: str = ""
-    estimator: str = ""
-    lpips: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    inception: str = ""
-    builtin_features: bool = False
-    detector: str = ""
-    detector_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    save_images: pathlib.Path | None = None
+_USUAL = Options()
 
 
 def evaluate_run(
@@ -68,7 +39,7 @@ def evaluate_run(
     step: int | Literal["best"] | None = None,
     data_dir: str | None = None,
     out: pathlib.Path | None = None,
-    options: Options = Options(),
+    options: Options = _USUAL,
 ) -> dict[str, Any]:
     """Scores a run's averaged weights on a whole split; writes results and galleries.
 
@@ -115,7 +86,7 @@ def evaluate_model(
     split_name: str,
     data_dir: str | None = None,
     out: pathlib.Path | None = None,
-    options: Options = Options(),
+    options: Options = _USUAL,
     batch_size: int = 16,
 ) -> dict[str, Any]:
     """Scores an exported model on a split of the data that it was trained on.
@@ -153,7 +124,7 @@ def evaluate_images(
     data: prepared.Prepared,
     split_name: str,
     out: pathlib.Path | None = None,
-    options: Options = Options(),
+    options: Options = _USUAL,
     batch_size: int = 16,
 ) -> dict[str, Any]:
     """Scores pictures that any method made of the pairs of `volsynth data pairs`.
@@ -211,7 +182,7 @@ def _evaluate(task, make, data, split_name, batch_size, out, options, format_of,
     except OSError as error:
         raise UserError(f"cannot write results to {out}: {error.strerror}.") from error
     extra = _extra(task, split, pairs)
-    tools = _instruments(task, data, options, extra, len(pairs))
+    tools = toolbox.choose(task, data, options, extra, len(pairs))
     shown = [*task.scores, *(n for tool in tools if _shown(tool) for n in tool.scores)]
     entries = {ALL: task.protocol[ALL]} | {
         name: task.protocol[name] for name in (*task.scores, *task.details) if name in task.protocol
@@ -312,102 +283,8 @@ def _extra(task, split, pairs):
     return tuple(name for name in ("parts",) if name in stored)
 
 
-def _detector_options(options):
-    known = {field.name for field in dataclasses.fields(detectors.Options)}
-    for name in options.detector_options:
-        if name not in known:
-            raise UserError(f"--detector-option {name!r}: {did_you_mean(name, known)}")
-    if "person" not in options.detector_options:
-        raise UserError(
-            "--detector needs the class of persons, as the detector counts: "
-            "--detector-option person=15 for Pascal VOC with the background as 0."
-        )
-    try:
-        return detectors.Options(**options.detector_options)
-    except (TypeError, ValueError) as error:
-        given = ", ".join(f"{k}={v}" for k, v in options.detector_options.items())
-        raise UserError(f"--detector-option: {given}: values of wrong kinds ({error}).") from error
-
-
 def _shown(tool):
     return isinstance(tool, SetInstrument) or tool.shown
-
-
-def _instruments(task, data, options, extra, total) -> list[Instrument | SetInstrument]:
-    asked = {
-        "--estimator": options.estimator,
-        "--lpips": options.lpips,
-        "--inception": options.inception,
-        "--builtin-features": options.builtin_features,
-        "--detector": options.detector,
-        "--save-images": options.save_images,
-    }
-    if task.picture is None:
-        for name, value in asked.items():
-            if value:
-                raise UserError(f"{name} is for systems that make pictures; this one makes none.")
-        return []
-    if options.detector_options and not options.detector:
-        raise UserError("--detector-option is for --detector; give both.")
-    tools: list[Instrument | SetInstrument | None] = []
-    if options.estimator:
-        tools.append(_estimator(options.estimator, data))
-    tools += [instruments.lpips(path, network) for network, path in options.lpips.items()]
-    if options.inception:
-        tools.append(instruments.inception(options.inception, total))
-    if options.builtin_features:
-        tools.append(instruments.builtin_features(total))
-    if options.detector:
-        tools.append(instruments.detector(options.detector, _detector_options(options)))
-    if extra:
-        tools.append(instruments.occlusion_state())
-    tools.append(instruments.published_ssim(data.image_size))
-    return [tool for tool in tools if tool is not None]
-
-
-def _estimator(path: str, data: prepared.Prepared) -> Instrument:
-    """PoseEst by a run of the project's pose estimator, or by an exported one."""
-    if bundle.is_model(pathlib.Path(path)):
-        model = exported.load(path)
-        task, config, parameters, estimate = model.task, model.config, model.parameters, model.make
-        trained_on = model.card["trained_on"]["identity"]
-    else:
-        config, _, system, _, averages = runs.restore_weights(pathlib.Path(path))
-        task, make = system.task, runs.maker(system)
-        parameters = exported.by_name(averages)
-        trained_on = workdirs.read_run(pathlib.Path(path))["data"]
-
-        def estimate(batch):
-            return make(averages, batch)
-
-    if task != "pose":
-        raise UserError(
-            f"--estimator {path} is of {config.system}, which finds no poses; give one of "
-            f"configs/pose_estimator.py."
-        )
-    if config.data.image_size != data.image_size:
-        raise UserError(
-            f"--estimator {path} was trained on images of {config.data.image_size} pixels; "
-            f"those to score have {data.image_size}."
-        )
-    identity = {
-        "system": config.system,
-        "weights_sha256": sha256_of_arrays(parameters),
-        "trained_on": f"{config.data.name}/{config.data.config} {trained_on}",
-        "precision": config.precision,
-        "model": configs.to_dict(config)["model"],
-    }
-    return instruments.pose_estimator(estimate, identity)
-
-
-def sha256_of_arrays(arrays: Mapping[str, Any]) -> str:
-    """SHA-256 of the names, dtypes, shapes and bytes of some arrays, in the order of the names."""
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.asarray(arrays[name])
-        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
 
 
 def _saving(make, task, folder):
