@@ -225,9 +225,8 @@ def test_judges_who_have_just_begun_do_not_count_for_agreement(fill, open_store)
     assert any("judge 3 has not compared all methods yet" in line for line in found["warnings"])
 
 
-def test_resamples_without_ratings_are_said_to_be_left_out(open_store, tmp_path, monkeypatch):
+def _each_judge_sees_some(monkeypatch, task):
     """Each judge alone saw some methods only; together they saw all."""
-    task = questions.TASKS[0]
     seen = [("alpha", "bravo"), ("bravo", "carol"), ("carol", "delta")]
     answers = [
         store.Answer(judge, task, "i", *pair[::turn], "left")
@@ -235,6 +234,11 @@ def test_resamples_without_ratings_are_said_to_be_left_out(open_store, tmp_path,
         for turn in (1, -1)
     ]
     monkeypatch.setattr(store, "read", lambda path: (tuple(NAMES), answers))
+
+
+def test_resamples_without_ratings_are_said_to_be_left_out(open_store, tmp_path, monkeypatch):
+    task = questions.TASKS[0]
+    _each_judge_sees_some(monkeypatch, task)
     found = report.report(tmp_path, resamples=100)
     (line,) = [line for line in found["warnings"] if "resamples of judges" in line]
     # All three must be drawn: 3! / 3^3.
@@ -245,13 +249,7 @@ def test_resamples_without_ratings_are_said_to_be_left_out(open_store, tmp_path,
 
 def test_where_no_resample_has_ratings_there_are_no_intervals(open_store, tmp_path, monkeypatch):
     task = questions.TASKS[0]
-    seen = [("alpha", "bravo"), ("bravo", "carol"), ("carol", "delta")]
-    answers = [
-        store.Answer(judge, task, "i", *pair[::turn], "left")
-        for judge, pair in enumerate(seen)
-        for turn in (1, -1)
-    ]
-    monkeypatch.setattr(store, "read", lambda path: (tuple(NAMES), answers))
+    _each_judge_sees_some(monkeypatch, task)
     # The first resample of this seed draws one judge twice.
     found = report.report(tmp_path, resamples=1, seed=1)
     assert found["intervals"][task] == dict.fromkeys(NAMES)
