@@ -16,7 +16,7 @@ from PIL import Image
 
 from volsynth import config as configs
 from volsynth import runs, scoring
-from volsynth.data import augment, pipeline, pixels
+from volsynth.data import augment, pipeline, pixels, prepared
 from volsynth.errors import UserError
 from volsynth.train import loop
 from volsynth.train import workdir as workdirs
@@ -206,7 +206,9 @@ def test_a_flipped_bit_is_found_before_the_workdir_is_claimed(
         runs.train(config, tmp_path / "file")
 
 
-def test_a_run_on_two_data_sets_has_the_identity_of_both(smoke_config, data_dir, tmp_path):
+def test_a_run_on_two_data_sets_has_the_identity_of_both(
+    smoke_config, data_dir, tmp_path, monkeypatch
+):
     shutil.copytree(data_dir, tmp_path / "data")
     shutil.copytree(tmp_path / "data/posed_people/tiny", tmp_path / "data/others/tiny")
     (manifest,) = (tmp_path / "data/others").rglob("manifest.json")
@@ -218,12 +220,16 @@ def test_a_run_on_two_data_sets_has_the_identity_of_both(smoke_config, data_dir,
     config.train.steps = 2
     with config.unlocked():
         config.data.also = {"others/tiny": 0.5}
-    runs.train(config, tmp_path / "run")
+    with monkeypatch.context() as patch:
+        former = property(lambda data: data.former_identity)
+        patch.setattr(prepared.Prepared, "identity", former)
+        runs.train(config, tmp_path / "run")
     identity = workdirs.read_run(tmp_path / "run")["data"]
     assert re.fullmatch(r"\w{16}\+others/tiny:\w{16}", identity)
     # Scoring takes the main data set alone, wherever it is.
     found = scoring.evaluate_run(tmp_path / "run", "test", data_dir=str(data_dir))
     assert found["step"] == 2
+    runs.train(config, tmp_path / "run")  # What an earlier version recorded is the same data.
     changed["note"] = "prepared again"
     manifest.write_text(json.dumps(changed))
     with pytest.raises(UserError, match="data set: "):

@@ -45,7 +45,8 @@ def train(config: Any, workdir: pathlib.Path) -> None:
         raise UserError(f"config.data.single must lie in [0, 1], got {config.data.single}.")
     augmentation = augment.of_config(config.data)
     if distributed.is_first():
-        workdirs.claim_workdir(workdir, configs.to_dict(config), mixed.identity, system.notes)
+        record = configs.to_dict(config)
+        workdirs.claim_workdir(workdir, record, mixed.identity, system.notes, mixed.former_identity)
     train_split = mixed.split("train")
     threads = config.data.get("threads", -1)
 
@@ -112,7 +113,7 @@ def restore(
     with config.unlocked():
         config.data.dir = data_dir or config.data.dir
     data = _open_data(config)
-    if data.identity != mixture.main_identity(run["data"]):
+    if not data.is_called(mixture.main_identity(run["data"])):
         raise UserError(
             f"{data.folder} is not the data set that {workdir} was trained on "
             f"({data.identity} here, {run['data']} there)."

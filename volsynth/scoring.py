@@ -98,7 +98,7 @@ def evaluate_model(
     config = model.config.data
     data = prepared.open_prepared(data_dir or "data", config.name, config.config)
     identity = mixture.main_identity(model.card["trained_on"]["identity"])
-    if data.identity != identity:
+    if not data.is_called(identity):
         raise UserError(
             f"{data.folder} is not the data set that {path} was trained on ({data.identity} here, "
             f"{identity} there)."

@@ -128,6 +128,7 @@ def test_another_config_is_refused(tmp_path, change, message):
 
 def test_other_data_is_refused(tmp_path):
     workdirs.claim_workdir(tmp_path, CONFIG, "one")
+    workdirs.claim_workdir(tmp_path, CONFIG, "another name of it", formerly="one")
     with pytest.raises(UserError, match="data set: one there, two here"):
         workdirs.claim_workdir(tmp_path, CONFIG, "two")
 

@@ -75,8 +75,16 @@ class Mixture:
     @property
     def identity(self) -> str:
         """Of all data sets; that of the main one where there are no others."""
-        main, *others = self.sets
-        return "".join([main.identity, *(f"+{_name(data)}:{data.identity}" for data in others)])
+        return self._joined([data.identity for data in self.sets])
+
+    @property
+    def former_identity(self) -> str:
+        """See `prepared.Prepared.former_identity`."""
+        return self._joined([data.former_identity for data in self.sets])
+
+    def _joined(self, identities):
+        names = [f"+{_name(data)}:" for data in self.sets[1:]]
+        return "".join(name + identity for name, identity in zip(["", *names], identities))
 
     def split(self, name: str) -> "prepared.Split | MixedSplit":
         """One split of all data sets; raises as `prepared.Prepared.split` does."""

@@ -44,10 +44,27 @@ class Prepared:
         """Side of its images, pixels."""
         return self.manifest["image_size"]
 
-    @property
+    @functools.cached_property
     def identity(self) -> str:
-        """A hash of the manifest, and through it of every shard."""
-        return hashlib.sha256(json.dumps(self.manifest, sort_keys=True).encode()).hexdigest()[:16]
+        """A hash of the manifest, and through it of every shard.
+
+        The indices follow from the shards, and NumPy's versions write them in different bytes, so
+        their hashes are left out.
+        """
+        splits = {
+            name: {**split, "index": {**split["index"], "sha256": None}}
+            for name, split in self.manifest["splits"].items()
+        }
+        return _digest({**self.manifest, "splits": splits})
+
+    @functools.cached_property
+    def former_identity(self) -> str:
+        """As runs and models of earlier versions recorded it: of all of the manifest."""
+        return _digest(self.manifest)
+
+    def is_called(self, identity: str) -> bool:
+        """Whether a recorded identity is this data set's."""
+        return identity in (self.identity, self.former_identity)
 
     def split(self, name: str) -> "Split":
         """One split.
@@ -70,6 +87,10 @@ class Prepared:
         return Split(
             name, tuple(shards), entry["records"], _read_index(index, entry["records"]), counts
         )
+
+
+def _digest(manifest):
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _read_index(path, records):

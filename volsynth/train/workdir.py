@@ -43,6 +43,7 @@ def claim_workdir(
     config: dict[str, Any],
     data: str,
     notes: Mapping[str, str] | None = None,
+    formerly: str | None = None,
 ) -> None:
     """Writes `run.json` into a new workdir; in an old one checks that it is of the same run.
 
@@ -53,6 +54,7 @@ def claim_workdir(
       config: the whole config, as nested dicts of JSON values.
       data: identity of the data set.
       notes: of the system.
+      formerly: what earlier versions recorded as the identity of the same data set.
 
     Raises:
       UserError: the workdir belongs to another config or other data, its `run.json` is damaged,
@@ -63,7 +65,10 @@ def claim_workdir(
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         if path.exists():
-            _check_same(path, read_run(workdir), record)
+            there = read_run(workdir)
+            if there["data"] == formerly:
+                there["data"] = data
+            _check_same(path, there, record)
         else:
             files.write_text(path, json.dumps(record, indent=2))
     except OSError as error:
