@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from volsynth import cli, runs, systems
+from volsynth import cli, doctor, runs, systems
 from volsynth import config as configs
 from volsynth.data import fake
 from volsynth.nn import pretrained
@@ -460,3 +460,12 @@ def test_bench_of_the_input_that_cannot_be(capsys, data_dir):
     _fails(capsys, "--config.seed=1: give --config, too.", *where, "--config.seed=1")
     size = ("--config", SMOKE, "--config.data.image_size=64", "--repeats", "1")
     _fails(capsys, "has images of 32 pixels, config.data.image_size is 64", *where, *size)
+
+
+def test_ctrl_c_is_one_line(capsys, monkeypatch):
+    def stopped(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(doctor, "report", stopped)
+    assert cli.main(["doctor"]) == 130
+    assert capsys.readouterr().err == "volsynth: interrupted\n"

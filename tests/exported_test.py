@@ -209,6 +209,7 @@ def test_parameters_that_are_none(copied):
     ("name", "change", "message"),
     [
         ("card.json", lambda c: [], "card.json is damaged: no JSON object"),
+        ("card.json", lambda c: {**c, "format": 99}, "card.json is damaged: 'format' is wrong"),
         ("card.json", lambda c: {**c, "task": "song"}, "card.json is damaged: 'task' is wrong"),
         ("card.json", lambda c: {**c, "image_size": True}, "'image_size' is wrong"),
         ("card.json", lambda c: {**c, "image_size": 0}, "'image_size' is wrong"),
@@ -233,6 +234,12 @@ def test_a_card_and_a_config_that_do_not_fit(copied, name, change, message):
     values = json.loads((copied / name).read_text())
     (copied / name).write_text(json.dumps(change(values)))
     fails(sealed(copied), message, program=False)
+
+
+def test_a_program_that_makes_something_else(copied):
+    card = json.loads((copied / "card.json").read_text())
+    (copied / "card.json").write_text(json.dumps({**card, "task": "image"}))
+    fails(sealed(copied), "program.stablehlo does not make what card.json says", program=True)
 
 
 @pytest.mark.parametrize("text", ["{", "[" * 100000])

@@ -18,7 +18,7 @@ import pytest
 import safetensors.numpy
 
 import volsynth
-from volsynth import cli, exporting, runs, systems
+from volsynth import cli, exported, exporting, runs, systems
 from volsynth import config as configs
 from volsynth.data import fake
 from volsynth.errors import UserError
@@ -108,13 +108,13 @@ np.save(sys.argv[2], image)
 """
 
 
-def alone(folder, tmp_path, program, *arguments):
+def alone(folder, program, *arguments, package=ROOT):
     """Runs a program in a process of its own, in a folder with the exported model and no more."""
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
     subprocess.run(
         [sys.executable, "-c", program, *map(str, arguments)],
         cwd=folder.parent,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(package)},
         check=True,
     )
 
@@ -123,8 +123,25 @@ def test_a_fresh_process_makes_the_same_image_without_the_networks_code(
     image_folder, image_wanted, tmp_path
 ):
     np.savez(tmp_path / "given.npz", **fake.batch(2, 32))
-    alone(image_folder, tmp_path, FRESH, tmp_path / "given.npz", tmp_path / "made.npy")
+    alone(image_folder, FRESH, tmp_path / "given.npz", tmp_path / "made.npy")
     assert np.ptp(image_wanted) > 0.1
+    exported_runs.assert_same(np.load(tmp_path / "made.npy"), image_wanted)
+
+
+@pytest.mark.slow
+def test_the_installed_package_makes_the_same_image(image_folder, image_wanted, tmp_path):
+    # A copy, as building leaves files beside the sources.
+    for name in ("volsynth", "data_prep", "launch"):
+        shutil.copytree(ROOT / name, tmp_path / "source" / name)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path / "source")
+    site = tmp_path / "site"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site)]
+    subprocess.run([*pip, str(tmp_path / "source")], check=True)
+    np.savez(tmp_path / "given.npz", **fake.batch(2, 32))
+    program = FRESH + "assert volsynth.__file__.startswith(sys.argv[3])\n"
+    given = (tmp_path / "given.npz", tmp_path / "made.npy", site)
+    alone(image_folder, program, *given, package=site)
     exported_runs.assert_same(np.load(tmp_path / "made.npy"), image_wanted)
 
 
@@ -134,7 +151,7 @@ def test_the_example_of_the_documentation_runs(image_folder, image_wanted, tmp_p
     example = (
         example.replace("runs/demo-model", "model") + "\nassert images.shape == (2, 32, 32, 3)\n"
     )
-    alone(image_folder, tmp_path, example)
+    alone(image_folder, example)
 
 
 @pytest.mark.slow
@@ -293,7 +310,29 @@ def test_scores_of_that_step_are_in_the_card_and_others_are_not(run, tmp_path, c
     assert exporting.export(copy, tmp_path / "model")["scores"] is None
     assert "the scores on test are of step 2, not 3" in capsys.readouterr().err
     assert exporting.export(copy, tmp_path / "model", split="validation")["scores"] is None
-    assert capsys.readouterr().err == ""
+    error = capsys.readouterr().err
+    assert f"{copy} has no scores on validation: the card says none." in error
+    assert f"volsynth evaluate --workdir {copy} --split validation\n" in error
+
+
+@pytest.mark.parametrize("licence", ["", " ", "MIT\n# And more"])
+def test_a_licence_that_is_no_line(run, tmp_path, licence):
+    with pytest.raises(UserError, match="--licence must be one line of text"):
+        exporting.export(run, tmp_path / "model", licence=licence)
+
+
+def test_a_run_that_diverged_is_not_exported(run, tmp_path, monkeypatch):
+    real = exported.by_name
+
+    def broken(averages):
+        values = {k: np.array(v) for k, v in real(averages).items()}
+        values[next(iter(values))].flat[-1] = np.inf
+        return values
+
+    monkeypatch.setattr(exported, "by_name", broken)
+    with pytest.raises(UserError, match="step 3 holds weights that are not finite, such as estim"):
+        exporting.export(run, tmp_path / "model")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_card_of_several_data_sets_names_them(run):
@@ -395,7 +434,8 @@ def test_the_command_prints_what_it_wrote(run, tmp_path, capsys):
     command = ["export", "--workdir", str(run), "--out", str(tmp_path / "model")]
     assert cli.main([*command, "--json", "--step", "3"]) == 0
     out, err = capsys.readouterr()
-    assert err == ""
+    assert err.count("\n") == 1
+    assert "has no scores on test" in err
     assert out.count("\n") == 1
     report = json.loads(out)
     assert report["model"] == str(tmp_path / "model")
@@ -405,6 +445,7 @@ def test_the_command_prints_what_it_wrote(run, tmp_path, capsys):
     out, _ = capsys.readouterr()
     assert "pose_estimator, step 3, 2,371 parameters, 32 pixels" in out
     assert "takes target_image" in out
+    assert "scores in the card: none" in out
     assert cli.main(["export", "--workdir", str(tmp_path), "--out", "x"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 

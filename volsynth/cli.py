@@ -41,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # One line, whatever an error that was passed on has in it.
         print("volsynth: error: " + " ".join(str(error).splitlines()), file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("volsynth: interrupted", file=sys.stderr)
+        return 130  # As shells report it.
     except BrokenPipeError:
         return 1
 

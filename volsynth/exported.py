@@ -28,6 +28,13 @@ from volsynth.system import Batch, Outputs, System, Task
 PLATFORMS = ("cpu", "cuda", "tpu")
 """What a program runs on."""
 
+OUTPUTS = {
+    "image": ("image",),
+    "image_and_pose": ("image", "pose_joints"),
+    "pose": ("joints_mm", "joints_px"),
+}
+"""Names of what a model of a task makes."""
+
 FOREIGN_CALLS = frozenset(
     {
         # Singular values, on CPUs, CUDA devices and TPUs.
@@ -207,6 +214,7 @@ def _card(folder):
             )
 
     fields = fake.spec(1, 1)
+    check("format", lambda number: number == bundle.FORMAT)
     check("task", lambda task: task in typing.get_args(Task))
     check("image_size", lambda side: type(side) is int and side > 0)
     check("inputs", lambda inputs: isinstance(inputs, dict) and inputs and set(inputs) <= {*fields})
@@ -235,6 +243,7 @@ def _program(folder, card):
         (parameters, inputs), _ = jax.tree.unflatten(exported.in_tree, exported.in_avals)
         layout = {name: tuple(value.shape) for name, value in parameters.items()}
         taken = {name: (tuple(v.shape[1:]), v.dtype) for name, v in inputs.items()}
+        made = jax.tree.unflatten(exported.out_tree, exported.out_avals)
     except Exception as error:  # Bytes of any kind make the reader stumble in any way.
         reason = (str(error).splitlines() or [""])[0][:200]
         raise _UnusableError(f"{type(error).__name__}: {reason}") from error
@@ -254,6 +263,11 @@ def _program(folder, card):
         raise UserError(
             f"{folder}: {bundle.PROGRAM} takes {sorted(taken)}, {bundle.CARD} says "
             f"{sorted(wanted)}, of {card['image_size']} pixels. {bundle.MENDING}"
+        )
+    if (set(made) if isinstance(made, dict) else {"image"}) != {*OUTPUTS[card["task"]]}:
+        raise UserError(
+            f"{folder}: {bundle.PROGRAM} does not make what {bundle.CARD} says, of the task "
+            f"{card['task']!r}. {bundle.MENDING}"
         )
     here = {"gpu": "cuda"}.get(jax.default_backend(), jax.default_backend())
     if here not in exported.platforms:

@@ -75,15 +75,18 @@ def export(
       or None}.
 
     Raises:
-      UserError: the workdir holds no run or no such checkpoint, the folder holds other things, or
-        cannot be written.
+      UserError: the workdir holds no run or no such checkpoint, its weights are not finite, the
+        folder holds other things, or cannot be written, or the licence is no line of text.
     """
+    if licence is not None and (not licence.strip() or len(licence.splitlines()) > 1):
+        raise UserError(f"--licence must be one line of text, got {licence!r}.")
     run = workdirs.read_run(workdir)
     out = _checked_out(out, workdir, force)
     config = configs.from_dict(portable(run["config"]))
     system = systems.make(config)
     step, averages = runs.restore_averages(system, config, workdir, step)
     parameters = {k: np.asarray(v, np.float32) for k, v in exported.by_name(averages).items()}
+    _check_finite(workdir, step, parameters)
     side = config.data.image_size
     inputs = used_inputs(system, side)
     card = _card(workdir, run, config, system, step, split, licence, inputs, parameters)
@@ -126,8 +129,18 @@ def summary(report: Mapping[str, Any]) -> str:
             f"{report['parameters']:,} parameters, {report['image_size']} pixels",
             *lines,
             f"takes {', '.join(report['inputs'])}",
+            f"scores in the card: {', '.join(report['scores']) if report['scores'] else 'none'}",
         ]
     )
+
+
+def _check_finite(workdir, step, parameters):
+    broken = [name for name, value in parameters.items() if not np.all(np.isfinite(value))]
+    if broken:
+        raise UserError(
+            f"{workdir}: step {step} holds weights that are not finite, such as {broken[0]}: the "
+            "run diverged. Give an earlier --step."
+        )
 
 
 def portable(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -210,7 +223,7 @@ def _card(workdir, run, config, system, step, split, licence, inputs, parameters
             name: {"shape": sizes[name], "is": pipeline.BATCH[name.partition("_")[2]]}
             for name in inputs
         },
-        "outputs": {name: OUTPUTS[name] for name in _outputs(system.task)},
+        "outputs": {name: OUTPUTS[name] for name in exported.OUTPUTS[system.task]},
         "keypoints": KEYPOINTS,
         "parameters": {"total": sum(networks.values()), "networks": networks, "averaged": True},
         "precision": config.precision,
@@ -236,25 +249,20 @@ def _card(workdir, run, config, system, step, split, licence, inputs, parameters
     }
 
 
-def _outputs(task):
-    return {
-        "image": ("image",),
-        "image_and_pose": ("image", "pose_joints"),
-        "pose": ("joints_mm", "joints_px"),
-    }[task]
-
-
 def _evaluation(workdir, split, step):
     """The workdir's scores on a split, if they are of this step."""
     found = rundir.results(workdir, split)
-    if found is not None and found["step"] != step:
+    if found is None or found["step"] != step:
+        why = (
+            f"{workdir} has no scores on {split}"
+            if found is None
+            else f"the scores on {split} are of step {found['step']}, not {step}"
+        )
         print(
-            f"volsynth: the scores on {split} are of step {found['step']}, not {step}, and left "
-            "out of the card",
+            f"volsynth: {why}: the card says none. For scores in it, run first: volsynth evaluate "
+            f"--workdir {workdir} --split {split}",
             file=sys.stderr,
         )
-        found = None
-    if found is None:
         return None
     wanted = ("label", "metrics", "baselines", "details", "protocol", "step")
     return {key: found[key] for key in wanted if key in found}
