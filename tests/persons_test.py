@@ -26,8 +26,31 @@ def test_the_person_is_found_by_mask_alpha_channel_or_magenta(tmp_path, kind):
 
 def test_a_mask_counts_before_anything_else(tmp_path):
     found, mask = own_pictures.bring(tmp_path, "alpha")
-    Image.fromarray(np.full(mask.shape, 255, np.uint8)).save(tmp_path / "all.png")
-    assert persons.read_picture(found["image"], tmp_path / "all.png")[1].all()
+    most = np.ones(mask.shape, bool)
+    most[0] = most[:, 0] = False
+    Image.fromarray(255 * most.astype(np.uint8)).save(tmp_path / "most.png")
+    read = persons.read_picture(found["image"], tmp_path / "most.png")[1]
+    np.testing.assert_array_equal(read, most)
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_a_mask_may_be_a_silhouette_on_a_transparent_ground(tmp_path, level):
+    found, mask = own_pictures.bring(tmp_path, "none")
+    picture = np.dstack([np.full((*mask.shape, 3), level), 255 * mask]).astype(np.uint8)
+    Image.fromarray(picture).save(tmp_path / "cut-out.png")
+    read = persons.read_picture(found["image"], tmp_path / "cut-out.png")[1]
+    np.testing.assert_array_equal(read, mask)
+
+
+def test_a_hole_in_a_picture_on_magenta_does_not_make_magenta_a_person(tmp_path):
+    found, mask = own_pictures.bring(tmp_path, "none")
+    image = np.asarray(Image.open(found["image"]))
+    image = np.where(mask[..., None], image, np.array([255, 0, 255], np.uint8))
+    alpha = np.full(mask.shape, 255, np.uint8)
+    alpha[:3, :3] = 0
+    Image.fromarray(np.dstack([image, alpha])).save(tmp_path / "hole.png")
+    read = persons.read_picture(tmp_path / "hole.png")[1]
+    assert (read != mask).mean() < 1e-3
 
 
 def test_a_background_that_was_not_removed_is_one_clear_line(tmp_path):
@@ -36,6 +59,12 @@ def test_a_background_that_was_not_removed_is_one_clear_line(tmp_path):
         persons.read_picture(found["image"])
     for hint in ("--mask FILE, white where the person is", "transparent", r"(255, 0, 255)"):
         assert hint in str(caught.value)
+    # A transparent corner is no background that was removed.
+    image = np.asarray(Image.open(found["image"]).convert("RGBA")).copy()
+    image[:3, :3, 3] = 0
+    Image.fromarray(image).save(tmp_path / "corner.png")
+    with pytest.raises(UserError, match=r"corner\.png: its background was not removed"):
+        persons.read_picture(tmp_path / "corner.png")
 
 
 def test_pictures_and_masks_that_do_not_fit(tmp_path):
@@ -44,12 +73,16 @@ def test_pictures_and_masks_that_do_not_fit(tmp_path):
         ("small", np.zeros((8, 9), np.uint8)),
         ("empty", np.zeros(mask.shape, np.uint8)),
         ("dot", 255 * (np.indices(mask.shape).sum(axis=0) < 5).astype(np.uint8)),
+        ("all", np.full(mask.shape, 255, np.uint8)),
+        ("inverted", 255 * (~mask).astype(np.uint8)),
     ):
         Image.fromarray(levels).save(tmp_path / f"{name}.png")
     for name, message in (
         ("small", "must have one size, got 120 x 160 and 9 x 8"),
         ("empty", "there is nobody"),
         ("dot", "the person is 5 pixels large; at least 16"),
+        ("all", r"all\.png: nearly all of its border is white"),
+        ("inverted", r"inverted\.png: nearly all of its border is white"),
     ):
         with pytest.raises(UserError, match=message):
             persons.read_picture(found["image"], tmp_path / f"{name}.png")
@@ -103,6 +136,9 @@ def test_poses_of_pictures_that_cannot_be_used(tmp_path):
     fails("mask holds nothing near the joints", mask=np.zeros_like(mask))
     fails("1 joints are known; 2", visible=np.arange(15) == 3)
     fails(r"pose 0 .*: 2 of 15 joints are known, and too few", visible=np.arange(15) < 2)
+    far = pose.joints_mm.copy()
+    far[5] = (1e6, 0, 1e6)
+    fails(r"pose 0 .*: from right_elbow to right_wrist it is \d+ times as far", joints_mm=far)
     fails("joints_px and joints_mm are of different poses", intrinsics=None,
           joints_mm=pose.joints_mm * (-1, -1, 1))  # fmt: skip
 
@@ -168,12 +204,50 @@ def test_staged_poses_have_the_persons_size_and_place(tmp_path):
     assert joints[:, :2].min() > 0.08 * 32
     assert joints[:, :2].max() < 0.92 * 32
     assert joints[:, 2].mean() == pytest.approx(16, abs=1e-3)
-    # A motion is scaled and moved as one.
-    moved = persons.named_pose("standing")
-    moved = dataclasses.replace(moved, joints_mm=moved.joints_mm + np.array([200.0, 0, 0]))
-    (a, b), _ = persons.stage([persons.named_pose("standing"), moved], who)
-    shift = (b.joints - a.joints)[:, 0]
-    np.testing.assert_allclose(shift, 200 * retargeting.size(who.body), rtol=0.05)
+    for angle in (np.nan, np.inf):
+        with pytest.raises(UserError, match="--turn must be a number of degrees, got"):
+            persons.stage([persons.named_pose("standing")], who, angle)
+
+
+def _in_pixels(pose, scale, place):
+    """A pose in mm as a detector finds it in a frame."""
+    joints = pose.joints_mm[:, :2] * scale + place
+    return dataclasses.replace(pose, joints_px=joints, joints_mm=None)
+
+
+def test_a_motion_is_scaled_and_moved_as_one(tmp_path):
+    found, mask = own_pictures.bring(tmp_path)
+    image, _ = persons.read_picture(found["image"], found["mask"])
+    (pose,) = keypoints.read(found["pose"])
+    who = persons.person(image, mask, pose, 32)
+    standing, squatting = (persons.named_pose(name) for name in ("standing", "squatting"))
+    own = retargeting.size(who.body)
+
+    moved = dataclasses.replace(squatting, joints_mm=squatting.joints_mm + np.array([200.0, 0, 0]))
+    (_, a, b), _ = persons.stage([standing, squatting, moved], who)
+    np.testing.assert_allclose((b.joints - a.joints)[:, 0], 200 * own, rtol=0.05)
+
+    # Of a detector: far from the origin, with noise, and looking smaller as it squats.
+    rng = np.random.default_rng(0)
+    frames = [_in_pixels(standing, 0.3, (1500, 1500)) for _ in range(8)]
+    frames = [
+        dataclasses.replace(f, joints_px=f.joints_px + rng.normal(0, 3, (15, 2))) for f in frames
+    ]
+    bodies, _ = persons.stage(frames, who)
+    middles = np.array([body.joints[:, :2].mean(axis=0) for body in bodies])
+    assert middles.std(axis=0).max() < 3 * 3 / 15**0.5 * own / 0.3
+    low = _in_pixels(squatting, 0.3, (1500, 1500))
+    (a, b), _ = persons.stage([frames[0], low], who)
+    scales = [
+        np.ptp(body.joints[:, 1]) / np.ptp(frame.joints_px[:, 1])
+        for body, frame in ((a, frames[0]), (b, low))
+    ]
+    assert scales[0] == pytest.approx(scales[1], rel=1e-6)
+    # A frame that shows too little to tell a size is put in with the others.
+    little = dataclasses.replace(low, visible=np.arange(15) < 3)
+    assert len(persons.stage([frames[0], little], who)[0]) == 2
+    with pytest.raises(UserError, match="too few of them are neighbours"):
+        persons.stage([little, little], who)
 
 
 def test_models_of_the_other_kind_are_refused(monkeypatch):

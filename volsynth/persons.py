@@ -6,6 +6,7 @@ put where the person stands, and get a square of their own.
 """
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Sequence
 
@@ -26,6 +27,9 @@ FEWEST_PIXELS = 16
 """A person whose larger side is smaller in the picture cannot be made out."""
 
 _OPAQUE = 128
+
+_MOST_BORDER = 0.9
+"""Of a picture's border, as a share, that a person can cover."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +82,7 @@ def read_picture(
 ) -> tuple[UInt8[np.ndarray, "H W 3"], Bool[np.ndarray, "H W"]]:
     """A picture, and where in it the person is.
 
-    The mask is that of the file, or else of the alpha channel, or else what is not magenta.
+    The mask is that of the file, or else what is neither transparent nor magenta.
 
     Raises:
       UserError: a file cannot be read, sizes differ, the person is tiny or not there, or nothing
@@ -86,28 +90,44 @@ def read_picture(
     """
     picture = pictures.read_rgba(path)
     image, alpha = np.ascontiguousarray(picture[..., :3]), picture[..., 3]
+    is_on_magenta = masks.is_on_magenta(image)
     if mask is not None:
-        found = pictures.read_rgb(mask).mean(axis=-1) >= _OPAQUE
+        found = _white_or_opaque(pictures.read_rgba(mask))
         if found.shape != alpha.shape:
             sizes = " and ".join(f"{w} x {h}" for h, w in (alpha.shape, found.shape))
             raise UserError(f"{path} and its mask {mask} must have one size, got {sizes}.")
-    elif np.any(alpha < _OPAQUE):
-        found = alpha >= _OPAQUE
-    elif masks.is_on_magenta(image):
-        found = masks.not_magenta(image)
     else:
-        raise UserError(
-            f"{path}: its background was not removed: nothing is transparent, and its border is "
-            "not magenta. Give --mask FILE, white where the person is, or a PNG with a transparent "
-            "background, or a picture on magenta (255, 0, 255)."
-        )
+        found = alpha >= _OPAQUE
+        if is_on_magenta:
+            found &= masks.not_magenta(image)
     if not found.any():
         raise UserError(f"{mask or path}: there is nobody: all of it is background.")
+    if np.mean(_border(found)) > _MOST_BORDER:
+        if mask is not None:
+            raise UserError(
+                f"{mask}: nearly all of its border is white. Give a mask that is white where the "
+                "person is and black elsewhere."
+            )
+        raise UserError(
+            f"{path}: its background was not removed: its border is neither transparent nor "
+            "magenta. Give --mask FILE, white where the person is, or a PNG with a transparent "
+            "background, or a picture on magenta (255, 0, 255)."
+        )
     if (size := cropping.square(found)[1] * (1 - 2 * cropping.MARGIN)) < FEWEST_PIXELS:
         raise UserError(
             f"{path}: the person is {size:.0f} pixels large; at least {FEWEST_PIXELS} are needed."
         )
     return image, found
+
+
+def _white_or_opaque(picture):
+    """What a mask marks: what is opaque if anything is transparent in it, else what is white."""
+    alpha = picture[..., 3]
+    return (alpha if np.any(alpha < _OPAQUE) else picture[..., :3].mean(axis=-1)) >= _OPAQUE
+
+
+def _border(mask):
+    return np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
 
 
 def person(
@@ -193,7 +213,7 @@ def stage(poses: Sequence[Pose], who: Person, turn: float = 0.0) -> tuple[list[B
     """Poses for a person, in pixels of the person's frame, and the square around all of them.
 
     They are given the person's size and limbs, and put where the person stands. Those of a motion
-    are scaled and moved alike.
+    are of one body, and scaled and moved alike.
 
     Args:
       poses: one, or those of a motion.
@@ -201,13 +221,17 @@ def stage(poses: Sequence[Pose], who: Person, turn: float = 0.0) -> tuple[list[B
       turn: degrees about the vertical axis, to the person's left.
 
     Raises:
-      UserError: the size of one of them cannot be told, or one without depth is turned.
+      UserError: their size cannot be told, or one without depth is turned, or the angle is none.
     """
+    if not math.isfinite(turn):
+        raise UserError(f"--turn must be a number of degrees, got {turn}.")
     bodies = []
     for pose in poses:
-        body = body_of(pose)
         with _about(pose):
-            bodies.append(retargeting.retarget(retargeting.turned(body, turn), who.body))
+            bodies.append(retargeting.turned(body_of(pose), turn))
+    with _about(poses[0]):
+        own = retargeting.common_size(bodies)
+    bodies = [retargeting.retarget(body, who.body, own) for body in bodies]
     size = retargeting.size(who.body)
     shift = np.append(retargeting.stand(bodies, who.body, size, who.frame), 0.0)
     bodies = [body._replace(joints=body.joints + shift) for body in bodies]

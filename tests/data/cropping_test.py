@@ -70,6 +70,29 @@ def test_nothing_of_a_square_beyond_the_frame_is_put_there():
     np.testing.assert_array_equal(box_of(found), (0, 30, 8, 40))
 
 
+def test_a_square_larger_than_what_is_scaled_at_once_is_the_same(monkeypatch):
+    rng = np.random.default_rng(0)
+    image = np.repeat(np.repeat(rng.integers(0, 256, (20, 40, 3), np.uint8), 16, 0), 16, 1)
+    mask = np.zeros(image.shape[:2], bool)
+    mask[37:290, 50:610] = True
+    corner, extent = cropping.square(mask)
+    wanted, covered = cropping.cut_out(image, mask, corner, extent, 32)
+    monkeypatch.setattr(cropping, "MOST_EXTENT", 170)  # By a factor of four.
+    found, found_covered = cropping.cut_out(image, mask, corner, extent, 32)
+    assert (covered != found_covered).mean() < 0.01
+    both = covered & found_covered
+    assert np.abs(wanted.astype(int) - found)[both].mean() < 2
+
+
+def test_the_square_of_a_long_picture_fits_into_memory():
+    mask = np.ones((8, 40_000), bool)
+    image = np.full((*mask.shape, 3), 77, np.uint8)
+    # Whole, it would take 36 GiB.
+    found, covered = cropping.cut_out(image, mask, *cropping.square(mask), 64)
+    assert not covered.any() or (found[covered] == 77).all()
+    assert found.shape == (64, 64, 3)
+
+
 def test_edges_have_no_colour_of_neither():
     square = np.full((16, 16, 3), MAGENTA, np.uint8)
     square[4:12, 4:12] = (200, 20, 40)

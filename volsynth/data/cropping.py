@@ -9,6 +9,9 @@ from volsynth.data.schema import MAGENTA
 MARGIN = 0.08
 """Free border on each side of the person, as a share of the image's side."""
 
+MOST_EXTENT = 8192
+"""Pixels of the frame; larger squares are scaled down in two steps."""
+
 REACH = 0.5
 """What of a mask is further from the joints, as a share of their extent, is not the person."""
 
@@ -60,27 +63,19 @@ def cut_out(
     Colours are means over the person's own pixels, so nothing of any background gets into an edge.
     A pixel that is less than half covered is background.
     """
-    # Hamming's filter has no negative values, with which the means below would not be means.
-    reach = int(np.ceil(max(extent / side, 1.0))) + 1
-    left, top = np.floor(corner).astype(int) - reach
-    right, bottom = np.ceil(corner + extent).astype(int) + reach
     height, width = mask.shape
-    inside = (slice(max(top, 0), min(bottom, height)), slice(max(left, 0), min(right, width)))
-    canvas = np.zeros((bottom - top, right - left, 4), np.float32)
-    weight = mask[inside].astype(np.float32)
-    target = canvas[
-        inside[0].start - top : inside[0].stop - top, inside[1].start - left : inside[1].stop - left
-    ]
-    target[..., :3] = image[inside] * weight[..., None]
-    target[..., 3] = weight
-    x, y = corner - (left, top)
-    box = (x, y, x + extent, y + extent)
+    reach = _reach(extent, side)
+    left, top = np.maximum(np.floor(corner).astype(int) - reach, 0)
+    right, bottom = np.minimum(np.ceil(corner + extent).astype(int) + reach, (width, height))
+    weight = mask[top:bottom, left:right].astype(np.float32)
+    colours = image[top:bottom, left:right] * weight[..., None]
+    corner = corner - (left, top)
+    # The square of a person along the edge of a huge picture is larger than the picture by far.
+    factor = int(np.ceil(extent / MOST_EXTENT))
     small = np.stack(
         [
-            np.asarray(
-                Image.fromarray(canvas[..., c]).resize((side, side), Image.Resampling.HAMMING, box)
-            )
-            for c in range(4)
+            _square_of(channel, corner, extent, side, factor)
+            for channel in (*np.moveaxis(colours, -1, 0), weight)
         ],
         axis=-1,
     )
@@ -88,6 +83,26 @@ def cut_out(
     mean = small[..., :3] / np.maximum(small[..., 3:], 0.5)
     levels = np.round(np.clip(mean, 0, 255)).astype(np.uint8)
     return np.where(covered[..., None], levels, np.array(MAGENTA, np.uint8)), covered
+
+
+def _reach(extent, side):
+    """Beyond the square, how many pixels have an influence on what it is scaled to."""
+    return int(np.ceil(max(extent / side, 1.0))) + 1
+
+
+def _square_of(channel, corner, extent, side, factor):
+    """The square of one channel, zero beyond it, scaled; first coarsely by a whole factor."""
+    picture = Image.fromarray(np.ascontiguousarray(channel))
+    if factor > 1:
+        picture, corner, extent = picture.reduce(factor), corner / factor, extent / factor
+    reach = _reach(extent, side)
+    low = np.floor(corner).astype(int) - reach
+    high = np.ceil(corner + extent).astype(int) + reach
+    canvas = picture.crop((*low, *high))
+    x, y = corner - low
+    box = (x, y, x + extent, y + extent)
+    # Hamming's filter has no negative values, with which means would not be means.
+    return np.asarray(canvas.resize((side, side), Image.Resampling.HAMMING, box))
 
 
 def paste(

@@ -4,6 +4,7 @@ Bodies have fifteen joints, (x, y, z) in any unit, x right and y down. Sizes are
 average adult, so that bodies in different poses can be compared.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from volsynth.skeleton import HIPS, INDEX, MIRROR, NUM_JOINTS
 
 _PELVIS = NUM_JOINTS
 _NUMBER = {**INDEX, "pelvis": _PELVIS}
+_NAMES = tuple(_NUMBER)
 
 
 def _both(parent, child, mm):
@@ -44,6 +46,10 @@ the size. By length, so many of the bones are taken to be foreshortened more."""
 MOST_STRETCH = 1.6
 """What is further from the average proportions of two bodies is a bad pose of one of them."""
 
+MOST_DISPROPORTION = 5.0
+"""A bone that is so many times as long, beside the average adult's, as the others are is a mistake
+in a file or of an estimator."""
+
 BEYOND = {
     **dict.fromkeys(("head_top", "neck"), 70.0),
     **dict.fromkeys(("head", "right_ankle", "left_ankle"), 130.0),
@@ -73,20 +79,28 @@ def size(body: Body) -> float:
     """How large a body is: units of its joints per mm of an average adult.
 
     Raises:
-      UserError: too few joints are known, or they coincide.
+      UserError: too few joints are known, or they coincide, or one is far from where it could be.
     """
     lengths, wanted = _lengths(body)
     known = np.isfinite(lengths)
     # The hips are too near to one another for the size to be measured on them.
     known &= wanted > 100
+    bones = [(_NAMES[a], _NAMES[b]) for (a, b, _), is_known in zip(BONES, known) if is_known]
     lengths, wanted = lengths[known], wanted[known]
     if wanted.sum() < LEAST_KNOWN:
         raise UserError(
             f"{body.visible.sum()} of {NUM_JOINTS} joints are known, and too few of them are "
             "neighbours to tell how large the person is. Give shoulders, hips and a leg at least."
         )
+    ratios = lengths / wanted
+    worst, typical = int(np.argmax(ratios)), np.quantile(ratios, FLAT_QUANTILE)
+    if ratios[worst] > MOST_DISPROPORTION * typical > 0:
+        first, second = bones[worst]
+        raise UserError(
+            f"from {first} to {second} it is {ratios[worst] / typical:.0f} times as far as the "
+            "other limbs let expect: one of the two joints is wrong. Mend it, or give null."
+        )
     if body.flat:
-        ratios = lengths / wanted
         order = np.argsort(ratios)
         share = np.cumsum(wanted[order]) / wanted.sum()
         found = ratios[order][np.searchsorted(share, FLAT_QUANTILE)]
@@ -97,16 +111,40 @@ def size(body: Body) -> float:
     return float(found)
 
 
-def retarget(target: Body, source: Body) -> Body:
+def common_size(bodies: Sequence[Body]) -> float:
+    """The size of one person in several poses, which is the same in all.
+
+    Without depth a body looks smaller as it bends, so that the larger ones count.
+
+    Raises:
+      UserError: it cannot be told from any of them.
+    """
+    sizes, first = [], None
+    for body in bodies:
+        try:
+            sizes.append(size(body))
+        except UserError as error:
+            first = first or error
+    if not sizes:
+        raise first
+    return float(np.quantile(sizes, FLAT_QUANTILE if any(body.flat for body in bodies) else 0.5))
+
+
+def retarget(target: Body, source: Body, target_size: float | None = None) -> Body:
     """The target's pose for the source's body, in the source's unit.
 
     The target is scaled to the source's size. Where both have depth, every bone keeps its direction
     and gets the source's length, the mean of the right and the left one.
 
+    Args:
+      target: the pose.
+      source: whose body.
+      target_size: where it is known better than by this pose alone; see `common_size`.
+
     Raises:
       UserError: the size of one of them cannot be told.
     """
-    joints = target.joints * (size(source) / size(target))
+    joints = target.joints * (size(source) / (target_size or size(target)))
     flat = target.flat or source.flat
     scaled = Body(joints, target.visible, flat)
     if flat or not target.visible[list(HIPS)].all():
