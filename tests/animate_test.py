@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import own_pictures
 import pytest
+from PIL import Image
 
 from volsynth import animate, cli, exported, generate, keypoints, persons, pictures, systems
 from volsynth import config as configs
@@ -165,6 +166,42 @@ def test_a_clip_of_any_model(tmp_path, source, monkeypatch, capsys):
         (["--out", str(tmp_path / "a.gif"), "--batch", "0"], "--batch must be at least 1, got 0"),
         (["--out", str(tmp_path / "a.webm")], "must end in .mp4 or .gif"),
         (["--out", str(tmp_path / "out")], "is not empty"),
+    ):
+        assert cli.main([*arguments, *options]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_what_is_transparent_is_so_in_folders_only(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(persons, "load_generator", lambda path, program=None: own_pictures.dots())
+    fills = []
+    behind = animate.backgrounds.behind
+    monkeypatch.setattr(
+        animate.backgrounds, "behind", lambda *given: fills.append(given) or behind(*given)
+    )
+    found, _ = own_pictures.bring(tmp_path, "alpha")
+    path = motion(tmp_path / "m.json", NAMES[:3])
+    arguments = ["animate", "--model", "m", "--image", str(found["image"]), "--motion", str(path)]
+    arguments += ["--source-pose", str(found["pose"])]
+    assert cli.main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().err == ""
+    frames = [np.asarray(Image.open(p)) for p in sorted((tmp_path / "out").iterdir())]
+    assert [frame.shape for frame in frames] == [(160, 120, 4)] * 3
+    assert cli.main([*arguments, "--out", str(tmp_path / "a.gif"), "--json"]) == 0
+    out, err = capsys.readouterr()
+    said = ".gif files cannot be transparent: what is behind the person is magenta"
+    assert err == f"volsynth: warning: {said}\n"
+    assert json.loads(out)["warnings"] == [said]
+    with Image.open(tmp_path / "a.gif") as image:
+        assert image.convert("RGB").getpixel((0, 0)) == (255, 0, 255)
+    # Once for a clip.
+    assert len(fills) == 2
+    for options, message in (
+        (["--out", "b.gif", "--background", "transparent"], "cannot be transparent; give --out a"),
+        (
+            ["--out", "b", "--background", "magenta", "--frame", "square"],
+            "leave out --frame square",
+        ),
+        (["--out", "b", "--background", "mgenta"], "did you mean 'magenta'"),
     ):
         assert cli.main([*arguments, *options]) == 2
         assert message in capsys.readouterr().err

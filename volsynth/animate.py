@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
-from volsynth import clips, draw, exported, generate, keypoints, motions, persons
+from volsynth import backgrounds, clips, draw, exported, generate, keypoints, motions, persons
 from volsynth.errors import UserError, did_you_mean
 from volsynth.features import GENERATORS
 from volsynth.keypoints import Pose
@@ -41,6 +41,7 @@ def animate(
     turn: float = 0.0,
     batch: int = BATCH,
     watch: Callable[[Iterable[Any], int], Iterable[Any]] = lambda frames, count: frames,
+    background: str = "own",
 ) -> dict[str, Any]:
     """Shows the person of a picture in a motion.
 
@@ -54,10 +55,11 @@ def animate(
       turn: degrees by which the motion is turned to the person's left.
       batch: frames that are made at once.
       watch: is given all frames and their number, and passes them on; to show progress.
+      background: as in `generate.generate`; where files of clips would be transparent, magenta.
 
     Returns:
       {"clip": path, "frames": number, "fps", "encoded_once": whether the source was looked at only
-      once, "seconds": without loading}.
+      once, "seconds": without loading, "warnings": what is not as it was wanted}.
 
     Raises:
       UserError: something that was given cannot be read, or does not fit.
@@ -65,6 +67,9 @@ def animate(
     clips.check(out, FPS if fps is None else fps)
     if batch < 1:
         raise UserError(f"--batch must be at least 1, got {batch}.")
+    generate.check_background(background, frame)
+    if background == "transparent" and out.suffix:
+        raise UserError(f"{out.suffix} files cannot be transparent; give --out a folder of frames.")
     poses, own_fps = find_motion(motion)
     fps = own_fps if fps is None else fps
     estimator = persons.load_estimator(source.estimator) if source.estimator else None
@@ -76,11 +81,12 @@ def animate(
     who = generate.read_person(source, generator.image_size, estimator)
     bodies, square = persons.stage(poses, who, turn)
     start = time.perf_counter()
+    behind, warned = generate.behind_of(source, who, frame, background), []
+    if behind is not None and behind.shape[2] == 4 and out.suffix:
+        behind = backgrounds.on_magenta(behind)
+        warned = [f"{out.suffix} files cannot be transparent: what is behind the person is magenta"]
     make = (maker if once else whole_maker)(generator, who, square, batch)
-    frames = (
-        generate.framed(image, square, who.frame, frame)
-        for image in pictures_of(make, bodies, batch)
-    )
+    frames = (generate.framed(image, square, behind) for image in pictures_of(make, bodies, batch))
     clips.write(out, watch(frames, len(bodies)), fps)
     return {
         "clip": str(out),
@@ -88,6 +94,7 @@ def animate(
         "fps": fps,
         "encoded_once": once,
         "seconds": round(time.perf_counter() - start, 3),
+        "warnings": warned,
     }
 
 

@@ -91,7 +91,7 @@ def read_picture(
         if found.shape != alpha.shape:
             sizes = " and ".join(f"{w} x {h}" for h, w in (alpha.shape, found.shape))
             raise UserError(f"{path} and its mask {mask} must have one size, got {sizes}.")
-    elif np.any(alpha < _OPAQUE):
+    elif has_holes(picture):
         found = alpha >= _OPAQUE
     elif masks.is_on_magenta(image):
         found = masks.not_magenta(image)
@@ -108,6 +108,11 @@ def read_picture(
             f"{path}: the person is {size:.0f} pixels large; at least {FEWEST_PIXELS} are needed."
         )
     return image, found
+
+
+def has_holes(picture: UInt8[np.ndarray, "H W 4"]) -> bool:
+    """Whether the alpha channel tells the background."""
+    return bool(np.any(picture[..., 3] < _OPAQUE))
 
 
 def person(

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import sys
 from typing import Any
 
 from volsynth.commands import shared
@@ -85,6 +86,13 @@ def _source_arguments(parser):
         help="of what is made: in the picture's own frame, or the model's; default: original",
     )
     parser.add_argument(
+        "--background",
+        default="own",
+        metavar="NAME|FILE",
+        help="own: the picture's, with the person filled in; magenta; transparent; or a picture's "
+        "file; default: own",
+    )
+    parser.add_argument(
         "--turn",
         type=float,
         default=0.0,
@@ -119,6 +127,7 @@ def _generate(options):
         frame=options.frame,
         sheet=options.sheet,
         turn=options.turn,
+        background=options.background,
     )
     print(json.dumps(made) if options.json else "\n".join(made["pictures"]))
     return 0
@@ -137,7 +146,10 @@ def _animate(options):
         turn=options.turn,
         batch=options.batch,
         watch=_progress,
+        background=options.background,
     )
+    for warning in made["warnings"]:
+        print(f"volsynth: warning: {warning}", file=sys.stderr)
     said = f"{made['clip']}: {made['frames']} frames in {made['seconds']:.1f} s"
     print(json.dumps(made) if options.json else said)
     return 0
