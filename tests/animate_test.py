@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import own_pictures
 import pytest
+from PIL import Image
 
 from volsynth import animate, cli, exported, generate, keypoints, persons, pictures, systems
 from volsynth import config as configs
@@ -119,6 +120,33 @@ def test_frames_come_in_the_order_of_their_numbers(tmp_path):
         animate.read_motion(tmp_path / "m.json")
 
 
+def test_a_motion_is_a_file_or_a_name(tmp_path, monkeypatch):
+    poses, fps = animate.find_motion("waving")
+    assert [pose.action for pose in poses] == ["waving"] * 42
+    assert fps == 25
+    monkeypatch.chdir(tmp_path)
+    # A file counts before a name.
+    motion(pathlib.Path("waving.json"), NAMES[:2]).rename("waving")
+    assert len(animate.find_motion("waving")[0]) == 2
+    with pytest.raises(
+        UserError, match=r"--motion w\.json is neither a file nor a motion's name; All"
+    ):
+        animate.find_motion("w.json")
+    with pytest.raises(
+        UserError, match=r"did you mean 'running'\? Allowed: dancing, .*walking, waving"
+    ):
+        animate.find_motion(pathlib.Path("runing"))
+
+
+def test_a_named_motion_has_frames_per_second_of_its_own(tmp_path, source, monkeypatch):
+    monkeypatch.setattr(persons, "load_generator", lambda path, program=None: own_pictures.dots())
+    monkeypatch.setattr(animate.motions, "FPS", 12.0)
+    for fps, wanted in ((None, 12.0), (30.0, 30.0)):
+        out = tmp_path / f"at{wanted:g}"
+        made = animate.animate(pathlib.Path("m"), source, "walking", out, fps, "square")
+        assert (made["fps"], made["frames"]) == (wanted, 28)
+
+
 def test_a_clip_of_any_model(tmp_path, source, monkeypatch, capsys):
     monkeypatch.setattr(persons, "load_generator", lambda path, program=None: own_pictures.dots())
     path = motion(tmp_path / "m.json", NAMES)
@@ -138,6 +166,42 @@ def test_a_clip_of_any_model(tmp_path, source, monkeypatch, capsys):
         (["--out", str(tmp_path / "a.gif"), "--batch", "0"], "--batch must be at least 1, got 0"),
         (["--out", str(tmp_path / "a.webm")], "must end in .mp4 or .gif"),
         (["--out", str(tmp_path / "out")], "is not empty"),
+    ):
+        assert cli.main([*arguments, *options]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_what_is_transparent_is_so_in_folders_only(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(persons, "load_generator", lambda path, program=None: own_pictures.dots())
+    fills = []
+    behind = animate.backgrounds.behind
+    monkeypatch.setattr(
+        animate.backgrounds, "behind", lambda *given: fills.append(given) or behind(*given)
+    )
+    found, _ = own_pictures.bring(tmp_path, "alpha")
+    path = motion(tmp_path / "m.json", NAMES[:3])
+    arguments = ["animate", "--model", "m", "--image", str(found["image"]), "--motion", str(path)]
+    arguments += ["--source-pose", str(found["pose"])]
+    assert cli.main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().err == ""
+    frames = [np.asarray(Image.open(p)) for p in sorted((tmp_path / "out").iterdir())]
+    assert [frame.shape for frame in frames] == [(160, 120, 4)] * 3
+    assert cli.main([*arguments, "--out", str(tmp_path / "a.gif"), "--json"]) == 0
+    out, err = capsys.readouterr()
+    said = ".gif files cannot be transparent: what is behind the person is magenta"
+    assert err == f"volsynth: warning: {said}\n"
+    assert json.loads(out)["warnings"] == [said]
+    with Image.open(tmp_path / "a.gif") as image:
+        assert image.convert("RGB").getpixel((0, 0)) == (255, 0, 255)
+    # Once for a clip.
+    assert len(fills) == 2
+    for options, message in (
+        (["--out", "b.gif", "--background", "transparent"], "cannot be transparent; give --out a"),
+        (
+            ["--out", "b", "--background", "magenta", "--frame", "square"],
+            "leave out --frame square",
+        ),
+        (["--out", "b", "--background", "mgenta"], "did you mean 'magenta'"),
     ):
         assert cli.main([*arguments, *options]) == 2
         assert message in capsys.readouterr().err

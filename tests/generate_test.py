@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 import own_pictures
 import pytest
+from PIL import Image
 
 from volsynth import cli, generate, keypoints, persons, pictures, skeleton
 from volsynth.errors import UserError
@@ -48,7 +49,7 @@ def test_the_person_comes_to_where_the_target_pose_is(tmp_path, kind):
     found, _ = own_pictures.bring(tmp_path, kind)
     source = generate.Source(found["image"], found["mask"], found["pose"])
     out = tmp_path / "out.png"
-    made = generate.generate(MODEL, source, generate.Targets(["waving"]), out)
+    made = generate.generate(MODEL, source, generate.Targets(["waving"]), out, background="magenta")
     assert made == {"pictures": [str(out)], "targets": ["waving"]}
     drawn = dots_of(out)
     assert drawn.shape == (160, 120)
@@ -71,7 +72,8 @@ def test_the_person_comes_to_where_the_target_pose_is(tmp_path, kind):
 
 def test_the_same_pose_puts_the_person_where_it_was(tmp_path, brought):
     source, mask = brought
-    generate.generate(MODEL, source, generate.Targets(files=[source.pose]), tmp_path / "o.png")
+    targets = generate.Targets(files=[source.pose])
+    generate.generate(MODEL, source, targets, tmp_path / "o.png", background="magenta")
     drawn = dots_of(tmp_path / "o.png")
     (pose,) = keypoints.read(source.pose)
     rows, columns = np.indices(drawn.shape) + 0.5
@@ -86,6 +88,26 @@ def test_a_square_is_as_the_model_made_it(tmp_path, brought):
     targets = generate.Targets(["standing"])
     generate.generate(MODEL, brought[0], targets, tmp_path / "o.png", frame="square")
     assert pictures.read_rgb(tmp_path / "o.png").shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("kind", ["mask", "alpha", "magenta"])
+def test_the_background_is_the_pictures_own(tmp_path, kind):
+    found, _ = own_pictures.bring(tmp_path, kind)
+    source = generate.Source(found["image"], found["mask"], found["pose"])
+    generate.generate(MODEL, source, generate.Targets(["waving"]), tmp_path / "o.png")
+    made = np.asarray(Image.open(tmp_path / "o.png"))
+    corner = made[:8, :8]
+    if kind == "mask":
+        np.testing.assert_array_equal(corner, pictures.read_rgb(source.image)[:8, :8])
+    elif kind == "alpha":
+        assert made.shape == (160, 120, 4)
+        np.testing.assert_array_equal(corner, 0)
+        assert made[..., 3].max() == 255
+    else:
+        np.testing.assert_array_equal(corner, np.broadcast_to((255, 0, 255), (8, 8, 3)))
+    # The model's green dots are there in any case, and nothing of its magenta beside them.
+    green = made[..., 1].astype(int) - np.maximum(made[..., 0], made[..., 2])
+    assert (green > 90).sum() > 50
 
 
 def test_several_poses_are_a_sheet_or_a_folder(tmp_path, brought):
@@ -155,6 +177,9 @@ def test_mistakes_about_sources_and_targets(tmp_path, brought):
     fails("0 target poses; from 1 to 100 are allowed", targets=())
     fails("101 target poses", targets=["standing"] * 101, out="folder")
     fails("there is no pose 'stand'; did you mean 'standing'", targets=["stand"])
+    fails("--background beach.jpg is neither a picture's file", background="beach.jpg")
+    fails("--background magenta is for pictures in the frame", background="magenta", frame="square")
+    fails("leave out --frame square and --sheet", background="magenta", sheet=True)
     fails("the name must end in .png", out="o.jpg")
     fails("--out of 2 poses must be a folder, or with --sheet one PNG", targets=["standing"] * 2)
     fails("--out of 1 poses must be one PNG", out="folder")
@@ -203,6 +228,11 @@ def test_the_command_line_takes_what_the_function_takes(tmp_path, brought, capsy
     arguments += ["--source-pose", str(source.pose), "--pose", "standing", "--pose", "sitting"]
     masked = [*arguments, "--mask", str(source.mask)]
     out = str(tmp_path / "sheet.png")
+    plain = [*masked, "--background", "magenta", "--out", str(tmp_path / "plain")]
+    assert cli.main(plain) == 0
+    for name in ("standing", "sitting"):
+        assert np.all(pictures.read_rgb(tmp_path / "plain" / f"{name}.png")[0] == (255, 0, 255))
+    capsys.readouterr()
     assert cli.main([*masked, "--out", out, "--sheet", "--turn", "20", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {
         "pictures": [out],

@@ -12,14 +12,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
-from volsynth import clips, draw, exported, generate, keypoints, persons
-from volsynth.errors import UserError
+from volsynth import backgrounds, clips, draw, exported, generate, keypoints, motions, persons
+from volsynth.errors import UserError, did_you_mean
 from volsynth.features import GENERATORS
 from volsynth.keypoints import Pose
 from volsynth.ops.retargeting import Body
 from volsynth.persons import Person, Square
 
 MOST_FRAMES = 100_000
+
+FPS = 25.0
+"""Of a motion that does not say it."""
 
 BATCH = 8
 """Frames that are made at once."""
@@ -31,38 +34,44 @@ Make = Callable[[Sequence[Body]], UInt8[np.ndarray, "B S S 3"]]
 def animate(
     model: pathlib.Path,
     source: generate.Source,
-    motion: pathlib.Path,
+    motion: str | pathlib.Path,
     out: pathlib.Path,
-    fps: float = 25.0,
+    fps: float | None = None,
     frame: generate.Frame = "original",
     turn: float = 0.0,
     batch: int = BATCH,
     watch: Callable[[Iterable[Any], int], Iterable[Any]] = lambda frames, count: frames,
+    background: str = "own",
 ) -> dict[str, Any]:
     """Shows the person of a picture in a motion.
 
     Args:
       model: exported, that makes pictures.
       source: the person.
-      motion: file of poses; their frames are their order.
+      motion: file of poses, whose frames are their order, or a name of `motions`.
       out: *.mp4, *.gif or a folder.
-      fps: frames per second.
+      fps: frames per second; None for the motion's own.
       frame: as in `generate.generate`.
       turn: degrees by which the motion is turned to the person's left.
       batch: frames that are made at once.
       watch: is given all frames and their number, and passes them on; to show progress.
+      background: as in `generate.generate`; where files of clips would be transparent, magenta.
 
     Returns:
       {"clip": path, "frames": number, "fps", "encoded_once": whether the source was looked at only
-      once, "seconds": without loading}.
+      once, "seconds": without loading, "warnings": what is not as it was wanted}.
 
     Raises:
       UserError: something that was given cannot be read, or does not fit.
     """
-    clips.check(out, fps)
+    clips.check(out, FPS if fps is None else fps)
     if batch < 1:
         raise UserError(f"--batch must be at least 1, got {batch}.")
-    poses = read_motion(motion)
+    generate.check_background(background, frame)
+    if background == "transparent" and out.suffix:
+        raise UserError(f"{out.suffix} files cannot be transparent; give --out a folder of frames.")
+    poses, own_fps = find_motion(motion)
+    fps = own_fps if fps is None else fps
     estimator = persons.load_estimator(source.estimator) if source.estimator else None
     # The networks' code takes a generator apart; a program is one piece.
     generator = persons.load_generator(model)
@@ -72,11 +81,12 @@ def animate(
     who = generate.read_person(source, generator.image_size, estimator)
     bodies, square = persons.stage(poses, who, turn)
     start = time.perf_counter()
+    behind, warned = generate.behind_of(source, who, frame, background), []
+    if behind is not None and behind.shape[2] == 4 and out.suffix:
+        behind = backgrounds.on_magenta(behind)
+        warned = [f"{out.suffix} files cannot be transparent: what is behind the person is magenta"]
     make = (maker if once else whole_maker)(generator, who, square, batch)
-    frames = (
-        generate.framed(image, square, who.frame, frame)
-        for image in pictures_of(make, bodies, batch)
-    )
+    frames = (generate.framed(image, square, behind) for image in pictures_of(make, bodies, batch))
     clips.write(out, watch(frames, len(bodies)), fps)
     return {
         "clip": str(out),
@@ -84,7 +94,25 @@ def animate(
         "fps": fps,
         "encoded_once": once,
         "seconds": round(time.perf_counter() - start, 3),
+        "warnings": warned,
     }
+
+
+def find_motion(motion: str | pathlib.Path) -> tuple[list[Pose], float]:
+    """The poses of a file, or else of a motion of that name, and their frames per second.
+
+    Raises:
+      UserError: there is neither, or as `read_motion`.
+    """
+    if pathlib.Path(motion).exists():
+        return read_motion(pathlib.Path(motion)), FPS
+    name = str(motion)
+    if name not in motions.NAMES:
+        raise UserError(
+            f"--motion {name} is neither a file nor a motion's name; "
+            f"{did_you_mean(name, motions.NAMES)}"
+        )
+    return motions.read(name), motions.FPS
 
 
 def read_motion(path: pathlib.Path) -> list[Pose]:

@@ -42,12 +42,12 @@ def check(path: pathlib.Path, fps: float) -> None:
         raise UserError(f"{path} is not empty; give a new folder for the frames.")
 
 
-def write(path: pathlib.Path, frames: Iterable[UInt8[np.ndarray, "H W 3"]], fps: float) -> None:
+def write(path: pathlib.Path, frames: Iterable[UInt8[np.ndarray, "H W C"]], fps: float) -> None:
     """Writes a clip, whole or, but for a folder, not at all.
 
     Args:
       path: *.mp4, *.gif or a folder, for files 00000.png, 00001.png, ....
-      frames: at least one, of one size; asked for one at a time.
+      frames: at least one, of one size, RGB, or RGBA for a folder; asked for one at a time.
       fps: frames per second.
 
     Raises:
@@ -57,7 +57,7 @@ def write(path: pathlib.Path, frames: Iterable[UInt8[np.ndarray, "H W 3"]], fps:
     try:
         if not path.suffix:
             for number, frame in enumerate(frames):
-                draw.save_png(path / f"{number:05d}.png", frame)
+                draw.save_png(path / f"{number:05d}.png", Image.fromarray(frame))
             return
         with _whole(path) as temporary:
             (_mp4 if path.suffix.lower() == ".mp4" else _gif)(temporary, iter(frames), fps)

@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from PIL import Image
 
-from volsynth import draw, exported, keypoints, persons
-from volsynth.data import cropping
+from volsynth import backgrounds, draw, exported, keypoints, persons
+from volsynth.backgrounds import Background
 from volsynth.errors import UserError
 from volsynth.keypoints import Pose
 from volsynth.ops.retargeting import Body
@@ -64,6 +65,7 @@ def generate(
     frame: Frame = "original",
     sheet: bool = False,
     turn: float = 0.0,
+    background: str = "own",
 ) -> dict[str, Any]:
     """Shows the person of a picture in other poses.
 
@@ -73,9 +75,10 @@ def generate(
       targets: the poses.
       out: PNG; of several targets a folder, in which pictures have the names of their poses.
       frame: "original": as large as the picture, with the person where it stood; "square": what the
-        model makes.
+        model makes, on magenta.
       sheet: whether `out` is one picture of source, skeletons and all that was generated.
       turn: degrees by which the poses are turned to the person's left.
+      background: of an original frame, as in `backgrounds.behind`.
 
     Returns:
       {"pictures": [paths], "targets": [names]}.
@@ -86,6 +89,7 @@ def generate(
     one = sheet or len(targets.names) + len(targets.images) + len(targets.files) == 1
     if one and out.suffix:
         draw.png_path(out)
+    check_background(background, "square" if sheet else frame)
     estimator = persons.load_estimator(source.estimator) if source.estimator else None
     wanted = _wanted(targets, estimator)
     if (sheet or len(wanted) == 1) != bool(out.suffix):
@@ -102,8 +106,9 @@ def generate(
             paths = [out]
         else:
             paths = [out] if out.suffix else [out / f"{name}.png" for name in names]
+            behind = behind_of(source, who, frame, background)
             for path, (_, square), image in zip(paths, stages, made):
-                draw.save_png(path, framed(image, square, who.frame, frame))
+                draw.save_png(path, Image.fromarray(framed(image, square, behind)))
     except OSError as error:
         raise UserError(f"cannot write {out}: {error.strerror}.") from error
     return {"pictures": [str(path) for path in paths], "targets": names}
@@ -153,13 +158,36 @@ def in_square(
     return joints, np.stack([body.visible for body in bodies])
 
 
-def framed(
-    image: UInt8[np.ndarray, "S S 3"], square: Square, size: tuple[int, int], frame: Frame
-) -> UInt8[np.ndarray, "H W 3"]:
-    """A generated square as it is, or in its place in a frame of a size (height, width)."""
+def check_background(background: str, frame: Frame) -> None:
+    """Whether pictures can have a background.
+
+    Raises:
+      UserError: there is none of that name, or a square has none but its own.
+    """
+    backgrounds.check(background)
+    if frame == "square" and background != "own":
+        raise UserError(
+            f"--background {background} is for pictures in the frame of the one that was given; "
+            "leave out --frame square and --sheet, which show what the model makes, on magenta."
+        )
+
+
+def behind_of(source: Source, who: Person, frame: Frame, background: str) -> Background | None:
+    """What goes behind a person in a frame; None where squares stay as they are.
+
+    Raises:
+      UserError: a file cannot be read.
+    """
     if frame == "square":
-        return image
-    return cropping.paste(image, square.corner, square.extent, size)
+        return None
+    return backgrounds.behind(background, source.image, source.mask, who)
+
+
+def framed(
+    image: UInt8[np.ndarray, "S S 3"], square: Square, behind: Background | None
+) -> Background:
+    """A generated square as it is, or cut out and in its place over a frame."""
+    return image if behind is None else backgrounds.put(image, square, behind)
 
 
 def _wanted(targets, estimator) -> list[tuple[str, Pose]]:

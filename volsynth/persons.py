@@ -122,12 +122,17 @@ def read_picture(
 
 def _white_or_opaque(picture):
     """What a mask marks: what is opaque if anything is transparent in it, else what is white."""
-    alpha = picture[..., 3]
-    return (alpha if np.any(alpha < _OPAQUE) else picture[..., :3].mean(axis=-1)) >= _OPAQUE
+    levels = picture[..., 3] if has_holes(picture) else picture[..., :3].mean(axis=-1)
+    return levels >= _OPAQUE
 
 
 def _border(mask):
     return np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+
+
+def has_holes(picture: UInt8[np.ndarray, "H W 4"]) -> bool:
+    """Whether the alpha channel tells the background."""
+    return bool(np.any(picture[..., 3] < _OPAQUE))
 
 
 def person(

@@ -30,7 +30,7 @@ def test_what_is_cut_out_is_put_back_to_within_a_pixel(side, place):
     image, mask = blob(low=place[0], high=place[1])
     corner, extent = cropping.square(mask)
     cut, covered = cropping.cut_out(image, mask, corner, extent, side)
-    back = cropping.paste(cut, corner, extent, mask.shape)
+    back = cropping.paste(opaque(cut, covered), corner, extent, np.full_like(image, MAGENTA))
     assert back.shape == image.shape
     found = np.any(np.abs(back.astype(int) - MAGENTA) > 60, axis=-1)
     pixel = max(extent / side, 1.0)
@@ -61,13 +61,21 @@ def test_what_is_far_from_the_joints_is_somebody_else():
     assert not cropping.near(mask, np.array([[-60.0, -60.0], [-50.0, -50.0]])).any()
 
 
+def opaque(image, covered):
+    """As `paste` takes it, without soft edges."""
+    return np.concatenate([image / 255 * covered[..., None], covered[..., None]], axis=-1)
+
+
 def test_nothing_of_a_square_beyond_the_frame_is_put_there():
-    square = np.zeros((16, 16, 3), np.uint8)
-    frame = cropping.paste(square, np.array([200.0, 5.0]), 16.0, (40, 50))
-    np.testing.assert_array_equal(frame, np.broadcast_to(MAGENTA, (40, 50, 3)))
-    frame = cropping.paste(square, np.array([-8.0, 30.0]), 16.0, (40, 50))
-    found = ~np.all(frame == MAGENTA, axis=-1)
-    np.testing.assert_array_equal(box_of(found), (0, 30, 8, 40))
+    square = np.zeros((16, 16, 4))
+    square[..., 3] = 1
+    behind = np.random.default_rng(0).integers(1, 256, (40, 50, 3), np.uint8)
+    frame = cropping.paste(square, np.array([200.0, 5.0]), 16.0, behind)
+    np.testing.assert_array_equal(frame, behind)
+    frame = cropping.paste(square, np.array([-8.0, 30.0]), 16.0, behind)
+    np.testing.assert_array_equal(frame[30:40, :8], 0)
+    frame[30:40, :8] = behind[30:40, :8]
+    np.testing.assert_array_equal(frame, behind)
 
 
 def test_a_square_larger_than_what_is_scaled_at_once_is_the_same(monkeypatch):
@@ -93,9 +101,40 @@ def test_the_square_of_a_long_picture_fits_into_memory():
     assert found.shape == (64, 64, 3)
 
 
-def test_edges_have_no_colour_of_neither():
-    square = np.full((16, 16, 3), MAGENTA, np.uint8)
-    square[4:12, 4:12] = (200, 20, 40)
-    frame = cropping.paste(square, np.array([3.3, 5.7]), 61.0, (80, 80))
-    assert frame[..., 1].max() <= 20
-    assert frame[..., 0].min() >= 199
+def test_a_frame_is_seen_through_what_is_half_covered():
+    square = np.zeros((16, 16, 4))
+    square[...] = (0.4, 0.0, 0.2, 0.5)
+    behind = np.full((16, 16, 3), (100, 50, 200), np.uint8)
+    # At its own size nothing is made narrower.
+    frame = cropping.paste(square, np.zeros(2), 16.0, behind)
+    np.testing.assert_allclose(frame[8, 8], (152, 25, 151), atol=1)
+    # Over nothing it stays half transparent, with its own colour; over a half, three quarters.
+    for alpha, wanted in ((0, (204, 0, 102, 128)), (128, (170, 16, 134, 191))):
+        frame = cropping.paste(
+            square, np.zeros(2), 16.0, np.dstack([behind, np.full((16, 16), alpha, np.uint8)])
+        )
+        np.testing.assert_allclose(frame[8, 8], wanted, atol=2)
+
+
+@pytest.mark.parametrize("extent", [61.0, 9.5])
+def test_edges_have_no_colour_of_neither(extent):
+    square = np.zeros((16, 16, 4))
+    square[4:12, 4:12] = (0.8, 0.1, 0.2, 1)
+    green = np.full((80, 80, 3), (10, 200, 30), np.uint8)
+    frame = cropping.paste(square, np.array([3.3, 5.7]), extent, green).astype(int)
+    low, high = np.minimum((10, 200, 30), (204, 25, 51)), np.maximum((10, 200, 30), (204, 25, 51))
+    assert np.all((frame >= low - 1) & (frame <= high + 1))
+    # Mixtures of both, and of nothing else.
+    share = (frame[..., 0] - 10) / 194
+    np.testing.assert_allclose(frame[..., 1], 200 - 175 * share, atol=2)
+    assert (share > 0.5).sum() == pytest.approx((extent / 2) ** 2, rel=0.12)
+
+
+def test_enlarged_edges_are_narrow():
+    square = np.zeros((16, 16, 4))
+    square[4:12, 4:12] = 1
+    frame = cropping.paste(square, np.zeros(2), 160.0, np.zeros((160, 160, 3), np.uint8))
+    across = frame[80, :80, 0]
+    # An interpolated edge takes ten pixels and more.
+    assert np.sum((across > 5) & (across < 250)) <= 6
+    assert across[39] < 128 <= across[40]

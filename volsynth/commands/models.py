@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import sys
 from typing import Any
 
 from volsynth.commands import shared
@@ -46,10 +47,13 @@ def add(commands: Any) -> None:
     )
     _source_arguments(animate)
     animate.add_argument(
-        "--motion", required=True, metavar="FILE", help="of poses, one for each frame"
+        "--motion",
+        required=True,
+        metavar="NAME|FILE",
+        help="such as walking, running, waving, dancing, turning; or a file of poses, one a frame",
     )
     animate.add_argument("--out", required=True, help="*.mp4, *.gif or a folder for frames")
-    animate.add_argument("--fps", type=float, default=25.0, help="frames per second; default: 25")
+    animate.add_argument("--fps", type=float, help="frames per second; default: 25")
     animate.add_argument("--batch", type=int, default=8, help="frames at once; default: 8")
     shared.json_argument(animate)
 
@@ -80,6 +84,13 @@ def _source_arguments(parser):
         choices=("original", "square"),
         default="original",
         help="of what is made: in the picture's own frame, or the model's; default: original",
+    )
+    parser.add_argument(
+        "--background",
+        default="own",
+        metavar="NAME|FILE",
+        help="own: the picture's, with the person filled in; magenta; transparent; or a picture's "
+        "file; default: own",
     )
     parser.add_argument(
         "--turn",
@@ -116,6 +127,7 @@ def _generate(options):
         frame=options.frame,
         sheet=options.sheet,
         turn=options.turn,
+        background=options.background,
     )
     print(json.dumps(made) if options.json else "\n".join(made["pictures"]))
     return 0
@@ -127,14 +139,17 @@ def _animate(options):
     made = animate.animate(
         pathlib.Path(options.model),
         _source(options),
-        pathlib.Path(options.motion),
+        options.motion,
         pathlib.Path(options.out),
         fps=options.fps,
         frame=options.frame,
         turn=options.turn,
         batch=options.batch,
         watch=_progress,
+        background=options.background,
     )
+    for warning in made["warnings"]:
+        print(f"volsynth: warning: {warning}", file=sys.stderr)
     said = f"{made['clip']}: {made['frames']} frames in {made['seconds']:.1f} s"
     print(json.dumps(made) if options.json else said)
     return 0
