@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-import pathlib
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -29,10 +29,10 @@ Make = Callable[[Sequence[Body]], UInt8[np.ndarray, "B S S 3"]]
 
 
 def animate(
-    model: pathlib.Path,
+    model: str | os.PathLike[str],
     source: generate.Source,
-    motion: pathlib.Path,
-    out: pathlib.Path,
+    motion: str | os.PathLike[str],
+    out: str | os.PathLike[str],
     fps: float = 25.0,
     frame: generate.Frame = "original",
     turn: float = 0.0,
@@ -87,7 +87,7 @@ def animate(
     }
 
 
-def read_motion(path: pathlib.Path) -> list[Pose]:
+def read_motion(path: str | os.PathLike[str]) -> list[Pose]:
     """The poses of a file, by their frames.
 
     Raises:

@@ -50,8 +50,8 @@ LICENCE_UNKNOWN = "not stated; that of the training data may restrict the use of
 
 
 def export(
-    workdir: pathlib.Path,
-    out: pathlib.Path,
+    workdir: str | os.PathLike[str],
+    out: str | os.PathLike[str],
     step: int | Literal["best"] | None = None,
     split: str = "test",
     licence: str | None = None,
@@ -78,6 +78,7 @@ def export(
       UserError: the workdir holds no run or no such checkpoint, the folder holds other things, or
         cannot be written.
     """
+    workdir, out = pathlib.Path(workdir), pathlib.Path(out)
     run = workdirs.read_run(workdir)
     out = _checked_out(out, workdir, force)
     config = configs.from_dict(portable(run["config"]))
