@@ -5,11 +5,11 @@ import hashlib
 import json
 import os
 import pathlib
-import re
 import shutil
 import subprocess
 import sys
 
+import doc_blocks
 import exported_runs
 import jax
 import jax.numpy as jnp
@@ -130,11 +130,9 @@ def test_a_fresh_process_makes_the_same_image_without_the_networks_code(
 
 def test_the_example_of_the_documentation_runs(image_folder, image_wanted, tmp_path):
     text = (ROOT / "docs" / "export.md").read_text()
-    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    example = (
-        example.replace("runs/demo-model", "model") + "\nassert images.shape == (2, 32, 32, 3)\n"
-    )
-    alone(image_folder, tmp_path, example)
+    (example,) = doc_blocks.blocks(text)
+    example = example.code.replace("runs/demo-model", "model")
+    alone(image_folder, tmp_path, example + "\nassert images.shape == (2, 32, 32, 3)\n")
 
 
 @pytest.mark.slow
