@@ -5,11 +5,11 @@ import hashlib
 import json
 import os
 import pathlib
-import re
 import shutil
 import subprocess
 import sys
 
+import doc_blocks
 import exported_runs
 import jax
 import jax.numpy as jnp
@@ -147,11 +147,9 @@ def test_the_installed_package_makes_the_same_image(image_folder, image_wanted, 
 
 def test_the_example_of_the_documentation_runs(image_folder, image_wanted, tmp_path):
     text = (ROOT / "docs" / "export.md").read_text()
-    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    example = (
-        example.replace("runs/demo-model", "model") + "\nassert images.shape == (2, 32, 32, 3)\n"
-    )
-    alone(image_folder, example)
+    (example,) = doc_blocks.blocks(text)
+    example = example.code.replace("runs/demo-model", "model")
+    alone(image_folder, example + "\nassert images.shape == (2, 32, 32, 3)\n")
 
 
 @pytest.mark.slow

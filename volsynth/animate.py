@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import os
 import pathlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,10 +33,10 @@ Make = Callable[[Sequence[Body]], UInt8[np.ndarray, "B S S 3"]]
 
 
 def animate(
-    model: pathlib.Path,
+    model: str | os.PathLike[str],
     source: generate.Source,
-    motion: str | pathlib.Path,
-    out: pathlib.Path,
+    motion: str | os.PathLike[str],
+    out: str | os.PathLike[str],
     fps: float | None = None,
     frame: generate.Frame = "original",
     turn: float = 0.0,
@@ -64,6 +65,7 @@ def animate(
     Raises:
       UserError: something that was given cannot be read, or does not fit.
     """
+    out = pathlib.Path(out)
     clips.check(out, FPS if fps is None else fps)
     if batch < 1:
         raise UserError(f"--batch must be at least 1, got {batch}.")
@@ -98,7 +100,7 @@ def animate(
     }
 
 
-def find_motion(motion: str | pathlib.Path) -> tuple[list[Pose], float]:
+def find_motion(motion: str | os.PathLike[str]) -> tuple[list[Pose], float]:
     """The poses of a file, or else of a motion of that name, and their frames per second.
 
     Raises:
@@ -115,7 +117,7 @@ def find_motion(motion: str | pathlib.Path) -> tuple[list[Pose], float]:
     return motions.read(name), motions.FPS
 
 
-def read_motion(path: pathlib.Path) -> list[Pose]:
+def read_motion(path: str | os.PathLike[str]) -> list[Pose]:
     """The poses of a file, by their frames.
 
     Raises:

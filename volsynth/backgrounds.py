@@ -1,5 +1,6 @@
 """What a generated person is put over: the picture's own background, a colour, another picture."""
 
+import os
 import pathlib
 
 import numpy as np
@@ -37,7 +38,10 @@ def check(background: str) -> None:
 
 
 def behind(
-    background: str, image: pathlib.Path, mask: pathlib.Path | None, who: Person
+    background: str,
+    image: str | os.PathLike[str],
+    mask: str | os.PathLike[str] | None,
+    who: Person,
 ) -> Background:
     """A frame without anybody, as large as the person's picture; four channels if some of it is
     transparent.

@@ -23,13 +23,14 @@ _QUALITY = 18
 """Of x264, where 0 is without loss; clothes have fine patterns."""
 
 
-def check(path: pathlib.Path, fps: float) -> None:
+def check(path: str | os.PathLike[str], fps: float) -> None:
     """Whether a clip can be written; for those who want to know before its pictures are made.
 
     Raises:
       UserError: the name has another ending, frames come too fast or too slowly, or what writes MP4
         is not installed.
     """
+    path = pathlib.Path(path)
     if path.suffix.lower() not in KINDS:
         raise UserError(f"a clip must end in .mp4 or .gif, or be a folder, got {path}.")
     if not LEAST_FPS <= fps <= MOST_FPS:
@@ -42,7 +43,9 @@ def check(path: pathlib.Path, fps: float) -> None:
         raise UserError(f"{path} is not empty; give a new folder for the frames.")
 
 
-def write(path: pathlib.Path, frames: Iterable[UInt8[np.ndarray, "H W C"]], fps: float) -> None:
+def write(
+    path: str | os.PathLike[str], frames: Iterable[UInt8[np.ndarray, "H W C"]], fps: float
+) -> None:
     """Writes a clip, whole or, but for a folder, not at all.
 
     Args:
@@ -53,6 +56,7 @@ def write(path: pathlib.Path, frames: Iterable[UInt8[np.ndarray, "H W C"]], fps:
     Raises:
       UserError: as `check`, or the file cannot be written.
     """
+    path = pathlib.Path(path)
     check(path, fps)
     try:
         if not path.suffix:

@@ -50,8 +50,8 @@ LICENCE_UNKNOWN = "not stated; that of the training data may restrict the use of
 
 
 def export(
-    workdir: pathlib.Path,
-    out: pathlib.Path,
+    workdir: str | os.PathLike[str],
+    out: str | os.PathLike[str],
     step: int | Literal["best"] | None = None,
     split: str = "test",
     licence: str | None = None,
@@ -80,6 +80,7 @@ def export(
     """
     if licence is not None and (not licence.strip() or len(licence.splitlines()) > 1):
         raise UserError(f"--licence must be one line of text, got {licence!r}.")
+    workdir, out = pathlib.Path(workdir), pathlib.Path(out)
     run = workdirs.read_run(workdir)
     out = _checked_out(out, workdir, force)
     config = configs.from_dict(portable(run["config"]))

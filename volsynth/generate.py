@@ -36,10 +36,10 @@ class Source:
       estimator: exported model.
     """
 
-    image: pathlib.Path
-    mask: pathlib.Path | None = None
-    pose: pathlib.Path | None = None
-    estimator: pathlib.Path | None = None
+    image: str | os.PathLike[str]
+    mask: str | os.PathLike[str] | None = None
+    pose: str | os.PathLike[str] | None = None
+    estimator: str | os.PathLike[str] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,15 +53,15 @@ class Targets:
     """
 
     names: Sequence[str] = ()
-    files: Sequence[pathlib.Path] = ()
-    images: Sequence[pathlib.Path] = ()
+    files: Sequence[str | os.PathLike[str]] = ()
+    images: Sequence[str | os.PathLike[str]] = ()
 
 
 def generate(
-    model: pathlib.Path,
+    model: str | os.PathLike[str],
     source: Source,
     targets: Targets,
-    out: pathlib.Path,
+    out: str | os.PathLike[str],
     frame: Frame = "original",
     sheet: bool = False,
     turn: float = 0.0,
@@ -86,6 +86,7 @@ def generate(
     Raises:
       UserError: something that was given cannot be read, or does not fit.
     """
+    out = pathlib.Path(out)
     one = sheet or len(targets.names) + len(targets.images) + len(targets.files) == 1
     if one and out.suffix:
         draw.png_path(out)
@@ -114,7 +115,7 @@ def generate(
     return {"pictures": [str(path) for path in paths], "targets": names}
 
 
-def read_person(source: Source, side: int, estimator: exported.Model | None) -> Person:
+def read_person(source: Source, side: int, estimator: exported.Model | None = None) -> Person:
     """The person of a source, at a model's size.
 
     Raises:
@@ -124,7 +125,7 @@ def read_person(source: Source, side: int, estimator: exported.Model | None) -> 
     if source.pose is not None:
         pose = persons.pose_of(source.pose, source.image)
     elif estimator is not None:
-        pose = persons.estimate(estimator, image, mask, source.image.name)
+        pose = persons.estimate(estimator, image, mask, pathlib.Path(source.image).name)
         pose = _inside(pose, mask.shape)
     else:
         raise UserError(
@@ -193,12 +194,12 @@ def framed(
 def _wanted(targets, estimator) -> list[tuple[str, Pose]]:
     """Names, which differ, and poses."""
     found = [(name, persons.named_pose(name)) for name in targets.names]
-    for path in targets.files:
+    for path in map(pathlib.Path, targets.files):
         poses = keypoints.read(path)
         if not poses:
             raise UserError(f"{path} has no pose.")
         found += [(_name(path, pose, len(poses) > 1), pose) for pose in poses]
-    for path in targets.images:
+    for path in map(pathlib.Path, targets.images):
         if estimator is None:
             raise UserError(f"give --estimator, an exported model that finds the pose of {path}.")
         image, mask = persons.read_picture(path)
@@ -239,11 +240,11 @@ def _sheet(who, names, stages, made):
 
 
 def find_pose(
-    model: pathlib.Path,
-    image: pathlib.Path,
-    out: pathlib.Path,
-    mask: pathlib.Path | None = None,
-    picture: pathlib.Path | None = None,
+    model: str | os.PathLike[str],
+    image: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    mask: str | os.PathLike[str] | None = None,
+    picture: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
     """Writes the pose of the person in a picture to a file of poses.
 
@@ -262,17 +263,19 @@ def find_pose(
     """
     if picture is not None:
         draw.png_path(picture)
+    out = pathlib.Path(out)
     if out.suffix.lower() != ".json":
         raise UserError(f"--out must end in .json, got {out}.")
     pixels, found = persons.read_picture(image, mask)
-    pose = persons.estimate(persons.load_estimator(model), pixels, found, image.name)
+    name = pathlib.Path(image).name
+    pose = persons.estimate(persons.load_estimator(model), pixels, found, name)
     try:
         keypoints.write(out, [pose])
         if picture is not None:
             body = persons.body_of(pose)
             draw.save_png(picture, draw.overlay_skeleton(pixels, body.joints, body.visible))
     except OSError as error:
-        raise UserError(f"cannot write {os.fspath(out)}: {error.strerror}.") from error
+        raise UserError(f"cannot write {out}: {error.strerror}.") from error
     return {
         "poses": str(out),
         "picture": str(picture) if picture else None,

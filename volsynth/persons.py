@@ -7,6 +7,7 @@ put where the person stands, and get a square of their own.
 
 import dataclasses
 import math
+import os
 import pathlib
 from collections.abc import Sequence
 
@@ -78,7 +79,7 @@ class Person:
 
 
 def read_picture(
-    path: pathlib.Path, mask: pathlib.Path | None = None
+    path: str | os.PathLike[str], mask: str | os.PathLike[str] | None = None
 ) -> tuple[UInt8[np.ndarray, "H W 3"], Bool[np.ndarray, "H W"]]:
     """A picture, and where in it the person is.
 
@@ -243,13 +244,14 @@ def stage(poses: Sequence[Pose], who: Person, turn: float = 0.0) -> tuple[list[B
     return bodies, Square(*cropping.around(*retargeting.box(bodies, size)), who.square.side)
 
 
-def pose_of(path: pathlib.Path, picture: pathlib.Path) -> Pose:
+def pose_of(path: str | os.PathLike[str], picture: str | os.PathLike[str]) -> Pose:
     """The pose of a picture in a file of poses: its only one, or the one of a picture so called.
 
     Raises:
       UserError: the file cannot be read, or has no pose or several for that name.
     """
     poses = keypoints.read(path)
+    picture = pathlib.Path(picture)
     if len(poses) != 1:
         names = (picture.name, picture.stem)
         found = [pose for pose in poses if pathlib.PurePosixPath(pose.image).name in names]
@@ -274,7 +276,7 @@ def named_pose(name: str) -> Pose:
     return library[name]
 
 
-def load_generator(path: pathlib.Path, program: bool | None = None) -> exported.Model:
+def load_generator(path: str | os.PathLike[str], program: bool | None = None) -> exported.Model:
     """An exported model that makes pictures.
 
     Raises:
@@ -286,7 +288,7 @@ def load_generator(path: pathlib.Path, program: bool | None = None) -> exported.
     return model
 
 
-def load_estimator(path: pathlib.Path) -> exported.Model:
+def load_estimator(path: str | os.PathLike[str]) -> exported.Model:
     """An exported model that finds poses.
 
     Raises:
@@ -302,7 +304,7 @@ def estimate(
     model: exported.Model,
     image: UInt8[np.ndarray, "H W 3"],
     mask: Bool[np.ndarray, "H W"],
-    name: str,
+    name: str = "",
 ) -> Pose:
     """The pose of the person in a picture: pixels of the picture, and mm from the pelvis.
 
@@ -310,7 +312,7 @@ def estimate(
       model: of `load_estimator`.
       image: the picture.
       mask: of the person.
-      name: of the picture.
+      name: of the picture, for files of poses and messages.
     """
     square = Square(*cropping.square(mask), model.image_size)
     cut, _ = cropping.cut_out(image, mask, square.corner, square.extent, square.side)

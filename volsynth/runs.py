@@ -1,6 +1,7 @@
 """What a user runs: a config becomes data, a system and the engine; a workdir a system again."""
 
 import functools
+import os
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ SAMPLES = 6
 """Pairs in a sample picture during training."""
 
 
-def train(config: Any, workdir: pathlib.Path) -> None:
+def train(config: Any, workdir: str | os.PathLike[str]) -> None:
     """Trains a config in a workdir, or resumes what is there.
 
     Raises:
@@ -30,6 +31,7 @@ def train(config: Any, workdir: pathlib.Path) -> None:
       Interrupted, Diverged: see `volsynth.train.loop`.
     """
     _keep_compilations()
+    workdir = pathlib.Path(workdir)
     data = _open_data(config)
     mixed = mixture.open_mixture(data, config.data.dir, config.data.get("also", {}))
     _verify(config, data, "train", "validation")
@@ -95,7 +97,7 @@ class Restored(NamedTuple):
 
 
 def restore(
-    workdir: pathlib.Path,
+    workdir: str | os.PathLike[str],
     split_names: Sequence[str],
     step: int | Literal["best"] | None = None,
     data_dir: str | None = None,
@@ -108,6 +110,7 @@ def restore(
     Raises:
       UserError: the workdir holds no run or no such checkpoint, or the data is another one.
     """
+    workdir = pathlib.Path(workdir)
     run = workdirs.read_run(workdir)
     config = configs.from_dict(run["config"])
     with config.unlocked():
@@ -122,7 +125,9 @@ def restore(
     return restore_weights(workdir, step)._replace(config=config, data=data)
 
 
-def restore_weights(workdir: pathlib.Path, step: int | Literal["best"] | None = None) -> Restored:
+def restore_weights(
+    workdir: str | os.PathLike[str], step: int | Literal["best"] | None = None
+) -> Restored:
     """Reads a run's averaged weights; whatever it was trained on need not be there.
 
     `step` is as in `restore`.
@@ -131,6 +136,7 @@ def restore_weights(workdir: pathlib.Path, step: int | Literal["best"] | None = 
       UserError: the workdir holds no run or no such checkpoint.
     """
     _keep_compilations()
+    workdir = pathlib.Path(workdir)
     config = configs.from_dict(workdirs.read_run(workdir)["config"])
     system = systems.make(config)
     return Restored(config, None, system, *restore_averages(system, config, workdir, step))

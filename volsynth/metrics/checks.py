@@ -1,9 +1,10 @@
 """What every score of images asks of the shapes of its arguments."""
 
+import numpy as np
 from jaxtyping import Array
 
 
-def image(score: str, images: Array) -> None:
+def image(score: str, images: Array | np.ndarray) -> None:
     """Raises ValueError where these are no RGB images [B, H, W, 3]; `score` names who asks."""
     if images.ndim != 4 or images.shape[-1] != 3:
         raise ValueError(f"{score}: images must have shape [B, H, W, 3], got {images.shape}.")
