@@ -41,6 +41,18 @@ def test_a_gif_shows_each_frame_for_its_time(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.gif"]
 
 
+def test_what_a_gif_rounds_off_is_made_good(tmp_path):
+    pictures = [np.full((8, 8, 3), n, np.uint8) for n in range(0, 240, 8)]
+    clips.write(tmp_path / "a.gif", iter(pictures), 30)
+    with Image.open(tmp_path / "a.gif") as image:
+        durations = []
+        for number in range(image.n_frames):
+            image.seek(number)
+            durations.append(image.info["duration"])
+    assert set(durations) == {30, 40}
+    assert sum(durations) == 1000
+
+
 def test_an_mp4_has_the_frames_in_their_colours_and_an_even_size(tmp_path):
     imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
     clips.write(tmp_path / "a.mp4", iter(frames(33, 49)), 12.5)
@@ -60,6 +72,15 @@ def broken():
     """Stops after a frame."""
     yield frames()[0]
     raise UserError("no more")
+
+
+def test_a_folder_that_fails_half_way_is_not_there(tmp_path):
+    with pytest.raises(UserError, match="no more"):
+        clips.write(tmp_path / "out", broken(), 25)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "out").mkdir()
+    clips.write(tmp_path / "out", iter(frames()), 25)  # An empty one is as good as none.
+    assert len(list((tmp_path / "out").iterdir())) == 5
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.mp4"])
@@ -90,7 +111,12 @@ def test_what_ffmpeg_says_is_passed_on(tmp_path, monkeypatch):
     ("name", "fps", "message"),
     [
         ("a.avi", 25, r"must end in \.mp4 or \.gif, or be a folder"),
-        ("a.gif", 0, "frames per second must be from 1 to 120, got 0"),
+        ("a.gif", 0, r"frames per second of \.gif files must be from 1 to 50, got 0"),
+        ("a.gif", 60, "from 1 to 50, got 60"),
+        ("frames", 121, "frames per second must be from 1 to 120, got 121"),
+        ("file", 25, "file is there and is a file"),
+        ("folder.gif", 25, r"folder\.gif is there and is a folder"),
+        ("file/a.gif", 25, r"cannot write .*file/a\.gif: Not a directory"),
         ("a.gif", float("nan"), "got nan"),
         ("full", 25, "full is not empty; give a new folder"),
     ],
@@ -98,6 +124,8 @@ def test_what_ffmpeg_says_is_passed_on(tmp_path, monkeypatch):
 def test_clips_that_cannot_be(tmp_path, name, fps, message):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").write_text("")
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.gif").mkdir()
     with pytest.raises(UserError, match=message):
         clips.check(tmp_path / name, fps)
 

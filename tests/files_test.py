@@ -76,3 +76,12 @@ def test_it_is_on_disk_before_it_has_its_name(tmp_path, monkeypatch):
         monkeypatch.setattr(os, name, lambda *a, n=name, r=real: calls.append(n) or r(*a))
     files.write_text(tmp_path / "file", "text")
     assert calls == ["fsync", "replace"]
+
+
+def test_a_place_is_looked_at_without_a_trace(tmp_path):
+    files.check_place(tmp_path / "a" / "b" / "file")
+    files.check_place(str(tmp_path / "file"))
+    assert _names(tmp_path) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError):
+        files.check_place(tmp_path / "file" / "other")

@@ -117,6 +117,13 @@ def test_several_poses_are_a_sheet_or_a_folder(tmp_path, brought):
     assert made["targets"][:4] == ["standing", "standing-2", "pose", "poses-standing"]
     assert len(made["pictures"]) == 3 + 14
     assert sorted(map(str, (tmp_path / "all").iterdir())) == sorted(made["pictures"])
+    # A name that was given as it is and one that was numbered are two.
+    for name in ("standing", "standing-2"):
+        keypoints.write(tmp_path / f"{name}.json", [persons.named_pose("sitting")])
+    files = [tmp_path / "standing.json", tmp_path / "standing-2.json"]
+    made = generate.generate(MODEL, source, generate.Targets(["standing"], files), tmp_path / "b")
+    assert made["targets"] == ["standing", "standing-2", "standing-2-2"]
+    assert len(list((tmp_path / "b").iterdir())) == 3
     targets = generate.Targets(["standing", "sitting"])
     generate.generate(MODEL, source, targets, tmp_path / "s.png", sheet=True)
     height, width, _ = pictures.read_rgb(tmp_path / "s.png").shape
@@ -151,7 +158,7 @@ def test_an_estimator_stands_in_for_files_of_poses(tmp_path, monkeypatch, brough
         generate.generate(MODEL, source, targets, tmp_path / "o.png")
 
 
-def test_what_an_estimator_puts_outside_of_a_picture_is_not_known(monkeypatch, brought):
+def test_what_an_estimator_puts_outside_of_a_picture_is_not_known(monkeypatch, brought, tmp_path):
     source, mask = brought
     model = own_pictures.finder(
         np.full((15, 2), 16.0), np.random.default_rng(0).normal(size=(15, 3))
@@ -161,6 +168,12 @@ def test_what_an_estimator_puts_outside_of_a_picture_is_not_known(monkeypatch, b
     pose.joints_px[3] = (-5, 20)
     inside = generate._inside(pose, mask.shape)
     np.testing.assert_array_equal(inside.visible, np.arange(15) != 3)
+    # What is written can be given back.
+    monkeypatch.setattr(persons, "estimate", lambda *_: pose)
+    out = tmp_path / "found.json"
+    generate.find_pose("e", source.image, out, source.mask)
+    (found,) = keypoints.read(out)
+    np.testing.assert_array_equal(found.visible, np.arange(15) != 3)
 
 
 def test_mistakes_about_sources_and_targets(tmp_path, brought):
@@ -180,7 +193,7 @@ def test_mistakes_about_sources_and_targets(tmp_path, brought):
     fails("--background beach.jpg is neither a picture's file", background="beach.jpg")
     fails("--background magenta is for pictures in the frame", background="magenta", frame="square")
     fails("leave out --frame square and --sheet", background="magenta", sheet=True)
-    fails("the name must end in .png", out="o.jpg")
+    fails("a picture's name must end in .png", out="o.jpg")
     fails("--out of 2 poses must be a folder, or with --sheet one PNG", targets=["standing"] * 2)
     fails("--out of 1 poses must be one PNG", out="folder")
     fails("--out of 2 poses must be one PNG", targets=["standing"] * 2, out="f", sheet=True)
@@ -215,8 +228,9 @@ def test_the_pose_of_a_picture_is_written_and_drawn(tmp_path, monkeypatch, broug
         assert drawn[y, x].any()
     for option, message in (
         (["--out", "o.txt"], "--out must end in .json, got o.txt"),
-        (["--out", "o.json", "--picture", "o.jpg"], "the name must end in .png"),
-        (["--out", str(source.image / "o.json")], "cannot write"),
+        (["--out", "o.json", "--picture", "o.jpg"], "a picture's name must end in .png"),
+        (["--out", str(source.image / "o.json")], "o.json: Not a directory"),
+        (["--out", "o.json", "--picture", str(source.image / "p.png")], "p.png: Not a directory"),
     ):
         assert cli.main([*arguments, *option]) == 2
         assert message in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -11,13 +12,16 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from volsynth import draw
+from volsynth import draw, files
 from volsynth.errors import UserError
 
 KINDS = (".mp4", ".gif", "")
 """Endings of names; without one it is a folder."""
 
 LEAST_FPS, MOST_FPS = 1.0, 120.0
+
+GIF_MOST_FPS = 50.0
+"""Viewers show what is faster at a speed of their own."""
 
 _QUALITY = 18
 """Of x264, where 0 is without loss; clothes have fine patterns."""
@@ -33,20 +37,28 @@ def check(path: str | os.PathLike[str], fps: float) -> None:
     path = pathlib.Path(path)
     if path.suffix.lower() not in KINDS:
         raise UserError(f"a clip must end in .mp4 or .gif, or be a folder, got {path}.")
-    if not LEAST_FPS <= fps <= MOST_FPS:
+    most = GIF_MOST_FPS if path.suffix.lower() == ".gif" else MOST_FPS
+    if not LEAST_FPS <= fps <= most:
+        kind = f" of {path.suffix} files" if most < MOST_FPS else ""
         raise UserError(
-            f"frames per second must be from {LEAST_FPS:g} to {MOST_FPS:g}, got {fps:g}."
+            f"frames per second{kind} must be from {LEAST_FPS:g} to {most:g}, got {fps:g}."
         )
     if path.suffix.lower() == ".mp4":
         _ffmpeg()
     if not path.suffix and path.is_dir() and any(path.iterdir()):
         raise UserError(f"{path} is not empty; give a new folder for the frames.")
+    if path.exists() and path.is_dir() != (not path.suffix):
+        raise UserError(f"{path} is there and is {'a folder' if path.is_dir() else 'a file'}.")
+    try:
+        files.check_place(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
 
 
 def write(
     path: str | os.PathLike[str], frames: Iterable[UInt8[np.ndarray, "H W C"]], fps: float
 ) -> None:
-    """Writes a clip, whole or, but for a folder, not at all.
+    """Writes a clip, whole or not at all.
 
     Args:
       path: *.mp4, *.gif or a folder, for files 00000.png, 00001.png, ....
@@ -59,26 +71,35 @@ def write(
     path = pathlib.Path(path)
     check(path, fps)
     try:
-        if not path.suffix:
-            for number, frame in enumerate(frames):
-                draw.save_png(path / f"{number:05d}.png", Image.fromarray(frame))
-            return
         with _whole(path) as temporary:
-            (_mp4 if path.suffix.lower() == ".mp4" else _gif)(temporary, iter(frames), fps)
+            _WRITERS[path.suffix.lower()](temporary, iter(frames), fps)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}.") from error
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path, error):
+    return UserError(f"cannot write {path}: {error.strerror or error}.")
 
 
 @contextlib.contextmanager
 def _whole(path):
-    """A file beside it that takes its place in the end; writers want names, with endings."""
+    """A name beside it, with its ending, for what takes its place in the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix.lower()}")
     try:
         yield temporary
         os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def _folder(path, frames: Iterator[np.ndarray], fps):
+    del fps  # Files have no time.
+    for number, frame in enumerate(frames):
+        draw.save_png(path / f"{number:05d}.png", Image.fromarray(frame))
 
 
 def _ffmpeg():
@@ -126,9 +147,17 @@ def _even(frame):
 
 
 def _gif(path, frames: Iterator[np.ndarray], fps):
-    images = (Image.fromarray(frame) for frame in frames)
-    # GIF counts in hundredths of a second.
-    duration = max(round(100 / fps), 2) * 10
-    next(images).save(
-        path, save_all=True, append_images=images, duration=duration, loop=0, disposal=1
-    )
+    def images():
+        shown = 0
+        for number, frame in enumerate(frames, 1):
+            image = Image.fromarray(frame)
+            # In hundredths of a second; what is rounded off is made good by the next frame.
+            until = round(100 * number / fps)
+            image.info["duration"], shown = 10 * (until - shown), until
+            yield image
+
+    rest = images()
+    next(rest).save(path, save_all=True, append_images=rest, loop=0, disposal=1)
+
+
+_WRITERS = {".mp4": _mp4, ".gif": _gif, "": _folder}

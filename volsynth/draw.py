@@ -385,7 +385,7 @@ def png_path(path: str | os.PathLike[str]) -> Path:
     """
     path = Path(path)
     if path.suffix.lower() != ".png":
-        raise UserError(f"save_png: the name must end in .png, got {str(path)!r}.")
+        raise UserError(f"a picture's name must end in .png, got {str(path)!r}.")
     return path
 
 

@@ -2,8 +2,22 @@
 
 import os
 import pathlib
+import tempfile
 from collections.abc import Callable
 from typing import BinaryIO
+
+
+def check_place(path: str | os.PathLike[str]) -> None:
+    """Whether a file or folder can be made there; for those who want to know before long work.
+
+    Raises:
+      OSError: it cannot.
+    """
+    place = pathlib.Path(path).absolute().parent
+    while not place.exists():
+        place = place.parent
+    with tempfile.TemporaryFile(dir=place):
+        pass
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:

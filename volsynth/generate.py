@@ -1,6 +1,8 @@
 """`volsynth generate` and `volsynth pose`: one's own picture in other poses, and its pose."""
 
+import contextlib
 import dataclasses
+import itertools
 import os
 import pathlib
 from collections.abc import Sequence
@@ -10,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from volsynth import backgrounds, draw, exported, keypoints, persons
+from volsynth import backgrounds, draw, exported, files, keypoints, persons
 from volsynth.backgrounds import Background
 from volsynth.errors import UserError
 from volsynth.keypoints import Pose
@@ -91,6 +93,8 @@ def generate(
     if one and out.suffix:
         draw.png_path(out)
     check_background(background, "square" if sheet else frame)
+    with _writing(out):
+        files.check_place(out)
     estimator = persons.load_estimator(source.estimator) if source.estimator else None
     wanted = _wanted(targets, estimator)
     if (sheet or len(wanted) == 1) != bool(out.suffix):
@@ -101,7 +105,7 @@ def generate(
     stages = [persons.stage([pose], who, turn) for _, pose in wanted]
     made = [run(generator, who, bodies, square)[0] for bodies, square in stages]
     names = [name for name, _ in wanted]
-    try:
+    with _writing(out):
         if sheet:
             draw.save_png(out, _sheet(who, names, stages, made))
             paths = [out]
@@ -110,9 +114,16 @@ def generate(
             behind = behind_of(source, who, frame, background)
             for path, (_, square), image in zip(paths, stages, made):
                 draw.save_png(path, Image.fromarray(framed(image, square, behind)))
-    except OSError as error:
-        raise UserError(f"cannot write {out}: {error.strerror}.") from error
     return {"pictures": [str(path) for path in paths], "targets": names}
+
+
+@contextlib.contextmanager
+def _writing(path):
+    """Says which file it was that could not be written."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}.") from error
 
 
 def read_person(source: Source, side: int, estimator: exported.Model | None = None) -> Person:
@@ -125,8 +136,8 @@ def read_person(source: Source, side: int, estimator: exported.Model | None = No
     if source.pose is not None:
         pose = persons.pose_of(source.pose, source.image)
     elif estimator is not None:
-        pose = persons.estimate(estimator, image, mask, pathlib.Path(source.image).name)
-        pose = _inside(pose, mask.shape)
+        name = pathlib.Path(source.image).name
+        pose = _inside(persons.estimate(estimator, image, mask, name), mask.shape)
     else:
         raise UserError(
             "give --source-pose, a file of poses, or --estimator, an exported model that finds it."
@@ -209,11 +220,12 @@ def _wanted(targets, estimator) -> list[tuple[str, Pose]]:
             f"{len(found)} target poses; from 1 to {MOST_TARGETS} are allowed. Give --pose NAME, "
             "--target-pose FILE or --target-image FILE; volsynth animate shows motions."
         )
-    names: dict[str, int] = {}
+    taken = set()
     for at, (name, pose) in enumerate(found):
-        names[name] = names.get(name, 0) + 1
-        if names[name] > 1:
-            found[at] = (f"{name}-{names[name]}", pose)
+        others = (f"{name}-{number}" for number in itertools.count(2))
+        free = next(each for each in itertools.chain([name], others) if each not in taken)
+        taken.add(free)
+        found[at] = (free, pose)
     return found
 
 
@@ -256,28 +268,32 @@ def find_pose(
       picture: PNG, the skeleton over the image; None for none.
 
     Returns:
-      {"poses": path, "picture": path or None, "joints_px": [15, 2]}.
+      {"poses": path, "picture": path or None, "joints_px": [15, 2], "visible": [15], which lie in
+      the picture; others are null in the file}.
 
     Raises:
       UserError: something that was given cannot be read, or a file cannot be written.
     """
-    if picture is not None:
-        draw.png_path(picture)
     out = pathlib.Path(out)
     if out.suffix.lower() != ".json":
         raise UserError(f"--out must end in .json, got {out}.")
+    places = [out] if picture is None else [out, draw.png_path(picture)]
+    for place in places:
+        with _writing(place):
+            files.check_place(place)
     pixels, found = persons.read_picture(image, mask)
     name = pathlib.Path(image).name
     pose = persons.estimate(persons.load_estimator(model), pixels, found, name)
-    try:
+    pose = _inside(pose, found.shape)
+    with _writing(out):
         keypoints.write(out, [pose])
-        if picture is not None:
-            body = persons.body_of(pose)
+    if picture is not None:
+        body = persons.body_of(pose)
+        with _writing(picture):
             draw.save_png(picture, draw.overlay_skeleton(pixels, body.joints, body.visible))
-    except OSError as error:
-        raise UserError(f"cannot write {out}: {error.strerror}.") from error
     return {
         "poses": str(out),
         "picture": str(picture) if picture else None,
         "joints_px": pose.joints_px.round(2).tolist(),
+        "visible": pose.visible.tolist(),
     }
