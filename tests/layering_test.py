@@ -9,7 +9,7 @@ import pytest
 ORDER = (
     {"skeleton", "errors", "files", "protocol"},
     {"orders"},
-    {"keypoints"},
+    {"keypoints", "web"},
     {"study"},
     {"ops"},
     {"nn"},
@@ -85,11 +85,11 @@ WITHIN = {
         "folders",
         "questions",
         "store",
-        "guard",
         "server",
         "plots",
         "report",
     ),
+    "web": ("guard", "serving"),
     "tasks": ("base", "image", "image_and_pose", "pose"),
     "data": (
         "schema",
@@ -198,10 +198,11 @@ def test_the_study_needs_no_jax():
     assert _in("study")
     others = {
         "folders": {"PIL"},
-        "server": {"fastapi", "pydantic", "starlette", "uvicorn"},
+        "server": {"fastapi", "pydantic", "starlette"},
+        "serving": {"fastapi", "starlette", "uvicorn"},
         "plots": {"matplotlib"},
     }
-    for path in _in("study"):
+    for path in _in("study") + _in("web"):
         allowed = {"volsynth", "numpy", "scipy"} | others.get(path.stem, set())
         assert _foreign(path) <= allowed | sys.stdlib_module_names, path
 
