@@ -6,7 +6,7 @@ import importlib.resources
 import ipaddress
 import logging
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import fastapi
@@ -55,29 +55,32 @@ def add_errors(
     """
 
     @app.exception_handler(HTTPException)
-    def _(request, error):
-        return _said(error.status_code, error.detail, error.headers)
+    def _(request, raised):
+        return error(raised.status_code, raised.detail, raised.headers)
 
     @app.exception_handler(Exception)
-    def _(request, error):
-        return _said(500, "The server has a problem.")
+    def _(request, raised):
+        return error(500, "The server has a problem.")
 
     for kind in internal:
 
         @app.exception_handler(kind)
-        def _(request, error):
-            _LOG.error("%s", error)
-            return _said(500, "The server has a problem.")
+        def _(request, raised):
+            _LOG.error("%s", raised)
+            return error(500, "The server has a problem.")
 
     @app.exception_handler(RequestValidationError)
-    def _(request, error):
-        errors = error.errors()
+    def _(request, raised):
+        errors = raised.errors()
         if any(each["type"] == "json_invalid" for each in errors):
-            return _said(400, "The body is not JSON.")
-        return _said(*invalid(errors))
+            return error(400, "The body is not JSON.")
+        return error(*invalid(errors))
 
 
-def _said(status, line, headers=None):
+def error(
+    status: int, line: str, headers: Mapping[str, str] | None = None
+) -> fastapi.responses.JSONResponse:
+    """An error as pages expect it."""
     return fastapi.responses.JSONResponse({"error": line}, status, headers=headers)
 
 
