@@ -265,7 +265,7 @@ def make_app(
 
 def _add_errors(app):
     def invalid(errors):
-        *_, error = sorted(errors, key=lambda each: -len(each["loc"]))
+        error = errors[0]
         place, *within = error["loc"]
         if place == "path":
             return 404, "There is no such thing."
