@@ -26,9 +26,8 @@ def dots():
     return rendering.Renderer(own_pictures.dots())
 
 
-@pytest.fixture
-def visit(dots):
-    """A function that opens a page of a server of its own."""
+@contextlib.contextmanager
+def _pages(dots):
     from fastapi.testclient import TestClient
 
     with contextlib.ExitStack() as visits:
@@ -40,6 +39,20 @@ def visit(dots):
             return Page(visits.enter_context(client))
 
         yield make
+
+
+@pytest.fixture
+def visit(dots):
+    """A function that opens a page of a server of its own."""
+    with _pages(dots) as make:
+        yield make
+
+
+@pytest.fixture(scope="session")
+def page(dots):
+    """A page of a server that tests share."""
+    with _pages(dots) as make:
+        yield make()
 
 
 @pytest.fixture(scope="session")

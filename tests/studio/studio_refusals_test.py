@@ -69,13 +69,13 @@ def bomb(width, height, content=b""):
         (png(np.zeros((60, 60), np.uint16)), "8 bits a channel"),
     ],
 )
-def test_pictures_that_are_none(visit, content, text):
-    refused(visit().post("/picture", content), 422, text)
+def test_pictures_that_are_none(page, content, text):
+    refused(page.post("/picture", content), 422, text)
 
 
-def test_what_a_decoder_says_is_one_line_without_paths(visit, brought):
+def test_what_a_decoder_says_is_one_line_without_paths(page, brought):
     content = brought[0].read_bytes()
-    page, rng = visit(), np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     said = set()
     for _ in range(40):
         broken = bytearray(content)
@@ -105,8 +105,8 @@ def test_what_a_decoder_says_is_one_line_without_paths(visit, brought):
         ("/motion", "text/csv", 415),
     ],
 )
-def test_kinds_of_bodies(visit, path, kind, status):
-    refused(visit().post(path, b"x", content_type=kind), status)
+def test_kinds_of_bodies(page, path, kind, status):
+    refused(page.post(path, b"x", content_type=kind), status)
 
 
 @pytest.mark.parametrize(
@@ -122,13 +122,13 @@ def test_kinds_of_bodies(visit, path, kind, status):
         ("/elsewhere/mask", "application/json", 256 << 10),
     ],
 )
-def test_bodies_that_are_too_large_are_refused_before_they_are_read(visit, path, kind, most):
+def test_bodies_that_are_too_large_are_refused_before_they_are_read(page, path, kind, most):
     headers = {**POST, "content-type": kind, "content-length": str(most + 1)}
-    found = visit().client.post(path, content=b"", headers=headers)
+    found = page.client.post(path, content=b"", headers=headers)
     refused(found, 413, f"A request may have {most} bytes.")
 
 
-def test_a_body_of_unknown_length_is_refused_while_it_arrives(visit):
+def test_a_body_of_unknown_length_is_refused_while_it_arrives(page):
     sent = []
 
     def chunks():
@@ -136,7 +136,7 @@ def test_a_body_of_unknown_length_is_refused_while_it_arrives(visit):
             sent.append(number)
             yield bytes(1 << 16)
 
-    found = visit().client.post("/render", content=chunks(), headers={
+    found = page.client.post("/render", content=chunks(), headers={
         **POST, "content-type": "application/json"})  # fmt: skip
     refused(found, 413, "A request may have 262144 bytes.")
 
@@ -160,8 +160,8 @@ def test_a_body_of_unknown_length_is_refused_while_it_arrives(visit):
         (b'{"person": "x", "picture": "x", "path": "a"}', 422, ""),
     ],
 )
-def test_bodies_that_are_no_question(visit, path, body, status, text):
-    refused(visit().post(path, body, content_type="application/json"), status, text)
+def test_bodies_that_are_no_question(page, path, body, status, text):
+    refused(page.post(path, body, content_type="application/json"), status, text)
 
 
 def changed(joints, at, value):
@@ -191,8 +191,7 @@ BAD_JOINTS = [
 
 
 @pytest.mark.parametrize(("joints", "text"), BAD_JOINTS)
-def test_joints_that_are_none(visit, joints, text):
-    page = visit()
+def test_joints_that_are_none(page, joints, text):
     body = json.dumps({"person": NOBODY, "joints_mm": joints}).encode()
     refused(page.post("/render", body, content_type="application/json"), 422, text)
     body = json.dumps({"person": NOBODY, "poses": [POSE, joints]}).encode()
@@ -200,8 +199,7 @@ def test_joints_that_are_none(visit, joints, text):
     refused(found, 422, text.replace("joints_mm", "poses.1"))
 
 
-def test_poses_that_are_none(visit, brought):
-    page = visit()
+def test_poses_that_are_none(page, brought):
     person = page.bring(brought[0].read_bytes())
 
     def fails(text, **given):
@@ -214,8 +212,7 @@ def test_poses_that_are_none(visit, brought):
     refused(page.post("/render", body, content_type="application/json"), 422, "turn: ")
 
 
-def test_persons_that_are_none(visit, brought):
-    page = visit()
+def test_persons_that_are_none(page, brought):
     given = {"picture": picture_of(page, brought), **joints_of(brought[1])}
     px, mm = np.array(given["joints_px"]), np.array(given["joints_mm"])
 
@@ -235,8 +232,7 @@ def test_persons_that_are_none(visit, brought):
     assert page.post("/person", given).status_code == 201
 
 
-def test_motions_that_are_none(visit, brought):
-    page = visit()
+def test_motions_that_are_none(page, brought):
     person = page.bring(brought[0].read_bytes())
 
     def fails(text, **given):
@@ -280,13 +276,13 @@ def ours(*poses, **head):
         (ours({"image": "\ud800" + "y" * 9000, "joints_px": 3}), "poses.json: pose 0 (?yyy"),
     ],
 )
-def test_files_of_poses_that_are_none(visit, content, text):
-    refused(visit().post("/poses", content, content_type="application/json"), 422, text)
+def test_files_of_poses_that_are_none(page, content, text):
+    refused(page.post("/poses", content, content_type="application/json"), 422, text)
 
 
-def test_names_of_poses_are_text_that_can_be_sent(visit):
+def test_names_of_poses_are_text_that_can_be_sent(page):
     content = ours({"joints_mm": POSE, "action": "\ud800" + "y" * 9000})
-    found = visit().post("/poses", content, content_type="application/json").json()
+    found = page.post("/poses", content, content_type="application/json").json()
     assert found["poses"][0]["name"] == "?" + "y" * 99
 
 
@@ -309,12 +305,11 @@ ADDRESSES = ["/picture/{}", "/person/{}", "/motion/{}/0", "/motion/{}/clip.gif"]
         ("x" * 600, 414),
     ],
 )
-def test_names_that_were_never_given(visit, address, name, status):
-    refused(visit().get(address.format(name)), status)
+def test_names_that_were_never_given(page, address, name, status):
+    refused(page.get(address.format(name)), status)
 
 
-def test_persons_and_pictures_that_are_forgotten_or_never_were(visit):
-    page = visit()
+def test_persons_and_pictures_that_are_forgotten_or_never_were(page):
     given = {"joints_mm": POSE, "turn": 0}
     for name, status in ((NOBODY, 410), ("x", 404), ("../../x", 404), ("", 404)):
         refused(page.post("/render", {"person": name, **given}), status)
@@ -336,12 +331,11 @@ def test_persons_and_pictures_that_are_forgotten_or_never_were(visit):
         "/picture/a/b/c",
     ],
 )
-def test_addresses_outside_of_the_page(visit, path):
-    refused(visit().get(path), 404)
+def test_addresses_outside_of_the_page(page, path):
+    refused(page.get(path), 404)
 
 
-def test_methods_that_are_none(visit):
-    page = visit()
+def test_methods_that_are_none(page):
     refused(page.get("/render"), 405)
     refused(page.client.request("DELETE", "/about", headers=POST), 405)
 
@@ -361,20 +355,19 @@ def test_methods_that_are_none(visit):
     ],
 )
 @pytest.mark.parametrize("path", ["/picture", "/person", "/poses", "/render", "/motion"])
-def test_what_other_sites_send_is_refused(visit, brought, path, headers, status):
+def test_what_other_sites_send_is_refused(page, brought, path, headers, status):
     sent = {**POST, "content-type": "application/json", **headers}
     sent = {name: value for name, value in sent.items() if value is not None}
     if path == "/picture":
         sent["content-type"] = "image/png"
-    found = visit().client.post(path, content=brought[0].read_bytes(), headers=sent)
+    found = page.client.post(path, content=brought[0].read_bytes(), headers=sent)
     if status == 201:
         assert found.status_code in (201, 400, 422)
     else:
         refused(found, status)
 
 
-def test_other_sites_may_link_to_the_page_and_use_nothing_of_it(visit, brought):
-    page = visit()
+def test_other_sites_may_link_to_the_page_and_use_nothing_of_it(page, brought):
     foreign = {"sec-fetch-site": "cross-site"}
     assert page.get("/", headers=foreign).status_code == 200
     name = picture_of(page, brought)
