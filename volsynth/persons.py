@@ -17,9 +17,11 @@ from jaxtyping import Bool, Float, UInt8
 from volsynth import exported, keypoints, orders, pictures
 from volsynth.data import cropping, masks
 from volsynth.errors import UserError, did_you_mean
+from volsynth.files import File
 from volsynth.keypoints import Pose
 from volsynth.ops import geometry, retargeting
 from volsynth.ops.retargeting import Body
+from volsynth.skeleton import HIPS
 
 LIBRARY = pathlib.Path(__file__).with_name("poses.json")
 """Poses with names; its entry `made_by` says how it was made."""
@@ -79,7 +81,7 @@ class Person:
 
 
 def read_picture(
-    path: str | os.PathLike[str], mask: str | os.PathLike[str] | None = None
+    path: File, mask: File | None = None
 ) -> tuple[UInt8[np.ndarray, "H W 3"], Bool[np.ndarray, "H W"]]:
     """A picture, and where in it the person is.
 
@@ -90,45 +92,64 @@ def read_picture(
         tells person and background apart.
     """
     picture = pictures.read_rgba(path)
-    image, alpha = np.ascontiguousarray(picture[..., :3]), picture[..., 3]
-    is_on_magenta = masks.is_on_magenta(image)
-    if mask is not None:
-        found = _white_or_opaque(pictures.read_rgba(mask))
-        if found.shape != alpha.shape:
-            sizes = " and ".join(f"{w} x {h}" for h, w in (alpha.shape, found.shape))
-            raise UserError(f"{path} and its mask {mask} must have one size, got {sizes}.")
-    else:
-        found = alpha >= _OPAQUE
-        if is_on_magenta:
-            found &= masks.not_magenta(image)
-    if not found.any():
-        raise UserError(f"{mask or path}: there is nobody: all of it is background.")
-    if np.mean(_border(found)) > _MOST_BORDER:
-        if mask is not None:
-            raise UserError(
-                f"{mask}: nearly all of its border is white. Give a mask that is white where the "
-                "person is and black elsewhere."
-            )
+    found = given_mask(picture.shape[:2], mask) if mask is not None else own_mask(picture, path)
+    if found is None:
         raise UserError(
             f"{path}: its background was not removed: its border is neither transparent nor "
             "magenta. Give --mask FILE, white where the person is, or a PNG with a transparent "
             "background, or a picture on magenta (255, 0, 255)."
         )
-    if (size := cropping.square(found)[1] * (1 - 2 * cropping.MARGIN)) < FEWEST_PIXELS:
-        raise UserError(
-            f"{path}: the person is {size:.0f} pixels large; at least {FEWEST_PIXELS} are needed."
-        )
-    return image, found
+    return np.ascontiguousarray(picture[..., :3]), found
 
 
-def _white_or_opaque(picture):
-    """What a mask marks: what is opaque if anything is transparent in it, else what is white."""
+def given_mask(size: tuple[int, int], mask: File) -> Bool[np.ndarray, "H W"]:
+    """Where the person is in a picture of a size (height, width), by a file of its own.
+
+    It marks what is opaque if anything is transparent in it, else what is white.
+
+    Raises:
+      UserError: the file cannot be read, has another size, or the person is tiny, not there or all
+        around.
+    """
+    picture = pictures.read_rgba(mask)
+    if picture.shape[:2] != tuple(size):
+        sizes = " and ".join(f"{w} x {h}" for h, w in (size, picture.shape[:2]))
+        raise UserError(f"the picture and {mask} must have one size, got {sizes}.")
     levels = picture[..., 3] if has_holes(picture) else picture[..., :3].mean(axis=-1)
-    return levels >= _OPAQUE
+    found = _with_somebody(levels >= _OPAQUE, mask)
+    if _is_all_around(found):
+        raise UserError(
+            f"{mask}: nearly all of its border is white. Give a mask that is white where the "
+            "person is and black elsewhere."
+        )
+    return found
 
 
-def _border(mask):
-    return np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+def own_mask(picture: UInt8[np.ndarray, "H W 4"], name: object) -> Bool[np.ndarray, "H W"] | None:
+    """Where the person is: what is neither transparent nor magenta; None where that is no person.
+
+    Raises:
+      UserError: the person is tiny or not there; the line begins with `name`.
+    """
+    image, found = picture[..., :3], picture[..., 3] >= _OPAQUE
+    if masks.is_on_magenta(image):
+        found &= masks.not_magenta(image)
+    return None if _is_all_around(found) else _with_somebody(found, name)
+
+
+def _is_all_around(mask):
+    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    return np.mean(border) > _MOST_BORDER
+
+
+def _with_somebody(mask, name):
+    if not mask.any():
+        raise UserError(f"{name}: there is nobody: all of it is background.")
+    if (size := cropping.square(mask)[1] * (1 - 2 * cropping.MARGIN)) < FEWEST_PIXELS:
+        raise UserError(
+            f"{name}: the person is {size:.0f} pixels large; at least {FEWEST_PIXELS} are needed."
+        )
+    return mask
 
 
 def has_holes(picture: UInt8[np.ndarray, "H W 4"]) -> bool:
@@ -231,12 +252,20 @@ def stage(poses: Sequence[Pose], who: Person, turn: float = 0.0) -> tuple[list[B
     """
     if not math.isfinite(turn):
         raise UserError(f"--turn must be a number of degrees, got {turn}.")
-    bodies = []
+    bodies, sizes = [], []
     for pose in poses:
         with _about(pose):
             bodies.append(retargeting.turned(body_of(pose), turn))
-    with _about(poses[0]):
-        own = retargeting.common_size(bodies)
+            try:
+                sizes.append(retargeting.size(bodies[-1]))
+            except retargeting.TooLittleError as error:
+                too_little = pose, error
+    # A frame that shows little has the size of the others.
+    if not sizes:
+        pose, error = too_little
+        with _about(pose):
+            raise error
+    own = retargeting.common_size(sizes, any(body.flat for body in bodies))
     bodies = [retargeting.retarget(body, who.body, own) for body in bodies]
     size = retargeting.size(who.body)
     shift = np.append(retargeting.stand(bodies, who.body, size, who.frame), 0.0)
@@ -274,6 +303,30 @@ def named_pose(name: str) -> Pose:
     if name not in library:
         raise UserError(f"there is no pose {name!r}; {did_you_mean(name, library)}")
     return library[name]
+
+
+def guess(mask: Bool[np.ndarray, "H W"], name: str) -> Pose:
+    """A standing figure as high as the person of a picture, for somebody to correct.
+
+    Args:
+      mask: of the person.
+      name: of the picture.
+
+    Returns:
+      pixels of the picture, all of them in it, and mm from the pelvis.
+    """
+    body = body_of(named_pose("standing"))
+    low, high = retargeting.box([body], retargeting.size(body))
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    scale = (rows[-1] + 1 - rows[0]) / (high[1] - low[1])
+    middle = (columns[0] + columns[-1] + 1) / 2
+    px = (body.joints[:, :2] - low) * scale + (0, rows[0])
+    px[:, 0] += middle - (px[:, 0].min() + px[:, 0].max()) / 2
+    mm = body.joints - body.joints[list(HIPS)].mean(axis=0)
+    height, width = mask.shape
+    return Pose(
+        orders.OURS, body.visible, np.clip(px, 0, (width, height)), mm, image=name, where=name
+    )
 
 
 def load_generator(path: str | os.PathLike[str], program: bool | None = None) -> exported.Model:

@@ -75,11 +75,16 @@ class Body(NamedTuple):
     flat: bool
 
 
+class TooLittleError(UserError):
+    """Too few joints of a pose are known to tell how large the person is."""
+
+
 def size(body: Body) -> float:
     """How large a body is: units of its joints per mm of an average adult.
 
     Raises:
-      UserError: too few joints are known, or they coincide, or one is far from where it could be.
+      TooLittleError: too few joints are known.
+      UserError: they coincide, or one is far from where it could be.
     """
     lengths, wanted = _lengths(body)
     known = np.isfinite(lengths)
@@ -88,7 +93,7 @@ def size(body: Body) -> float:
     bones = [(_NAMES[a], _NAMES[b]) for (a, b, _), is_known in zip(BONES, known) if is_known]
     lengths, wanted = lengths[known], wanted[known]
     if wanted.sum() < LEAST_KNOWN:
-        raise UserError(
+        raise TooLittleError(
             f"{body.visible.sum()} of {NUM_JOINTS} joints are known, and too few of them are "
             "neighbours to tell how large the person is. Give shoulders, hips and a leg at least."
         )
@@ -111,23 +116,48 @@ def size(body: Body) -> float:
     return float(found)
 
 
-def common_size(bodies: Sequence[Body]) -> float:
-    """The size of one person in several poses, which is the same in all.
+def common_size(sizes: Sequence[float], flat: bool) -> float:
+    """The size of one person, by those of several poses.
 
     Without depth a body looks smaller as it bends, so that the larger ones count.
 
-    Raises:
-      UserError: it cannot be told from any of them.
+    Args:
+      sizes: of each pose, by `size`.
+      flat: whether some of them have no depth.
     """
-    sizes, first = [], None
-    for body in bodies:
-        try:
-            sizes.append(size(body))
-        except UserError as error:
-            first = first or error
-    if not sizes:
-        raise first
-    return float(np.quantile(sizes, FLAT_QUANTILE if any(body.flat for body in bodies) else 0.5))
+    return float(np.quantile(sizes, FLAT_QUANTILE if flat else 0.5))
+
+
+def bones(body: Body) -> Float[np.ndarray, "15"]:
+    """Lengths of `BONES`, right and left alike, in mm at the size of an average adult; those of
+    the average adult where they are not known, and of a body without depth.
+
+    Raises:
+      UserError: the body's size cannot be told.
+    """
+    found, usual = _lengths(body)
+    if body.flat:
+        return usual
+    found = _both_sides(found) / size(body)
+    return np.where(np.isfinite(found), found, usual)
+
+
+def completed(body: Body, other: Body) -> Float[np.ndarray, "15 3"]:
+    """All joints of a body; those that are not known are as those of `other`, at the body's size,
+    from the next joint that is known.
+
+    Raises:
+      UserError: the size of one of them cannot be told.
+    """
+    given = other.joints * (size(body) / size(other))
+    own = body.visible & other.visible
+    given = given + (body.joints[own] - given[own]).mean(axis=0)
+    (like, _), (found, known) = _with_pelvis(Body(given, other.visible, False)), _with_pelvis(body)
+    found = np.where(known[:, None], found, like)
+    for parent, child, _ in BONES:
+        if not known[child]:
+            found[child] = found[parent] + like[child] - like[parent]
+    return found[:NUM_JOINTS]
 
 
 def retarget(target: Body, source: Body, target_size: float | None = None) -> Body:
