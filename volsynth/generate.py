@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from volsynth import draw, exported, keypoints, persons
+from volsynth import draw, exported, keypoints, persons, pictures
 from volsynth.data import cropping
 from volsynth.errors import UserError
 from volsynth.keypoints import Pose
@@ -225,7 +225,7 @@ def find_pose(
       image: of one person.
       out: JSON.
       mask: as in `Source`.
-      picture: PNG, the skeleton over the image; None for none.
+      picture: PNG, the skeleton over the image, what is transparent on magenta; None for none.
 
     Returns:
       {"poses": path, "picture": path or None, "joints_px": [15, 2]}.
@@ -245,7 +245,9 @@ def find_pose(
         keypoints.write(out, [pose])
         if picture is not None:
             body = persons.body_of(pose)
-            draw.save_png(picture, draw.overlay_skeleton(pixels, body.joints, body.visible))
+            # What lies under transparent pixels is nothing that anyone has seen.
+            shown = pictures.read_rgb(image)
+            draw.save_png(picture, draw.overlay_skeleton(shown, body.joints, body.visible))
     except OSError as error:
         raise UserError(f"cannot write {out}: {error.strerror}.") from error
     return {
