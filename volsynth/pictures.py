@@ -1,8 +1,9 @@
 """Pictures from files that people bring, as arrays; and folders of them, one for each pair."""
 
+import io
 import pathlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -11,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from volsynth.data import pairs as pair_lists
 from volsynth.data.schema import MAGENTA
 from volsynth.errors import UserError
-from volsynth.system import Batch
+from volsynth.files import File, InMemory
 
 MOST_PIXELS = 64_000_000
 """Of a picture; larger ones are not decoded."""
@@ -24,12 +25,12 @@ MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 RESIZE = "Lanczos, antialiased (Pillow)"
 
 
-def read_rgb(path: pathlib.Path) -> UInt8[np.ndarray, "H W 3"]:
+def read_rgb(path: File) -> UInt8[np.ndarray, "H W 3"]:
     """`read`, without the format."""
     return read(path)[0]
 
 
-def read(path: pathlib.Path) -> tuple[UInt8[np.ndarray, "H W 3"], str]:
+def read(path: File) -> tuple[UInt8[np.ndarray, "H W 3"], str]:
     """A picture as RGB, and its format of `FORMATS`; what is transparent is put on magenta.
 
     Raises:
@@ -43,7 +44,7 @@ def read(path: pathlib.Path) -> tuple[UInt8[np.ndarray, "H W 3"], str]:
     return np.asarray(Image.alpha_composite(page, image).convert("RGB")), kind
 
 
-def read_rgba(path: pathlib.Path) -> UInt8[np.ndarray, "H W 4"]:
+def read_rgba(path: File) -> UInt8[np.ndarray, "H W 4"]:
     """A picture with its alpha channel or an opaque one, turned as its EXIF data says.
 
     Raises:
@@ -53,11 +54,12 @@ def read_rgba(path: pathlib.Path) -> UInt8[np.ndarray, "H W 4"]:
 
 
 def _decoded(path):
+    file = io.BytesIO(path.content) if isinstance(path, InMemory) else path
     try:
         with warnings.catch_warnings():
-            # A warning of Pillow's own about size comes with the same limit as ours, or a lower.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=tuple(FORMATS)) as image:
+            # Pillow warns of sizes that are looked at here, and of what it makes good itself.
+            warnings.simplefilter("ignore")
+            with Image.open(file, formats=tuple(FORMATS)) as image:
                 if image.width * image.height > MOST_PIXELS:
                     raise UserError(
                         f"{path}: {image.width} x {image.height} pixels are too many; at most "
@@ -77,8 +79,11 @@ def _decoded(path):
         raise UserError(f"{path} is not there.") from error
     except Image.DecompressionBombError as error:
         raise UserError(f"{path}: its pixels are too many to be read.") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        known = "" if isinstance(error, UnidentifiedImageError) else f": {error}"
+    except UserError:
+        raise
+    except Exception as error:  # Decoders raise whatever a damaged file leads them to.
+        said = " ".join(str(error).split())[:120] or type(error).__name__
+        known = "" if isinstance(error, UnidentifiedImageError) else f": {said}"
         allowed = ", ".join(FORMATS)
         raise UserError(f"{path} cannot be read as a picture ({allowed}){known}.") from error
 
@@ -121,7 +126,7 @@ class Folder:
         self.formats: set[str] = set()
         self._of_pair = {tuple(map(int, pair)): name for pair, name in zip(pairs, self.files)}
 
-    def make(self, batch: Batch) -> Float[np.ndarray, "B S S 3"]:
+    def make(self, batch: Mapping[str, np.ndarray]) -> Float[np.ndarray, "B S S 3"]:
         """The pictures of a batch's pairs, [-1, 1]."""
         return np.stack([self._read(tuple(map(int, pair))) for pair in batch["records"]])
 
@@ -149,7 +154,7 @@ def scaled(picture: UInt8[np.ndarray, "H W 3"], side: int) -> UInt8[np.ndarray, 
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
-Save = Callable[[Float[np.ndarray, "B S S 3"], Batch], None]
+Save = Callable[[Float[np.ndarray, "B S S 3"], Mapping[str, np.ndarray]], None]
 
 
 def saver(folder: pathlib.Path) -> Save:
