@@ -1,21 +1,17 @@
-"""Image files: those from outside are looked at before they are decoded, ours are written alike."""
+"""Image files: those from outside are read as `volsynth.pictures` does, ours are written alike."""
 
 import io
 import os
-import warnings
+import pathlib
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image
 
 from data_prep.errors import SightingError
-
-MOST_PIXELS = 64_000_000
-"""Of an image from outside."""
-
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
-
-_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+from volsynth import pictures
+from volsynth.errors import UserError
+from volsynth.files import File, InMemory
 
 
 def read(content: bytes, where: str) -> UInt8[np.ndarray, "H W 4"]:
@@ -26,35 +22,9 @@ def read(content: bytes, where: str) -> UInt8[np.ndarray, "H W 4"]:
       where: its name, for messages.
 
     Raises:
-      SightingError: it is no image, of no format or kind that is read, damaged, or too large; sizes
-        are checked before anything is decoded.
+      SightingError: it is no image, of no format or kind that is read, damaged, or too large.
     """
-    try:
-        with warnings.catch_warnings():
-            # Pillow warns of sizes that are looked at here.
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                _check(image.size, image.mode, where)
-                return np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))
-    except SightingError:
-        raise
-    except Image.DecompressionBombError:
-        raise SightingError(where, f"the image has more than {MOST_PIXELS:,} pixels") from None
-    except Image.UnidentifiedImageError:
-        raise SightingError(where, f"is no image of {', '.join(FORMATS)}") from None
-    except Exception as error:  # Decoders raise whatever a damaged file leads them to.
-        said = " ".join(str(error).split())[:120] or type(error).__name__
-        raise SightingError(where, f"cannot be read as {', '.join(FORMATS)} ({said})") from None
-
-
-def _check(size, mode, where):
-    width, height = size
-    if width * height > MOST_PIXELS:
-        raise SightingError(
-            where, f"the image has {width} x {height} pixels, more than {MOST_PIXELS:,}"
-        )
-    if mode not in _MODES:
-        raise SightingError(where, f"the image has mode {mode}; allowed: {', '.join(_MODES)}")
+    return _read(InMemory(where, content))
 
 
 def read_file(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "H W 4"]:
@@ -63,11 +33,16 @@ def read_file(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "H W 4"]:
     Raises:
       SightingError: as `read`, or there is no such file.
     """
+    return _read(pathlib.Path(path))
+
+
+def _read(file: File) -> UInt8[np.ndarray, "H W 4"]:
     try:
-        with open(path, "rb") as file:
-            return read(file.read(), os.fspath(path))
-    except OSError as error:
-        raise SightingError(os.fspath(path), f"cannot be read ({error.strerror})") from None
+        return pictures.read_rgba(file)
+    except UserError as error:
+        where = str(file)
+        reason = str(error).removeprefix(where).lstrip(": ").removesuffix(".")
+        raise SightingError(where, reason) from None
 
 
 def to_png(image: np.ndarray) -> bytes:

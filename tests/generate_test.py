@@ -236,6 +236,15 @@ def test_the_pose_of_a_picture_is_written_and_drawn(tmp_path, monkeypatch, broug
         assert message in capsys.readouterr().err
 
 
+def test_a_pose_is_drawn_over_what_one_sees_of_a_picture(tmp_path, monkeypatch):
+    found, mask = own_pictures.bring(tmp_path, "alpha")
+    estimator(monkeypatch, generate.Source(found["image"], pose=found["pose"]), mask)
+    generate.find_pose("e", found["image"], tmp_path / "a.json", picture=tmp_path / "a.png")
+    drawn = pictures.read_rgb(tmp_path / "a.png")
+    np.testing.assert_array_equal(drawn[:20], np.full((20, 120, 3), (255, 0, 255)))
+    assert not mask[:20].any()
+
+
 def test_the_command_line_takes_what_the_function_takes(tmp_path, brought, capsys):
     source, _ = brought
     arguments = ["generate", "--model", "m", "--image", str(source.image)]

@@ -15,11 +15,12 @@ ORDER = (
     {"nn"},
     {"draw", "views"},
     {"data"},
+    {"pictures"},
     {"losses", "metrics", "sections", "system"},
     {"objectives"},
     {"systems"},
     {"train", "tasks"},
-    {"describe", "doctor", "config", "curves", "pictures", "instruments", "bundle"},
+    {"describe", "doctor", "config", "curves", "instruments", "bundle"},
     {"evaluate", "exported"},
     {"results", "runs"},
     {"rundir", "toolbox", "features"},
@@ -243,7 +244,7 @@ def test_configs_import_nothing_of_the_package():
 
 
 def test_data_preparation_uses_what_it_may():
-    allowed = {"skeleton", "errors", "files", "orders", "keypoints", "ops", "data"}
+    allowed = {"skeleton", "errors", "files", "orders", "keypoints", "ops", "data", "pictures"}
     paths = sorted(pathlib.Path("data_prep").rglob("*.py"))
     assert paths
     for path in paths:

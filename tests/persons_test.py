@@ -260,3 +260,33 @@ def test_models_of_the_other_kind_are_refused(monkeypatch):
         persons.load_estimator("dots")
     assert persons.load_generator("dots") is kinds["dots"]
     assert persons.load_estimator("finder") is kinds["finder"]
+
+
+def test_an_estimator_looks_again_without_what_of_a_mask_is_far_from_the_person(tmp_path):
+    found, mask = own_pictures.bring(tmp_path)
+    image, _ = persons.read_picture(found["image"], found["mask"])
+    looks = []
+
+    class Model:
+        """Finds fifteen joints around the middle of what is shown."""
+
+        image_size = 64
+
+        def __call__(self, images):
+            seen = np.abs(images[0] - (1, -1, 1)).max(axis=-1) > 0.5
+            looks.append(seen.mean())
+            rows, columns = np.nonzero(seen)
+            middle = np.median(np.stack([columns, rows]), axis=1) + 0.5
+            spread = 0.5 * np.ptp(np.quantile(rows, (0.05, 0.95)))
+            px = middle + spread * np.linspace((-0.2, -1), (0.2, 1), 15)
+            return {"joints_px": px[None], "joints_mm": np.zeros((1, 15, 3))}
+
+    clean = persons.estimate(Model(), image, mask)
+    assert len(looks) == 1
+    dirty = mask.copy()
+    dirty[:3, :3] = dirty[157:, 117:] = True
+    looks.clear()
+    again = persons.estimate(Model(), image, dirty)
+    assert 1 < len(looks) <= persons.MOST_LOOKS
+    assert looks[-1] > 1.3 * looks[0]
+    np.testing.assert_array_equal(again.joints_px, clean.joints_px)

@@ -1,5 +1,6 @@
 """Pictures that people bring: modes, formats, sizes, and files that are none."""
 
+import contextlib
 import struct
 import zlib
 
@@ -84,6 +85,26 @@ def test_files_that_are_no_pictures(tmp_path, content, message):
         path.write_bytes(content)
     with pytest.raises(UserError, match=message):
         pictures.read_rgb(path)
+
+
+def test_the_limit_of_pixels_is_exact(tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "MOST_PIXELS", 20)
+    for size, message in (((5, 4), None), ((7, 3), "7 x 3 pixels are too many; at most 20")):
+        Image.new("RGB", size).save(tmp_path / "a.png")
+        with pytest.raises(UserError, match=message) if message else contextlib.nullcontext():
+            assert pictures.read_rgba(tmp_path / "a.png").shape == (4, 5, 4)
+
+
+@pytest.mark.parametrize("error", [IndexError("one\ntwo"), struct.error("x"), MemoryError()])
+def test_whatever_a_decoder_raises_is_one_line(tmp_path, monkeypatch, error):
+    def fails(*_, **__):
+        raise error
+
+    (tmp_path / "a.png").write_bytes(b"")
+    monkeypatch.setattr(Image, "open", fails)
+    said = {IndexError: "one two", struct.error: "x"}.get(type(error), "MemoryError")
+    with pytest.raises(UserError, match=rf"a picture \(.*\): {said}\.$"):
+        pictures.read_rgb(tmp_path / "a.png")
 
 
 def test_scaling_leaves_a_fitting_picture_alone_and_makes_others_square():

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from volsynth import backgrounds, draw, exported, files, keypoints, persons
+from volsynth import backgrounds, draw, exported, files, keypoints, persons, pictures
 from volsynth.backgrounds import Background
 from volsynth.errors import UserError
 from volsynth.keypoints import Pose
@@ -265,7 +265,7 @@ def find_pose(
       image: of one person.
       out: JSON.
       mask: as in `Source`.
-      picture: PNG, the skeleton over the image; None for none.
+      picture: PNG, the skeleton over the image, what is transparent on magenta; None for none.
 
     Returns:
       {"poses": path, "picture": path or None, "joints_px": [15, 2], "visible": [15], which lie in
@@ -289,8 +289,10 @@ def find_pose(
         keypoints.write(out, [pose])
     if picture is not None:
         body = persons.body_of(pose)
+        # What lies under transparent pixels is nothing that anyone has seen.
+        shown = pictures.read_rgb(image)
         with _writing(picture):
-            draw.save_png(picture, draw.overlay_skeleton(pixels, body.joints, body.visible))
+            draw.save_png(picture, draw.overlay_skeleton(shown, body.joints, body.visible))
     return {
         "poses": str(out),
         "picture": str(picture) if picture else None,

@@ -3,7 +3,7 @@
 import io
 import pathlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -13,7 +13,6 @@ from volsynth.data import pairs as pair_lists
 from volsynth.data.schema import MAGENTA
 from volsynth.errors import UserError
 from volsynth.files import File, InMemory
-from volsynth.system import Batch
 
 MOST_PIXELS = 64_000_000
 """Of a picture; larger ones are not decoded."""
@@ -58,8 +57,8 @@ def _decoded(path):
     file = io.BytesIO(path.content) if isinstance(path, InMemory) else path
     try:
         with warnings.catch_warnings():
-            # A warning of Pillow's own about size comes with the same limit as ours, or a lower.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # Pillow warns of sizes that are looked at here, and of what it makes good itself.
+            warnings.simplefilter("ignore")
             with Image.open(file, formats=tuple(FORMATS)) as image:
                 if image.width * image.height > MOST_PIXELS:
                     raise UserError(
@@ -82,8 +81,9 @@ def _decoded(path):
         raise UserError(f"{path}: its pixels are too many to be read.") from error
     except UserError:
         raise
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # Decoders raise whatever a damaged file leads them to.
         said = getattr(error, "strerror", None) or str(error)
+        said = " ".join(said.split())[:120] or type(error).__name__
         known = "" if isinstance(error, UnidentifiedImageError) else f": {said}"
         allowed = ", ".join(FORMATS)
         raise UserError(f"{path} cannot be read as a picture ({allowed}){known}.") from error
@@ -127,7 +127,7 @@ class Folder:
         self.formats: set[str] = set()
         self._of_pair = {tuple(map(int, pair)): name for pair, name in zip(pairs, self.files)}
 
-    def make(self, batch: Batch) -> Float[np.ndarray, "B S S 3"]:
+    def make(self, batch: Mapping[str, np.ndarray]) -> Float[np.ndarray, "B S S 3"]:
         """The pictures of a batch's pairs, [-1, 1]."""
         return np.stack([self._read(tuple(map(int, pair))) for pair in batch["records"]])
 
@@ -155,7 +155,7 @@ def scaled(picture: UInt8[np.ndarray, "H W 3"], side: int) -> UInt8[np.ndarray, 
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
-Save = Callable[[Float[np.ndarray, "B S S 3"], Batch], None]
+Save = Callable[[Float[np.ndarray, "B S S 3"], Mapping[str, np.ndarray]], None]
 
 
 def saver(folder: pathlib.Path) -> Save:

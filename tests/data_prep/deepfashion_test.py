@@ -138,7 +138,7 @@ def test_the_command_prepares_both_kinds_and_names_what_is_broken(tmp_path, caps
         f"fasion-annotation-train.csv line 9 ({broken}): y must be 18 numbers (openpose_18)",
         "(holiday.jpg): is no name of an image of DeepFashion",
         f"{gone}: is missing",
-        f"{IMAGES[2, 0]}: is no image of PNG, JPEG",
+        f"{IMAGES[2, 0]}: cannot be read as a picture (PNG, JPEG",
         "fasion-pairs-test.csv line 2: must be two names, got 3",
     ):
         assert line in said

@@ -49,8 +49,8 @@ def _records(data_dir, name="folder"):
 
 # What is done to one image or pose, and what is said of it.
 BROKEN = {
-    "corrupt.png": "is no image of PNG",
-    "huge.png": "the image has more than 64,000,000 pixels",
+    "corrupt.png": "cannot be read as a picture (PNG",
+    "huge.png": "pixels are too many to be read",
     "missing.png": "is missing",
     "../outside.png": "leads out of its folder",
     "bare.png": "has no mask: give one in masks/",

@@ -109,7 +109,7 @@ def test_pictures_of_the_test_set_that_are_damaged_or_missing(tmp_path):
     assert isinstance(seen[1], SightingError)
     assert isinstance(seen[2], SightingError)
     assert (seen[0].frame, seen[3].frame) == (0, 3)
-    assert seen[2].reason == "cannot be read (No such file or directory)"
+    assert seen[2].reason == "is not there"
 
 
 @pytest.mark.usefixtures("_small")
