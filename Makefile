@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DATA := data
-# Tests of one file share what they compile, so they go to one process together.
+# Tests of one file share what they compile, so they go to one process together; long files first.
 WORKERS ?= 2
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 RUN := runs/demo
 
 # Training on the CPU is faster with huge pages (docs/performance.md).
@@ -37,8 +37,9 @@ lint: install  ## ruff, format and rules
 test: lint  ## all tests but the slow ones
 	$(PYTEST) -m 'not slow'
 
+# Compiled as for users: see tests/conftest.py.
 test-all: lint  ## all tests
-	$(BIN)/python -m pytest
+	XLA_FLAGS= $(BIN)/python -m pytest
 
 clean:  ## remove the environment; data and runs stay
 	rm -rf $(VENV) *.egg-info .pytest_cache .ruff_cache

@@ -1,13 +1,23 @@
 """Run-time checks of shapes and dtypes, two CPU devices, a prepared data set for all tests."""
 
+import importlib.metadata
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
+# Toy networks take much longer to compile than to run: no optimiser, and the older, quicker code
+# generator where it is known to be one: an XLA that does not know a flag ends the process.
+# `make test-all` compiles as everyone else does.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0"
+    + " --xla_cpu_use_fusion_emitters=false"
+    * importlib.metadata.version("jaxlib").startswith("0.10."),
+)
 # Runs that compile the same program share it, within a session and from one to the next.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.abspath(".pytest_cache/xla"))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 import jaxtyping
 import pytest
@@ -20,6 +30,15 @@ jaxtyping.install_import_hook(
     ],
     "typechecker.check",
 )
+
+
+LONG = ("tests/scoring_test.py", "tests/bench/bench_test.py", "tests/train/spread_test.py")
+"""These first: started last, each would leave the other worker with nothing to do."""
+
+
+def pytest_collection_modifyitems(items):
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(LONG)))
 
 
 @pytest.fixture(scope="session")

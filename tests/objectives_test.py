@@ -1,5 +1,6 @@
 """The players that methods making one image share: their games, terms, and what cannot be."""
 
+import functools
 import re
 
 import jax
@@ -26,9 +27,10 @@ def _smoke(variants="", *overrides):
     return _load(f"{variants},smoke" if variants else "smoke", *overrides)
 
 
-def _shapes(settings, train=True):
-    """Shapes of variables and outputs, and the terms of every player."""
-    system = systems.make(settings)
+@functools.cache
+def _shapes(variants="", *overrides, train=True):
+    """Shapes of a smoke config's variables and outputs, and the terms of every player."""
+    system = systems.make(_smoke(variants, *overrides))
     batch = fake.spec(2, 32)
     variables = jax.eval_shape(system.init, KEY, batch)
     outputs, _ = jax.eval_shape(
@@ -45,13 +47,13 @@ def _shapes(settings, train=True):
 
 
 def test_against_a_critic_there_is_a_penalty_and_a_place_to_look_at():
-    _, outputs, terms = _shapes(_smoke("wasserstein"))
+    _, outputs, terms = _shapes("wasserstein")
     assert outputs["mix"].shape == (2,)
     assert terms["discriminator"] == {"wasserstein", "gradient_penalty"}
     assert "gan" in terms["generator"]
-    assert "mix" not in _shapes(_smoke("wasserstein"), train=False)[1]
-    assert "mix" not in _shapes(_smoke())[1]
-    _, _, terms = _shapes(_smoke("wasserstein", "loss.gradient_penalty=0"))
+    assert "mix" not in _shapes("wasserstein", train=False)[1]
+    assert "mix" not in _shapes()[1]
+    _, _, terms = _shapes("wasserstein", "loss.gradient_penalty=0")
     assert terms["discriminator"] == {"wasserstein"}
 
 
@@ -81,17 +83,26 @@ def test_the_critics_loss_is_the_game_plus_the_weighted_penalty():
     settings = _smoke("wasserstein", "loss.gradient_penalty=7")
     system = systems.make(settings)
     batch = jax.device_put(fake.batch(2, 32))
-    variables = system.init(KEY, batch)
-    outputs = {"image": batch["source_image"], "mix": jnp.array([0.2, 0.7])}
-    terms = system.phases["main"]["discriminator"].loss(variables, outputs, batch)
+    mix = jnp.array([0.2, 0.7])
 
-    def judge(image):
-        return _discriminator(settings).apply({"params": variables["discriminator"]}, image, batch)
+    # One program: operation by operation, most of a minute goes into compiling each of them.
+    @jax.jit
+    def terms_and_oracles(batch):
+        variables = system.init(KEY, batch)
+        real, fake_image = batch["target_image"], batch["source_image"]
 
-    real, fake_image = batch["target_image"], batch["source_image"]
-    wanted = jnp.mean(judge(fake_image)) - jnp.mean(judge(real))
+        def judge(image):
+            return _discriminator(settings).apply(
+                {"params": variables["discriminator"]}, image, batch
+            )
+
+        player = system.phases["main"]["discriminator"]
+        terms = player.loss(variables, {"image": fake_image, "mix": mix}, batch)
+        wanted = jnp.mean(judge(fake_image)) - jnp.mean(judge(real))
+        return terms, wanted, losses.gradient_penalty(judge, real, fake_image, mix)
+
+    terms, wanted, penalty = terms_and_oracles(batch)
     np.testing.assert_allclose(terms["wasserstein"], wanted, rtol=1e-4, atol=1e-6)
-    penalty = losses.gradient_penalty(judge, real, fake_image, outputs["mix"])
     np.testing.assert_allclose(terms["gradient_penalty"], 7 * penalty, rtol=1e-4)
 
 
@@ -115,10 +126,10 @@ def test_a_critic_of_the_whole_image_has_one_logit():
 
 
 def test_a_critic_with_layer_norm_adds_its_biases():
-    variables, _, _ = _shapes(_smoke("wasserstein"))
+    variables, _, _ = _shapes("wasserstein")
     block = variables["discriminator"]["PatchDiscriminator_0"]["ConvBlock_0"]
     assert block["LayerNorm_0"]["LayerNorm_0"]["scale"].shape == (4,)
-    plain, _, _ = _shapes(_smoke())
+    plain, _, _ = _shapes()
     assert set(plain["discriminator"]["PatchDiscriminator_0"]["ConvBlock_0"]) == {"Conv_0"}
 
 
@@ -126,12 +137,12 @@ def test_a_critic_with_layer_norm_adds_its_biases():
 
 
 def test_a_weight_brings_the_pose_head_and_its_read_out():
-    variables, outputs, terms = _shapes(_smoke("pose_1e2"))
+    variables, outputs, terms = _shapes("pose_1e2")
     assert variables["generator"]["head"]["kernel"].shape == (1, 1, 1, 2, 15)
     assert outputs["pose_joints"].shape == (2, 15, 3)
     assert outputs["pose_logits"].shape == outputs["source_heatmaps"].shape == (2, 8, 8, 4, 15)
     assert "pose" in terms["generator"]
-    variables, outputs, terms = _shapes(_smoke())
+    variables, outputs, terms = _shapes()
     assert "head" not in variables["generator"]
     assert not {"pose_logits", "pose_joints", "source_heatmaps"} & set(outputs)
     assert "pose" not in terms["generator"]
@@ -176,9 +187,9 @@ def test_losses_of_features_compute_the_layers_they_ask_for_and_name_them():
     plain = _smoke("", "loss.nearest_neighbour=0")
     assert "features" not in systems.make(plain).notes
     assert systems.make(_smoke()).notes["features"] == "builtin-random-vgg19-block1_conv2"
-    settings = _smoke("perceptual")
-    assert systems.make(settings).notes["features"] == "builtin-random-vgg19-block2_conv1"
-    _, _, terms = _shapes(settings)
+    notes = systems.make(_smoke("perceptual")).notes
+    assert notes["features"] == "builtin-random-vgg19-block2_conv1"
+    _, _, terms = _shapes("perceptual")
     assert "perceptual" in terms["generator"]
     assert "nearest_neighbour" not in terms["generator"]
 
@@ -262,7 +273,7 @@ def test_nothing_but_the_critic_teaches_where_it_is_alone(size):
 def test_an_unknown_norm():
     message = "config.discriminator.norm: unknown norm 'layr'; did you mean 'layer'?"
     with pytest.raises(UserError, match=re.escape(message)):
-        _shapes(_smoke("", "discriminator.norm=layr"))
+        _shapes("", "discriminator.norm=layr")
 
 
 def test_fields_that_older_runs_lack_have_defaults():

@@ -7,7 +7,6 @@ import re
 import time
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -42,12 +41,15 @@ def smoke():
 @pytest.fixture(scope="module")
 def moved():
     """Volume, masks and transforms of people whose joints are moved."""
-    batch = {k: jnp.asarray(v) for k, v in fake.batch(2, int(SIDE)).items()}
-    source = (batch["source_joints"], batch["source_visible"])
-    target = (batch["target_joints"], batch["target_visible"])
-    masks = pose.part_masks(*source, SHAPE, SIDE, 0.2)
-    transforms = pose.part_transforms(*source, *target, SIDE)
-    return jax.random.normal(jax.random.key(0), (2, *SHAPE, 3)), masks, transforms
+
+    @jax.jit
+    def parts(batch):
+        source = (batch["source_joints"], batch["source_visible"])
+        target = (batch["target_joints"], batch["target_visible"])
+        masks = pose.part_masks(*source, SHAPE, SIDE, 0.2)
+        return masks, pose.part_transforms(*source, *target, SIDE)
+
+    return jax.random.normal(jax.random.key(0), (2, *SHAPE, 3)), *parts(fake.batch(2, int(SIDE)))
 
 
 def _value_and_gradient(function, volume, masks, transforms):

@@ -183,10 +183,15 @@ def test_the_receptive_field_before_the_warp(dilation_block, side, monkeypatch):
     generator = volumetric.Generator(**settings)
     image = jnp.ones((1, 256, 256, 3))
     encode = {"method": volumetric.Generator.encode}
-    variables = jax.tree.map(
-        lambda leaf: jnp.full(leaf.shape, 0.1), generator.init(KEY, image, **encode)
-    )
-    gradient = jax.grad(lambda x: generator.apply(variables, x, **encode)[0, 32, 32, 0, 0])(image)
+    shapes = jax.eval_shape(lambda: generator.init(KEY, image, **encode))
+    variables = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.1), shapes)
+
+    @jax.jit
+    @jax.grad
+    def seen_by_one_voxel(image):
+        return generator.apply(variables, image, **encode)[0, 32, 32, 0, 0]
+
+    gradient = seen_by_one_voxel(image)
     seen = np.argwhere(np.asarray(gradient[0, :, :, 0]) > 0)
     assert (np.ptp(seen, axis=0) + 1).tolist() == [side, side]
     # Around the voxel's own centre: masks and heatmaps take it to be there.

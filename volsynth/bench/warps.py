@@ -74,8 +74,8 @@ def bench_warp(
         "speedup_over_naive": ratio("naive"),
         **({"speedup_over_torch": ratio("torch")} if with_torch else {}),
         "twice_the_parts": ratio("ours, twice the parts"),
-        "twice_the_parts_reached": _reached(*double, shape, side)
-        / _reached(masks, transforms, shape, side),
+        "twice_the_parts_reached": int(_reached(*double, shape, side))
+        / int(_reached(masks, transforms, shape, side)),
         "temporary_bytes": memory,
         "memory_of_naive": memory["ours"] / memory["naive"],
         "largest_difference": {
@@ -89,6 +89,7 @@ def bench_warp(
     }
 
 
+@functools.partial(jax.jit, static_argnums=(1, 2, 3))
 def _parts(poses, shape, side, width):
     source = (jnp.asarray(poses["source_joints"]), jnp.asarray(poses["source_visible"]))
     target = (jnp.asarray(poses["target_joints"]), jnp.asarray(poses["target_visible"]))
@@ -123,6 +124,7 @@ def _decided(volume, masks, transforms, side):
     return single & (largest - jnp.max(rest, axis=1) > 1e-3)
 
 
+@jax.jit
 def _halved(masks, transforms):
     """Every part as two: the upper and the lower half of its voxels."""
     flat = masks.reshape(*masks.shape[:2], -1)
@@ -132,11 +134,12 @@ def _halved(masks, transforms):
     return masks, jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf], axis=1), transforms)
 
 
+@functools.partial(jax.jit, static_argnums=(2, 3))
 def _reached(masks, transforms, shape, side):
     """How many voxels the parts reach, all together."""
     inside = masks & transforms.valid[:, :, None, None, None]
     matrix, offset = warp.voxel_transforms(transforms, shape, side)
-    return int(jnp.sum(warp.packing.list_targets(inside, matrix, offset)[1]))
+    return jnp.sum(warp.packing.list_targets(inside, matrix, offset)[1])
 
 
 def _torch_runs(volume, weight, masks, transforms, shape, side):
