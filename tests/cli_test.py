@@ -28,7 +28,7 @@ COMMANDS = [
     ("bench", "conv3d"), ("bench", "step"), ("bench", "input"), ("bench", "generate"),
     ("weights",), ("weights", "convert"), ("features",), ("export",), ("generate",),
     ("animate",), ("pose",), ("study",), ("study", "simulate"), ("study", "collect"),
-    ("study", "serve"), ("study", "report"),
+    ("study", "serve"), ("study", "report"), ("app",),
 ]  # fmt: skip
 
 

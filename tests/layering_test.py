@@ -9,7 +9,7 @@ import pytest
 ORDER = (
     {"skeleton", "errors", "files", "protocol"},
     {"orders"},
-    {"keypoints"},
+    {"keypoints", "web"},
     {"study"},
     {"ops"},
     {"nn"},
@@ -27,7 +27,7 @@ ORDER = (
     {"persons", "clips"},
     {"generate"},
     {"animate"},
-    {"compare", "exporting", "collecting", "bench"},
+    {"compare", "exporting", "collecting", "bench", "studio"},
     {"report"},
     {"commands"},
     {"cli", "__init__"},
@@ -42,6 +42,7 @@ WITHIN = {
         "scores",
         "reports",
         "models",
+        "studio",
         "costs",
         "data",
         "study",
@@ -85,11 +86,12 @@ WITHIN = {
         "folders",
         "questions",
         "store",
-        "guard",
         "server",
         "plots",
         "report",
     ),
+    "studio": ("store", "line", "people", "rendering", "server"),
+    "web": ("guard", "serving"),
     "tasks": ("base", "image", "image_and_pose", "pose"),
     "data": (
         "schema",
@@ -198,10 +200,11 @@ def test_the_study_needs_no_jax():
     assert _in("study")
     others = {
         "folders": {"PIL"},
-        "server": {"fastapi", "pydantic", "starlette", "uvicorn"},
+        "server": {"fastapi", "pydantic", "starlette"},
+        "serving": {"fastapi", "starlette", "uvicorn"},
         "plots": {"matplotlib"},
     }
-    for path in _in("study"):
+    for path in _in("study") + _in("web"):
         allowed = {"volsynth", "numpy", "scipy"} | others.get(path.stem, set())
         assert _foreign(path) <= allowed | sys.stdlib_module_names, path
 

@@ -5,7 +5,7 @@ import itertools
 import pathlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from volsynth.features import GENERATORS
 from volsynth.keypoints import Pose
 from volsynth.ops.retargeting import Body
 from volsynth.persons import Person, Square
+from volsynth.system import Batch
 
 MOST_FRAMES = 100_000
 
@@ -64,11 +65,8 @@ def animate(
         raise UserError(f"--batch must be at least 1, got {batch}.")
     poses = read_motion(motion)
     estimator = persons.load_estimator(source.estimator) if source.estimator else None
-    # The networks' code takes a generator apart; a program is one piece.
-    generator = persons.load_generator(model)
+    generator = load(model)
     once = generator.config.system in GENERATORS
-    if once:
-        generator = persons.load_generator(model, program=False)
     who = generate.read_person(source, generator.image_size, estimator)
     bodies, square = persons.stage(poses, who, turn)
     start = time.perf_counter()
@@ -87,13 +85,34 @@ def animate(
     }
 
 
+def load(model: pathlib.Path) -> exported.Model:
+    """An exported model that makes pictures, rebuilt from code if its system has a volume.
+
+    Raises:
+      UserError: as `persons.load_generator`.
+    """
+    generator = persons.load_generator(model)
+    if generator.config.system not in GENERATORS:
+        return generator
+    # The networks' code takes a generator apart; a program is one piece.
+    return persons.load_generator(model, program=False)
+
+
 def read_motion(path: pathlib.Path) -> list[Pose]:
     """The poses of a file, by their frames.
 
     Raises:
       UserError: the file cannot be read, has no poses or too many, or two of one frame.
     """
-    poses = keypoints.read(path)
+    return in_order(keypoints.read(path), path)
+
+
+def in_order(poses: list[Pose], path: object) -> list[Pose]:
+    """The poses of one motion, by their frames; messages name the file they are of.
+
+    Raises:
+      UserError: there are none or too many, or two of one frame.
+    """
     if not 1 <= len(poses) <= MOST_FRAMES:
         raise UserError(f"{path} has {len(poses)} poses; a motion has 1 to {MOST_FRAMES:,}.")
     numbers = [pose.frame for pose in poses]
@@ -105,48 +124,75 @@ def read_motion(path: pathlib.Path) -> list[Pose]:
     return sorted(poses, key=lambda pose: pose.frame)
 
 
+class Features(NamedTuple):
+    """What is computed of a person once.
+
+    Attributes:
+      volume: of the person.
+      source: the fields of a batch of one that the rest needs.
+    """
+
+    volume: jax.Array
+    source: Batch
+
+
+class Apart:
+    """A model that has a volume, in its two halves; compiled once for all persons."""
+
+    def __init__(self, model: exported.Model):
+        """`model` is rebuilt from code, of a system of `features.GENERATORS`."""
+        generator = GENERATORS[model.config.system](model.config)
+        self._variables = {"params": _nested(model.parameters)["generator"]}
+
+        @jax.jit
+        def encode(variables, image):
+            return generator.apply(variables, image, method="encode")
+
+        @jax.jit
+        def finish(variables, volume, source, joints, visible):
+            def repeat(value):
+                return jnp.broadcast_to(value, (len(joints), *value.shape[1:]))
+
+            apply = functools.partial(generator.apply, variables)
+            given = {**source, "target_joints": joints, "target_visible": visible}
+            warped, _ = apply(repeat(volume), jax.tree.map(repeat, given), method="move")
+            side = float(source["source_image"].shape[2])
+            return apply(warped, joints, visible, side, method="render")
+
+        self._encode, self._finish = encode, finish
+
+    def look(self, who: Person) -> Features:
+        """Runs the half that sees the person alone."""
+        source = {
+            "source_image": persons.to_float(who.image)[None],
+            "source_joints": who.joints[None],
+            "source_visible": who.body.visible[None],
+        }
+        return Features(self._encode(self._variables, source["source_image"]), source)
+
+    def make(
+        self, features: Features, bodies: Sequence[Body], square: Square, batch: int
+    ) -> UInt8[np.ndarray, "B S S 3"]:
+        """Pictures of the person as bodies in a square; at most `batch`, which is compiled once."""
+        joints, visible = generate.in_square(_filled(bodies, batch), square)
+        image = self._finish(self._variables, *features, joints, visible)
+        return draw.to_uint8(np.asarray(image)[: len(bodies)])
+
+
 def maker(model: exported.Model, who: Person, square: Square, batch: int) -> Make:
     """Makes pictures of a person whose features are computed here, once.
 
     For each batch only the warp, the pose stream, and what comes after them run.
 
     Args:
-      model: rebuilt from code, of a system that has a volume (`features.GENERATORS`).
+      model: as `Apart` takes it.
       who: the person.
       square: that the bodies stand in.
       batch: bodies of all calls but the last.
     """
-    generator = GENERATORS[model.config.system](model.config)
-    variables = {"params": _nested(model.parameters)["generator"]}
-    source = {
-        "source_image": persons.to_float(who.image)[None],
-        "source_joints": who.joints[None],
-        "source_visible": who.body.visible[None],
-    }
-
-    @jax.jit
-    def encode(variables, image):
-        return generator.apply(variables, image, method="encode")
-
-    @jax.jit
-    def finish(variables, volume, source, joints, visible):
-        def repeat(value):
-            return jnp.broadcast_to(value, (batch, *value.shape[1:]))
-
-        apply = functools.partial(generator.apply, variables)
-        given = {**source, "target_joints": joints, "target_visible": visible}
-        warped, _ = apply(repeat(volume), jax.tree.map(repeat, given), method="move")
-        side = float(source["source_image"].shape[2])
-        return apply(warped, joints, visible, side, method="render")
-
-    volume = encode(variables, source["source_image"])
-
-    def make(bodies):
-        joints, visible = generate.in_square(_filled(bodies, batch), square)
-        image = finish(variables, volume, source, joints, visible)
-        return draw.to_uint8(np.asarray(image)[: len(bodies)])
-
-    return make
+    apart = Apart(model)
+    features = apart.look(who)
+    return lambda bodies: apart.make(features, bodies, square, batch)
 
 
 def whole_maker(model: exported.Model, who: Person, square: Square, batch: int) -> Make:
@@ -162,14 +208,20 @@ def pictures_of(
     make: Make, bodies: Sequence[Body], batch: int
 ) -> Iterator[UInt8[np.ndarray, "S S 3"]]:
     """A picture of each body, in order; of one that is still, the same one again."""
+    new, numbers = distinct(bodies)
+    made = (image for at in range(0, len(new), batch) for image in make(new[at : at + batch]))
+    image, last = None, -1
+    for number in numbers:
+        image, last = (next(made) if number > last else image), number
+        yield image
+
+
+def distinct(bodies: Sequence[Body]) -> tuple[list[Body], list[int]]:
+    """Bodies without those that are like the one before, and for each the number of its own."""
     # Equal rows of a batch need not be equal to the last bit: sums may be split differently.
     is_new = [True] + [not _same(a, b) for a, b in itertools.pairwise(bodies)]
     new = [body for body, first in zip(bodies, is_new) if first]
-    made = (image for at in range(0, len(new), batch) for image in make(new[at : at + batch]))
-    image = None
-    for first in is_new:
-        image = next(made) if first else image
-        yield image
+    return new, [number - 1 for number in itertools.accumulate(map(int, is_new))]
 
 
 def _same(a, b):

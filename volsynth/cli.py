@@ -15,12 +15,13 @@ from volsynth.commands import (
     models,
     reports,
     scores,
+    studio,
     study,
     training,
 )
 from volsynth.errors import UserError
 
-FAMILIES = (training, scores, reports, models, costs, data, study, installation)
+FAMILIES = (training, scores, reports, models, studio, costs, data, study, installation)
 """Of commands, in the order of `--help`."""
 
 

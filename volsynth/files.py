@@ -1,9 +1,41 @@
-"""Files that are whole or not there: written under another name, flushed to disk, renamed."""
+"""Files that are whole or not there: written under another name, flushed to disk, renamed; and
+files that are in memory only."""
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Callable
 from typing import BinaryIO
+
+
+@dataclasses.dataclass(frozen=True)
+class InMemory:
+    """A file that came otherwise than through a path.
+
+    Attributes:
+      name: that messages call it by; its ending tells what it is, where that counts.
+      content: all of it.
+    """
+
+    name: str
+    content: bytes
+
+    @property
+    def suffix(self) -> str:
+        """As of a path."""
+        return pathlib.PurePath(self.name).suffix
+
+    @property
+    def stem(self) -> str:
+        """As of a path."""
+        return pathlib.PurePath(self.name).stem
+
+    def __str__(self) -> str:
+        return self.name
+
+
+File = pathlib.Path | InMemory
+"""What can be read."""
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:

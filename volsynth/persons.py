@@ -15,9 +15,11 @@ from jaxtyping import Bool, Float, UInt8
 from volsynth import exported, keypoints, orders, pictures
 from volsynth.data import cropping, masks
 from volsynth.errors import UserError, did_you_mean
+from volsynth.files import File
 from volsynth.keypoints import Pose
 from volsynth.ops import geometry, retargeting
 from volsynth.ops.retargeting import Body
+from volsynth.skeleton import HIPS
 
 LIBRARY = pathlib.Path(__file__).with_name("poses.json")
 """Poses with names; its entry `made_by` says how it was made."""
@@ -74,7 +76,7 @@ class Person:
 
 
 def read_picture(
-    path: pathlib.Path, mask: pathlib.Path | None = None
+    path: File, mask: File | None = None
 ) -> tuple[UInt8[np.ndarray, "H W 3"], Bool[np.ndarray, "H W"]]:
     """A picture, and where in it the person is.
 
@@ -85,29 +87,53 @@ def read_picture(
         tells person and background apart.
     """
     picture = pictures.read_rgba(path)
-    image, alpha = np.ascontiguousarray(picture[..., :3]), picture[..., 3]
-    if mask is not None:
-        found = pictures.read_rgb(mask).mean(axis=-1) >= _OPAQUE
-        if found.shape != alpha.shape:
-            sizes = " and ".join(f"{w} x {h}" for h, w in (alpha.shape, found.shape))
-            raise UserError(f"{path} and its mask {mask} must have one size, got {sizes}.")
-    elif np.any(alpha < _OPAQUE):
-        found = alpha >= _OPAQUE
-    elif masks.is_on_magenta(image):
-        found = masks.not_magenta(image)
-    else:
+    found = given_mask(picture.shape[:2], mask) if mask is not None else own_mask(picture, path)
+    if found is None:
         raise UserError(
             f"{path}: its background was not removed: nothing is transparent, and its border is "
             "not magenta. Give --mask FILE, white where the person is, or a PNG with a transparent "
             "background, or a picture on magenta (255, 0, 255)."
         )
-    if not found.any():
-        raise UserError(f"{mask or path}: there is nobody: all of it is background.")
-    if (size := cropping.square(found)[1] * (1 - 2 * cropping.MARGIN)) < FEWEST_PIXELS:
+    return np.ascontiguousarray(picture[..., :3]), found
+
+
+def given_mask(size: tuple[int, int], mask: File) -> Bool[np.ndarray, "H W"]:
+    """Where the person is in a picture of a size (height, width), by a file of its own.
+
+    Raises:
+      UserError: the file cannot be read, has another size, or the person is tiny or not there.
+    """
+    levels = pictures.read_rgb(mask)
+    if levels.shape[:2] != tuple(size):
+        sizes = " and ".join(f"{w} x {h}" for h, w in (size, levels.shape[:2]))
+        raise UserError(f"the picture and {mask} must have one size, got {sizes}.")
+    return _with_somebody(levels.mean(axis=-1) >= _OPAQUE, mask)
+
+
+def own_mask(picture: UInt8[np.ndarray, "H W 4"], name: object) -> Bool[np.ndarray, "H W"] | None:
+    """Where the person is, by the picture's alpha channel or magenta; None where nothing tells.
+
+    Raises:
+      UserError: the person is tiny or not there; the line begins with `name`.
+    """
+    image, alpha = picture[..., :3], picture[..., 3]
+    if np.any(alpha < _OPAQUE):
+        found = alpha >= _OPAQUE
+    elif masks.is_on_magenta(image):
+        found = masks.not_magenta(image)
+    else:
+        return None
+    return _with_somebody(found, name)
+
+
+def _with_somebody(mask, name):
+    if not mask.any():
+        raise UserError(f"{name}: there is nobody: all of it is background.")
+    if (size := cropping.square(mask)[1] * (1 - 2 * cropping.MARGIN)) < FEWEST_PIXELS:
         raise UserError(
-            f"{path}: the person is {size:.0f} pixels large; at least {FEWEST_PIXELS} are needed."
+            f"{name}: the person is {size:.0f} pixels large; at least {FEWEST_PIXELS} are needed."
         )
-    return image, found
+    return mask
 
 
 def person(
@@ -243,6 +269,30 @@ def named_pose(name: str) -> Pose:
     if name not in library:
         raise UserError(f"there is no pose {name!r}; {did_you_mean(name, library)}")
     return library[name]
+
+
+def guess(mask: Bool[np.ndarray, "H W"], name: str) -> Pose:
+    """A standing figure as high as the person of a picture, for somebody to correct.
+
+    Args:
+      mask: of the person.
+      name: of the picture.
+
+    Returns:
+      pixels of the picture, all of them in it, and mm from the pelvis.
+    """
+    body = body_of(named_pose("standing"))
+    low, high = retargeting.box([body], retargeting.size(body))
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    scale = (rows[-1] + 1 - rows[0]) / (high[1] - low[1])
+    middle = (columns[0] + columns[-1] + 1) / 2
+    px = (body.joints[:, :2] - low) * scale + (0, rows[0])
+    px[:, 0] += middle - (px[:, 0].min() + px[:, 0].max()) / 2
+    mm = body.joints - body.joints[list(HIPS)].mean(axis=0)
+    height, width = mask.shape
+    return Pose(
+        orders.OURS, body.visible, np.clip(px, 0, (width, height)), mm, image=name, where=name
+    )
 
 
 def load_generator(path: pathlib.Path, program: bool | None = None) -> exported.Model:

@@ -1,5 +1,6 @@
 """Pictures from files that people bring, as arrays; and folders of them, one for each pair."""
 
+import io
 import pathlib
 import warnings
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from volsynth.data import pairs as pair_lists
 from volsynth.data.schema import MAGENTA
 from volsynth.errors import UserError
+from volsynth.files import File, InMemory
 from volsynth.system import Batch
 
 MOST_PIXELS = 64_000_000
@@ -24,12 +26,12 @@ MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 RESIZE = "Lanczos, antialiased (Pillow)"
 
 
-def read_rgb(path: pathlib.Path) -> UInt8[np.ndarray, "H W 3"]:
+def read_rgb(path: File) -> UInt8[np.ndarray, "H W 3"]:
     """`read`, without the format."""
     return read(path)[0]
 
 
-def read(path: pathlib.Path) -> tuple[UInt8[np.ndarray, "H W 3"], str]:
+def read(path: File) -> tuple[UInt8[np.ndarray, "H W 3"], str]:
     """A picture as RGB, and its format of `FORMATS`; what is transparent is put on magenta.
 
     Raises:
@@ -43,7 +45,7 @@ def read(path: pathlib.Path) -> tuple[UInt8[np.ndarray, "H W 3"], str]:
     return np.asarray(Image.alpha_composite(page, image).convert("RGB")), kind
 
 
-def read_rgba(path: pathlib.Path) -> UInt8[np.ndarray, "H W 4"]:
+def read_rgba(path: File) -> UInt8[np.ndarray, "H W 4"]:
     """A picture with its alpha channel or an opaque one, turned as its EXIF data says.
 
     Raises:
@@ -53,11 +55,12 @@ def read_rgba(path: pathlib.Path) -> UInt8[np.ndarray, "H W 4"]:
 
 
 def _decoded(path):
+    file = io.BytesIO(path.content) if isinstance(path, InMemory) else path
     try:
         with warnings.catch_warnings():
             # A warning of Pillow's own about size comes with the same limit as ours, or a lower.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=tuple(FORMATS)) as image:
+            with Image.open(file, formats=tuple(FORMATS)) as image:
                 if image.width * image.height > MOST_PIXELS:
                     raise UserError(
                         f"{path}: {image.width} x {image.height} pixels are too many; at most "

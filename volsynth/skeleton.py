@@ -100,3 +100,11 @@ LIMBS = tuple(
     )
 )
 """Pairs of joints that a picture of the skeleton connects."""
+
+
+def side_of(a: int, b: int) -> str:
+    """The person's own side that the limb between two joints belongs to: "left", "right" or, of
+    both or neither, "middle"."""
+    sides = {JOINTS[joint].split("_")[0] for joint in (a, b)} & {"left", "right"}
+    (side,) = sides if len(sides) == 1 else ("middle",)
+    return side

@@ -53,6 +53,33 @@ def json_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
 
 
+def server_arguments(parser: argparse.ArgumentParser, port: int) -> None:
+    """Where a page is served."""
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen at; default: this machine only"
+    )
+    parser.add_argument("--port", type=int, default=port, help=f"0 for any; default: {port}")
+    parser.add_argument(
+        "--name",
+        action="append",
+        default=[],
+        metavar="HOST[:PORT]",
+        help="by which browsers reach it, if not --host; may be given more than once",
+    )
+
+
+def needs(what: str, extra: str) -> None:
+    """Whether a page can be served.
+
+    Raises:
+      UserError: an extra is not installed.
+    """
+    try:
+        from volsynth.web import serving  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise UserError(f"{what} needs {error.name}: pip install 'volsynth[{extra}]'.") from error
+
+
 def step(text: str) -> int | str:
     """The type of an option for a checkpoint: its step, or "best"."""
     if text != "best" and not text.isdecimal():

@@ -5,7 +5,6 @@ import pathlib
 from typing import Any
 
 from volsynth.commands import shared
-from volsynth.errors import UserError
 
 
 def add(commands: Any) -> None:
@@ -45,17 +44,7 @@ def add(commands: Any) -> None:
     serve.add_argument(
         "--games", type=int, default=200, help="decisions of a judge in every task; default: 200"
     )
-    serve.add_argument(
-        "--host", default="127.0.0.1", help="address to listen at; default: this machine only"
-    )
-    serve.add_argument("--port", type=int, default=8765, help="0 for any; default: 8765")
-    serve.add_argument(
-        "--name",
-        action="append",
-        default=[],
-        metavar="HOST[:PORT]",
-        help="by which browsers reach it, if not --host; may be given more than once",
-    )
+    shared.server_arguments(serve, 8765)
 
     found = shared.command(
         studies, "report", _study_report, "ratings, agreement, metrics with people"
@@ -101,12 +90,9 @@ def _collect(options):
 
 
 def _serve(options):
-    try:
-        from volsynth.study import server
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"the study's page needs {error.name}: pip install 'volsynth[study]'."
-        ) from error
+    shared.needs("the study's page", "study")
+    from volsynth.study import server
+
     server.serve(
         [pathlib.Path(folder) for folder in options.results],
         pathlib.Path(options.database),

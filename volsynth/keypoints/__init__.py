@@ -11,6 +11,7 @@ import pathlib
 from collections.abc import Callable, Iterator
 
 from volsynth import files, orders
+from volsynth.files import File, InMemory
 from volsynth.keypoints import coco, openpose, ours, parsing, pose_gan, table
 from volsynth.keypoints.pose import KeypointError, Pose, to_ours
 
@@ -27,7 +28,9 @@ _JSON = {"format": ours, "people": openpose, "images": coco}
 
 
 def read(
-    path: str | os.PathLike[str], order: str | None = None, reject: Reject | None = None
+    path: str | os.PathLike[str] | InMemory,
+    order: str | None = None,
+    reject: Reject | None = None,
 ) -> list[Pose]:
     """The poses of a file of any format that is known, or of a folder of OpenPose's files.
 
@@ -41,11 +44,11 @@ def read(
       KeypointError: the file cannot be read, has no format that is known, or another order.
       UserError: there is no such order.
     """
-    path = pathlib.Path(path)
+    path = path if isinstance(path, InMemory) else pathlib.Path(path)
     if order is not None:
         orders.find(order)
     poses: list[Pose] = []
-    if not path.is_dir():
+    if isinstance(path, InMemory) or not path.is_dir():
         _extend(poses, _poses(path, order), reject)
         return poses
     found = sorted(path.glob("*.json"))
@@ -93,16 +96,22 @@ def _extend(poses, parsers, reject):
             _tell(error, reject)
 
 
-def _poses(path, order) -> Iterator[Callable[[], Pose]]:
-    """A parser for every pose of a file."""
+def _text(path: File):
     try:
-        if path.stat().st_size > MOST_BYTES:
+        size = len(path.content) if isinstance(path, InMemory) else path.stat().st_size
+        if size > MOST_BYTES:
             raise KeypointError(f"{path} is larger than {MOST_BYTES >> 20} MB. Split it.")
-        text = path.read_text(encoding="utf-8-sig")
+        content = path.content if isinstance(path, InMemory) else path.read_bytes()
+        return content.decode("utf-8-sig")
     except OSError as error:
         raise KeypointError(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise KeypointError(f"{path} is not text in UTF-8.") from error
+
+
+def _poses(path: File, order) -> Iterator[Callable[[], Pose]]:
+    """A parser for every pose of a file."""
+    text = _text(path)
     if path.suffix.lower() == ".csv":
         lines = text.splitlines()
         kind = pose_gan if lines and pose_gan.is_head(lines[0]) else table

@@ -97,6 +97,38 @@ def size(body: Body) -> float:
     return float(found)
 
 
+def bones(body: Body) -> Float[np.ndarray, "15"]:
+    """Lengths of `BONES`, right and left alike, in mm at the size of an average adult; those of
+    the average adult where they are not known, and of a body without depth.
+
+    Raises:
+      UserError: the body's size cannot be told.
+    """
+    found, usual = _lengths(body)
+    if body.flat:
+        return usual
+    found = _both_sides(found) / size(body)
+    return np.where(np.isfinite(found), found, usual)
+
+
+def completed(body: Body, other: Body) -> Float[np.ndarray, "15 3"]:
+    """All joints of a body; those that are not known are as those of `other`, at the body's size,
+    from the next joint that is known.
+
+    Raises:
+      UserError: the size of one of them cannot be told.
+    """
+    given = other.joints * (size(body) / size(other))
+    own = body.visible & other.visible
+    given = given + (body.joints[own] - given[own]).mean(axis=0)
+    (like, _), (found, known) = _with_pelvis(Body(given, other.visible, False)), _with_pelvis(body)
+    found = np.where(known[:, None], found, like)
+    for parent, child, _ in BONES:
+        if not known[child]:
+            found[child] = found[parent] + like[child] - like[parent]
+    return found[:NUM_JOINTS]
+
+
 def retarget(target: Body, source: Body) -> Body:
     """The target's pose for the source's body, in the source's unit.
 

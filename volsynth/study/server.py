@@ -14,12 +14,8 @@ pictures by their question's name and the side they stand on, and have one size.
 
 import contextlib
 import functools
-import importlib.resources
-import ipaddress
-import logging
 import math
 import pathlib
-import socket
 import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
@@ -27,22 +23,18 @@ from typing import Annotated, Any, Literal
 import fastapi
 import numpy as np
 import pydantic
-import uvicorn
-from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from volsynth.errors import UserError
-from volsynth.skeleton import INDEX, JOINTS, LIMBS
-from volsynth.study import folders, guard, questions, store
+from volsynth.skeleton import INDEX, LIMBS, side_of
+from volsynth.study import folders, questions, store
+from volsynth.web import guard, serving
 
-_LOG = logging.getLogger("uvicorn.error")
 _YEAR = 365 * 24 * 3600  # s
-_PAGE = {
-    "/": ("index.html", "text/html; charset=utf-8"),
-    "/study.css": ("study.css", "text/css; charset=utf-8"),
-    "/study.js": ("study.js", "text/javascript; charset=utf-8"),
-    "/icon.svg": ("icon.svg", "image/svg+xml"),
-}
+_PAGE = ("index.html", "study.css", "study.js", "icon.svg")
+_BODY = guard.Body(most=2048)
+"""An answer has about a hundred bytes."""
+
 _HEAD = (INDEX["head_top"], INDEX["head"])
 _KEPT_PICTURES = 64
 """As many as are shown to a few dozens of judges at a time."""
@@ -71,7 +63,7 @@ def make_app(
       study: what is compared.
       kept: where answers go.
       games: how many decisions a judge makes in every task.
-      hosts: see `volsynth.study.guard.Guard`.
+      hosts: see `volsynth.web.guard.Guard`.
     """
     cookie = cookie_name(study)
     Token = Annotated[str | None, fastapi.Cookie(alias=cookie)]
@@ -148,34 +140,16 @@ def make_app(
             file = study.folders[method].items[asked.item].generated
         return fastapi.Response(picture(file), media_type="image/png")
 
-    page = importlib.resources.files("volsynth.study") / "page"
-    for address, (name, kind) in _PAGE.items():
-        content = (page / name).read_bytes()
-        app.get(address)(functools.partial(_static, content, kind))
+    serving.add_page(app, "volsynth.study", _PAGE)
 
-    @app.exception_handler(HTTPException)
-    def _(request, error):
-        return fastapi.responses.JSONResponse(
-            {"error": error.detail}, error.status_code, headers=error.headers
-        )
+    def invalid(errors):
+        if any(each["loc"][0] == "path" for each in errors):
+            return 404, "There is no such picture."
+        return 422, 'An answer is {"question": its name, "choice": "left", "tie" or "right"}.'
 
-    @app.exception_handler(UserError)
-    @app.exception_handler(sqlite3.Error)
-    def _(request, error):
-        # For whoever runs the study: it may name a file, and with it a method.
-        _LOG.error("%s", error)
-        return fastapi.responses.JSONResponse({"error": "The server has a problem."}, 500)
-
-    @app.exception_handler(RequestValidationError)
-    def _(request, error):
-        if any(each["type"] == "json_invalid" for each in error.errors()):
-            return fastapi.responses.JSONResponse({"error": "The body is not JSON."}, 400)
-        if any(each["loc"][0] == "path" for each in error.errors()):
-            return fastapi.responses.JSONResponse({"error": "There is no such picture."}, 404)
-        message = 'An answer is {"question": its name, "choice": "left", "tie" or "right"}.'
-        return fastapi.responses.JSONResponse({"error": message}, 422)
-
-    return guard.Guard(app, hosts)
+    # What else goes wrong may name a file, and with it a method.
+    serving.add_errors(app, invalid, (UserError, sqlite3.Error))
+    return guard.Guard(app, hosts, lambda path: _BODY)
 
 
 def serve(
@@ -205,43 +179,18 @@ def serve(
     """
     if games < 1:
         raise UserError(f"--games must be at least 1, got {games}.")
-    if not 0 <= port < 2**16:
-        raise UserError(f"--port must lie between 0 and {2**16 - 1}, got {port}.")
-    if _is_any(host) and not names:
-        raise UserError(
-            f"--host {host} is every address of this machine: say by what name browsers reach it, "
-            "such as --name study.example.org:8765."
-        )
+    serving.check(host, port, names)
     study = folders.open_study(results, say)
     kept = store.Store(database, study.methods, study.items, study.identity)
-    with contextlib.closing(kept), _listening(host, port) as listener:
+    with contextlib.closing(kept), serving.listening(host, port) as listener:
         port = listener.getsockname()[1]
-        app = make_app(study, kept, games, [*_own_names(host, port), *names])
+        app = make_app(study, kept, games, [*serving.own_names(host, port), *names])
         say(
             f"{len(study.methods)} methods, {len(study.items)} items, {games} decisions in each of "
             f"{len(questions.TASKS)} tasks; answers go to {database}"
         )
-        if not _is_loopback(host):
-            say("Others can reach this address, and what they send is not encrypted.")
-        say(f"http://{_own_names(host, port)[0]}/  (Ctrl-C stops it; it goes on where it was)")
-        config = uvicorn.Config(
-            app,
-            http="h11",
-            ws="none",
-            lifespan="off",
-            log_level="warning",
-            server_header=False,
-            # Of the head of a request.
-            h11_max_incomplete_event_size=16 * 1024,
-            limit_concurrency=1000,
-            timeout_graceful_shutdown=5,
-        )
-        with contextlib.suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listener])
-
-
-def _static(content, kind) -> fastapi.Response:
-    return fastapi.Response(content, headers={"content-type": kind})
+        serving.say_where(say, host, port, "it goes on where it was")
+        serving.run(app, listener)
 
 
 def _pose(joints: np.ndarray) -> dict[str, Any]:
@@ -252,45 +201,7 @@ def _pose(joints: np.ndarray) -> dict[str, Any]:
     radius = 0.62 * float(np.linalg.norm(joints[_HEAD[0]] - joints[_HEAD[1]]))
     return {
         "joints": [None if math.isnan(sum(joint)) else joint for joint in centred.tolist()],
-        "limbs": [[a, b, _side(JOINTS[a], JOINTS[b])] for a, b in LIMBS if (a, b) != _HEAD],
+        "limbs": [[a, b, side_of(a, b)] for a, b in LIMBS if (a, b) != _HEAD],
         "head": list(_HEAD),
         "radius": 0 if math.isnan(radius) else round(radius, 1),
     }
-
-
-def _side(a, b):
-    """The person's own side that a limb belongs to."""
-    sides = {name.split("_")[0] for name in (a, b)} & {"left", "right"}
-    (side,) = sides if len(sides) == 1 else ("middle",)
-    return side
-
-
-def _is_any(host):
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host).is_unspecified
-    return not host
-
-
-def _is_loopback(host):
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
-
-
-def _own_names(host, port):
-    """Values of the header Host for what the server listens at."""
-    names = [f"[{host}]" if ":" in host else host]
-    if _is_loopback(host):
-        names += [name for name in ("localhost", "127.0.0.1") if name != host]
-    # Browsers leave out the port that is usual.
-    return [f"{name}:{port}" for name in names] + (names if port == 80 else [])
-
-
-def _listening(host, port):
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family, backlog=256)
-    except OSError as error:
-        raise UserError(
-            f"cannot listen at {host} port {port}: {error.strerror}. Another: --host, --port."
-        ) from error

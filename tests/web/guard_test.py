@@ -4,9 +4,11 @@ import asyncio
 import json
 
 import pytest
-from small_study import HOST
 
-from volsynth.study import guard
+from volsynth.web import guard
+
+HOST = "127.0.0.1:8765"
+BODY = guard.Body(2048)
 
 
 def _speak(app, messages, **changed):
@@ -44,25 +46,29 @@ async def _echo(scope, receive, send):
     await send({"type": "http.response.body", "body": message["body"]})
 
 
+def _guard(body=BODY, **options):
+    return guard.Guard(_echo, [HOST], lambda path: body, **options)
+
+
 def test_a_body_in_pieces_arrives_whole():
     parts = [
         {"type": "http.request", "body": b"ab", "more_body": True},
         {"type": "http.request", "body": b"c"},
     ]
-    start, body = _speak(guard.Guard(_echo, [HOST]), parts)
+    start, body = _speak(_guard(), parts)
     assert body["body"] == b"abc"
     assert dict(start["headers"])[b"x-frame-options"] == b"DENY"
 
 
 def test_a_body_that_does_not_come_is_not_waited_for():
-    start, body = _speak(guard.Guard(_echo, [HOST], patience=0.01), [])
+    start, body = _speak(_guard(guard.Body(2048, patience=0.01)), [])
     assert start["status"] == 408
     assert json.loads(body["body"]) == {"error": "The request did not arrive in time."}
     assert (b"connection", b"close") in start["headers"]
 
 
 def test_whoever_hangs_up_is_answered_nothing():
-    assert _speak(guard.Guard(_echo, [HOST]), [{"type": "http.disconnect"}]) == []
+    assert _speak(_guard(), [{"type": "http.disconnect"}]) == []
 
 
 @pytest.mark.parametrize(
@@ -75,13 +81,13 @@ def test_whoever_hangs_up_is_answered_nothing():
     ],
 )
 def test_heads_that_no_browser_sends(headers, status):
-    start, _ = _speak(guard.Guard(_echo, [HOST]), [], method="GET", path="/", headers=headers)
+    start, _ = _speak(_guard(), [], method="GET", path="/", headers=headers)
     assert start["status"] == status
 
 
 def test_only_http_is_spoken():
     with pytest.raises(ValueError, match="HTTP only, got websocket"):
-        _speak(guard.Guard(_echo, [HOST]), [], type="websocket")
+        _speak(_guard(), [], type="websocket")
     # Servers ask for it before the first request.
     message = {"type": "lifespan.startup", "body": b""}
-    assert len(_speak(guard.Guard(_echo, [HOST]), [message], type="lifespan")) == 2
+    assert len(_speak(_guard(), [message], type="lifespan")) == 2

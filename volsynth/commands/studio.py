@@ -1,0 +1,53 @@
+"""The command of the studio: one's own picture in other poses, on a page in the browser."""
+
+import pathlib
+from typing import Any
+
+from volsynth.commands import shared
+from volsynth.errors import UserError
+
+
+def add(commands: Any) -> None:
+    """Adds app."""
+    app = shared.command(
+        commands, "app", _app, "pose the person of a picture, on a page in the browser"
+    )
+    app.add_argument("--model", required=True, help="of volsynth export")
+    app.add_argument("--estimator", metavar="DIR", help="finds poses; of volsynth export")
+    app.add_argument("--image", metavar="FILE", help="of the person that the page begins with")
+    app.add_argument(
+        "--mask",
+        metavar="FILE",
+        help="white where the person is; not needed with a transparent or magenta background",
+    )
+    app.add_argument("--source-pose", metavar="FILE", help="of the person (docs/data.md)")
+    shared.server_arguments(app, 8766)
+
+
+def _app(options):
+    from volsynth import generate
+
+    if not options.image and (options.mask or options.source_pose):
+        raise UserError("--mask and --source-pose are of --image FILE; give it, too.")
+    shared.needs("the studio's page", "app")
+    from volsynth.studio import server
+
+    source = None
+    if options.image:
+        source = generate.Source(
+            pathlib.Path(options.image), _path(options.mask), _path(options.source_pose)
+        )
+    server.serve(
+        pathlib.Path(options.model),
+        _path(options.estimator),
+        source,
+        options.host,
+        options.port,
+        options.name,
+        shared.say,
+    )
+    return 0
+
+
+def _path(text):
+    return pathlib.Path(text) if text else None

@@ -1,0 +1,114 @@
+"""The model, loaded and compiled: looks at a person once, then renders poses and motions."""
+
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from volsynth import animate, exported, persons
+from volsynth.data.schema import MAGENTA
+from volsynth.features import GENERATORS
+from volsynth.ops.retargeting import Body
+from volsynth.persons import Person, Square
+
+BATCH = animate.BATCH
+"""Frames of a motion that are made at once."""
+
+
+class Seen:
+    """A person, and what the model computed of it; None until it is asked for.
+
+    Attributes:
+      who: the person.
+    """
+
+    def __init__(self, who: Person):
+        self.who = who
+        self.features: animate.Features | None = None
+
+
+class Renderer:
+    """Pictures of persons; to be called by one thread at a time.
+
+    Attributes:
+      card: of the model.
+      image_size: S.
+      bytes_per_person: that a person takes who was looked at.
+    """
+
+    def __init__(self, model: exported.Model):
+        """`model` is of `animate.load`."""
+        self.card, self.image_size = model.card, model.image_size
+        self._model = model
+        self._apart = animate.Apart(model) if model.config.system in GENERATORS else None
+        self.bytes_per_person = 3 * self.image_size**2
+
+    @classmethod
+    def load(cls, path: pathlib.Path, say: Callable[[str], None]) -> "Renderer":
+        """A model that is ready to render.
+
+        Raises:
+          UserError: as `animate.load`.
+        """
+        made = cls(animate.load(path))
+        say("compiling the model; it takes up to a minute")
+        made.warm_up()
+        return made
+
+    def warm_up(self) -> None:
+        """Compiles what will be called."""
+        image = np.empty((self.image_size, self.image_size, 3), np.uint8)
+        image[:] = MAGENTA
+        body = persons.body_of(persons.named_pose("standing"))
+        square = Square(body.joints[:, :2].min(axis=0), 2000.0, self.image_size)
+        seen = Seen(Person(image, square, body, (2000, 2000)))
+        for batch in (1, BATCH):
+            self.pictures(seen, [body], square, batch)
+        if seen.features is not None:
+            self.bytes_per_person += seen.features.volume.nbytes
+
+    def pictures(
+        self, seen: Seen, bodies: Sequence[Body], square: Square, batch: int
+    ) -> UInt8[np.ndarray, "B S S 3"]:
+        """A person as bodies that stand in a square; at most `batch`, which is 1 or `BATCH`."""
+        if self._apart is None:
+            return animate.whole_maker(self._model, seen.who, square, batch)(bodies)
+        if seen.features is None:
+            seen.features = self._apart.look(seen.who)
+        return self._apart.make(seen.features, bodies, square, batch)
+
+
+class Motion:
+    """A person in a motion, of which frames are made when they are asked for, and kept.
+
+    Attributes:
+      seen: the person.
+      frames: their number.
+      fps: frames per second.
+      nbytes: that it takes when all of its frames are made.
+    """
+
+    def __init__(self, seen: Seen, bodies: Sequence[Body], square: Square, fps: float):
+        self.seen, self.frames, self.fps = seen, len(bodies), fps
+        self._square = square
+        self._new, self._numbers = animate.distinct(bodies)
+        self._made: dict[int, Any] = {}
+        self.nbytes = len(self._new) * 3 * square.side**2
+
+    def needed(self, start: int, stop: int) -> list[int]:
+        """The batches that frames from `start` to `stop` need and that are not made yet."""
+        numbers = self._numbers[start:stop]
+        batches = range(numbers[0] // BATCH, numbers[-1] // BATCH + 1)
+        return [batch for batch in batches if batch not in self._made]
+
+    def make(self, renderer: Renderer, batch: int) -> None:
+        """Makes a batch, unless it is there."""
+        if batch not in self._made:
+            bodies = self._new[batch * BATCH : (batch + 1) * BATCH]
+            self._made[batch] = renderer.pictures(self.seen, bodies, self._square, BATCH)
+
+    def pictures(self, start: int, stop: int) -> list[UInt8[np.ndarray, "S S 3"]]:
+        """Frames whose batches are made."""
+        return [self._made[n // BATCH][n % BATCH] for n in self._numbers[start:stop]]
