@@ -7,6 +7,7 @@ random names; nothing that comes from the browser is a path.
 import contextlib
 import functools
 import importlib.resources
+import json
 import pathlib
 import tempfile
 import time
@@ -195,7 +196,8 @@ def make_app(
             return image, time.perf_counter() - start
 
         image, seconds = await renders.do(work)
-        return _png(image, {"x-seconds": f"{seconds:.4f}"})
+        joints = json.dumps(people.rounded(square.joints(bodies[0])[:, :2]))
+        return _png(image, {"x-seconds": f"{seconds:.4f}", "x-joints": joints})
 
     @app.post("/motion", status_code=201)
     async def take_motion(given: GivenMotion) -> dict[str, Any]:
@@ -222,6 +224,7 @@ def make_app(
             "fps": fps,
             "batch": rendering.BATCH,
             "joints_mm": people.rounded(people.from_pelvis(joints)),
+            "joints_px": people.rounded([square.joints(body)[:, :2] for body in bodies]),
         }
 
     async def frames_of(motion, start, stop):
@@ -299,6 +302,15 @@ def _motions():
     return {}
 
 
+def _kinds_of_clips():
+    """The endings of clips that can be made here."""
+    kinds = ["gif"]
+    with contextlib.suppress(UserError):
+        clips.check(pathlib.Path("clip.mp4"), 25.0)
+        kinds.append("mp4")
+    return kinds
+
+
 def _about(renderer, estimator, motions):
     library = keypoints.read(persons.LIBRARY)
     card = renderer.card
@@ -325,6 +337,7 @@ def _about(renderer, estimator, motions):
             {"name": name, "frames": len(poses), "fps": fps}
             for name, (poses, fps) in motions.items()
         ],
+        "clips": _kinds_of_clips(),
         "limits": {
             "picture_bytes": _PICTURE.most,
             "poses_bytes": _POSES.most,

@@ -1,6 +1,8 @@
 // Requests to the server. What it refuses is an error with its line; what it does not answer is asked
 // again until it does.
 
+import { typeOfPoses } from "./files.js";
+
 export class Refused extends Error {
   constructor(status, line) {
     super(line);
@@ -61,8 +63,8 @@ export class Server {
     return this.ask("person", json, () => object({ picture, ...pose }));
   }
 
-  poses(text) {
-    return this.ask("poses", json, () => ({ headers: JSON_TYPE, body: text }));
+  poses(file) {
+    return this.ask("poses", json, () => ({ headers: { "Content-Type": typeOfPoses(file) }, body: file }));
   }
 
   image(path) {

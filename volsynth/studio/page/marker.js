@@ -138,7 +138,7 @@ export class Marker {
     pen.drawImage(this.image, ...this.corner, this.scale * this.width, this.scale * this.height);
     const points = this.points.map((point) => this.seen(point));
     const y = points.map((point) => point.y);
-    const limb = Math.min(Math.max(0.014 * (Math.max(...y) - Math.min(...y)), 3), 8);
+    const limb = Math.min(Math.max(0.016 * (Math.max(...y) - Math.min(...y)), 5), 9);
     draw.skeleton(pen, this.body, points, { colours, width: limb, hidden: this.hidden });
     const named = this.hovered ?? this.selected;
     if (this.selected !== null) draw.ring(pen, points[this.selected], limb + 7, colours.accent);

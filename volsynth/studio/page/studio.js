@@ -124,7 +124,7 @@ async function newPicture({ picture, mask, poses }) {
 
 // The pose in pixels of a file.
 async function ofPicture(file) {
-  const { poses } = await server.poses(await file.text());
+  const { poses } = await server.poses(file);
   const found = poses.find((each) => each.joints_px);
   if (!found) throw new Refused(422, `${file.name} has no pose in pixels: joints_px.`);
   return found;
@@ -400,7 +400,7 @@ function showLast() {
 let opened = null; // a motion from a file: {name, poses, fps}
 
 async function openPoses(file) {
-  const { poses, fps } = await server.poses(await file.text());
+  const { poses, fps } = await server.poses(file);
   if (!$("joints").hidden && draft?.points && poses[0]?.joints_px) {
     draft.given = poses[0];
     setJoints(poses[0]);
@@ -486,7 +486,7 @@ async function remake(motion) {
 function showFrame(bitmap, index, ready) {
   if (!editor.locked) return;
   const { motion } = player;
-  editor.set(motion.joints_mm[index], 0);
+  editor.set(motion.joints_mm[index], motion.wanted.turn ?? 0);
   if (bitmap) {
     view.set(bitmap, motion.joints_px?.[index] ?? null);
     $("picture").dataset.frame = index;
@@ -510,16 +510,17 @@ async function saveClip(kind) {
 }
 
 function takeFrame() {
-  const joints = fitted(skeleton.turned(player.motion.joints_mm[player.index], 0));
+  const { joints_mm, wanted } = player.motion;
+  const taken = { joints: fitted(joints_mm[player.index]), turn: wanted.turn ?? 0 };
   leaveMotion();
-  change({ joints, turn: 0 });
+  change(taken);
 }
 
 // --- what can be pressed ---------------------------------------------------------------------------
 
 function buildLibrary() {
   const last = kept();
-  const all = [{ name: "as in the picture", own: true }, ...about.poses];
+  const all = [{ name: "in the picture", own: true }, ...about.poses];
   if (last) all.push({ name: "last time", joints_mm: last });
   const drawn = [];
   $("poses").replaceChildren(...all.map(({ name, joints_mm, own }) => {
@@ -570,7 +571,8 @@ function listen() {
     chooser.value = "";
     chooser.click();
   };
-  const pictures = "image/*,.json,application/json";
+  const poses = ".json,application/json,.csv,text/csv";
+  const pictures = `image/*,${poses}`;
   on("choose", "click", () => choose(pictures, true));
   on("choose-mask", "click", () => choose("image/*", false));
   on("another", "click", () => {
@@ -579,7 +581,7 @@ function listen() {
     show("start");
     choose(pictures, true);
   });
-  on("open-pose", "click", () => choose(".json,application/json", false));
+  on("open-pose", "click", () => choose(poses, false));
   chooser.addEventListener("change", () => chooser.files.length && take(chooser.files));
 
   on("message-close", "click", () => complain(""));
@@ -589,7 +591,7 @@ function listen() {
 
   on("hide", "click", () => marker.toggle());
   on("whole", "click", () => marker.show(true));
-  on("guess", "click", () => {
+  on("over", "click", () => {
     setJoints(draft.answer.pose);
     attempt("", showJoints);
   });
@@ -630,8 +632,9 @@ function listen() {
   on("raw", "change", showing);
   on("save-picture", "click", savePicture);
   on("save-pose", "click", () => {
-    const joints = skeleton.turned(pose.joints, pose.turn);
-    files.save(new Blob([files.poseFile(joints, "studio")], { type: "application/json" }), "pose.json");
+    // The turn is a part of it.
+    const text = files.poseFile(skeleton.turned(pose.joints, pose.turn), "studio");
+    files.save(new Blob([text], { type: "application/json" }), "pose.json");
   });
 
   on("play", "click", () => {

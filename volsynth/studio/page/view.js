@@ -2,10 +2,9 @@
 
 import * as draw from "./draw.js";
 
-// Of 255, how much more red and blue than green tells magenta, the model's background; in between,
-// a pixel is taken for a mixture.
-const PERSON = 110;
-const BACKGROUND = 225;
+// By how much more red and blue than green, of 255, magenta is told, the model's background.
+const BACKGROUND = 210;
+const EDGE = 2; // pixels from the background that may be mixed with it
 
 export class View {
   constructor(canvas, overlay, body) {
@@ -60,22 +59,30 @@ export function paintPerson(canvas, bitmap, raw) {
   pen.drawImage(bitmap, 0, 0);
   if (raw) return;
   const image = pen.getImageData(0, 0, canvas.width, canvas.height);
-  clear(image.data);
+  clear(image);
   pen.putImageData(image, 0, 0);
 }
 
-// Makes magenta transparent, and takes its share out of the pixels at the edge.
-function clear(data) {
-  for (let i = 0; i < data.length; i += 4) {
-    const excess = Math.min(data[i], data[i + 2]) - data[i + 1];
-    if (excess <= PERSON) continue;
-    const alpha = Math.max((BACKGROUND - excess) / (BACKGROUND - PERSON), 0);
-    // Near the threshold little is taken out, or purple clothes would lose their colour at once.
-    const share = 1 - alpha;
-    for (const c of [0, 2]) {
-      data[i + c] = Math.min(Math.max((data[i + c] - 255 * share) / Math.max(alpha, 0.05), 0), 255);
+// Makes magenta transparent, and takes its share out of the pixels beside it.
+function clear({ data, width, height }) {
+  const excess = (i) => Math.min(data[4 * i], data[4 * i + 2]) - data[4 * i + 1];
+  const near = new Uint8Array(width * height);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      if (excess(y * width + x) < BACKGROUND) continue;
+      for (let v = Math.max(y - EDGE, 0); v <= Math.min(y + EDGE, height - 1); v++) {
+        near.fill(1, v * width + Math.max(x - EDGE, 0), v * width + Math.min(x + EDGE, width - 1) + 1);
+      }
     }
-    data[i + 1] = Math.min(data[i + 1] / Math.max(alpha, 0.05), 255);
-    data[i + 3] = Math.round(255 * alpha);
   }
+  near.forEach((edge, i) => {
+    const alpha = 1 - Math.min(Math.max(excess(i) / BACKGROUND, 0), 1);
+    // Away from the background, purple is what somebody wears.
+    if (!edge || alpha === 1) return;
+    for (const [c, level] of [[0, 255], [1, 0], [2, 255]]) {
+      const own = (data[4 * i + c] - (1 - alpha) * level) / Math.max(alpha, 0.02);
+      data[4 * i + c] = Math.min(Math.max(own, 0), 255);
+    }
+    data[4 * i + 3] = Math.round(255 * alpha);
+  });
 }
