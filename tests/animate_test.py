@@ -119,6 +119,33 @@ def test_frames_come_in_the_order_of_their_numbers(tmp_path):
         animate.read_motion(tmp_path / "m.json")
 
 
+def test_a_motion_is_a_file_or_a_name(tmp_path, monkeypatch):
+    poses, fps = animate.find_motion("waving")
+    assert [pose.action for pose in poses] == ["waving"] * 42
+    assert fps == 25
+    monkeypatch.chdir(tmp_path)
+    # A file counts before a name.
+    motion(pathlib.Path("waving.json"), NAMES[:2]).rename("waving")
+    assert len(animate.find_motion("waving")[0]) == 2
+    with pytest.raises(
+        UserError, match=r"--motion w\.json is neither a file nor a motion's name; All"
+    ):
+        animate.find_motion("w.json")
+    with pytest.raises(
+        UserError, match=r"did you mean 'running'\? Allowed: dancing, .*walking, waving"
+    ):
+        animate.find_motion(pathlib.Path("runing"))
+
+
+def test_a_named_motion_has_frames_per_second_of_its_own(tmp_path, source, monkeypatch):
+    monkeypatch.setattr(persons, "load_generator", lambda path, program=None: own_pictures.dots())
+    monkeypatch.setattr(animate.motions, "FPS", 12.0)
+    for fps, wanted in ((None, 12.0), (30.0, 30.0)):
+        out = tmp_path / f"at{wanted:g}"
+        made = animate.animate(pathlib.Path("m"), source, "walking", out, fps, "square")
+        assert (made["fps"], made["frames"]) == (wanted, 28)
+
+
 def test_a_clip_of_any_model(tmp_path, source, monkeypatch, capsys):
     monkeypatch.setattr(persons, "load_generator", lambda path, program=None: own_pictures.dots())
     path = motion(tmp_path / "m.json", NAMES)

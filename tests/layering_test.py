@@ -10,7 +10,7 @@ ORDER = (
     {"skeleton", "errors", "files", "protocol"},
     {"orders"},
     {"keypoints", "web"},
-    {"study"},
+    {"study", "motions"},
     {"ops"},
     {"nn"},
     {"draw", "views"},

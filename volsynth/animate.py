@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
-from volsynth import clips, draw, exported, generate, keypoints, persons
-from volsynth.errors import UserError
+from volsynth import clips, draw, exported, generate, keypoints, motions, persons
+from volsynth.errors import UserError, did_you_mean
 from volsynth.features import GENERATORS
 from volsynth.keypoints import Pose
 from volsynth.ops.retargeting import Body
@@ -21,6 +21,9 @@ from volsynth.persons import Person, Square
 from volsynth.system import Batch
 
 MOST_FRAMES = 100_000
+
+FPS = 25.0
+"""Of a motion that does not say it."""
 
 BATCH = 8
 """Frames that are made at once."""
@@ -32,9 +35,9 @@ Make = Callable[[Sequence[Body]], UInt8[np.ndarray, "B S S 3"]]
 def animate(
     model: pathlib.Path,
     source: generate.Source,
-    motion: pathlib.Path,
+    motion: str | pathlib.Path,
     out: pathlib.Path,
-    fps: float = 25.0,
+    fps: float | None = None,
     frame: generate.Frame = "original",
     turn: float = 0.0,
     batch: int = BATCH,
@@ -45,9 +48,9 @@ def animate(
     Args:
       model: exported, that makes pictures.
       source: the person.
-      motion: file of poses; their frames are their order.
+      motion: file of poses, whose frames are their order, or a name of `motions`.
       out: *.mp4, *.gif or a folder.
-      fps: frames per second.
+      fps: frames per second; None for the motion's own.
       frame: as in `generate.generate`.
       turn: degrees by which the motion is turned to the person's left.
       batch: frames that are made at once.
@@ -60,10 +63,11 @@ def animate(
     Raises:
       UserError: something that was given cannot be read, or does not fit.
     """
-    clips.check(out, fps)
+    clips.check(out, FPS if fps is None else fps)
     if batch < 1:
         raise UserError(f"--batch must be at least 1, got {batch}.")
-    poses = read_motion(motion)
+    poses, own_fps = find_motion(motion)
+    fps = own_fps if fps is None else fps
     estimator = persons.load_estimator(source.estimator) if source.estimator else None
     generator = load(model)
     once = generator.config.system in GENERATORS
@@ -96,6 +100,23 @@ def load(model: pathlib.Path) -> exported.Model:
         return generator
     # The networks' code takes a generator apart; a program is one piece.
     return persons.load_generator(model, program=False)
+
+
+def find_motion(motion: str | pathlib.Path) -> tuple[list[Pose], float]:
+    """The poses of a file, or else of a motion of that name, and their frames per second.
+
+    Raises:
+      UserError: there is neither, or as `read_motion`.
+    """
+    if pathlib.Path(motion).exists():
+        return read_motion(pathlib.Path(motion)), FPS
+    name = str(motion)
+    if name not in motions.NAMES:
+        raise UserError(
+            f"--motion {name} is neither a file nor a motion's name; "
+            f"{did_you_mean(name, motions.NAMES)}"
+        )
+    return motions.read(name), motions.FPS
 
 
 def read_motion(path: pathlib.Path) -> list[Pose]:

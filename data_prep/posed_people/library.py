@@ -1,6 +1,7 @@
 """Named poses and motions of the rendered people, as files of poses.
 
     python -m data_prep.posed_people.library --out volsynth/poses.json
+    python -m data_prep.posed_people.library --loops --out volsynth/motions.json
     python -m data_prep.posed_people.library --motion walk --seconds 3 --out walk.json
 
 Joints are those of the average body, mm, along the axes of a camera that it faces: x to the
@@ -12,6 +13,7 @@ import json
 import pathlib
 import sys
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +21,7 @@ from data_prep.posed_people import actions, kinematics, motion, skinning
 from data_prep.posed_people.kinematics import Pose
 from volsynth import files, keypoints, orders
 from volsynth.errors import UserError, did_you_mean
+from volsynth.ops import retargeting
 
 STYLE = motion.Style(tempo=1.0, size=1.0, phase=0.0, side=1, lean=0.0, wiggle=np.zeros(4))
 """Of nobody in particular."""
@@ -55,6 +58,42 @@ NAMED: Mapping[str, tuple[str, float] | Pose] = {
 }
 """An action and its time in seconds, or the pose itself."""
 
+LOOP_FPS = 25.0
+
+
+class Loop(NamedTuple):
+    """A motion whose last frame leads to its first.
+
+    Attributes:
+      action: one that repeats itself; None to stand.
+      hertz: its frequency.
+      cycles: how often it repeats itself in the loop; the tempo follows.
+      frames: of the loop.
+      start: seconds into the action.
+      turns: about the vertical axis, to the person's left.
+    """
+
+    action: str | None
+    hertz: float
+    cycles: int
+    frames: int
+    start: float = 0.0
+    turns: int = 0
+
+
+LOOPS: Mapping[str, Loop] = {
+    "walking": Loop("walk", 0.9, 1, 28),
+    "running": Loop("run", 1.3, 2, 38),
+    # Weight shifts from leg to leg at 0.12 Hz, and half way through is where it turns back.
+    "waving": Loop("wave", 1.2, 2, 42, start=1.26),
+    "jumping": Loop("jumping_jack", 0.7, 1, 36),
+    "dancing": Loop("dance", 0.6, 1, 42),
+    "kicking": Loop("kick", 0.45, 1, 56),
+    "squatting": Loop("squat", 0.35, 1, 63),
+    "turning": Loop(None, 0.0, 0, 50, turns=1),
+}
+"""The motions with names. Breathing and looking around are left out: they have other periods."""
+
 
 def joints_of(pose: Pose) -> np.ndarray:
     """[15, 3] mm, facing the camera; the lower ankle is above the floor, which is y = 0."""
@@ -88,6 +127,27 @@ def motion_poses(action: str, seconds: float, fps: float) -> list[keypoints.Pose
     ]
 
 
+def loop_pose(name: str, number: int) -> keypoints.Pose:
+    """A frame of one of `LOOPS`, in whole mm; after its last one they repeat themselves."""
+    loop = LOOPS[name]
+    if loop.action is None:
+        pose = motion.stand()
+    else:
+        tempo = loop.cycles * LOOP_FPS / (loop.frames * loop.hertz)
+        time = loop.start + number / LOOP_FPS
+        pose = actions.ACTIONS[loop.action](time, STYLE._replace(tempo=tempo))
+    body = retargeting.Body(joints_of(pose), np.ones(15, bool), False)
+    turned = retargeting.turned(body, 360.0 * loop.turns * number / loop.frames)
+    return keypoints.Pose(
+        orders.OURS, turned.visible, joints_mm=turned.joints.round(), action=name, frame=number
+    )
+
+
+def loop_poses() -> list[keypoints.Pose]:
+    """All frames of all of `LOOPS`; `action` is the name."""
+    return [loop_pose(name, n) for name, loop in LOOPS.items() for n in range(loop.frames)]
+
+
 def _entry(name, pose, frame=0):
     return keypoints.Pose(
         orders.OURS, np.ones(15, bool), joints_mm=joints_of(pose).round(1), action=name, frame=frame
@@ -96,16 +156,27 @@ def _entry(name, pose, frame=0):
 
 def write_named(path: pathlib.Path) -> None:
     """Writes `NAMED` as a file of poses that says what made it."""
-    keypoints.write(path, named_poses())
+    _write(path, named_poses(), MADE_BY)
+
+
+def write_loops(path: pathlib.Path) -> None:
+    """Writes `LOOPS` as a file of poses that says what made it."""
+    _write(path, loop_poses(), f"{MADE_BY} --loops")
+
+
+def _write(path, poses, made_by):
+    keypoints.write(path, poses)
     head, _, rest = path.read_text().partition("{")
-    files.write_text(path, head + '{"made_by": ' + json.dumps(MADE_BY) + ", " + rest)
+    files.write_text(path, head + '{"made_by": ' + json.dumps(made_by) + ", " + rest)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
     parser = argparse.ArgumentParser(prog=MADE_BY, description=__doc__.splitlines()[0])
     parser.add_argument("--out", required=True, type=pathlib.Path, metavar="FILE.json")
-    parser.add_argument("--motion", metavar="ACTION", help="such as walk; default: the named poses")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--motion", metavar="ACTION", help="such as walk; default: the named poses")
+    what.add_argument("--loops", action="store_true", help="the named motions")
     parser.add_argument("--seconds", type=float, default=3.0, help="of a motion; default: 3")
     parser.add_argument("--fps", type=float, default=25.0, help="of a motion; default: 25")
     options = parser.parse_args(argv)
@@ -113,6 +184,8 @@ def main(argv: list[str] | None = None) -> int:
         if options.motion:
             poses = motion_poses(options.motion, options.seconds, options.fps)
             keypoints.write(options.out, poses)
+        elif options.loops:
+            write_loops(options.out)
         else:
             write_named(options.out)
     except UserError as error:

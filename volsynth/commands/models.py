@@ -46,10 +46,13 @@ def add(commands: Any) -> None:
     )
     _source_arguments(animate)
     animate.add_argument(
-        "--motion", required=True, metavar="FILE", help="of poses, one for each frame"
+        "--motion",
+        required=True,
+        metavar="NAME|FILE",
+        help="such as walking, running, waving, dancing, turning; or a file of poses, one a frame",
     )
     animate.add_argument("--out", required=True, help="*.mp4, *.gif or a folder for frames")
-    animate.add_argument("--fps", type=float, default=25.0, help="frames per second; default: 25")
+    animate.add_argument("--fps", type=float, help="frames per second; default: 25")
     animate.add_argument("--batch", type=int, default=8, help="frames at once; default: 8")
     shared.json_argument(animate)
 
@@ -127,7 +130,7 @@ def _animate(options):
     made = animate.animate(
         pathlib.Path(options.model),
         _source(options),
-        pathlib.Path(options.motion),
+        options.motion,
         pathlib.Path(options.out),
         fps=options.fps,
         frame=options.frame,

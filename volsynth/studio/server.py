@@ -19,7 +19,7 @@ import numpy as np
 import pydantic
 from starlette.exceptions import HTTPException
 
-from volsynth import clips, exported, generate, keypoints, persons
+from volsynth import animate, clips, exported, generate, keypoints, motions, persons
 from volsynth.errors import UserError
 from volsynth.keypoints.parsing import MOST_COORDINATE
 from volsynth.ops import retargeting
@@ -123,11 +123,11 @@ def make_app(
     seen_people: store.Store[rendering.Seen] = store.Store(MOST_BYTES // 2)
     seen_motions: store.Store[rendering.Motion] = store.Store(MOST_BYTES // 2)
     renders, readings = Line(MOST_RENDERS), Line(MOST_READINGS)
-    motions = _motions()
+    library = {name: motions.read(name) for name in motions.NAMES}
     first = None
     if who is not None:
         first = {"person": seen_people.keep(rendering.Seen(who)), **people.told(who)}
-    about = {**_about(renderer, estimator, motions), "person": first}
+    about = {**_about(renderer, estimator, library), "person": first}
 
     async def read(work, *arguments):
         with _from_the_client():
@@ -205,12 +205,11 @@ def make_app(
         if (given.name is None) == (given.poses is None):
             raise HTTPException(422, "A motion has a name, or else poses.")
         if given.name is None:
-            poses, fps = [people.wanted(joints) for joints in given.poses], given.fps or 25.0
-        elif given.name in motions:
-            poses, fps = motions[given.name]
-            fps = given.fps or fps
+            poses, fps = [people.wanted(joints) for joints in given.poses], given.fps or animate.FPS
+        elif given.name in library:
+            poses, fps = library[given.name], given.fps or motions.FPS
         else:
-            raise HTTPException(422, f"There is no such motion; there are {', '.join(motions)}.")
+            raise HTTPException(422, f"There is no such motion; there are {', '.join(library)}.")
         bodies, square = await read(persons.stage, poses, seen.who, given.turn)
         unturned = bodies
         if given.turn:
@@ -297,11 +296,6 @@ def _clip(kind, frames, fps):
         return path.read_bytes()
 
 
-def _motions():
-    """{name: (poses, frames per second)} of the package's motions."""
-    return {}
-
-
 def _kinds_of_clips():
     """The endings of clips that can be made here."""
     kinds = ["gif"]
@@ -311,8 +305,7 @@ def _kinds_of_clips():
     return kinds
 
 
-def _about(renderer, estimator, motions):
-    library = keypoints.read(persons.LIBRARY)
+def _about(renderer, estimator, library):
     card = renderer.card
     return {
         "model": {
@@ -331,11 +324,11 @@ def _about(renderer, estimator, motions):
                 "name": pose.action,
                 "joints_mm": people.rounded(people.from_pelvis(pose.joints_mm[None])[0]),
             }
-            for pose in library
+            for pose in keypoints.read(persons.LIBRARY)
         ],
         "motions": [
-            {"name": name, "frames": len(poses), "fps": fps}
-            for name, (poses, fps) in motions.items()
+            {"name": name, "frames": len(poses), "fps": motions.FPS}
+            for name, poses in library.items()
         ],
         "clips": _kinds_of_clips(),
         "limits": {

@@ -3,7 +3,8 @@
 import * as draw from "./draw.js";
 
 // By how much more red and blue than green, of 255, magenta is told, the model's background.
-const BACKGROUND = 210;
+const MAGENTA = 255;
+const BACKGROUND = 215; // what counts as nothing else
 const EDGE = 2; // pixels from the background that may be mixed with it
 
 export class View {
@@ -76,11 +77,12 @@ function clear({ data, width, height }) {
     }
   }
   near.forEach((edge, i) => {
-    const alpha = 1 - Math.min(Math.max(excess(i) / BACKGROUND, 0), 1);
+    const share = Math.min(Math.max(excess(i), 0) / MAGENTA, 1);
+    const alpha = excess(i) < BACKGROUND ? 1 - share : 0;
     // Away from the background, purple is what somebody wears.
     if (!edge || alpha === 1) return;
     for (const [c, level] of [[0, 255], [1, 0], [2, 255]]) {
-      const own = (data[4 * i + c] - (1 - alpha) * level) / Math.max(alpha, 0.02);
+      const own = (data[4 * i + c] - (1 - alpha) * level) / Math.max(alpha, 0.05);
       data[4 * i + c] = Math.min(Math.max(own, 0), 255);
     }
     data[4 * i + 3] = Math.round(255 * alpha);
