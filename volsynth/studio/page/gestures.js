@@ -23,6 +23,10 @@ export function gestures(element, actions) {
     thing = null;
   };
 
+  // The focus stays with what is taken hold of, or where it was.
+  element.addEventListener("mousedown", (event) => {
+    if (!event.target.closest("button, a, input, label")) event.preventDefault();
+  });
   element.addEventListener("pointerdown", (event) => {
     if (event.pointerType === "mouse" && event.button !== 0) return;
     if (event.target.closest("button, a, input, label")) return;
