@@ -60,7 +60,7 @@ class Visitor:
 
     def __init__(self, browser, address, **options):
         self.asked, self.troubles, self.most_at_once = [], [], 0
-        self._open = 0
+        self._open = self._unanswered = 0
         self._address = address
         self.context = browser.new_context(**{**DESKTOP, **options})
         self.page = self.context.new_page()
@@ -80,6 +80,7 @@ class Visitor:
             self.troubles.append(message.text)
 
     def _ask(self, request):
+        self._unanswered += 1
         if not request.url.startswith((self._address, "blob:")):
             self.troubles.append(request.url)
         body = None
@@ -91,6 +92,7 @@ class Visitor:
             self.most_at_once = max(self.most_at_once, self._open)
 
     def _answered(self, request):
+        self._unanswered -= 1
         self._open -= request.url.endswith("/render")
 
     def sent(self, path):
@@ -104,8 +106,10 @@ class Visitor:
 
     def rest(self):
         """Waits until nothing more is asked for."""
-        self.page.wait_for_timeout(150)
-        self.page.wait_for_load_state("networkidle")
+        quiet = 0
+        while quiet < 4:
+            self.page.wait_for_timeout(50)
+            quiet = 0 if self._unanswered else quiet + 1
 
     def drop(self, *files):
         """Drops files on the page, as from a desktop."""
@@ -303,10 +307,13 @@ def test_knees_bend_forwards(visit, server):
         # Around the axis from left to right, the shin turns backwards against the thigh.
         bend = np.cross(knee - hip, ankle - knee) @ (right - right @ up / (up @ up) * up)
         far = np.linalg.norm(np.subtract(pose, each["start"])[each["node"]])
-        if far > 450:
+        leg = ankle - hip
+        aside = abs(leg @ right) / np.linalg.norm(leg) / np.linalg.norm(right)
+        # A leg that is lifted to the side may bend in any plane.
+        if far > 450 and aside < 0.3:
             checked += 1
             assert bend < 0.05 * np.linalg.norm(knee - hip) ** 2 * np.linalg.norm(right)
-    assert checked > 20
+    assert checked > 10
 
 
 @pytest.mark.slow
@@ -323,10 +330,11 @@ def test_mirroring_twice_is_nothing_and_sides_are_exchanged(visit, server):
           reflected: skeleton.mirrored(body, pose) };
       });
     }"""
+    changed = 0
     for each in visit(server).page.evaluate(mirror):
         found = {key: np.array(value) for key, value in each.items()}
         np.testing.assert_allclose(found["twice"], found["turned"], rtol=0, atol=1e-9)
-        assert np.abs(found["once"] - found["turned"]).max() > 1
+        changed += np.abs(found["once"] - found["turned"]).max() > 100
         np.testing.assert_allclose(
             lengths(found["once"]), lengths(found["turned"][list(MIRROR)]), atol=1e-9
         )
@@ -341,6 +349,8 @@ def test_mirroring_twice_is_nothing_and_sides_are_exchanged(visit, server):
         for three in (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle")):
             a, b = (_bend(found["copied"], side, three) for side in ("right", "left"))
             assert abs(a - b) < 1e-6
+    # Some of them are the same on both sides.
+    assert changed >= 5
 
 
 def _bend(pose, side, three):
@@ -419,10 +429,11 @@ def test_a_picture_without_a_mask_is_asked_for_one(visit, server, brought, tmp_p
     page.set_input_files("#files", brought["mask"])
     page.wait_for_selector("#joints:not([hidden])")
     assert page.is_hidden("#message")
-    # No file of poses, and nobody to give them to.
+    # A pose needs somebody to take it.
     page.click("#to-start")
-    visitor.drop(small)
+    visitor.drop(brought["pose"])
     page.wait_for_selector("#message:not([hidden])")
+    assert "Drop the picture first" in page.inner_text("#message-text")
 
 
 @pytest.mark.slow
@@ -576,7 +587,10 @@ def test_a_motion_plays_and_a_second_time_from_memory(visit, server, brought, tm
     page.uncheck("#loop")
     page.select_option("#speed", "2")
     page.click("#play")
-    ended = "() => document.querySelector('#play').textContent === 'Play'"
+    going, ended = (
+        f"() => document.querySelector('#play').textContent === '{text}'"
+        for text in ("Pause", "Play")
+    )
     page.wait_for_function(ended)
     assert page.inner_text("#frame-value") == "48 / 48"
     (motion,) = visitor.sent("motion")
@@ -587,6 +601,7 @@ def test_a_motion_plays_and_a_second_time_from_memory(visit, server, brought, tm
     assert strips == 48 // 8
     count = len(visitor.asked)
     page.click("#play")
+    page.wait_for_function(going)
     page.wait_for_function(ended)
     assert len(visitor.asked) == count
     # Frames one by one: each is of its own pose.
@@ -641,8 +656,8 @@ def test_a_server_that_dies_takes_nothing_along(visit, brought):
         assert visitor.dots()[pixel_of(end)]
         assert page.is_hidden("#message")
         # It was sent the picture again, and who is on it.
-        assert len(visitor.sent("person")) == 2
         assert len(visitor.sent("picture")) == 2
+        assert len({body["picture"] for body in visitor.sent("person")}) == 2
         # A motion, too, is made again.
         page.click("#play")
         page.wait_for_function(
