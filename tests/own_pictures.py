@@ -63,12 +63,51 @@ def dots():
 
     def run(parameters, batch):
         del parameters
-        target = (batch["target_joints"], batch["target_visible"])
-        near = pose_ops.heatmaps(*target, (SIDE, SIDE, 1), SIDE, 0.9, flat=True).max(axis=(3, 4))
-        colour, magenta = jnp.array([-0.5, 0.5, -0.5]), jnp.array([1.0, -1.0, 1.0])
-        return jnp.where(near[..., None] > 0.4, colour, magenta)
+        return _dots(batch["target_joints"], batch["target_visible"], jnp.array([-0.5, 0.5, -0.5]))
 
     return _model("image", FIELDS, run)
+
+
+def _dots(joints, visible, colour):
+    near = pose_ops.heatmaps(joints, visible, (SIDE, SIDE, 1), SIDE, 0.9, flat=True)
+    near = near.max(axis=(3, 4))[..., None]
+    return jnp.where(near > 0.4, colour, jnp.array([1.0, -1.0, 1.0]))
+
+
+class Halves:
+    """A generator that can be taken apart as those of systems with a volume, and compiles at once:
+    its dots have the colour of the source's image, more of it the wider the source's pose is."""
+
+    def apply(self, variables, *given, method):
+        return getattr(self, f"_{method}")(variables["params"]["kernel"], *given)
+
+    def _encode(self, kernel, image):
+        return kernel * image.mean(axis=(1, 2))[:, None, None]
+
+    def _move(self, kernel, volume, batch):
+        width = jnp.ptp(batch["source_joints"][..., 0], axis=1) / SIDE
+        return volume * width[:, None, None, None], None
+
+    def _render(self, kernel, warped, joints, visible, side):
+        assert side == SIDE
+        return _dots(joints, visible, warped)
+
+
+def halves():
+    """A model of `Halves`; its system, "halves", must be put into `features.GENERATORS`."""
+    generator, kernel = Halves(), np.array([0.9, 0.5, -0.7], np.float32)
+
+    def run(parameters, batch):
+        variables = {"params": {"kernel": parameters["generator/kernel"]}}
+        volume = generator.apply(variables, batch["source_image"], method="encode")
+        warped, _ = generator.apply(variables, volume, batch, method="move")
+        target = (batch["target_joints"], batch["target_visible"], SIDE)
+        return generator.apply(variables, warped, *target, method="render")
+
+    model = _model("image", FIELDS, run)
+    config = configs.from_dict({"system": "halves", "data": {"image_size": SIDE}})
+    numbers = {"generator/kernel": kernel}
+    return exported.Model(model.path, config, model.card, numbers, run, False)
 
 
 def finder(joints_px, joints_mm):

@@ -15,20 +15,17 @@ import time
 from small_study import preferred
 
 
-class Server:
-    """`volsynth study serve`, at the same port each time it is started."""
+class Served:
+    """A command that serves a page, at the same port each time it is started."""
 
-    def __init__(self, results, database, games):
-        self.database, self.port = database, 0
-        self._options = ["--results", *map(str, results), "--database", str(database)]
-        self._options += ["--games", str(games)]
+    def __init__(self, *command):
+        self.port = 0
+        self._command = [sys.executable, "-m", "volsynth.cli", *map(str, command)]
         self._process = None
 
-    def start(self):
-        command = [sys.executable, "-m", "volsynth.cli", "study", "serve", *self._options]
-        self._process = subprocess.Popen(
-            [*command, "--port", str(self.port)], stderr=subprocess.PIPE, text=True
-        )
+    def start(self, patience=60):
+        command = [*self._command, "--port", str(self.port)]
+        self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         lines, heard = queue.Queue(), []
 
         def listen():
@@ -38,7 +35,7 @@ class Server:
 
         threading.Thread(target=listen, daemon=True).start()
         while True:
-            line = lines.get(timeout=60)
+            line = lines.get(timeout=patience)
             heard.append(line)
             assert line is not None, heard
             if found := re.match(r"http://127\.0\.0\.1:(\d+)/", line):
@@ -61,6 +58,16 @@ class Server:
         status = self._process.wait(60)
         self._process.stderr.close()
         return status
+
+
+class Server(Served):
+    """`volsynth study serve`."""
+
+    def __init__(self, results, database, games):
+        super().__init__(
+            *("study", "serve", "--results", *results, "--database", database, "--games", games)
+        )
+        self.database = database
 
     def answers(self):
         """[(judge, question, answer)] of the database, open questions left out."""

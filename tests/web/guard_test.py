@@ -11,9 +11,8 @@ HOST = "127.0.0.1:8765"
 BODY = guard.Body(2048)
 
 
-def _speak(app, messages, **changed):
-    """What an ASGI application sends to a client that sends these messages and then is silent."""
-    scope = {
+def _scope(**changed):
+    return {
         "type": "http",
         "method": "POST",
         "path": "/answer",
@@ -26,6 +25,10 @@ def _speak(app, messages, **changed):
         ],
         **changed,
     }
+
+
+def _speak(app, messages, **changed):
+    """What an ASGI application sends to a client that sends these messages and then is silent."""
     sent, given = [], list(messages)
 
     async def receive():
@@ -36,7 +39,7 @@ def _speak(app, messages, **changed):
     async def send(message):
         sent.append(message)
 
-    asyncio.run(app(scope, receive, send))
+    asyncio.run(app(_scope(**changed), receive, send))
     return sent
 
 
@@ -91,3 +94,89 @@ def test_only_http_is_spoken():
     # Servers ask for it before the first request.
     message = {"type": "lifespan.startup", "body": b""}
     assert len(_speak(_guard(), [message], type="lifespan")) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "allowed"),
+    [
+        ("image/png", True),
+        ("IMAGE/WebP; q=1", True),
+        ("text/csv", True),
+        ("imagery/png", False),
+        ("image", False),
+        ("application/json", False),
+        ("", False),
+    ],
+)
+def test_kinds_of_bodies_are_those_of_the_path(kind, allowed):
+    body = guard.Body(10, ("image/*", "text/csv"))
+    headers = [(b"host", HOST.encode()), (b"origin", f"http://{HOST}".encode())]
+    headers.append((b"content-type", kind.encode()))
+    message = {"type": "http.request", "body": b"ab"}
+    start, said = _speak(_guard(body), [message], headers=headers)
+    assert start["status"] == (200 if allowed else 415)
+    if not allowed:
+        assert json.loads(said["body"]) == {"error": "A body must be image/* or text/csv."}
+
+
+def test_each_path_has_its_own_bodies():
+    app = guard.Guard(_echo, [HOST], lambda path: guard.Body(len(path)))
+    for path, status in (("/a", 413), ("/abc", 200)):
+        message = {"type": "http.request", "body": b"abc"}
+        start, _ = _speak(app, [message], path=path)
+        assert start["status"] == status
+
+
+def test_no_more_is_read_than_is_allowed():
+    given, sent = [{"type": "http.request", "body": bytes(1000), "more_body": True}] * 9, []
+
+    async def receive():
+        return given.pop()
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(_guard()(_scope(), receive, send))
+    assert sent[0]["status"] == 413
+    assert len(given) == 6
+
+
+def test_bodies_of_all_requests_have_one_bound():
+    async def main():
+        done = asyncio.Event()
+
+        async def slow(scope, receive, send):
+            await done.wait()
+            await send({"type": "http.response.start", "status": 200})
+
+        app = guard.Guard(slow, [HOST], lambda path: guard.Body(100), most_held=150)
+
+        async def ask():
+            sent = []
+
+            async def receive():
+                return {"type": "http.request", "body": bytes(100)}
+
+            async def send(message):
+                sent.append(message)
+
+            await app(_scope(), receive, send)
+            return sent[0]["status"]
+
+        first = asyncio.create_task(ask())
+        await asyncio.sleep(0.01)
+        second = await ask()
+        done.set()
+        # What was answered makes room.
+        return second, await first, await ask()
+
+    assert asyncio.run(main()) == (503, 200, 200)
+
+
+def test_where_pictures_come_from_is_each_pages_own():
+    message = {"type": "http.request", "body": b"a"}
+    for images in ("'self'", "'self' blob:"):
+        start, _ = _speak(_guard(images=images), [message])
+        policy = dict(start["headers"])[b"content-security-policy"].decode()
+        assert f"img-src {images}; script-src 'self'; style-src 'self'" in policy
+        assert policy.startswith("default-src 'none'")

@@ -25,11 +25,10 @@ def add(commands: Any) -> None:
 
 
 def _app(options):
-    from volsynth import generate
-
     if not options.image and (options.mask or options.source_pose):
         raise UserError("--mask and --source-pose are of --image FILE; give it, too.")
     shared.needs("the studio's page", "app")
+    from volsynth import generate
     from volsynth.studio import server
 
     source = None

@@ -1,9 +1,10 @@
 """Work of one kind, one piece after another, and a bound on how many may wait."""
 
 import asyncio
-import concurrent.futures
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
+
+from starlette.concurrency import run_in_threadpool
 
 Result = TypeVar("Result")
 
@@ -12,30 +13,49 @@ class BusyError(Exception):
     """As much is waiting as may."""
 
 
+class GoneError(Exception):
+    """Whoever wanted it did not wait."""
+
+
+async def _here() -> bool:
+    return False
+
+
 class Line:
-    """Work that is done in a thread of its own, in the order in which it came."""
+    """Work that is done in another thread, one piece at a time, in the order in which it came.
+
+    To be used from one event loop.
+    """
 
     def __init__(self, most: int):
         """`most` pieces of work may wait or be under way."""
         self._most, self._count = most, 0
-        self._thread = concurrent.futures.ThreadPoolExecutor(1)
+        self._turn = asyncio.Lock()
 
-    async def do(self, work: Callable[..., Result], *arguments: object) -> Result:
+    async def do(
+        self,
+        work: Callable[..., Result],
+        *arguments: object,
+        gone: Callable[[], Awaitable[bool]] = _here,
+    ) -> Result:
         """What `work(*arguments)` returns.
+
+        Args:
+          work: is called in another thread.
+          arguments: for it.
+          gone: whether nobody wants it any longer; asked when its turn has come.
 
         Raises:
           BusyError: too many are waiting.
+          GoneError: nobody wants it any longer.
         """
         if self._count >= self._most:
             raise BusyError
-        # Asked and changed on the event loop's thread only.
         self._count += 1
         try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._thread, work, *arguments)
+            async with self._turn:
+                if await gone():
+                    raise GoneError
+                return await run_in_threadpool(work, *arguments)
         finally:
             self._count -= 1
-
-    def close(self) -> None:
-        """Work that has not begun is dropped."""
-        self._thread.shutdown(wait=True, cancel_futures=True)

@@ -5,6 +5,7 @@ file of this machine.
 """
 
 import dataclasses
+import functools
 import io
 import pathlib
 from collections.abc import Sequence
@@ -125,8 +126,7 @@ def person(picture: Picture, px: Points, mm: Points | None, side: int) -> Person
 def told(who: Person) -> dict[str, Any]:
     """What the page is told of a person: the pose in the picture, in mm of an average adult from
     the pelvis, and the lengths of `retargeting.BONES`."""
-    standing = persons.body_of(persons.named_pose("standing"))
-    joints = retargeting.completed(who.body, standing) / retargeting.size(who.body)
+    joints = retargeting.completed(who.body, _standing()) / retargeting.size(who.body)
     return {
         "joints_mm": rounded(from_pelvis(joints[None])[0]),
         "flat": who.body.flat,
@@ -160,10 +160,16 @@ def _as_told(pose, number):
     if px is not None:
         px = [point if seen else None for point, seen in zip(rounded(px), pose.visible)]
     if mm is not None:
-        standing = persons.body_of(persons.named_pose("standing"))
-        flat = dataclasses.replace(pose, joints_px=None, intrinsics=None)
-        mm = rounded(retargeting.completed(persons.body_of(flat), standing))
-    return {"name": name[:100], "joints_px": px, "joints_mm": mm}
+        alone = dataclasses.replace(pose, joints_px=None, intrinsics=None)
+        mm = rounded(retargeting.completed(persons.body_of(alone), _standing()))
+    # Text in JSON may hold halves of letters, which cannot be sent.
+    name = name[:100].encode("utf-8", "replace").decode()
+    return {"name": name, "joints_px": px, "joints_mm": mm}
+
+
+@functools.cache
+def _standing():
+    return persons.body_of(persons.named_pose("standing"))
 
 
 def from_pelvis(joints: Float[np.ndarray, "F 15 3"]) -> Float[np.ndarray, "F 15 3"]:

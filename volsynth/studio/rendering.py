@@ -80,6 +80,17 @@ class Renderer:
         return self._apart.make(seen.features, bodies, square, batch)
 
 
+def load_estimator(path: pathlib.Path) -> exported.Model:
+    """An estimator that is ready, compiled.
+
+    Raises:
+      UserError: as `persons.load_estimator`.
+    """
+    model = persons.load_estimator(path)
+    model(np.zeros((1, model.image_size, model.image_size, 3), np.float32))
+    return model
+
+
 class Motion:
     """A person in a motion, of which frames are made when they are asked for, and kept.
 

@@ -26,7 +26,7 @@ from volsynth.ops import retargeting
 from volsynth.persons import Person
 from volsynth.skeleton import JOINTS, LIMBS, MIRROR, NUM_JOINTS, side_of
 from volsynth.studio import people, rendering, store
-from volsynth.studio.line import BusyError, Line
+from volsynth.studio.line import BusyError, GoneError, Line
 from volsynth.web import guard, serving
 
 _PICTURE = guard.Body(32 << 20, ("image/*", "application/octet-stream"), patience=120.0)
@@ -100,7 +100,7 @@ def _from_the_client() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise HTTPException(422, " ".join(str(error).split())) from error
+        raise HTTPException(422, str(error)) from error
 
 
 def make_app(
@@ -123,7 +123,7 @@ def make_app(
     seen_people: store.Store[rendering.Seen] = store.Store(MOST_BYTES // 2)
     seen_motions: store.Store[rendering.Motion] = store.Store(MOST_BYTES // 2)
     renders, readings = Line(MOST_RENDERS), Line(MOST_READINGS)
-    library = {name: motions.read(name) for name in motions.NAMES}
+    library = _motions()
     first = None
     if who is not None:
         first = {"person": seen_people.keep(rendering.Seen(who)), **people.told(who)}
@@ -185,7 +185,7 @@ def make_app(
         return {"poses": poses, "fps": None}
 
     @app.post("/render")
-    async def render(given: GivenPose) -> fastapi.Response:
+    async def render(given: GivenPose, request: fastapi.Request) -> fastapi.Response:
         seen = seen_people.get(given.person)
         with _from_the_client():
             bodies, square = persons.stage([people.wanted(given.joints_mm)], seen.who, given.turn)
@@ -195,7 +195,7 @@ def make_app(
             image = people.png(renderer.pictures(seen, bodies, square, 1)[0])
             return image, time.perf_counter() - start
 
-        image, seconds = await renders.do(work)
+        image, seconds = await renders.do(work, gone=request.is_disconnected)
         joints = json.dumps(people.rounded(square.joints(bodies[0])[:, :2]))
         return _png(image, {"x-seconds": f"{seconds:.4f}", "x-joints": joints})
 
@@ -226,18 +226,20 @@ def make_app(
             "joints_px": people.rounded([square.joints(body)[:, :2] for body in bodies]),
         }
 
-    async def frames_of(motion, start, stop):
+    async def frames_of(motion, start, stop, request):
         # A batch at a time, so that others' poses need not wait for a whole motion.
         for batch in motion.needed(start, stop):
-            await renders.do(motion.make, renderer, batch)
+            await renders.do(motion.make, renderer, batch, gone=request.is_disconnected)
         return motion.pictures(start, stop)
 
     @app.get("/motion/{name}/clip.{kind}")
-    async def show_clip(name: str, kind: Literal["gif", "mp4"]) -> fastapi.Response:
+    async def show_clip(
+        name: str, kind: Literal["gif", "mp4"], request: fastapi.Request
+    ) -> fastapi.Response:
         motion = seen_motions.get(name)
         with _from_the_client():
             clips.check(pathlib.Path(f"clip.{kind}"), motion.fps)
-        frames = await frames_of(motion, 0, motion.frames)
+        frames = await frames_of(motion, 0, motion.frames, request)
         content = await readings.do(_clip, kind, frames, motion.fps)
         headers = {"content-disposition": f'attachment; filename="clip.{kind}"'}
         kinds = {"gif": "image/gif", "mp4": "video/mp4"}
@@ -245,13 +247,16 @@ def make_app(
 
     @app.get("/motion/{name}/{start}")
     async def show_frames(
-        name: str, start: Annotated[int, fastapi.Path(ge=0, lt=people.MOST_FRAMES)]
+        name: str,
+        start: Annotated[int, fastapi.Path(ge=0, lt=people.MOST_FRAMES)],
+        request: fastapi.Request,
     ) -> fastapi.Response:
         motion = seen_motions.get(name)
         if start >= motion.frames:
             raise HTTPException(404, "There is no such frame.")
         began = time.perf_counter()
-        frames = await frames_of(motion, start, min(start + rendering.BATCH, motion.frames))
+        stop = min(start + rendering.BATCH, motion.frames)
+        frames = await frames_of(motion, start, stop, request)
         seconds = time.perf_counter() - began
         return _png(people.png(np.concatenate(frames)), {"x-seconds": f"{seconds:.4f}"})
 
@@ -263,7 +268,7 @@ def make_app(
 
 def _add_errors(app):
     def invalid(errors):
-        *_, error = sorted(errors, key=lambda each: -len(each["loc"]))
+        error = errors[0]
         place, *within = error["loc"]
         if place == "path":
             return 404, "There is no such thing."
@@ -273,6 +278,8 @@ def _add_errors(app):
     for kind, status, line, headers in (
         (store.ForgottenError, 410, "The server has forgotten it: drop the picture again.", None),
         (store.UnknownError, 404, "There is no such thing.", None),
+        # They do not hear it.
+        (GoneError, 499, "You did not wait.", None),
         (BusyError, 503, "Too many are waiting. Try again soon.", {"retry-after": "1"}),
     ):
         app.add_exception_handler(
@@ -303,6 +310,11 @@ def _kinds_of_clips():
         clips.check(pathlib.Path("clip.mp4"), 25.0)
         kinds.append("mp4")
     return kinds
+
+
+@functools.cache
+def _motions():
+    return {name: motions.read(name) for name in motions.NAMES}
 
 
 def _about(renderer, estimator, library):
@@ -367,7 +379,7 @@ def serve(
     serving.check(host, port, names)
     with serving.listening(host, port) as listener:
         port = listener.getsockname()[1]
-        finder = persons.load_estimator(estimator) if estimator else None
+        finder = rendering.load_estimator(estimator) if estimator else None
         renderer = rendering.Renderer.load(model, say)
         who = generate.read_person(source, renderer.image_size, finder) if source else None
         app = make_app(renderer, finder, [*serving.own_names(host, port), *names], who)

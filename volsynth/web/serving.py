@@ -25,6 +25,9 @@ _KINDS = {
     "svg": "image/svg+xml",
 }
 
+LONGEST_LINE = 500
+"""Letters of an error; it may cite what was sent."""
+
 Invalid = Callable[[Sequence[Any]], tuple[int, str]]
 """(status, one line) of what pydantic finds wrong with a request."""
 
@@ -80,7 +83,8 @@ def add_errors(
 def error(
     status: int, line: str, headers: Mapping[str, str] | None = None
 ) -> fastapi.responses.JSONResponse:
-    """An error as pages expect it."""
+    """An error as pages expect it: one line, not too long, of letters that can be sent."""
+    line = " ".join(str(line).split())[:LONGEST_LINE].encode("utf-8", "replace").decode()
     return fastapi.responses.JSONResponse({"error": line}, status, headers=headers)
 
 
