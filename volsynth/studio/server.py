@@ -7,6 +7,7 @@ random names; nothing that comes from the browser is a path.
 import contextlib
 import functools
 import importlib.resources
+import json
 import pathlib
 import tempfile
 import time
@@ -195,7 +196,8 @@ def make_app(
             return image, time.perf_counter() - start
 
         image, seconds = await renders.do(work, gone=request.is_disconnected)
-        return _png(image, {"x-seconds": f"{seconds:.4f}"})
+        joints = json.dumps(people.rounded(square.joints(bodies[0])[:, :2]))
+        return _png(image, {"x-seconds": f"{seconds:.4f}", "x-joints": joints})
 
     @app.post("/motion", status_code=201)
     async def take_motion(given: GivenMotion) -> dict[str, Any]:
@@ -221,6 +223,7 @@ def make_app(
             "fps": fps,
             "batch": rendering.BATCH,
             "joints_mm": people.rounded(people.from_pelvis(joints)),
+            "joints_px": people.rounded([square.joints(body)[:, :2] for body in bodies]),
         }
 
     async def frames_of(motion, start, stop, request):
@@ -300,6 +303,15 @@ def _clip(kind, frames, fps):
         return path.read_bytes()
 
 
+def _kinds_of_clips():
+    """The endings of clips that can be made here."""
+    kinds = ["gif"]
+    with contextlib.suppress(UserError):
+        clips.check(pathlib.Path("clip.mp4"), 25.0)
+        kinds.append("mp4")
+    return kinds
+
+
 @functools.cache
 def _motions():
     return {name: motions.read(name) for name in motions.NAMES}
@@ -330,6 +342,7 @@ def _about(renderer, estimator, library):
             {"name": name, "frames": len(poses), "fps": motions.FPS}
             for name, poses in library.items()
         ],
+        "clips": _kinds_of_clips(),
         "limits": {
             "picture_bytes": _PICTURE.most,
             "poses_bytes": _POSES.most,

@@ -1,0 +1,91 @@
+"""A studio in a process of its own, which a test may kill; its model puts dots on joints."""
+
+import os
+import pathlib
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+
+_TESTS = pathlib.Path(__file__).resolve().parents[1]
+
+
+class Server:
+    """A studio, at the same port each time it is started."""
+
+    def __init__(self, *options):
+        """`options`: "person FOLDER" to begin with that of a folder, "estimator"."""
+        self.port = 0
+        self._options = options
+        self._process = None
+
+    @property
+    def address(self):
+        return f"http://127.0.0.1:{self.port}/"
+
+    def start(self):
+        paths = (_TESTS.parent, _TESTS, _TESTS / "data_prep")
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, str(self.port), *self._options],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        lines, heard = queue.Queue(), []
+
+        def listen():
+            for line in self._process.stdout:
+                lines.put(line)
+            lines.put(None)
+
+        threading.Thread(target=listen, daemon=True).start()
+        while True:
+            line = lines.get(timeout=60)
+            heard.append(line)
+            assert line is not None, heard
+            if found := re.match(r"http://127\.0\.0\.1:(\d+)/", line):
+                self.port = int(found[1])
+                return
+
+    def kill(self):
+        """No warning, no farewell."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGKILL)
+            assert self._process.wait(60) == -signal.SIGKILL
+        self._process.stdout.close()
+
+
+def _serve(port, *options):
+    import functools
+
+    import own_pictures
+
+    from volsynth import generate, keypoints
+    from volsynth.studio import rendering, server
+    from volsynth.web import serving
+
+    estimator = who = None
+    renderer = rendering.Renderer(own_pictures.dots())
+    renderer.warm_up()
+    if "estimator" in options:
+        mm = keypoints.read(pathlib.Path(server.persons.LIBRARY))[0].joints_mm
+        px = 16 + (mm[:, :2] - mm[:, :2].mean(axis=0)) / 70
+        estimator = own_pictures.finder(px, mm - mm[[9, 12]].mean(axis=0))
+    if "person" in options:
+        folder = pathlib.Path(options[options.index("person") + 1])
+        source = generate.Source(
+            folder / "picture.jpg", folder / "mask.png", pose=folder / "pose.json"
+        )
+        who = generate.read_person(source, renderer.image_size, None)
+    with serving.listening("127.0.0.1", port) as listener:
+        port = listener.getsockname()[1]
+        app = server.make_app(renderer, estimator, serving.own_names("127.0.0.1", port), who)
+        serving.say_where(functools.partial(print, flush=True), "127.0.0.1", port)
+        serving.run(app, listener)
+
+
+if __name__ == "__main__":
+    _serve(int(sys.argv[1]), *sys.argv[2:])
