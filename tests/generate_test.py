@@ -125,10 +125,15 @@ def test_several_poses_are_a_sheet_or_a_folder(tmp_path, brought):
     assert made["targets"] == ["standing", "standing-2", "standing-2-2"]
     assert len(list((tmp_path / "b").iterdir())) == 3
     targets = generate.Targets(["standing", "sitting"])
-    generate.generate(MODEL, source, targets, tmp_path / "s.png", sheet=True)
-    height, width, _ = pictures.read_rgb(tmp_path / "s.png").shape
-    assert width > 3 * generate.SHEET_CELL
-    assert height > 2 * generate.SHEET_CELL
+    for frame, cell in (("square", generate.SHEET_CELL), ("original", generate.FRAME_CELL)):
+        generate.generate(MODEL, source, targets, tmp_path / "s.png", frame=frame, sheet=True)
+        found = pictures.read_rgb(tmp_path / "s.png")
+        height, width, _ = found.shape
+        assert 3 * cell < width < 3.3 * cell
+        assert 2 * cell < height < 2.4 * cell
+        # On magenta, or before the picture's own background.
+        on_magenta = np.all(found == (255, 0, 255), axis=-1).mean()
+        assert (on_magenta > 0.2) == (frame == "square")
 
 
 def test_names_in_files_of_poses_lead_nowhere_else(tmp_path, brought):
@@ -192,7 +197,6 @@ def test_mistakes_about_sources_and_targets(tmp_path, brought):
     fails("there is no pose 'stand'; did you mean 'standing'", targets=["stand"])
     fails("--background beach.jpg is neither a picture's file", background="beach.jpg")
     fails("--background magenta is for pictures in the frame", background="magenta", frame="square")
-    fails("leave out --frame square and --sheet", background="magenta", sheet=True)
     fails("a picture's name must end in .png", out="o.jpg")
     fails("--out of 2 poses must be a folder, or with --sheet one PNG", targets=["standing"] * 2)
     fails("--out of 1 poses must be one PNG", out="folder")

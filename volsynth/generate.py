@@ -24,7 +24,8 @@ Frame = Literal["original", "square"]
 MOST_TARGETS = 100
 """Of one call; a motion is for `animate`."""
 
-SHEET_CELL = 192
+SHEET_CELL, FRAME_CELL = 192, 288
+"""Pixels of a cell of a sheet with the model's squares, and of one with whole frames."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +93,7 @@ def generate(
     one = sheet or len(targets.names) + len(targets.images) + len(targets.files) == 1
     if one and out.suffix:
         draw.png_path(out)
-    check_background(background, "square" if sheet else frame)
+    check_background(background, frame)
     with _writing(out):
         files.check_place(out)
     estimator = persons.load_estimator(source.estimator) if source.estimator else None
@@ -105,13 +106,13 @@ def generate(
     stages = [persons.stage([pose], who, turn) for _, pose in wanted]
     made = [run(generator, who, bodies, square)[0] for bodies, square in stages]
     names = [name for name, _ in wanted]
+    behind = behind_of(source, who, frame, background)
     with _writing(out):
         if sheet:
-            draw.save_png(out, _sheet(who, names, stages, made))
+            draw.save_png(out, _sheet(source, who, names, stages, made, behind))
             paths = [out]
         else:
             paths = [out] if out.suffix else [out / f"{name}.png" for name in names]
-            behind = behind_of(source, who, frame, background)
             for path, (_, square), image in zip(paths, stages, made):
                 draw.save_png(path, Image.fromarray(framed(image, square, behind)))
     return {"pictures": [str(path) for path in paths], "targets": names}
@@ -180,7 +181,7 @@ def check_background(background: str, frame: Frame) -> None:
     if frame == "square" and background != "own":
         raise UserError(
             f"--background {background} is for pictures in the frame of the one that was given; "
-            "leave out --frame square and --sheet, which show what the model makes, on magenta."
+            "leave out --frame square, which shows what the model makes, on magenta."
         )
 
 
@@ -236,17 +237,37 @@ def _name(path, pose, many):
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in text).strip(".")[:100]
 
 
-def _sheet(who, names, stages, made):
-    # Skeletons are drawn at the size they are shown at, whatever the model's.
-    large = max(SHEET_CELL, who.square.side)
+def _sheet(source, who, names, stages, made, behind):
+    """Source and skeletons, and below them what was made: in frames, or in the model's squares."""
+    if behind is None:
+        # Skeletons are drawn at the size they are shown at, whatever the model's.
+        large = max(SHEET_CELL, who.square.side)
 
-    def skeleton(square, body):
-        square = dataclasses.replace(square, side=large)
-        return draw.skeleton_image(square.joints(body), body.visible, large)
+        def skeleton(square, body):
+            square = dataclasses.replace(square, side=large)
+            return draw.skeleton_image(square.joints(body), body.visible, large)
 
+        first = [who.image]
+        below = made
+    else:
+        large = FRAME_CELL
+        scale = min(large / max(who.frame), 1)
+
+        def small(frame):
+            size = [round(scale * side) for side in who.frame[::-1]]
+            picture = Image.fromarray(backgrounds.on_magenta(frame))
+            return np.asarray(picture.resize(size, Image.Resampling.LANCZOS))
+
+        def skeleton(square, body):
+            del square  # Bodies are in pixels of the frame.
+            page = np.full((*(round(scale * side) for side in who.frame), 3), 255, np.uint8)
+            return draw.overlay_skeleton(page, body.joints * scale, body.visible)
+
+        first = [small(pictures.read_rgb(source.image))]
+        below = [small(framed(image, square, behind)) for image, (_, square) in zip(made, stages)]
     rows = [
-        [who.image, *(skeleton(square, body) for (body,), square in stages)],
-        [skeleton(who.square, who.body), *made],
+        [*first, *(skeleton(square, body) for (body,), square in stages)],
+        [skeleton(who.square, who.body), *below],
     ]
     return draw.grid(rows, ("source", *names), cell=large)
 
