@@ -275,3 +275,10 @@ def test_anchors_are_those_of_the_page():
 def test_all_images_are_shown_somewhere():
     shown = {pathlib.PurePath(target).name for _, target in LINKS}
     assert {path.name for path in (ROOT / "docs" / "images").iterdir()} <= shown
+
+
+def test_the_index_names_every_page():
+    named = {target.partition("#")[0] for name, target in LINKS if name == "docs/README.md"}
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert pages <= named
+    assert ("README.md", "docs/README.md") in LINKS
