@@ -27,7 +27,8 @@ COMMANDS = [
     ("data", "convert-keypoints"), ("doctor",), ("bench",), ("bench", "warp"),
     ("bench", "conv3d"), ("bench", "step"), ("bench", "input"), ("bench", "generate"),
     ("weights",), ("weights", "convert"), ("features",), ("export",), ("generate",),
-    ("animate",), ("pose",), ("study",), ("study", "simulate"), ("study", "collect"),
+    ("animate",), ("pose",), ("study",), ("study", "simulate"), ("study", "coverage"),
+    ("study", "collect"),
     ("study", "serve"), ("study", "report"), ("app",),
 ]  # fmt: skip
 

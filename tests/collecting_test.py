@@ -98,12 +98,14 @@ def test_the_command_says_what_it_made(monkeypatch, capsys):
         ({"method": "a/b"}, "--method: \"method\" must be a name of .*, got 'a/b'"),
         ({"step": 5}, "has no checkpoint 5"),
         ({"split_name": "tets"}, "no split 'tets'"),
+        ({"workdir": pathlib.Path("nowhere")}, "nowhere"),
     ],
 )
 def test_what_cannot_be_collected(trained, tmp_path, options, message):
     with pytest.raises(UserError, match=message):
-        collecting.collect(trained, tmp_path / "out", **options)
-    assert not (tmp_path / "out" / "study.json").exists()
+        collecting.collect(**{"workdir": trained, "out": tmp_path / "out", **options})
+    # Nor is there a folder with nothing in it.
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_that_is_taken_or_none(collected, trained, tmp_path):
@@ -121,3 +123,4 @@ def test_a_system_without_pictures(trained, tmp_path, monkeypatch):
     monkeypatch.setitem(tasks.TASKS, "image", tasks.TASKS["pose"])
     with pytest.raises(UserError, match="is a run of 'volumetric', which makes no pictures"):
         collecting.collect(trained, tmp_path / "out", 1)
+    assert not (tmp_path / "out").exists()

@@ -84,11 +84,13 @@ WITHIN = {
     ),
     "study": (
         "ratings",
+        "resampling",
         "pairs",
         "agreement",
         "simulate",
         "folders",
         "questions",
+        "coverage",
         "store",
         "server",
         "plots",

@@ -51,14 +51,14 @@ def collect(
     method = folders.check_method(method or workdir.resolve().name, "--method")
     if (out / folders.NAME).exists():
         raise UserError(f"{out} holds a study's pictures already: choose another folder, --out.")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write pictures to {out}: {error.strerror}.") from error
     run = runs.restore(workdir, (split_name,), step, data_dir)
     picture = tasks.TASKS[run.system.task].picture
     if picture is None:
         raise UserError(f"{workdir} is a run of {run.config.system!r}, which makes no pictures.")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write pictures to {out}: {error.strerror}.") from error
     split = run.data.split(split_name)
     pairs = evaluation.gallery_pairs(split, 0, count)
     make = runs.maker(run.system)

@@ -1,5 +1,6 @@
 """The report: planted preferences come out, agreement is that of the judges, metrics line up."""
 
+import itertools
 import json
 
 import numpy as np
@@ -86,7 +87,7 @@ def test_ratings_are_those_of_the_summed_counters(fill):
         ]
         counts = ratings.count(games, NAMES)
         np.testing.assert_array_equal(found["points"][task], counts)
-        expected = ratings.fit(counts, NAMES, prior=0 if ratings.has_ratings(counts) else 1)
+        expected = ratings.fit(counts, NAMES, prior=report.PRIOR)
         np.testing.assert_allclose([found["elo"][task][name] for name in NAMES], expected)
 
 
@@ -105,16 +106,28 @@ def test_intervals_are_as_wide_as_judges_differ(fill):
     assert report.report(path, resamples=200, seed=1)["intervals"] != found["intervals"]
 
 
-def test_judges_with_the_same_decisions_leave_no_doubt(open_store, tmp_path, monkeypatch):
+def _of(monkeypatch, answers):
+    """Reports are of these answers."""
+    monkeypatch.setattr(store, "read", lambda path: (tuple(NAMES), answers))
+
+
+def _chain(task, judge=1, answer="left", times=1):
+    """Each method against the next one, `times` each."""
+    pairs = list(itertools.pairwise(NAMES)) * times
+    return [store.Answer(judge, task, "i", a, b, answer) for a, b in pairs]
+
+
+def test_judges_who_never_differ_are_no_ground_for_intervals(tmp_path, monkeypatch):
     task = questions.TASKS[0]
     pairs = [("alpha", "bravo"), ("bravo", "carol"), ("carol", "delta"), ("delta", "alpha")]
-    answers = [
-        store.Answer(judge, task, "i", a, b, "left") for judge in range(3) for a, b in pairs * 2
-    ]
-    monkeypatch.setattr(store, "read", lambda path: (tuple(NAMES), answers))
+    _of(
+        monkeypatch,
+        [store.Answer(judge, task, "i", a, b, "left") for judge in range(3) for a, b in pairs * 2],
+    )
     found = report.report(tmp_path, resamples=40)
-    for name, (low, high) in found["intervals"][task].items():
-        assert low == pytest.approx(high) == pytest.approx(found["elo"][task][name])
+    assert found["intervals"][task] == dict.fromkeys(NAMES)
+    line = f"{task}: no interval of {', '.join(NAMES)}: resamples of judges do not differ."
+    assert line in found["warnings"]
 
 
 def test_agreement_is_that_of_the_judges_ratings(fill):
@@ -182,13 +195,82 @@ def test_results_that_cannot_be_read(fill, folders_of_methods):
 
 
 def test_a_single_judge_has_intervals_over_decisions_and_no_agreement(fill):
-    found = report.report(fill(_brighter, judges=1), resamples=50)
+    found = report.report(fill(_brighter, judges=1, games=30), resamples=50)
     task = questions.TASKS[0]
     assert found["icc"][task] is None
     assert any("intervals are over decisions" in line for line in found["warnings"])
     assert any("agreement between judges needs two" in line for line in found["warnings"])
     assert all(low < high for low, high in found["intervals"][task].values())
     assert "by one judge" in report.markdown(found)
+
+
+def test_three_decisions_are_no_ground_for_intervals(tmp_path, monkeypatch):
+    task = questions.TASKS[0]
+    _of(monkeypatch, _chain(task))
+    found = report.report(tmp_path, resamples=100)
+    assert found["intervals"][task] == dict.fromkeys(NAMES)
+    left_out = found["left_out"][task]
+    # Each of the three must be drawn: 3! / 3^3.
+    assert left_out == pytest.approx(100 * (1 - 6 / 27), abs=12)
+    assert (
+        f"{task}: in {left_out} of 100 resamples of decisions some methods were never compared; "
+        "there are no intervals."
+    ) in found["warnings"]
+
+
+def test_a_rating_lies_in_its_interval_whoever_answers(fill):
+    """One judge who hardly doubts: what is added to resamples is added to the ratings."""
+    found = report.report(fill(_brighter, judges=1, games=20), resamples=200)
+    for task in questions.TASKS:
+        for name, (low, high) in found["intervals"][task].items():
+            assert (low + high) / 2 == pytest.approx(found["elo"][task][name])
+
+
+def test_a_few_resamples_that_are_left_out_are_told(tmp_path, monkeypatch):
+    task = questions.TASKS[0]
+    _of(monkeypatch, _chain(task, times=3) + _chain(task, answer="right"))
+    found = report.report(tmp_path, resamples=400)
+    left_out = found["left_out"][task]
+    assert 0 < left_out < 20
+    assert all(low < high for low, high in found["intervals"][task].values())
+    assert (
+        f"{task}: in {left_out} of 400 resamples of decisions some methods were never compared; "
+        "they were left out."
+    ) in found["warnings"]
+
+
+def test_a_task_that_is_under_way_leaves_the_others_alone(fill, open_store, tmp_path):
+    """As when a judge is at the first question of the last task."""
+    path = fill(_brighter, judges=2, games=8)
+    before = report.report(path, resamples=20)
+    path.unlink()
+    kept = open_store(hasty=True)
+    for _ in range(2):
+        judge = kept.judge(kept.new_judge())
+        for _ in range(2 * 8 + (judge == 1)):
+            question = kept.next_question(judge, 8)
+            kept.answer(judge, question.id, _brighter(judge, question))
+    found = report.report(path, resamples=20)
+    done, last = questions.TASKS[:2], questions.TASKS[2]
+    for name in ("elo", "intervals", "icc", "left_out", "spearman", "elo_of_judges"):
+        assert set(found[name]) == set(done)
+        assert set(before[name]) == {*done, last}
+    (reason,) = found["unrated"].values()
+    assert "were never compared, not even through a third model" in reason
+    assert set(found["unrated"]) == {last}
+    assert f"{last}: not rated yet: {reason}" in found["warnings"]
+    assert found["answers"] == {done[0]: 16, done[1]: 16, last: 1}
+    assert np.sum(found["points"][last]) == 1
+    text = report.markdown(found)
+    section = text.split(f"## {last.capitalize()}")[1]
+    share = f"{found['ties'][last]:.0%}"
+    assert section.startswith(f"\n\nOne decision, {share} of them ties. Not rated yet: {reason}")
+    assert text.count("Agreement of 2 judges") + text.count("Agreement between") == 2
+    report.write(found, tmp_path / "out")
+    for figure in (report.plots.ratings(found), report.plots.wins(found)):
+        assert figure.get_supxlabel() == f"not rated yet: {last}"
+        assert len(figure.axes) == 2
+    assert report.plots.ratings(before).get_supxlabel() == ""
 
 
 def test_a_method_that_wins_everything_has_a_rating_and_a_note(fill):
@@ -200,9 +282,12 @@ def test_a_method_that_wins_everything_has_a_rating_and_a_note(fill):
         elo = found["elo"][task]
         assert sorted(elo, key=elo.get) == list(METHODS)
         assert np.all(np.isfinite(list(elo.values())))
-        assert any(
-            line.startswith(f"{task}: a method, or a group, won") for line in found["warnings"]
-        )
+        (line,) = [
+            line
+            for line in found["warnings"]
+            if line.startswith(f"{task}: a method, or a group, won or lost everything")
+        ]
+        assert line.endswith("rest on the 0.1 tied games added to every pair.")
 
 
 def test_judges_who_only_tie_agree_on_nothing(fill):
@@ -225,33 +310,21 @@ def test_judges_who_have_just_begun_do_not_count_for_agreement(fill, open_store)
     assert any("judge 3 has not compared all methods yet" in line for line in found["warnings"])
 
 
-def _each_judge_sees_some(monkeypatch, task):
-    """Each judge alone saw some methods only; together they saw all."""
-    seen = [("alpha", "bravo"), ("bravo", "carol"), ("carol", "delta")]
+def test_judges_who_each_saw_some_methods_are_no_ground_for_intervals(tmp_path, monkeypatch):
+    """Each judge alone saw two methods; together they saw all."""
+    task = questions.TASKS[0]
     answers = [
-        store.Answer(judge, task, "i", *pair[::turn], "left")
-        for judge, pair in enumerate(seen)
-        for turn in (1, -1)
+        answer._replace(judge=judge, left=pair[0], right=pair[1])
+        for judge, answer in enumerate(_chain(task))
+        for pair in (answer[3:5], answer[4:2:-1])
     ]
-    monkeypatch.setattr(store, "read", lambda path: (tuple(NAMES), answers))
-
-
-def test_resamples_without_ratings_are_said_to_be_left_out(open_store, tmp_path, monkeypatch):
-    task = questions.TASKS[0]
-    _each_judge_sees_some(monkeypatch, task)
+    _of(monkeypatch, answers)
     found = report.report(tmp_path, resamples=100)
-    (line,) = [line for line in found["warnings"] if "resamples of judges" in line]
-    # All three must be drawn: 3! / 3^3.
-    left_out = int(line.split(" of 100")[0].split()[-1])
+    left_out = found["left_out"][task]
     assert left_out == pytest.approx(100 * (1 - 6 / 27), abs=12)
+    line = f"in {left_out} of 100 resamples of judges some methods were never compared; there are"
+    assert any(line in each for each in found["warnings"])
     assert found["icc"][task] is None
-
-
-def test_where_no_resample_has_ratings_there_are_no_intervals(open_store, tmp_path, monkeypatch):
-    task = questions.TASKS[0]
-    _each_judge_sees_some(monkeypatch, task)
-    # The first resample of this seed draws one judge twice.
-    found = report.report(tmp_path, resamples=1, seed=1)
     assert found["intervals"][task] == dict.fromkeys(NAMES)
     json.dumps(found, allow_nan=False)
     assert "| +0.00 | – |" in report.markdown(found)
@@ -267,7 +340,7 @@ def test_what_has_no_report(fill, open_store, tmp_path, monkeypatch):
     lonely = [store.Answer(1, questions.TASKS[0], "i", "alpha", "bravo", "tie")]
     monkeypatch.setattr(store, "read", lambda path: (tuple(NAMES), lonely))
     with pytest.raises(
-        UserError, match="realistic image: alpha, bravo and carol, delta were never"
+        UserError, match=r"no task can be rated yet\. realistic image: alpha, bravo and carol, delt"
     ):
         report.report(path)
 

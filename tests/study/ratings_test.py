@@ -5,7 +5,7 @@ import pytest
 from scipy import optimize, special
 
 from volsynth.errors import UserError
-from volsynth.study import ratings
+from volsynth.study import ratings, resampling
 from volsynth.study.ratings import Game
 
 NAMES = ("Anna", "Bert", "Carl", "Dora")
@@ -66,7 +66,7 @@ def test_a_win_is_a_point_and_a_tie_is_half_a_point_for_both():
     ],
 )
 def test_a_game_that_cannot_be_is_an_error(game, message):
-    for use in (ratings.count, ratings.sequential, ratings.intervals):
+    for use in (ratings.count, ratings.sequential, resampling.over_games):
         with pytest.raises(UserError, match=message):
             use([Game("Carl", "Dora", 1.0), game], NAMES)
 
@@ -270,73 +270,6 @@ def test_no_convergence_is_never_silent(monkeypatch):
     monkeypatch.setattr(ratings, "_STEPS", 2)
     with pytest.raises(ArithmeticError, match="did not converge in 2 steps"):
         ratings.fit(np.array([[0, 9.0], [1.0, 0]]))
-
-
-# --- intervals -----------------------------------------------------------------------------------
-
-
-def test_intervals_are_those_of_the_binomial_for_two_models():
-    games = _games([[0, 140], [60, 0]])
-    found = ratings.intervals(games, NAMES[:2], resamples=4000)
-    assert found.left_out == 0
-    # Half the logit, whose standard error is 1 / sqrt(n p (1 - p)).
-    half = 1.96 / np.sqrt(200 * 0.7 * 0.3) / 2
-    middle = special.logit(0.7) / 2
-    assert found.low[0] == pytest.approx(middle - half, abs=0.015)
-    assert found.high[0] == pytest.approx(middle + half, abs=0.015)
-    np.testing.assert_allclose(found.low, -found.high[::-1])
-
-
-def test_intervals_are_repeatable_and_grow_with_the_level():
-    games = _games(4 * (1 - np.eye(4)) + np.triu(np.full((4, 4), 3), 1))
-    narrow, again, wide, other = (
-        ratings.intervals(games, NAMES, resamples=50, level=level, seed=seed)
-        for level, seed in ((0.5, 0), (0.5, 0), (0.95, 0), (0.5, 1))
-    )
-    np.testing.assert_array_equal(narrow.low, again.low)
-    assert np.all(narrow.low != other.low)
-    assert np.all(wide.low < narrow.low)
-    assert np.all(narrow.high < wide.high)
-    middle = ratings.fit(ratings.count(games, NAMES))
-    assert np.all((wide.low < middle) & (middle < wide.high))
-
-
-def test_intervals_hold_the_truth_as_often_as_they_say():
-    rng = np.random.default_rng(7)
-    strengths = np.array([0.6, 0.1, -0.7])
-    inside = []
-    for seed in range(60):
-        first, second = np.array([(0, 1), (0, 2), (1, 2)] * 50).T
-        won = rng.random(150) < special.expit(strengths[first] - strengths[second])
-        games = [Game(NAMES[i], NAMES[j], float(w)) for i, j, w in zip(first, second, won)]
-        found = ratings.intervals(games, NAMES[:3], level=0.8, resamples=100, seed=seed)
-        inside.append((found.low <= strengths) & (strengths <= found.high))
-    assert 0.7 < np.mean(inside) < 0.9
-
-
-def test_resamples_without_ratings_are_counted_and_a_prior_keeps_them():
-    games = _games([[0, 3], [1, 0]])
-    found = ratings.intervals(games, NAMES[:2], resamples=4000)
-    # All of one kind: (3/4)^4 and (1/4)^4.
-    assert found.left_out / 4000 == pytest.approx(0.75**4 + 0.25**4, abs=0.025)
-    assert ratings.intervals(games, NAMES[:2], resamples=100, prior=1).left_out == 0
-
-
-def test_intervals_of_bad_arguments_are_errors():
-    games = _games([[0, 1], [1, 0]])
-    for level in (0, 1, -0.1):
-        with pytest.raises(UserError, match=f"between 0 and 1, got {level}"):
-            ratings.intervals(games, NAMES[:2], level=level)
-    with pytest.raises(UserError, match="Resamples must be at least 1, got 0"):
-        ratings.intervals(games, NAMES[:2], resamples=0)
-    with pytest.raises(UserError, match="There are no games"):
-        ratings.intervals([], NAMES)
-    with pytest.raises(UserError, match="Anna took every point in games with Bert"):
-        ratings.intervals(games[:1], NAMES[:2])
-
-    # This seed draws one of the two games twice.
-    with pytest.raises(UserError, match="None of 1 resamples of 2 games has finite ratings"):
-        ratings.intervals(games, NAMES[:2], resamples=1, seed=0)
 
 
 # --- one game after the other --------------------------------------------------------------------

@@ -20,6 +20,16 @@ def add(commands: Any) -> None:
     simulate.add_argument("--seed", type=int, default=0, help="default: 0")
     shared.json_argument(simulate)
 
+    coverage = shared.command(
+        studies, "coverage", _coverage, "how often a report's intervals hold the truth"
+    )
+    coverage.add_argument("--runs", type=int, default=200, help="studies of a case; default: 200")
+    coverage.add_argument("--models", type=int, default=4, help="of a study; default: 4")
+    coverage.add_argument(
+        "--prior", type=float, help="tied games added to every pair; default: as in a report"
+    )
+    shared.json_argument(coverage)
+
     collect = shared.command(
         studies, "collect", _collect, "a run's pictures, in a folder for a study"
     )
@@ -65,6 +75,15 @@ def _simulate(options):
 
     report = simulate.simulate(options.runs, options.models, options.games, options.seed)
     print(json.dumps(report) if options.json else simulate.table(report))
+    return 0
+
+
+def _coverage(options):
+    from volsynth.study import coverage, report
+
+    prior = report.PRIOR if options.prior is None else options.prior
+    found = coverage.measure(prior, options.runs, options.models)
+    print(json.dumps(found) if options.json else coverage.table(found))
     return 0
 
 

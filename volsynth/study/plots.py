@@ -28,6 +28,7 @@ def ratings(found: Found) -> Any:
         axes.set_title(task, fontsize=10, loc="left")
         axes.grid(alpha=0.25, linewidth=0.5)
     panels[0, 0].set_ylabel("rating", fontsize=9)
+    _say_unrated(figure, found)
     return figure
 
 
@@ -52,6 +53,7 @@ def wins(found: Found) -> Any:
         axes.set_xticks(range(size), names, rotation=45, ha="right", parse_math=False)
         axes.set_yticks(range(size), names, parse_math=False)
         axes.set_title(f"{task}: % of points of row", fontsize=10, loc="left")
+    _say_unrated(figure, found)
     return figure
 
 
@@ -76,7 +78,13 @@ def metrics(found: Found) -> Any:
             axes.locator_params(nbins=4)
             axes.set_title(f"{metric.replace('_', ' ')}{tail}", fontsize=9, parse_math=False)
         row[0].set_ylabel(task, fontsize=9)
+    _say_unrated(figure, found)
     return figure
+
+
+def _say_unrated(figure, found):
+    if found["unrated"]:
+        figure.supxlabel(f"not rated yet: {', '.join(found['unrated'])}", fontsize=8)
 
 
 def _panels(columns, rows=1, width=4.2, height=3.4):

@@ -12,6 +12,9 @@ TASKS = ("realistic image", "same person", "correct pose")
 CHOICES = {"left": 1.0, "tie": 0.5, "right": 0.0}
 """What a judge can answer, and the score of the left picture that it means."""
 
+RULE = "largest"
+"""By which pairs are chosen: see `volsynth.study.pairs.select`."""
+
 
 class Draw(NamedTuple):
     """Numbers of an item and of the two methods whose pictures stand left and right."""
@@ -35,7 +38,7 @@ def draw(
       everyone: how often anyone was.
       rng: draws among equals, and which picture stands on the left.
     """
-    first, second = (int(number) for number in pairs.select(counts, "largest", rng))
+    first, second = (int(number) for number in pairs.select(counts, RULE, rng))
     rank = np.lexsort((rng.random(len(own)), everyone, own))
     left, right = (first, second) if rng.random() < 0.5 else (second, first)
     return Draw(int(rank[0]), left, right)

@@ -32,21 +32,13 @@ class Game(NamedTuple):
     score: float
 
 
-class Intervals(NamedTuple):
-    """Ends of the confidence intervals, [M] each, and how many resamples had to be left out."""
-
-    low: np.ndarray
-    high: np.ndarray
-    left_out: int
-
-
 def count(games: Sequence[Game], models: Sequence[str]) -> np.ndarray:
     """Points of every model against every other, [M, M], in the order of `models`.
 
     Raises:
       UserError: a game has an unknown model, one model twice, or a score that is none.
     """
-    return _totals(*_indices(games, models), len(models))
+    return totals(*indices(games, models), len(models))
 
 
 def win_probabilities(ratings: np.ndarray) -> np.ndarray:
@@ -78,6 +70,11 @@ def has_ratings(counts: np.ndarray) -> np.ndarray:
     return np.all(_reach(counts > 0), axis=(-2, -1))
 
 
+def with_prior(counts: np.ndarray, prior: float) -> np.ndarray:
+    """Counts [..., M, M] with so many tied games more in every pair that was played."""
+    return counts + prior / 2 * (counts + counts.swapaxes(-1, -2) > 0)
+
+
 def fit(
     counts: np.ndarray,
     models: Sequence[str] | None = None,
@@ -103,52 +100,10 @@ def fit(
         others, not even through third ones, or a group took every point from the rest.
     """
     counts = _checked(counts, models, weight, prior)
-    counts = counts + prior / 2 * (counts + counts.swapaxes(-1, -2) > 0)
+    counts = with_prior(counts, prior)
     for study in counts.reshape(-1, *counts.shape[-2:])[~has_ratings(counts).ravel()][:1]:
         raise UserError(_why_not(study, range(len(study)) if models is None else models))
     return _minimise(counts, weight)
-
-
-def intervals(
-    games: Sequence[Game],
-    models: Sequence[str],
-    *,
-    level: float = 0.95,
-    resamples: int = 1000,
-    seed: int = 0,
-    weight: str = "pairs",
-    prior: float = 0.0,
-) -> Intervals:
-    """Percentile bootstrap over games: confidence intervals of what `fit` returns.
-
-    Resamples in which `fit` would fail are left out. Where these are many, the intervals are too
-    narrow: give a prior.
-
-    Raises:
-      UserError: as `count` and `fit`; the level or the number of resamples makes no sense; or no
-        resample has ratings.
-    """
-    if not 0 < level < 1:
-        raise UserError(f"The level of an interval must lie between 0 and 1, got {level}.")
-    if resamples < 1:
-        raise UserError(f"Resamples must be at least 1, got {resamples}.")
-    first, second, score = _indices(games, models)
-    size = len(models)
-    fit(_totals(first, second, score, size), models, weight=weight, prior=prior)
-    rng = np.random.default_rng(seed)
-    counts = np.empty((resamples, size, size))
-    for row in counts:
-        drawn = rng.integers(len(score), size=len(score))
-        row[:] = _totals(first[drawn], second[drawn], score[drawn], size)
-    counts += prior / 2 * (counts + counts.swapaxes(-1, -2) > 0)
-    kept = counts[has_ratings(counts)]
-    if not len(kept):
-        raise UserError(
-            f"None of {resamples} resamples of {len(score)} games has finite ratings: "
-            "collect more games, or give a prior above 0."
-        )
-    ends = np.quantile(_minimise(kept, weight), [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return Intervals(ends[0], ends[1], resamples - len(kept))
 
 
 def sequential(games: Sequence[Game], models: Sequence[str], k: float = 10 / _POINTS) -> np.ndarray:
@@ -164,7 +119,7 @@ def sequential(games: Sequence[Game], models: Sequence[str], k: float = 10 / _PO
       UserError: as `count`.
     """
     history = np.zeros((len(games) + 1, len(models)))
-    for n, (i, j, score) in enumerate(zip(*_indices(games, models))):
+    for n, (i, j, score) in enumerate(zip(*indices(games, models))):
         change = k * (score - expit(history[n, i] - history[n, j]))
         history[n + 1] = history[n]
         history[n + 1, i] += change
@@ -177,8 +132,14 @@ def to_points(ratings: np.ndarray, start: float = 400.0) -> np.ndarray:
     return start + _POINTS * ratings
 
 
-def _indices(games, models):
-    """Games as arrays [N]: numbers of the first and the second model, the first one's score."""
+def indices(
+    games: Sequence[Game], models: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Games as arrays [N]: numbers of the first and the second model, the first one's score.
+
+    Raises:
+      UserError: as `count`.
+    """
     number = {name: i for i, name in enumerate(models)}
     if len(number) < len(models):
         raise UserError(f"A model is named twice: {', '.join(models)}.")
@@ -200,7 +161,8 @@ def _indices(games, models):
     return first, second, np.array([game[2] for game in games], float)
 
 
-def _totals(first, second, score, size):
+def totals(first: np.ndarray, second: np.ndarray, score: np.ndarray, size: int) -> np.ndarray:
+    """Points [size, size] of games as `indices` gives them."""
     cells = np.concatenate([first * size + second, second * size + first])
     points = np.concatenate([score, 1 - score])
     return np.bincount(cells, points, minlength=size * size).reshape(size, size)

@@ -10,7 +10,7 @@ import numpy as np
 from volsynth import files
 from volsynth.errors import UserError
 from volsynth.protocol import Protocol, told_apart
-from volsynth.study import agreement, folders, plots, questions, ratings, store
+from volsynth.study import agreement, folders, plots, questions, ratings, resampling, store
 
 LEVEL = 0.95
 """Of every interval."""
@@ -18,8 +18,15 @@ LEVEL = 0.95
 RESULTS = "results.json"
 """In a method's folder: what `volsynth evaluate` wrote for it."""
 
+PRIOR = 0.1
+"""Tied games added to every pair that was played, in the ratings and in all their resamples.
+
+Nobody then has an infinite rating. One that is as low as this moves others by little, and leaves
+intervals wide where games say little (docs/study.md).
+"""
+
 _MOST_BYTES = 16 * 2**20
-_PRIOR = 1.0
+_PRIOR_OF_A_JUDGE = 1.0
 
 
 def report(
@@ -38,16 +45,18 @@ def report(
 
     Returns:
       {"methods", "judges": how many answered, "answers": {task: count}, "ties": {task: share},
-      "elo": {task: {method: rating}}, "intervals": {task: {method: [low, high] or None}},
       "points": {task: rows of points, [i][j] those that method i took from method j},
+      "unrated": {task: why it is in none of what follows},
+      "elo": {task: {method: rating}}, "intervals": {task: {method: [low, high] or None}},
+      "left_out": {task: how many resamples have no ratings},
       "elo_of_judges": {task: {judge: {method: rating}}}, "icc": {task: {"value", "low", "high",
       "judges"} or None}, "spearman": {task: {metric: {"rho", "agreement"}}},
       "better": {metric: "higher" or "lower"}, "scores": {metric: {method: score}},
       "warnings": what was left out, and why}.
 
     Raises:
-      UserError: there is no such study, there are no answers, some methods were never compared with
-        the others, or a file cannot be read.
+      UserError: there is no such study, there are no answers, in no task all methods were compared
+        with the others, or a file cannot be read.
     """
     if resamples < 1:
         raise UserError(f"--resamples must be at least 1, got {resamples}.")
@@ -55,29 +64,44 @@ def report(
     if not answers:
         raise UserError(f"{database} has no answers yet.")
     warnings: list[str] = []
-    names = ("answers", "ties", "elo", "intervals", "points", "elo_of_judges", "icc", "spearman")
+    names = ("answers", "ties", "points", "unrated", "elo", "intervals", "left_out")
+    names += ("elo_of_judges", "icc", "spearman")
     found: dict[str, Any] = {name: {} for name in names}
     scores, better = _scores(methods, results, warnings)
     for task, given in store.by_task(answers):
         counts = _counts(methods, given)
         total = sum(counts.values())
-        prior = _prior(total, task, warnings)
-        rated = _rated(total, methods, prior, task)
         found["answers"][task] = len(given)
         found["ties"][task] = sum(answer.answer == "tie" for answer in given) / len(given)
+        found["points"][task] = total.tolist()
+        try:
+            rated = ratings.fit(total, methods, prior=PRIOR)
+        except UserError as error:
+            # The task that is under way, mostly.
+            found["unrated"][task] = str(error)
+            warnings.append(f"{task}: not rated yet: {error}")
+            continue
         found["elo"][task] = _named(methods, rated)
-        ends = _intervals(methods, given, counts, prior, resamples, seed, task, warnings)
+        if not ratings.has_ratings(total):
+            warnings.append(
+                f"{task}: a method, or a group, won or lost everything: how far it is from the "
+                f"others, and its interval, rest on the {PRIOR:g} tied games added to every pair."
+            )
+        intervals = _intervals(methods, given, counts, resamples, seed, task, warnings)
+        found["left_out"][task] = intervals.left_out
         found["intervals"][task] = {
             name: None if np.isnan(low) else [float(low), float(high)]
-            for name, low, high in zip(methods, *ends)
+            for name, low, high in zip(methods, intervals.low, intervals.high)
         }
-        found["points"][task] = total.tolist()
         of_judges = _of_judges(counts, methods, task, warnings)
         found["elo_of_judges"][task] = {
             str(judge): _named(methods, row) for judge, row in of_judges.items()
         }
         found["icc"][task] = _icc(of_judges, task, warnings)
         found["spearman"][task] = _correlations(task, found["elo"][task], scores, better, warnings)
+    if not found["elo"]:
+        reasons = " ".join(f"{task}: {why}" for task, why in found["unrated"].items())
+        raise UserError(f"no task can be rated yet. {reasons}")
     judges = len({answer.judge for answer in answers})
     return {
         "methods": list(methods),
@@ -99,58 +123,39 @@ def _counts(methods, given):
     return {judge: ratings.count(of_judge, methods) for judge, of_judge in games.items()}
 
 
-def _prior(counts, task, warnings):
-    """0 if that is enough for finite ratings."""
-    if ratings.has_ratings(counts):
-        return 0.0
-    warnings.append(
-        f"{task}: a method, or a group, won or lost everything; a tied game was added to every "
-        "pair that was played."
-    )
-    return _PRIOR
-
-
-def _rated(counts, methods, prior, task):
-    try:
-        return ratings.fit(counts, methods, prior=prior)
-    except UserError as error:
-        raise UserError(f"{task}: {error}") from error
-
-
 def _named(methods, values):
     return {name: float(value) for name, value in zip(methods, values)}
 
 
-def _intervals(methods, given, counts, prior, resamples, seed, task, warnings):
-    """Ends of the intervals, [M] each: a bootstrap over judges, who differ, and not over games."""
-    stacked = np.stack(list(counts.values()))
-    if len(stacked) == 1:
+def _intervals(methods, given, counts, resamples, seed, task, warnings):
+    """Over judges, who differ, and not over games; but of one judge there are games only."""
+    options = {"level": LEVEL, "resamples": resamples, "seed": seed, "prior": PRIOR}
+    if len(counts) == 1:
         warnings.append(f"{task}: there is one judge; intervals are over decisions, not judges.")
         games = [
             ratings.Game(answer.left, answer.right, questions.CHOICES[answer.answer])
             for answer in given
         ]
-        options = {"level": LEVEL, "resamples": resamples, "seed": seed, "prior": prior or _PRIOR}
-        return ratings.intervals(games, methods, **options)[:2]
-    rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(len(stacked), np.full(len(stacked), 1 / len(stacked)), resamples)
-    totals = np.einsum("rj,jab->rab", drawn.astype(float), stacked)
-    played = totals + prior / 2 * (totals + totals.swapaxes(-1, -2) > 0)
-    kept = ratings.has_ratings(played)
-    if not np.all(kept):
+        found, whom = resampling.over_games(games, methods, **options), "decisions"
+    else:
+        stacked = np.stack(list(counts.values()))
+        found, whom = resampling.over_judges(stacked, methods, **options), "judges"
+    none = np.isnan(found.low)
+    if found.left_out:
+        tail = "there are no intervals" if np.all(none) else "they were left out"
         warnings.append(
-            f"{task}: {np.sum(~kept)} of {resamples} resamples of judges have no finite ratings "
-            "and were left out; intervals may be too narrow."
+            f"{task}: in {found.left_out} of {resamples} resamples of {whom} some methods were "
+            f"never compared; {tail}."
         )
-    if not np.any(kept):
-        return np.full((2, len(methods)), np.nan)
-    tail = (1 - LEVEL) / 2
-    return np.quantile(ratings.fit(played[kept], methods), [tail, 1 - tail], axis=0)
+    if np.any(none) and not (found.left_out and np.all(none)):
+        names = ", ".join(name for name, missing in zip(methods, none) if missing)
+        warnings.append(f"{task}: no interval of {names}: resamples of {whom} do not differ.")
+    return found
 
 
 def _of_judges(counts, methods, task, warnings):
     """{judge: ratings [M]} of the judges who compared all methods; one prior for all of them."""
-    prior = 0.0 if ratings.has_ratings(np.stack(list(counts.values()))).all() else _PRIOR
+    prior = 0.0 if ratings.has_ratings(np.stack(list(counts.values()))).all() else _PRIOR_OF_A_JUDGE
     if prior:
         warnings.append(
             f"{task}: some judge let a method win or lose everything; for the ratings of single "
@@ -264,11 +269,16 @@ def markdown(found: Mapping[str, Any]) -> str:
         f"Ratings are in units in which σ(difference) is the probability to win; in brackets "
         f"{LEVEL:.0%} intervals.",
     ]
-    for task, elo in found["elo"].items():
+    for task in found["answers"]:
+        if task in found["unrated"]:
+            why = found["unrated"][task]
+            said = f"{_decisions(found, task)} Not rated yet: {why}"
+            blocks += [f"## {task.capitalize()}", said]
+            continue
+        elo = found["elo"][task]
         blocks += [
             f"## {task.capitalize()}",
-            f"{found['answers'][task]} decisions, {found['ties'][task]:.0%} of them ties. "
-            + _agreement(found["icc"][task]),
+            f"{_decisions(found, task)} {_agreement(found['icc'][task])}",
             _table(found, task, sorted(elo, key=elo.get, reverse=True)),
         ]
     correlated = {task: row for task, row in found["spearman"].items() if row}
@@ -285,6 +295,12 @@ def markdown(found: Mapping[str, Any]) -> str:
 
 def _judges(count):
     return "one judge" if count == 1 else f"{count} judges"
+
+
+def _decisions(found, task):
+    count = found["answers"][task]
+    number = "One decision" if count == 1 else f"{count} decisions"
+    return f"{number}, {found['ties'][task]:.0%} of them ties."
 
 
 def _agreement(icc):
