@@ -53,6 +53,32 @@ def test_what_a_gif_rounds_off_is_made_good(tmp_path):
     assert sum(durations) == 1000
 
 
+def test_a_gif_takes_new_colours_when_they_come(tmp_path):
+    rng = np.random.default_rng(0)
+    early = np.repeat(rng.integers(0, 90, (16, 16, 3), np.uint8), 4, 0)
+    late = np.repeat(rng.integers(160, 256, (16, 16, 3), np.uint8), 4, 0)
+    count = clips.PALETTE_FRAMES
+    pictures = [early, early[::-1]] * (count // 2) + [late, early]
+    clips.write(tmp_path / "a.gif", iter(pictures), 10)
+    with Image.open(tmp_path / "a.gif") as image:
+        for number in (0, 1, count, count + 1):
+            image.seek(number)
+            shown = np.asarray(image.convert("RGB")).astype(int)
+            assert np.abs(shown - pictures[number]).mean() < 8
+
+
+def test_what_is_still_in_a_gif_costs_little(tmp_path):
+    rng = np.random.default_rng(0)
+    still = 50 * rng.integers(0, 6, (64, 64, 3), np.uint8)
+    clips.write(tmp_path / "one.gif", iter([still]), 10)
+    moving = []
+    for at in range(10):
+        moving.append(still.copy())
+        moving[-1][at : at + 8, at : at + 8] = 0
+    clips.write(tmp_path / "ten.gif", iter(moving), 10)
+    assert (tmp_path / "ten.gif").stat().st_size < 2 * (tmp_path / "one.gif").stat().st_size
+
+
 def test_an_mp4_has_the_frames_in_their_colours_and_an_even_size(tmp_path):
     imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
     clips.write(tmp_path / "a.mp4", iter(frames(33, 49)), 12.5)

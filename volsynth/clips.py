@@ -1,6 +1,7 @@
 """Clips: pictures of a motion, one after another, as MP4, GIF, or a folder of PNG files."""
 
 import contextlib
+import itertools
 import os
 import pathlib
 import shutil
@@ -22,6 +23,12 @@ LEAST_FPS, MOST_FPS = 1.0, 120.0
 
 GIF_MOST_FPS = 50.0
 """Viewers show what is faster at a speed of their own."""
+
+PALETTE_FRAMES = 16
+"""The first frames of a GIF, whose colours are those of the others, too."""
+
+PALETTE_ERROR = 3.0
+"""Levels, mean over a frame; with more, the frame gets colours of its own."""
 
 _QUALITY = 18
 """Of x264, where 0 is without loss; clothes have fine patterns."""
@@ -147,10 +154,14 @@ def _even(frame):
 
 
 def _gif(path, frames: Iterator[np.ndarray], fps):
+    first = list(itertools.islice(frames, PALETTE_FRAMES))
+    # One palette for all: what is still stays the same to the bit, and is stored once.
+    palette = _palette(np.concatenate(first))
+
     def images():
         shown = 0
-        for number, frame in enumerate(frames, 1):
-            image = Image.fromarray(frame)
+        for number, frame in enumerate(itertools.chain(first, frames), 1):
+            image = _paletted(frame, palette)
             # In hundredths of a second; what is rounded off is made good by the next frame.
             until = round(100 * number / fps)
             image.info["duration"], shown = 10 * (until - shown), until
@@ -158,6 +169,17 @@ def _gif(path, frames: Iterator[np.ndarray], fps):
 
     rest = images()
     next(rest).save(path, save_all=True, append_images=rest, loop=0, disposal=1)
+
+
+def _palette(pixels):
+    return Image.fromarray(pixels).quantize(256, dither=Image.Dither.NONE)
+
+
+def _paletted(frame, palette):
+    """A frame in the colours of a palette, or of its own where that one has not got them."""
+    image = Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
+    apart = np.abs(np.asarray(image.convert("RGB")).astype(np.int16) - frame)
+    return image if apart.mean() <= PALETTE_ERROR else _palette(frame)
 
 
 _WRITERS = {".mp4": _mp4, ".gif": _gif, "": _folder}
