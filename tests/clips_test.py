@@ -69,14 +69,17 @@ def test_a_gif_takes_new_colours_when_they_come(tmp_path):
 
 def test_what_is_still_in_a_gif_costs_little(tmp_path):
     rng = np.random.default_rng(0)
-    still = 50 * rng.integers(0, 6, (64, 64, 3), np.uint8)
+    # More colours than a palette has, alike enough to be rounded to one of its own.
+    levels = np.add.outer(np.arange(96), np.arange(96))
+    still = np.dstack([levels, 190 - levels, levels // 2]) + rng.integers(0, 2, (96, 96, 3))
+    still = still.astype(np.uint8)
     clips.write(tmp_path / "one.gif", iter([still]), 10)
     moving = []
     for at in range(10):
         moving.append(still.copy())
         moving[-1][at : at + 8, at : at + 8] = 0
     clips.write(tmp_path / "ten.gif", iter(moving), 10)
-    assert (tmp_path / "ten.gif").stat().st_size < 2 * (tmp_path / "one.gif").stat().st_size
+    assert (tmp_path / "ten.gif").stat().st_size < 3 * (tmp_path / "one.gif").stat().st_size
 
 
 def test_an_mp4_has_the_frames_in_their_colours_and_an_even_size(tmp_path):
