@@ -591,6 +591,7 @@ def test_a_motion_plays_and_a_second_time_from_memory(visit, server, brought, tm
         f"() => document.querySelector('#play').textContent === '{text}'"
         for text in ("Pause", "Play")
     )
+    page.wait_for_function(going)
     page.wait_for_function(ended)
     assert page.inner_text("#frame-value") == "48 / 48"
     (motion,) = visitor.sent("motion")

@@ -371,8 +371,9 @@ async function follow() {
           sent = version;
           return { person, joints_mm: hundredths(pose.joints), turn: pose.turn };
         }));
+        const bitmap = await createImageBitmap(found.blob);
         last?.bitmap.close();
-        last = { ...found, bitmap: await createImageBitmap(found.blob) };
+        last = { ...found, bitmap };
         $("save-picture").disabled = false;
         if (!editor.locked) showLast();
       } catch (error) {

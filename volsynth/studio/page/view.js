@@ -19,7 +19,9 @@ export class View {
 
   // bitmap: square; joints: 15 times [x, y] in its pixels, or null where they are not known.
   set(bitmap, joints) {
-    this.bitmap = bitmap;
+    // A copy: frames are dropped when another motion comes.
+    this.bitmap ??= document.createElement("canvas");
+    paintPerson(this.bitmap, bitmap, true);
     this.joints = joints;
     this.paint();
   }
