@@ -76,3 +76,22 @@ def test_it_is_on_disk_before_it_has_its_name(tmp_path, monkeypatch):
         monkeypatch.setattr(os, name, lambda *a, n=name, r=real: calls.append(n) or r(*a))
     files.write_text(tmp_path / "file", "text")
     assert calls == ["fsync", "replace"]
+
+
+def test_only_regular_files_are_opened(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")
+    (tmp_path / "link").symlink_to("file")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "to_pipe").symlink_to("pipe")
+    for name in ("file", "link"):
+        with files.open_regular(tmp_path / name) as file:
+            assert file.read() == b"abc"
+    with files.open_regular(str(tmp_path / "file"), links=False) as file:
+        assert file.read() == b"abc"
+    for path, links in (("link", False), ("pipe", True), ("to_pipe", True), ("/dev/null", True)):
+        with pytest.raises(files.NotRegularError, match="it is no regular file"):
+            files.open_regular(tmp_path / path, links)
+    with pytest.raises(IsADirectoryError):
+        files.open_regular(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        files.open_regular(tmp_path / "none")

@@ -3,7 +3,7 @@
 import io
 import pathlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -13,7 +13,6 @@ from volsynth.data import pairs as pair_lists
 from volsynth.data.schema import MAGENTA
 from volsynth.errors import UserError
 from volsynth.files import File, InMemory
-from volsynth.system import Batch
 
 MOST_PIXELS = 64_000_000
 """Of a picture; larger ones are not decoded."""
@@ -124,7 +123,7 @@ class Folder:
         self.formats: set[str] = set()
         self._of_pair = {tuple(map(int, pair)): name for pair, name in zip(pairs, self.files)}
 
-    def make(self, batch: Batch) -> Float[np.ndarray, "B S S 3"]:
+    def make(self, batch: Mapping[str, np.ndarray]) -> Float[np.ndarray, "B S S 3"]:
         """The pictures of a batch's pairs, [-1, 1]."""
         return np.stack([self._read(tuple(map(int, pair))) for pair in batch["records"]])
 
@@ -152,7 +151,7 @@ def scaled(picture: UInt8[np.ndarray, "H W 3"], side: int) -> UInt8[np.ndarray, 
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
-Save = Callable[[Float[np.ndarray, "B S S 3"], Batch], None]
+Save = Callable[[Float[np.ndarray, "B S S 3"], Mapping[str, np.ndarray]], None]
 
 
 def saver(folder: pathlib.Path) -> Save:
