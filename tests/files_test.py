@@ -85,3 +85,22 @@ def test_a_place_is_looked_at_without_a_trace(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError):
         files.check_place(tmp_path / "file" / "other")
+
+
+def test_only_regular_files_are_opened(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")
+    (tmp_path / "link").symlink_to("file")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "to_pipe").symlink_to("pipe")
+    for name in ("file", "link"):
+        with files.open_regular(tmp_path / name) as file:
+            assert file.read() == b"abc"
+    with files.open_regular(str(tmp_path / "file"), links=False) as file:
+        assert file.read() == b"abc"
+    for path, links in (("link", False), ("pipe", True), ("to_pipe", True), ("/dev/null", True)):
+        with pytest.raises(files.NotRegularError, match="it is no regular file"):
+            files.open_regular(tmp_path / path, links)
+    with pytest.raises(IsADirectoryError):
+        files.open_regular(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        files.open_regular(tmp_path / "none")

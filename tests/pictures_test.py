@@ -1,6 +1,7 @@
 """Pictures that people bring: modes, formats, sizes, and files that are none."""
 
 import contextlib
+import os
 import struct
 import zlib
 
@@ -105,6 +106,14 @@ def test_whatever_a_decoder_raises_is_one_line(tmp_path, monkeypatch, error):
     said = {IndexError: "one two", struct.error: "x"}.get(type(error), "MemoryError")
     with pytest.raises(UserError, match=rf"a picture \(.*\): {said}\.$"):
         pictures.read_rgb(tmp_path / "a.png")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(UserError, match=r"pipe\.png cannot be read .*: it is no regular file"):
+        pictures.read_rgb(tmp_path / "pipe.png")
+    with pytest.raises(UserError, match=": Is a directory"):
+        pictures.read_rgb(tmp_path)
 
 
 def test_scaling_leaves_a_fitting_picture_alone_and_makes_others_square():

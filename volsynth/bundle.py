@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import safetensors
 
+from volsynth import files
 from volsynth.errors import UserError
 from volsynth.train import manifest
 
@@ -62,16 +63,20 @@ def check(folder: pathlib.Path) -> dict[str, Any]:
             f"{folder}: no exported model ({manifest.NAME} is missing). Make one: volsynth export."
         )
     for entry in entries:
-        # Links lead out of the folder, and reading a pipe would wait for ever.
-        if not entry.is_file(follow_symlinks=False):
-            raise UserError(f"{folder}: {entry.name} is no regular file. {MENDING}")
+        # Links lead out of the folder.
+        try:
+            with files.open_regular(entry.path, links=False) as file:
+                size = os.fstat(file.fileno()).st_size
+        except (files.NotRegularError, IsADirectoryError) as error:
+            raise UserError(f"{folder}: {entry.name} is no regular file. {MENDING}") from error
+        except OSError as error:
+            raise UserError(f"{folder}: {entry.name} cannot be read: {error.strerror}.") from error
         limit = MAX_BYTES.get(entry.name)
         if limit is None:
             raise UserError(
                 f"{folder}: {entry.name} does not belong there. Remove it; what is there is "
                 f"{', '.join(MAX_BYTES)}."
             )
-        size = entry.stat(follow_symlinks=False).st_size
         if size > limit:
             raise UserError(
                 f"{folder}: {entry.name} has {size} bytes; at most {limit} are read. {MENDING}"

@@ -2,8 +2,10 @@
 files that are in memory only."""
 
 import dataclasses
+import errno
 import os
 import pathlib
+import stat
 import tempfile
 from collections.abc import Callable
 from typing import BinaryIO
@@ -37,6 +39,37 @@ class InMemory:
 
 File = str | os.PathLike[str] | InMemory
 """What can be read."""
+
+
+class NotRegularError(OSError):
+    """A pipe, a device, a socket, or a link where none is followed; there is nothing to read."""
+
+
+def open_regular(path: str | os.PathLike[str], links: bool = True) -> BinaryIO:
+    """Opens a file that may be anything for reading: reading a pipe would wait for ever.
+
+    Args:
+      path: of the file.
+      links: whether the file may be a symbolic link to one.
+
+    Raises:
+      NotRegularError: it is no regular file.
+      OSError: it cannot be opened, or is a folder.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if links else os.O_NOFOLLOW)
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        if error.errno == errno.ENXIO or (error.errno == errno.ELOOP and not links):
+            raise NotRegularError(error.errno, "it is no regular file", path) from error
+        raise
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    raise NotRegularError(errno.EINVAL, "it is no regular file", path)
 
 
 def check_place(path: str | os.PathLike[str]) -> None:

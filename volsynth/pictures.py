@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from volsynth import files
 from volsynth.data import pairs as pair_lists
 from volsynth.data.schema import MAGENTA
 from volsynth.errors import UserError
@@ -53,10 +54,13 @@ def read_rgba(path: File) -> UInt8[np.ndarray, "H W 4"]:
     return _decoded(path)[0]
 
 
+def _opened(path):
+    return io.BytesIO(path.content) if isinstance(path, InMemory) else files.open_regular(path)
+
+
 def _decoded(path):
-    file = io.BytesIO(path.content) if isinstance(path, InMemory) else path
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _opened(path) as file:
             # Pillow warns of sizes that are looked at here, and of what it makes good itself.
             warnings.simplefilter("ignore")
             with Image.open(file, formats=tuple(FORMATS)) as image:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -147,10 +148,10 @@ def test_what_is_no_picture(pair, monkeypatch):
     file = pair[0] / "delta-1.png"
     for data in (b"", b"no picture", file.read_bytes()[:40]):
         file.write_bytes(data)
-        with pytest.raises(UserError, match="is not a PNG or JPEG picture, or is damaged"):
+        with pytest.raises(UserError, match=r"delta-1\.png cannot be read as a picture"):
             folders.open_study(pair)
     Image.new("RGB", (16, 16)).save(file, "GIF")
-    with pytest.raises(UserError, match="is not a PNG or JPEG picture"):
+    with pytest.raises(UserError, match=r"delta-1\.png cannot be read as a picture \(PNG, JPEG"):
         folders.open_study(pair)
     Image.new("1", (4097, 1)).save(file)
     with pytest.raises(UserError, match="has 4097x1 pixels; allowed: 4096 a side"):
@@ -160,6 +161,39 @@ def test_what_is_no_picture(pair, monkeypatch):
         folders.open_study(pair)
     monkeypatch.setattr(folders, "_LARGEST_PICTURE", 20)
     with pytest.raises(UserError, match="is larger than 0 MiB"):
+        folders.open_study(pair)
+
+
+def test_pictures_are_read_by_the_rules_for_all_that_people_bring(pair):
+    file = pair[0] / "delta-1.png"
+    Image.fromarray(np.full((16, 16), 20_000, np.uint16)).save(file)
+    with pytest.raises(
+        UserError, match=r"delta-1\.png has pixels of kind I;16; allowed are 8 bits"
+    ):
+        folders.open_study(pair)
+    # What is transparent is not what lies beneath it.
+    Image.new("RGBA", (16, 16), (0, 200, 0, 0)).save(file)
+    clear = folders.open_study(pair)
+    with Image.open(io.BytesIO(folders.picture(clear, file))) as image:
+        assert image.getpixel((3, 3)) == (255, 0, 255)
+    # A camera that was held on its side: its right is the picture's bottom.
+    turned = np.zeros((16, 16, 3), np.uint8)
+    turned[:, 8:] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(turned).save(file, exif=exif)
+    study = folders.open_study(pair)
+    with Image.open(io.BytesIO(folders.picture(study, file))) as image:
+        np.testing.assert_array_equal(np.asarray(image), turned.transpose(1, 0, 2))
+
+
+@pytest.mark.parametrize("name", ["study.json", "delta-1.png"])
+def test_a_pipe_is_refused_and_not_waited_for(pair, name):
+    (pair[0] / name).unlink()
+    os.mkfifo(pair[0] / name)
+    with pytest.raises(
+        UserError, match=rf"{re.escape(name)} cannot be read: it is no regular file"
+    ):
         folders.open_study(pair)
 
 

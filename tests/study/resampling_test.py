@@ -97,6 +97,10 @@ def test_where_many_cannot_be_rated_there_is_no_interval():
     found = resampling.over_games(games, NAMES, resamples=900, prior=0.1)
     assert found.left_out / 900 == pytest.approx(1 - 6 / 27, abs=0.05)
     assert np.all(np.isnan([found.low, found.high]))
+    # Nor where those that are left differ: they are a choice.
+    found = resampling.over_games(_games([[0, 2], [1, 0]]), NAMES[:2], resamples=900)
+    assert found.left_out / 900 == pytest.approx(9 / 27, abs=0.06)
+    assert np.all(np.isnan([found.low, found.high]))
 
 
 def test_where_resamples_do_not_differ_there_is_no_interval():

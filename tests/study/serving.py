@@ -46,6 +46,10 @@ class Served:
     def address(self):
         return f"http://127.0.0.1:{self.port}/"
 
+    @property
+    def is_running(self):
+        return self._process.poll() is None
+
     def kill(self):
         """No warning, no farewell."""
         self._process.send_signal(signal.SIGKILL)

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from volsynth import files, pictures
 from volsynth.errors import UserError
 from volsynth.skeleton import NUM_JOINTS
 
@@ -166,12 +167,13 @@ def open_study(
     for item in items:
         _check_same_pose(item, folders)
     first = next(iter(folders.values()))
-    files = [folder.items[item].generated for folder in folders.values() for item in items]
-    files += [first.items[item].source for item in items]
+    shown = [folder.items[item].generated for folder in folders.values() for item in items]
+    shown += [first.items[item].source for item in items]
     sizes, digests = {}, {}
-    for file in dict.fromkeys(files):
+    for file in dict.fromkeys(shown):
         data = _bytes(file)
-        sizes[file] = _opened(file, data).size
+        height, width = _opened(file, data).shape[:2]
+        sizes[file] = (width, height)
         digests[file] = hashlib.sha256(data).hexdigest()
     largest = max(sizes, key=lambda file: sizes[file][0] * sizes[file][1])
     width, height = sizes[largest]
@@ -204,7 +206,7 @@ def picture(study: Study, file: pathlib.Path) -> bytes:
     if hashlib.sha256(data).hexdigest() != study.digests[file]:
         raise UserError(f"{file} has changed since the study began. Put back what was there.")
     # From bare pixels: a converted picture would keep colour profiles and texts.
-    image = Image.fromarray(np.asarray(_opened(file, data)))
+    image = Image.fromarray(_opened(file, data))
     if image.size != study.size:
         image = image.resize(study.size, Image.Resampling.LANCZOS)
     out = io.BytesIO()
@@ -214,7 +216,7 @@ def picture(study: Study, file: pathlib.Path) -> bytes:
 
 def _load(file):
     try:
-        with file.open("rb") as opened:
+        with files.open_regular(file) as opened:
             data = opened.read(_MOST_BYTES + 1)
     except FileNotFoundError as error:
         raise UserError(
@@ -291,7 +293,7 @@ def _check_same_pose(item: str, folders: Mapping[str, Folder]):
 
 def _bytes(file):
     try:
-        with file.open("rb") as opened:
+        with files.open_regular(file) as opened:
             data = opened.read(_LARGEST_PICTURE + 1)
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error.strerror}.") from error
@@ -301,14 +303,9 @@ def _bytes(file):
 
 
 def _opened(file, data):
-    """The picture, RGB."""
-    try:
-        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
-            if max(image.size) > _LONGEST_SIDE:
-                raise UserError(
-                    f"{file} has {image.size[0]}x{image.size[1]} pixels; "
-                    f"allowed: {_LONGEST_SIDE} a side."
-                )
-            return image.convert("RGB")
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{file} is not a PNG or JPEG picture, or is damaged.") from error
+    """The pixels, uint8 [H, W, 3], by the rules for all pictures that people bring."""
+    found = pictures.read_rgb(files.InMemory(str(file), data))
+    height, width = found.shape[:2]
+    if max(width, height) > _LONGEST_SIDE:
+        raise UserError(f"{file} has {width}x{height} pixels; allowed: {_LONGEST_SIDE} a side.")
+    return found

@@ -241,7 +241,7 @@ def _scores(methods, results, warnings):
 def _results(path):
     """Scores and protocol of `volsynth evaluate`; None without the file."""
     try:
-        with path.open("rb") as file:
+        with files.open_regular(path) as file:
             data = file.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         return None

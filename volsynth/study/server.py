@@ -103,7 +103,8 @@ def make_app(
         if judge is None or kept.next_question(judge, games) is None:
             token = kept.new_judge()
             if token is None:
-                raise HTTPException(503, f"There are {store.MOST_JUDGES} judges already.")
+                # No 5xx: the page would try again for ever, and nobody read why.
+                raise HTTPException(403, f"There are {store.MOST_JUDGES} judges already.")
             judge = kept.judge(token)
             response.set_cookie(
                 cookie, token, max_age=_YEAR, path="/", httponly=True, samesite="strict"

@@ -65,7 +65,7 @@ async function request(path, body) {
   }
 }
 
-// A picture that is ready to be shown.
+// A picture that is ready to be shown, after as many attempts as it takes.
 async function load(path) {
   for (let wait = 250; ; wait = Math.min(2 * wait, 4000)) {
     const image = new Image();
@@ -77,6 +77,7 @@ async function load(path) {
       await image.decode();
       return image;
     } catch {
+      notice("The pictures cannot be loaded. Every answer is kept; trying again …");
       await sleep(wait);
     }
   }
@@ -127,6 +128,7 @@ async function ask() {
   const address = `picture/${state.question}/`;
   // The question before stays until everything is there: nobody answers to half of one.
   const images = await Promise.all(places.map((place) => load(address + place)));
+  notice("");
   places.forEach((place, i) => $(`${place}-picture`).replaceChildren(images[i]));
   $("title").textContent = task.title;
   $("caption").textContent = task.caption;
