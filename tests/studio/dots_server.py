@@ -43,7 +43,7 @@ class Server:
 
         threading.Thread(target=listen, daemon=True).start()
         while True:
-            line = lines.get(timeout=60)
+            line = lines.get(timeout=240)
             heard.append(line)
             assert line is not None, heard
             if found := re.match(r"http://127\.0\.0\.1:(\d+)/", line):
