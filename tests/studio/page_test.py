@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import json
-import shutil
 
 import numpy as np
 import own_pictures
@@ -19,19 +18,6 @@ from volsynth.skeleton import HIPS, INDEX, JOINTS, MIRROR
 TIMEOUT = 30_000  # ms
 PHONE = {"viewport": {"width": 375, "height": 720}, "has_touch": True, "is_mobile": True}
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
-
-
-@pytest.fixture(scope="module")
-def browser():
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        pytest.skip("there is no Chromium: apt-get install chromium")
-    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    with playwright.sync_playwright() as started:
-        # In a container there is nobody else to be kept apart from.
-        opened = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @contextlib.contextmanager
@@ -569,7 +555,8 @@ def test_a_pose_is_saved_and_opened(visit, server, brought, tmp_path):
     np.testing.assert_allclose(visitor.pose(), wanted, atol=0.2)
     with page.expect_download() as download:
         page.click("#save-picture")
-    picture = np.asarray(Image.open(download.value.path()).convert("RGB"))
+    with Image.open(download.value.path()) as opened:
+        picture = np.asarray(opened.convert("RGB"))
     assert picture.shape == (own_pictures.SIDE, own_pictures.SIDE, 3)
     assert tuple(picture[0, 0]) == (255, 0, 255)
     # The page remembers the last pose, a new visit shows it among the others.
@@ -629,7 +616,8 @@ def test_a_motion_plays_and_a_second_time_from_memory(visit, server, brought, tm
     with page.expect_download() as download:
         page.click("#clips button >> nth=0")
     assert download.value.suggested_filename == "volsynth.gif"
-    assert Image.open(download.value.path()).n_frames == 3
+    with Image.open(download.value.path()) as opened:
+        assert opened.n_frames == 3
     page.click("#stop")
     np.testing.assert_array_equal(visitor.pose(), taken)
 

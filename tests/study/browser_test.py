@@ -1,7 +1,6 @@
 """The page in a real browser: two judges at once, one with the mouse and one with the keyboard."""
 
 import json
-import shutil
 import subprocess
 import sys
 
@@ -40,19 +39,6 @@ _RECORD = """(() => {
 """Keeps where the ends of limbs were drawn in the last whole picture."""
 
 _KEYS = {"left": ("ArrowLeft",), "right": ("ArrowRight",), "tie": ("Space", "ArrowDown")}
-
-
-@pytest.fixture(scope="module")
-def browser():
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        pytest.skip("there is no Chromium: apt-get install chromium")
-    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    with playwright.sync_playwright() as started:
-        # In a container there is nobody else to be kept apart from.
-        opened = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
