@@ -561,6 +561,7 @@ def test_a_pose_is_saved_and_opened(visit, server, brought, tmp_path):
     assert tuple(picture[0, 0]) == (255, 0, 255)
     # The page remembers the last pose, a new visit shows it among the others.
     page.reload()
+    page.wait_for_selector("main:not([hidden])")
     visitor.begin(brought)
     visitor.choose("'last time'")
     np.testing.assert_allclose(visitor.pose(), wanted, atol=0.2)

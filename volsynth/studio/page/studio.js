@@ -703,6 +703,10 @@ function looked(name) {
 }
 
 async function begun() {
+  // A file that is dropped before the page listens must not take its place.
+  for (const kind of ["dragover", "drop"]) {
+    document.addEventListener(kind, (event) => event.preventDefault());
+  }
   player = new Player({
     fetchStrip,
     show: showFrame,
