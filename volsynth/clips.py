@@ -34,8 +34,8 @@ _QUALITY = 18
 """Of x264, where 0 is without loss; clothes have fine patterns."""
 
 
-def check(path: str | os.PathLike[str], fps: float) -> None:
-    """Whether a clip can be written; for those who want to know before its pictures are made.
+def check_kind(path: str | os.PathLike[str], fps: float) -> None:
+    """Whether there are clips of a name's ending and so many frames per second.
 
     Raises:
       UserError: the name has another ending, frames come too fast or too slowly, or what writes MP4
@@ -52,6 +52,16 @@ def check(path: str | os.PathLike[str], fps: float) -> None:
         )
     if path.suffix.lower() == ".mp4":
         _ffmpeg()
+
+
+def check(path: str | os.PathLike[str], fps: float) -> None:
+    """Whether a clip can be written; for those who want to know before its pictures are made.
+
+    Raises:
+      UserError: as `check_kind`; or the place is taken, or cannot be written.
+    """
+    path = pathlib.Path(path)
+    check_kind(path, fps)
     if not path.suffix and path.is_dir() and any(path.iterdir()):
         raise UserError(f"{path} is not empty; give a new folder for the frames.")
     if path.exists() and path.is_dir() != (not path.suffix):

@@ -329,7 +329,7 @@ def test_motions_with_names(visit, brought):
     assert faster["fps"] == 50
 
 
-def test_a_clip_has_the_frames_of_the_strips(visit, brought):
+def test_a_clip_has_the_frames_of_the_strips(visit, brought, tmp_path, monkeypatch):
     page = visit()
     person = bring(page, brought)
     poses = [named(name).tolist() for name in ("waving", "sitting", "star")]
@@ -346,6 +346,14 @@ def test_a_clip_has_the_frames_of_the_strips(visit, brought):
             # 256 colours.
             shown = np.asarray(image.convert("RGB")).astype(int)
             assert np.abs(shown - frames[number]).mean() < 4
+    # Whatever lies where the server was started has nothing to do with it.
+    (tmp_path / "clip.gif").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert page.get(f"/motion/{motion['motion']}/clip.gif").status_code == 200
+    fast = page.post("/motion", {"person": person, "poses": poses, "fps": 60}).json()
+    slower = page.get(f"/motion/{fast['motion']}/clip.gif")
+    assert slower.status_code == 422
+    assert "frames per second of .gif files must be from 1 to 50" in slower.json()["error"]
     film = page.get(f"/motion/{motion['motion']}/clip.mp4")
     assert film.headers["content-type"] == "video/mp4"
     assert film.content[4:8] == b"ftyp"

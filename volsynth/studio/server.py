@@ -238,7 +238,7 @@ def make_app(
     ) -> fastapi.Response:
         motion = seen_motions.get(name)
         with _from_the_client():
-            clips.check(pathlib.Path(f"clip.{kind}"), motion.fps)
+            clips.check_kind(pathlib.Path(f"clip.{kind}"), motion.fps)
         frames = await frames_of(motion, 0, motion.frames, request)
         content = await readings.do(_clip, kind, frames, motion.fps)
         headers = {"content-disposition": f'attachment; filename="clip.{kind}"'}
@@ -307,7 +307,7 @@ def _kinds_of_clips():
     """The endings of clips that can be made here."""
     kinds = ["gif"]
     with contextlib.suppress(UserError):
-        clips.check(pathlib.Path("clip.mp4"), 25.0)
+        clips.check_kind(pathlib.Path("clip.mp4"), 25.0)
         kinds.append("mp4")
     return kinds
 
