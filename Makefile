@@ -29,6 +29,8 @@ demo: install  ## render people, train on them, score on people never seen, leav
 	$(BIN)/volsynth train --config configs/volumetric.py:demo --workdir $(RUN)
 	$(BIN)/volsynth evaluate --workdir $(RUN)
 	@echo "The gallery: $(RUN)/evaluate-test/gallery.png"
+	@echo "Next, a picture of your own (README): . $(BIN)/activate"
+	@echo "    volsynth export --workdir $(RUN) --out $(RUN)-model"
 
 lint: install  ## ruff, format and rules
 	$(BIN)/ruff format --check .

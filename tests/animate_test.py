@@ -238,3 +238,13 @@ def test_the_bench_says_how_much_faster(monkeypatch):
     with pytest.raises(UserError, match="system 'none', which runs whole for every frame"):
         generating.bench(pathlib.Path("m"), 1, 1, lambda line: None)
     assert cli.main(["bench", "generate", "--model", "m", "--repeats", "0"]) == 2
+
+
+def test_a_motion_of_one_pose_is_warned_of(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(persons, "load_generator", lambda path, program=None: own_pictures.dots())
+    found, _ = own_pictures.bring(tmp_path, "alpha")
+    arguments = ["animate", "--model", "m", "--image", str(found["image"])]
+    arguments += ["--source-pose", str(found["pose"]), "--out", str(tmp_path / "one")]
+    path = motion(tmp_path / "one.json", NAMES[:1])
+    assert cli.main([*arguments, "--motion", str(path)]) == 0
+    assert "one.json has one pose: the clip is one frame" in capsys.readouterr().err

@@ -114,7 +114,7 @@ def test_a_person_is_put_over_a_frame_in_its_place():
 
 def test_what_is_transparent_can_become_magenta():
     frame = np.array([[[10, 20, 30, 255], [10, 20, 30, 0], [0, 100, 0, 128]]], np.uint8)
-    found = backgrounds.on_magenta(frame)[0]
+    found = backgrounds.on_colour(frame)[0]
     np.testing.assert_allclose(found, [(10, 20, 30), MAGENTA, (127, 50, 127)], atol=1)
-    assert backgrounds.on_magenta(frame[..., :3]) is not None
-    np.testing.assert_array_equal(backgrounds.on_magenta(frame[..., :3]), frame[..., :3])
+    assert backgrounds.on_colour(frame[..., :3]) is not None
+    np.testing.assert_array_equal(backgrounds.on_colour(frame[..., :3]), frame[..., :3])

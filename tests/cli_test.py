@@ -470,3 +470,11 @@ def test_ctrl_c_is_one_line(capsys, monkeypatch):
     monkeypatch.setattr(doctor, "report", stopped)
     assert cli.main(["doctor"]) == 130
     assert capsys.readouterr().err == "volsynth: interrupted\n"
+
+
+def test_alone_it_lists_the_commands(capsys):
+    assert cli.main([]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    for name, *_ in COMMANDS:
+        assert name in err

@@ -10,8 +10,8 @@ import own_pictures
 import pytest
 import tiny_detectors
 
-from data_prep.posed_people import library
-from volsynth import cli, exported, keypoints, orders, persons, systems
+from data_prep.posed_people import portrait
+from volsynth import cli, exported, orders, persons, systems
 from volsynth import config as configs
 from volsynth.errors import UserError
 
@@ -32,19 +32,15 @@ def place(tmp_path, data_dir, monkeypatch):
     Models put dots on joints, or find the pose of the picture, for exported ones take long to make;
     tests/exporting_test.py runs the example of docs/export.md with one.
     """
-    found, mask = own_pictures.bring(tmp_path)
-    (pose,) = keypoints.read(found["pose"])
-    corner, extent = persons.cropping.square(mask)
+    shot = portrait.shoot()
+    portrait.write(tmp_path / "anna.jpg", shot)
+    pose = shot.pose
+    corner, extent = persons.cropping.square(shot.mask)
     px = (pose.joints_px - corner) * own_pictures.SIDE / extent
     models = {
         "demo-model": own_pictures.dots(),
         "pose-model": own_pictures.finder(px, pose.joints_mm),
     }
-    for name, new in (("image", "anna.jpg"), ("mask", "anna-mask.png")):
-        found[name].rename(tmp_path / new)
-    text = found["pose"].read_text().replace(found["image"].name, "anna.jpg")
-    (tmp_path / "anna.json").write_text(text)
-    keypoints.write(tmp_path / "walk.json", library.motion_poses("walk", 0.4, 10))
     tiny_detectors.save(tmp_path / "ssd.onnx", tiny_detectors.ssd())
     (tmp_path / "data").symlink_to(data_dir)
     (tmp_path / "configs").symlink_to(ROOT / "configs")

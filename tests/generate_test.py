@@ -105,6 +105,10 @@ def test_the_background_is_the_pictures_own(tmp_path, kind):
         assert made[..., 3].max() == 255
     else:
         np.testing.assert_array_equal(corner, np.broadcast_to((255, 0, 255), (8, 8, 3)))
+    generate.generate(MODEL, source, generate.Targets(["waving"]), tmp_path / "s.png", sheet=True)
+    sheet = pictures.read_rgb(tmp_path / "s.png")
+    # On a page of white what is transparent is white, too.
+    assert np.all(sheet == (255, 0, 255), axis=-1).any() == (kind == "magenta")
     # The model's green dots are there in any case, and nothing of its magenta beside them.
     green = made[..., 1].astype(int) - np.maximum(made[..., 0], made[..., 2])
     assert (green > 90).sum() > 50
@@ -191,7 +195,7 @@ def test_mistakes_about_sources_and_targets(tmp_path, brought):
             generate.generate(MODEL, source, targets, tmp_path / out, **options)
 
     alone = generate.Source(source.image, source.mask)
-    fails("give --source-pose, a file of poses, or --estimator", source=alone)
+    fails("give --source-pose, a file that says where", source=alone)
     fails("0 target poses; from 1 to 100 are allowed", targets=())
     fails("101 target poses", targets=["standing"] * 101, out="folder")
     fails("there is no pose 'stand'; did you mean 'standing'", targets=["stand"])

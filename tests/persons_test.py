@@ -75,6 +75,7 @@ def test_pictures_and_masks_that_do_not_fit(tmp_path):
         ("dot", 255 * (np.indices(mask.shape).sum(axis=0) < 5).astype(np.uint8)),
         ("all", np.full(mask.shape, 255, np.uint8)),
         ("inverted", 255 * (~mask).astype(np.uint8)),
+        ("photograph", np.asarray(Image.open(found["image"]).convert("L"))),
     ):
         Image.fromarray(levels).save(tmp_path / f"{name}.png")
     for name, message in (
@@ -83,6 +84,7 @@ def test_pictures_and_masks_that_do_not_fit(tmp_path):
         ("dot", "the person is 5 pixels large; at least 16"),
         ("all", r"all\.png: nearly all of its border is white"),
         ("inverted", r"inverted\.png: nearly all of its border is white"),
+        ("photograph", r"photograph\.png is no mask: \d+% of it is neither black nor white"),
     ):
         with pytest.raises(UserError, match=message):
             persons.read_picture(found["image"], tmp_path / f"{name}.png")

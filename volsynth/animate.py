@@ -81,10 +81,12 @@ def animate(
     who = generate.read_person(source, generator.image_size, estimator)
     bodies, square = persons.stage(poses, who, turn)
     start = time.perf_counter()
-    behind, warned = generate.behind_of(source, who, frame, background), []
+    behind = generate.behind_of(source, who, frame, background)
+    warned = [f"{motion} has one pose: the clip is one frame"] if len(poses) == 1 else []
     if behind is not None and behind.shape[2] == 4 and out.suffix:
-        behind = backgrounds.on_magenta(behind)
-        warned = [f"{out.suffix} files cannot be transparent: what is behind the person is magenta"]
+        behind = backgrounds.on_colour(behind)
+        what = "what is behind the person is magenta"
+        warned += [f"{out.suffix} files cannot be transparent: {what}"]
     make = (maker if once else whole_maker)(generator, who, square, batch)
     frames = (generate.framed(image, square, behind) for image in pictures_of(make, bodies, batch))
     clips.write(out, watch(frames, len(bodies)), fps)

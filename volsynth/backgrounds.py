@@ -89,9 +89,11 @@ def put(image: UInt8[np.ndarray, "S S 3"], square: Square, frame: Background) ->
     return cropping.paste(matting.cut(image, MAGENTA), square.corner, square.extent, frame)
 
 
-def on_magenta(frame: Background) -> UInt8[np.ndarray, "H W 3"]:
-    """The frame with magenta where it is transparent."""
+def on_colour(
+    frame: Background, colour: tuple[int, int, int] = MAGENTA
+) -> UInt8[np.ndarray, "H W 3"]:
+    """The frame with a colour where it is transparent."""
     if frame.shape[-1] == 3:
         return frame
-    page = Image.new("RGBA", frame.shape[1::-1], (*MAGENTA, 255))
+    page = Image.new("RGBA", frame.shape[1::-1], (*colour, 255))
     return np.asarray(Image.alpha_composite(page, Image.fromarray(frame)).convert("RGB"))

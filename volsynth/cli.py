@@ -28,6 +28,10 @@ FAMILIES = (training, scores, reports, models, studio, costs, data, study, insta
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status."""
     parser = _parser()
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments:
+        parser.print_help(sys.stderr)
+        return 2
     options, rest = parser.parse_known_args(arguments)
     overrides = [a for a in rest if a.startswith("--config.")]
     unknown = [a for a in rest if a not in overrides]

@@ -78,7 +78,8 @@ def _import(path):
     if not path.is_file():
         folder = path.parent if path.parent.is_dir() else pathlib.Path("configs")
         found = ", ".join(sorted(str(p) for p in folder.glob("[!_]*.py"))) or "none"
-        raise UserError(f"no config file {path}. Config files in {folder}: {found}.")
+        where = "" if list(folder.glob("*.py")) else " Are you in the folder of the repository?"
+        raise UserError(f"no config file {path}. Config files in {folder}: {found}.{where}")
     # In a package of its folder, so that `from . import _common` finds what its configs share.
     folder = path.parent.resolve()
     package = f"volsynth_configs_{zlib.crc32(bytes(folder)):08x}"

@@ -141,7 +141,9 @@ def read_person(source: Source, side: int, estimator: exported.Model | None = No
         pose = _inside(persons.estimate(estimator, image, mask, name), mask.shape)
     else:
         raise UserError(
-            "give --source-pose, a file of poses, or --estimator, an exported model that finds it."
+            "give --source-pose, a file that says where the person's joints are in the picture "
+            "(volsynth app makes one as you place them), or --estimator, an exported model that "
+            "finds them."
         )
     return persons.person(image, mask, pose, side)
 
@@ -255,7 +257,7 @@ def _sheet(source, who, names, stages, made, behind):
 
         def small(frame):
             size = [round(scale * side) for side in who.frame[::-1]]
-            picture = Image.fromarray(backgrounds.on_magenta(frame))
+            picture = Image.fromarray(backgrounds.on_colour(frame, draw.WHITE))
             return np.asarray(picture.resize(size, Image.Resampling.LANCZOS))
 
         def skeleton(square, body):
@@ -263,7 +265,7 @@ def _sheet(source, who, names, stages, made, behind):
             page = np.full((*(round(scale * side) for side in who.frame), 3), 255, np.uint8)
             return draw.overlay_skeleton(page, body.joints * scale, body.visible)
 
-        first = [small(pictures.read_rgb(source.image))]
+        first = [small(pictures.read_rgba(source.image))]
         below = [small(framed(image, square, behind)) for image, (_, square) in zip(made, stages)]
     rows = [
         [*first, *(skeleton(square, body) for (body,), square in stages)],

@@ -34,6 +34,9 @@ MOST_LOOKS = 5
 
 _OPAQUE = 128
 
+_BLACK, _MOST_BETWEEN = 48, 0.2
+"""Levels near enough to 0 or 255 to be meant so, and the share of a mask that may be others."""
+
 _MOST_BORDER = 0.9
 """Of a picture's border, as a share, that a person can cover."""
 
@@ -111,14 +114,20 @@ def given_mask(size: tuple[int, int], mask: File) -> Bool[np.ndarray, "H W"]:
     It marks what is opaque if anything is transparent in it, else what is white.
 
     Raises:
-      UserError: the file cannot be read, has another size, or the person is tiny, not there or all
-        around.
+      UserError: the file cannot be read, has another size, is no mask, or the person is tiny, not
+        there or all around.
     """
     picture = pictures.read_rgba(mask)
     if picture.shape[:2] != tuple(size):
         sizes = " and ".join(f"{w} x {h}" for h, w in (size, picture.shape[:2]))
         raise UserError(f"the picture and {mask} must have one size, got {sizes}.")
     levels = picture[..., 3] if has_holes(picture) else picture[..., :3].mean(axis=-1)
+    between = np.mean((levels > _BLACK) & (levels < 255 - _BLACK))
+    if between > _MOST_BETWEEN:
+        raise UserError(
+            f"{mask} is no mask: {between:.0%} of it is neither black nor white. Give a picture "
+            "that is white where the person is and black elsewhere."
+        )
     found = _with_somebody(levels >= _OPAQUE, mask)
     if _is_all_around(found):
         raise UserError(
@@ -170,7 +179,11 @@ def person(
         its joints are known.
     """
     if pose.joints_px is None:
-        raise UserError(f"{pose.where} has no joints_px: where the person is in the picture.")
+        raise UserError(
+            f"{pose.where} has no joints_px: where the person is in the picture, which files of "
+            "wanted poses do not say. Place the joints with volsynth app and save them there, or "
+            "give --estimator."
+        )
     body = body_of(pose)
     with _about(pose):
         retargeting.size(body)

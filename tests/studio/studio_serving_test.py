@@ -84,7 +84,7 @@ def test_the_page_may_begin_with_a_person(apps, tmp_path, capsys):
         assert client.get(f"/person/{person['person']}").status_code == 200
     capsys.readouterr()
     for wrong, line in (
-        (command, "give --source-pose, a file of poses, or --estimator"),
+        (command, "give --source-pose, a file that says where"),
         ([*command[:-2], "--estimator", "e"], "background was not removed"),
         ([*command[:5], "--mask", "k.png"], "--mask and --source-pose are of --image FILE"),
         ([*command[:5], "--source-pose", "k"], "--mask and --source-pose are of --image FILE"),

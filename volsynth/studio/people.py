@@ -67,7 +67,8 @@ def read(content: bytes, estimator: exported.Model | None) -> Picture:
     """
     file = InMemory("the picture", content)
     picture = pictures.read_rgba(file)
-    image = np.ascontiguousarray(picture[..., :3])
+    # What lies under transparent pixels is nothing that anyone has seen.
+    image = np.where(picture[..., 3:] == 0, np.uint8(_LIGHT), picture[..., :3])
     return _suggested(image, persons.own_mask(picture, file), estimator)
 
 

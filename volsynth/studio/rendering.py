@@ -1,7 +1,7 @@
 """The model, loaded and compiled: looks at a person once, then renders poses and motions."""
 
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -44,18 +44,6 @@ class Renderer:
         self._model = model
         self._apart = animate.Apart(model) if model.config.system in GENERATORS else None
         self.bytes_per_person = 3 * self.image_size**2
-
-    @classmethod
-    def load(cls, path: pathlib.Path, say: Callable[[str], None]) -> "Renderer":
-        """A model that is ready to render.
-
-        Raises:
-          UserError: as `animate.load`.
-        """
-        made = cls(animate.load(path))
-        say("compiling the model; it takes up to a minute")
-        made.warm_up()
-        return made
 
     def warm_up(self) -> None:
         """Compiles what will be called."""

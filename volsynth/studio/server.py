@@ -380,8 +380,10 @@ def serve(
     with serving.listening(host, port) as listener:
         port = listener.getsockname()[1]
         finder = rendering.load_estimator(estimator) if estimator else None
-        renderer = rendering.Renderer.load(model, say)
+        renderer = rendering.Renderer(animate.load(model))
         who = generate.read_person(source, renderer.image_size, finder) if source else None
+        say("compiling the model; it takes up to a minute")
+        renderer.warm_up()
         app = make_app(renderer, finder, [*serving.own_names(host, port), *names], who)
         serving.say_where(say, host, port)
         serving.run(app, listener)
