@@ -1,10 +1,12 @@
-"""Pages of studios with small models."""
+"""Pages of studios with small models: as requests, and in a browser."""
 
 import contextlib
 
 import own_pictures
 import pytest
+from dots_server import serving
 from visiting import HOST, Page
+from visitor import Visitor
 
 from volsynth import features
 from volsynth.studio import rendering, server
@@ -63,3 +65,32 @@ def brought(tmp_path_factory):
     found, mask = own_pictures.bring(tmp_path_factory.mktemp("brought"), "alpha")
     (pose,) = keypoints.read(found["pose"])
     return found["image"], pose, mask
+
+
+@pytest.fixture(scope="session")
+def studio():
+    """A studio in a process of its own, that tests share."""
+    with serving() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory):
+    """The names of a picture of 120 x 160 pixels, its mask and its pose."""
+    found, _ = own_pictures.bring(tmp_path_factory.mktemp("files"), "mask")
+    return found
+
+
+@pytest.fixture
+def browse(browser):
+    """A function that opens the page in a browser; in the end nothing must have gone wrong there,
+    and nothing been asked for elsewhere."""
+    visitors = []
+
+    def make(studio, **options):
+        visitors.append(Visitor(browser, studio.address, **options))
+        return visitors[-1]
+
+    yield make
+    for visitor in visitors:
+        visitor.close()

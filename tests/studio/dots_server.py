@@ -1,5 +1,6 @@
 """A studio in a process of its own, which a test may kill; its model puts dots on joints."""
 
+import contextlib
 import os
 import pathlib
 import queue
@@ -56,6 +57,17 @@ class Server:
             self._process.send_signal(signal.SIGKILL)
             assert self._process.wait(60) == -signal.SIGKILL
         self._process.stdout.close()
+
+
+@contextlib.contextmanager
+def serving(*options):
+    """A `Server` that is there for a while."""
+    started = Server(*options)
+    started.start()
+    try:
+        yield started
+    finally:
+        started.kill()
 
 
 def _serve(port, *options):

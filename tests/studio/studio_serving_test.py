@@ -1,11 +1,14 @@
-"""`volsynth app`: what cannot be served, where it listens, and a real server."""
+"""`volsynth app`: the files of its page, what cannot be served, where it listens, a real server."""
 
 import contextlib
 import http.client
 import io
 import json
+import pathlib
+import re
 import subprocess
 import sys
+import tomllib
 
 import exported_runs
 import numpy as np
@@ -35,6 +38,41 @@ def apps(monkeypatch):
     finder = own_pictures.finder(joints[:, :2], joints)
     monkeypatch.setattr(persons, "load_estimator", lambda path: finder)
     return found
+
+
+_PAGE = pathlib.Path(server.__file__).parent / "page"
+_KINDS = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+
+
+@pytest.mark.parametrize("file", sorted(_PAGE.rglob("*")), ids=lambda file: file.name)
+def test_every_file_of_the_page_is_served(page, file):
+    name = file.relative_to(_PAGE).as_posix()
+    answer = page.get("/" if name == "index.html" else f"/{name}")
+    assert (answer.status_code, answer.content) == (200, file.read_bytes())
+    assert answer.headers["content-type"].split(";")[0] == _KINDS[file.suffix]
+
+
+def test_every_file_of_the_page_is_packed():
+    project = pathlib.Path(__file__).parents[2] / "pyproject.toml"
+    data = tomllib.loads(project.read_text())["tool"]["setuptools"]["package-data"]
+    packed = {file for pattern in data["volsynth.studio"] for file in _PAGE.parent.glob(pattern)}
+    assert packed == set(_PAGE.rglob("*"))
+
+
+def test_the_page_loads_each_of_its_files_and_nothing_else():
+    waiting, loaded = {"index.html"}, set()
+    while waiting:
+        name = waiting.pop()
+        loaded.add(name)
+        text = (_PAGE / name).read_text()
+        named = re.findall(r'(?:src|href)="([^"]+)"', text) + re.findall(r'from "\./([^"]+)"', text)
+        waiting |= set(named) - loaded
+    assert loaded == {file.name for file in _PAGE.iterdir()}
 
 
 @pytest.mark.parametrize(

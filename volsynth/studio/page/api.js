@@ -10,7 +10,20 @@ export class Refused extends Error {
   }
 }
 
+// Does something, and once more after `remind` where the server has forgotten what it is about.
+export async function reminding(use, remind) {
+  try {
+    return await use();
+  } catch (error) {
+    if (error.status !== FORGOTTEN) throw error;
+  }
+  await remind();
+  return use();
+}
+
 export const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+export const FORGOTTEN = 410;
 
 // Statuses of a server, or of one before it, that will answer later.
 const LATER = [502, 503, 504];

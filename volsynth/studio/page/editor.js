@@ -1,8 +1,9 @@
 // The skeleton in three dimensions, to drag.
 
 import * as draw from "./draw.js";
-import { gestures, handles, put } from "./gestures.js";
+import { put } from "./gestures.js";
 import * as skeleton from "./skeleton.js";
+import { Stage } from "./stage.js";
 
 const HALF = 1180; // mm from the middle of the stage to its edge
 const DEGREES_PER_PIXEL = 0.4;
@@ -12,13 +13,11 @@ const SOLE = 85; // mm from the ankle to the ground
 
 export const VIEWS = { camera: [0, 0], side: [90, 0], above: [0, 80] };
 
-export class Editor {
+export class Editor extends Stage {
   // change(joints, how): the pose was changed; how is "drag" while it is dragged, "end" after that,
   // "key". looked(): the view has changed.
-  constructor(stage, body, { change, looked }) {
-    this.stage = stage;
-    this.canvas = stage.querySelector("canvas");
-    this.body = body;
+  constructor(element, body, { change, looked }) {
+    super(element, body, body.names);
     this.change = change;
     this.looked = looked;
     this.joints = null;
@@ -27,33 +26,8 @@ export class Editor {
     this.locked = false; // while a motion is shown
     this.reach = HALF;
     this.origin = [0, 0, 0]; // what stands in the middle, mm
-    this.selected = this.hovered = null;
     this.from = null; // the pose and the place when a drag began
     this.look("camera");
-    this.buttons = handles(stage.querySelector(".handles"), body.names, {
-      focus: (i) => this.select(i),
-      blur: () => this.select(null),
-      step: (i, x, y) => this.step(i, x, y),
-    });
-    gestures(stage, {
-      hit: (x, y, near) => (this.locked ? null : this.hit(x, y, near)),
-      take: (node, x, y) => this.take(node, x, y),
-      drag: (node, x, y) => this.drag(node, x, y),
-      drop: (_, moved) => {
-        this.from = null;
-        if (moved) this.change(this.joints, "end");
-      },
-      ground: (dx, dy) => this.orbit(dx, dy),
-      zoom: (factor, x, y) => this.zoomAt(factor, x, y),
-      pan: (dx, dy) => this.pan(dx, dy),
-      hover: (node) => {
-        if (node !== this.hovered) {
-          this.hovered = node;
-          this.paint();
-        }
-      },
-    });
-    new ResizeObserver(() => this.paint()).observe(this.canvas);
   }
 
   set(joints, turn) {
@@ -66,7 +40,7 @@ export class Editor {
     [this.yaw, this.pitch] = VIEWS[name];
     this.zoom = 1;
     this.middle = [0, 0]; // of what is shown, pixels from the middle of the stage
-    this.looked?.(name);
+    this.looked(name);
     this.paint();
   }
 
@@ -114,7 +88,7 @@ export class Editor {
   }
 
   hit(x, y, near) {
-    if (!this.joints) return null;
+    if (this.locked || !this.joints) return null;
     let best = null;
     this.project(this.nodes()).forEach((point, i) => {
       const distance = Math.hypot(point.x - x, point.y - y);
@@ -130,9 +104,12 @@ export class Editor {
     this.paint();
   }
 
+  released() {
+    this.select(null);
+  }
+
   take(node, x, y) {
     this.from = { joints: this.joints, x, y, at: this.nodes()[node] };
-    this.buttons[node].focus({ preventScroll: true, focusVisible: false });
   }
 
   drag(node, x, y) {
@@ -146,6 +123,11 @@ export class Editor {
     this.change(this.joints, "drag");
   }
 
+  drop(moved) {
+    this.from = null;
+    if (moved) this.change(this.joints, "end");
+  }
+
   step(node, x, y) {
     if (this.locked || !this.joints) return;
     const [right, down, away] = this.matrix;
@@ -156,7 +138,7 @@ export class Editor {
     this.change(this.joints, "key", node);
   }
 
-  orbit(dx, dy) {
+  beneath(dx, dy) {
     this.yaw = ((this.yaw + DEGREES_PER_PIXEL * dx + 540) % 360) - 180;
     this.pitch = Math.min(Math.max(this.pitch + DEGREES_PER_PIXEL * dy, -89), 89);
     this.looked(this.view);
@@ -180,17 +162,20 @@ export class Editor {
     this.paint();
   }
 
+  resized() {
+    this.paint();
+  }
+
   paint() {
     if (!this.joints || !this.canvas.clientWidth) return;
-    const { width } = draw.fit(this.canvas);
-    const pen = this.canvas.getContext("2d");
+    const { pen, width } = this.clear();
     const colours = draw.colours();
-    pen.clearRect(0, 0, this.canvas.clientWidth, this.canvas.clientHeight);
     const points = this.project(this.nodes());
     this.ground(pen, colours);
     const limb = Math.max(58 * this.scale, 5);
     const front = noseOf(this.body, this.joints, this.matrix);
-    draw.skeleton(pen, this.body, points.slice(0, skeleton.PELVIS), { colours, width: limb, front, dots: !this.locked });
+    const style = { colours, width: limb, front, dots: !this.locked };
+    draw.skeleton(pen, this.body, points.slice(0, skeleton.PELVIS), style);
     this.buttons.forEach((button, i) => put(button, points[i], this.locked));
     if (this.locked) return;
     const pelvis = points[skeleton.PELVIS];

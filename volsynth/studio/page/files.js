@@ -1,5 +1,7 @@
 // Files that come in, and those that go out.
 
+import { rounded } from "./skeleton.js";
+
 const ORDER = "volsynth_15";
 
 // The picture, its mask and the file of poses among files; undefined for what is not there.
@@ -23,8 +25,7 @@ export function typeOfPoses(file) {
 
 // A file of poses as volsynth reads it, with one pose.
 export function poseFile(joints, action) {
-  const rounded = joints.map((joint) => joint.map((x) => Math.round(1e4 * x) / 1e4));
-  const pose = { action, joints_mm: rounded };
+  const pose = { action, joints_mm: rounded(joints, 4) };
   return JSON.stringify({ format: "volsynth-keypoints", version: 1, order: ORDER, poses: [pose] }) + "\n";
 }
 

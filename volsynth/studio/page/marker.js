@@ -1,53 +1,22 @@
 // The joints over the picture of a person, to drag in two dimensions.
 
 import * as draw from "./draw.js";
-import { gestures, handles, put } from "./gestures.js";
+import { put } from "./gestures.js";
+import { Stage } from "./stage.js";
 
 const MOST_ZOOM = 12;
 const MARGIN = 0.3; // around the person, as a share of its extent
 
-export class Marker {
+export class Marker extends Stage {
   // change(): a joint was moved; select(joint or null).
-  constructor(stage, body, { change, select }) {
-    this.stage = stage;
-    this.canvas = stage.querySelector("canvas");
-    this.body = body;
+  constructor(element, body, { change, select }) {
+    super(element, body, body.names.slice(0, -1));
     this.change = change;
     this.chosen = select;
     this.image = null;
     this.points = null; // [x, y] in pixels of the picture
     this.hidden = [];
-    this.selected = this.hovered = null;
-    this.buttons = handles(stage.querySelector(".handles"), body.names.slice(0, -1), {
-      focus: (i) => this.select(i),
-      blur: () => {},
-      step: (i, x, y) => this.move(i, this.points[i][0] + x / this.scale, this.points[i][1] + y / this.scale),
-    });
-    let grip = [0, 0];
-    gestures(stage, {
-      hit: (x, y, near) => this.hit(x, y, near),
-      take: (i, x, y) => {
-        const point = this.seen(this.points[i]);
-        grip = [point.x - x, point.y - y];
-        this.select(i);
-        this.buttons[i].focus({ preventScroll: true, focusVisible: false });
-      },
-      drag: (i, x, y) => {
-        const [left, top] = this.corner;
-        this.move(i, (x + grip[0] - left) / this.scale, (y + grip[1] - top) / this.scale);
-      },
-      drop: () => {},
-      ground: (dx, dy) => this.pan(dx, dy),
-      zoom: (factor, x, y) => this.zoomAt(factor, x, y),
-      pan: (dx, dy) => this.pan(dx, dy),
-      hover: (i) => {
-        if (i !== this.hovered) {
-          this.hovered = i;
-          this.paint();
-        }
-      },
-    });
-    new ResizeObserver(() => this.show()).observe(this.canvas);
+    this.grip = [0, 0]; // from the pointer to the joint that it drags
   }
 
   // image: bitmap of the picture, perhaps smaller; width, height: of the picture itself.
@@ -91,6 +60,23 @@ export class Marker {
     return least <= near ? apart.indexOf(least) : null;
   }
 
+  take(joint, x, y) {
+    const point = this.seen(this.points[joint]);
+    this.grip = [point.x - x, point.y - y];
+    this.select(joint);
+  }
+
+  drag(joint, x, y) {
+    const [left, top] = this.corner;
+    this.move(joint, (x + this.grip[0] - left) / this.scale, (y + this.grip[1] - top) / this.scale);
+  }
+
+  drop() {}
+
+  step(joint, x, y) {
+    this.move(joint, this.points[joint][0] + x / this.scale, this.points[joint][1] + y / this.scale);
+  }
+
   move(joint, x, y) {
     // Joints that the picture does not show are marked so, and not put outside of it.
     const inside = [Math.min(Math.max(x, 0), this.width), Math.min(Math.max(y, 0), this.height)];
@@ -107,11 +93,18 @@ export class Marker {
     this.paint();
   }
 
+  // What was selected stays so for the button that hides it.
+  released() {}
+
   toggle() {
     if (this.selected === null) return;
     this.hidden[this.selected] = !this.hidden[this.selected];
     this.chosen(this.selected);
     this.paint();
+  }
+
+  beneath(dx, dy) {
+    this.pan(dx, dy);
   }
 
   pan(dx, dy) {
@@ -128,12 +121,14 @@ export class Marker {
     this.paint();
   }
 
+  resized() {
+    this.show();
+  }
+
   paint() {
     if (!this.image || !this.canvas.clientWidth) return;
-    const { width, height } = draw.fit(this.canvas);
-    const pen = this.canvas.getContext("2d");
+    const { pen, width } = this.clear();
     const colours = draw.colours();
-    pen.clearRect(0, 0, width, height);
     pen.imageSmoothingQuality = "high";
     pen.drawImage(this.image, ...this.corner, this.scale * this.width, this.scale * this.height);
     const points = this.points.map((point) => this.seen(point));

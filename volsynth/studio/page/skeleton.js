@@ -372,3 +372,8 @@ export function centred(body, joints) {
   const pelvis = nodes(body, joints)[PELVIS];
   return joints.map((joint) => subtract(joint, pelvis));
 }
+
+export function rounded(joints, digits = 2) {
+  const whole = 10 ** digits;
+  return joints.map((joint) => joint.map((x) => Math.round(whole * x) / whole));
+}
