@@ -7,7 +7,7 @@ from bodies import lengths, pixel_of
 from dots_server import serving
 from PIL import Image
 
-from volsynth import keypoints, persons
+from volsynth import generate, keypoints, persons
 from volsynth.ops import retargeting
 from volsynth.skeleton import INDEX, JOINTS
 
@@ -232,6 +232,38 @@ def test_a_pose_is_saved_and_opened(browse, studio, files, tmp_path):
     visitor.begin(files)
     visitor.choose("'last time'")
     np.testing.assert_allclose(visitor.pose(), wanted, atol=0.2)
+
+
+@pytest.mark.slow
+def test_joints_that_were_placed_are_saved_for_the_command_line(browse, studio, files, tmp_path):
+    visitor = browse(studio)
+    page = visitor.page
+    visitor.drop(files["image"], files["mask"])
+    page.wait_for_selector("#joints:not([hidden])")
+    handle = page.locator("#joints-stage .handle").nth(INDEX["left_wrist"])
+    handle.focus()
+    for _ in range(5):
+        page.keyboard.press("Shift+ArrowRight")
+    page.locator("#joints-stage .handle").nth(INDEX["head_top"]).focus()
+    page.click("#hide")
+    with page.expect_download() as download:
+        page.click("#save-joints")
+    assert download.value.suggested_filename == "picture.json"
+    download.value.save_as(tmp_path / "picture.json")
+    (pose,) = keypoints.read(tmp_path / "picture.json")
+    assert pose.image == files["image"].name
+    np.testing.assert_array_equal(pose.visible, np.arange(15) != INDEX["head_top"])
+    page.click("#go")
+    page.wait_for_selector("#studio:not([hidden])")
+    (sent,) = visitor.sent("person")
+    known = pose.visible
+    wanted = np.array([joint for joint in sent["joints_px"] if joint])
+    np.testing.assert_allclose(pose.joints_px[known], wanted, atol=1e-3)
+    # The command cuts out the same person.
+    source = generate.Source(files["image"], files["mask"], tmp_path / "picture.json")
+    who = generate.read_person(source, own_pictures.SIDE)
+    assert who.body.visible.sum() == 14
+    assert not who.body.flat
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 // The second step: the joints of the picture, to be dragged to where they are.
 
 import { $, on } from "./elements.js";
+import { savePose } from "./files.js";
 import { Joints } from "./joints.js";
 import { Marker } from "./marker.js";
 
@@ -27,6 +28,10 @@ export class Correcting {
     on("exchange", "click", () => {
       this.draft.joints.exchange(body.mirror);
       this.messages.attempt("", () => this.show());
+    });
+    on("save-joints", "click", () => {
+      const image = this.draft.blob.name || "picture.png";
+      savePose({ image, ...this.draft.joints.known }, `${image.replace(/\.[^.]*$/, "")}.json`);
     });
     on("go", "click", () => this.messages.attempt("Cutting out the person …", () => this.use()));
   }

@@ -23,10 +23,15 @@ export function typeOfPoses(file) {
   return name.endsWith(".json") ? "application/json" : "";
 }
 
-// A file of poses as volsynth reads it, with one pose.
-export function poseFile(joints, action) {
-  const pose = { action, joints_mm: rounded(joints, 4) };
-  return JSON.stringify({ format: "volsynth-keypoints", version: 1, order: ORDER, poses: [pose] }) + "\n";
+// Saves a file of poses as volsynth reads it. pose: {joints_px, joints_mm, image, action}, what there is of it.
+export function savePose(pose, name) {
+  const told = { ...pose };
+  for (const key of ["joints_px", "joints_mm"]) {
+    if (told[key]) told[key] = told[key].map((joint) => joint && rounded([joint], 4)[0]);
+    else delete told[key];
+  }
+  const text = JSON.stringify({ format: "volsynth-keypoints", version: 1, order: ORDER, poses: [told] }) + "\n";
+  save(new Blob([text], { type: "application/json" }), name);
 }
 
 export function save(blob, name) {

@@ -24,6 +24,12 @@ export class Joints {
     }
   }
 
+  // As a file tells them: a joint is known, or it is not.
+  get known() {
+    const { joints_px: points, joints_mm: mm } = this.told;
+    return { joints_px: points, joints_mm: mm?.map((joint, i) => points[i] && joint) };
+  }
+
   // As they are sent.
   get told() {
     return {

@@ -95,8 +95,8 @@ function build(about) {
   on("save-picture", "click", () => (motion.shown ? motion.saveFrame() : rendering.save()));
   on("save-pose", "click", () => {
     // The turn is a part of it.
-    const text = files.poseFile(skeleton.turned(posing.pose.joints, posing.pose.turn), "studio");
-    files.save(new Blob([text], { type: "application/json" }), "pose.json");
+    const joints = skeleton.turned(posing.pose.joints, posing.pose.turn);
+    files.savePose({ action: "studio", joints_mm: joints }, "pose.json");
   });
   const showing = () => {
     view.show({ raw: $("raw").checked, skeleton: $("overlay").checked });
