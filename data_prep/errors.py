@@ -1,5 +1,8 @@
 """What can go wrong while data is prepared."""
 
+import sys
+from collections.abc import Callable
+
 from volsynth.errors import UserError
 
 
@@ -21,3 +24,12 @@ class SightingError(BuildError):
 
     def __reduce__(self):
         return type(self), (self.where, self.reason)
+
+
+def reported(run: Callable[[], int]) -> int:
+    """The exit status of a command: what it returns, or 2 after the one line of a user's error."""
+    try:
+        return run()
+    except UserError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2

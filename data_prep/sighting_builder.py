@@ -14,7 +14,6 @@ import os
 import pathlib
 import re
 import shutil
-import sys
 import time
 import types
 from collections.abc import Callable, Iterator
@@ -25,10 +24,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from data_prep import common, pieces, pipelines, preparing
-from data_prep.errors import BuildError
+from data_prep.errors import BuildError, reported
 from volsynth import files
 from volsynth.data import schema
-from volsynth.errors import UserError
 
 REPORT = "report.json"
 
@@ -301,9 +299,4 @@ def named(builder: type[SightingBuilder], args: argparse.Namespace) -> SightingB
 
 def command(make: Callable[[], SightingBuilder]) -> int:
     """Runs a builder; the exit status: 1 if something was left out, 2 for an error."""
-    try:
-        report = run(make())
-    except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 1 if report.left_out else 0
+    return reported(lambda: 1 if run(make()).left_out else 0)

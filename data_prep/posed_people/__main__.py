@@ -6,6 +6,7 @@ import json
 import sys
 import time
 
+from data_prep.errors import reported
 from data_prep.posed_people import build, plan, render
 from volsynth.errors import UserError
 
@@ -49,15 +50,15 @@ def bench(config: str, seconds: float) -> dict[str, float | str]:
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
     args = _parser().parse_args(argv)
-    try:
+
+    def run():
         if args.bench is not None:
             print(json.dumps(bench(args.config, args.bench)))
         else:
             build(args.data_dir, args.config, processes=args.processes)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+        return 0
+
+    return reported(run)
 
 
 if __name__ == "__main__":

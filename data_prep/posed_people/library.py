@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data_prep.errors import reported
 from data_prep.posed_people import actions, kinematics, motion, skinning
 from data_prep.posed_people.kinematics import Pose
 from volsynth import files, keypoints, orders
@@ -180,7 +181,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=3.0, help="of a motion; default: 3")
     parser.add_argument("--fps", type=float, default=25.0, help="of a motion; default: 25")
     options = parser.parse_args(argv)
-    try:
+
+    def run():
         if options.motion:
             poses = motion_poses(options.motion, options.seconds, options.fps)
             keypoints.write(options.out, poses)
@@ -188,10 +190,9 @@ def main(argv: list[str] | None = None) -> int:
             write_loops(options.out)
         else:
             write_named(options.out)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+        return 0
+
+    return reported(run)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from data_prep.errors import reported
 from data_prep.posed_people import actions, figure, library, plan, render, scene
 from volsynth import keypoints, orders
 from volsynth.errors import UserError, did_you_mean
@@ -181,14 +182,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--height", type=int, default=640, help="pixels; default: 640")
     options = vars(parser.parse_args(argv))
     path = options.pop("out")
-    try:
+
+    def run():
         if path.suffix.lower() not in (".jpg", ".jpeg", ".png"):
             raise UserError(f"--out must end in .jpg or .png, got {path}.")
         print("\n".join(map(str, write(path, shoot(**options)))))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+        return 0
+
+    return reported(run)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A page of the studio, as a browser speaks for it."""
 
 import io
+import re
 
 import numpy as np
 from PIL import Image
@@ -79,3 +80,18 @@ def png(image, **options):
 def named(name="waving"):
     """Joints of a pose of the package, mm."""
     return persons.named_pose(name).joints_mm
+
+
+def refused(response, status, text=""):
+    assert response.status_code == status, response.text
+    (said,) = response.json().values()
+    assert set(response.json()) == {"error"}
+    assert text in said
+    assert "\n" not in said
+    assert "/" not in re.sub("(image|application|text)/", "", said)
+    assert "content-security-policy" in response.headers
+    return said
+
+
+def picture_of(page, brought):
+    return page.post("/picture", brought[0].read_bytes()).json()["picture"]
