@@ -36,7 +36,7 @@ def wins(found: Found) -> Any:
     """A figure of the share of points that the row's method took from the column's."""
     size = len(found["methods"])
     side = max(3.4, 0.5 * size + 1.6)
-    figure, panels = _panels(len(found["elo"]), width=side, height=side)
+    figure, panels = _panels(len(found["elo"]), width=side, height=side + 0.3)
     for axes, (task, elo) in zip(panels.flat, found["elo"].items()):
         order = sorted(range(size), key=lambda i: -elo[found["methods"][i]])
         points = np.array(found["points"][task])[np.ix_(order, order)]
