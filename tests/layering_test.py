@@ -8,13 +8,12 @@ import sys
 import pytest
 
 ORDER = (
-    {"errors", "files", "skeleton", "losses", "system"},
-    {"config", "conventions", "sections", "ops", "poses", "pretrained", "results", "web"},
-    {"data", "nn", "objectives"},
-    {"images", "systems"},
-    {"metrics", "study", "train"},
-    {"reports", "tasks"},
-    {"runs"},
+    {"errors", "files", "skeleton", "losses"},
+    {"config", "conventions", "fields", "ops", "poses", "pretrained", "results", "sections", "web"},
+    {"system"},
+    {"data", "images", "metrics", "nn", "objectives"},
+    {"study", "systems", "tasks", "train"},
+    {"reports", "runs"},
     {"diagnostics", "export"},
     {"__init__", "evaluation", "generation"},
     {"bench", "studio"},
