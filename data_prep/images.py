@@ -1,4 +1,4 @@
-"""Image files: those from outside are read as `volsynth.pictures` does, ours are written alike."""
+"""Image files: `volsynth.images.reader` reads those from outside, ours are written here as PNG."""
 
 import io
 import os
@@ -9,9 +9,9 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from data_prep.errors import SightingError
-from volsynth import pictures
 from volsynth.errors import UserError
 from volsynth.files import File, InMemory
+from volsynth.images import reader
 
 
 def read(content: bytes, where: str) -> UInt8[np.ndarray, "H W 4"]:
@@ -38,7 +38,7 @@ def read_file(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "H W 4"]:
 
 def _read(file: File) -> UInt8[np.ndarray, "H W 4"]:
     try:
-        return pictures.read_rgba(file)
+        return reader.read_rgba(file)
     except UserError as error:
         where = str(file)
         reason = str(error).removeprefix(where).lstrip(": ").removesuffix(".")

@@ -10,9 +10,9 @@ import numpy as np
 from data_prep import images, placing, sources
 from data_prep.errors import SightingError
 from data_prep.sighting import Camera, Sighting
-from volsynth.data import masks
-from volsynth.keypoints import Pose
+from volsynth.images import masks
 from volsynth.ops import geometry
+from volsynth.poses.keypoint_files import Pose
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 

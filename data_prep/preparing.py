@@ -12,9 +12,11 @@ from jaxtyping import Bool, Float, Int
 from data_prep import cameras
 from data_prep.errors import SightingError
 from data_prep.sighting import Sighting
-from volsynth import orders, skeleton
-from volsynth.data import cropping, masks, schema
+from volsynth import skeleton
+from volsynth.data import schema
 from volsynth.errors import UserError
+from volsynth.images import cropping, masks
+from volsynth.poses import joint_orders
 
 FEWEST_PIXELS = 16
 """A person whose larger side is smaller in the frame cannot be made out."""
@@ -99,8 +101,8 @@ def _joints(sighting):
     where, seen = sighting.where, np.asarray(sighting.visible, bool)
     try:
         # What is not known may be anything, and must not reach a mean.
-        px, visible = orders.to_ours(_zeroed(sighting.joints_px, seen), seen, sighting.order)
-        mm, _ = orders.to_ours(_zeroed(sighting.joints_mm, seen), seen, sighting.order)
+        px, visible = joint_orders.to_ours(_zeroed(sighting.joints_px, seen), seen, sighting.order)
+        mm, _ = joint_orders.to_ours(_zeroed(sighting.joints_mm, seen), seen, sighting.order)
     except UserError as error:
         raise SightingError(where, str(error)) from error
     if not (np.all(np.isfinite(px)) and np.all(np.isfinite(mm))):
@@ -111,7 +113,7 @@ def _joints(sighting):
     if visible.sum() < 2:
         raise SightingError(where, f"{visible.sum()} joints are visible, 2 are needed")
     # Means in space and in a picture differ by the perspective; ours must project to themselves.
-    mean = visible & ~np.isin(skeleton.JOINTS, orders.find(sighting.order).joints)
+    mean = visible & ~np.isin(skeleton.JOINTS, joint_orders.find(sighting.order).joints)
     if np.any(mm[visible, 2] <= 0):
         raise SightingError(where, "joints lie behind the camera")
     px[mean] = cameras.project(mm[mean], sighting.camera)

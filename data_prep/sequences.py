@@ -13,7 +13,7 @@ from data_prep import preparing
 from data_prep.errors import SightingError
 from data_prep.pieces import Dropped
 from data_prep.sighting import Sighting
-from volsynth import orders
+from volsynth.poses import joint_orders
 
 EVERY = 5
 """Of so many frames one is looked at: more of 50 a second are hardly different."""
@@ -71,7 +71,7 @@ class Sequence(abc.ABC):
 
 def _checked(found: Sighting) -> Sighting | Dropped:
     """The sighting, unless it is one of those that every archive of videos has and nobody wants."""
-    joints, known = orders.to_ours(found.joints_px, found.visible, found.order)
+    joints, known = joint_orders.to_ours(found.joints_px, found.visible, found.order)
     height, width = found.image.shape[:2]
     if np.any(known & ~np.all((joints >= 0) & (joints <= (width, height)), axis=-1)):
         return Dropped(OUTSIDE)

@@ -42,7 +42,7 @@ class Sighting:
         pixel at (0.5, 0.5).
       joints_mm: camera coordinates, x right, y down, z away from the camera.
       visible: which joints are known.
-      order: name of the archive's order of joints, of `volsynth.orders`.
+      order: name of the archive's order of joints, of `volsynth.poses.joint_orders`.
       camera: that took the frame.
       person: id.
       outfit: id of the clothes, per person.

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from launch import table
-from volsynth import compare, describe
-from volsynth import config as configs
+from volsynth.config import config_from_dict, config_to_dict, load_config
+from volsynth.diagnostics import describe
 from volsynth.errors import UserError, did_you_mean
 from volsynth.metrics import intervals
-from volsynth.protocol import ALL, Protocol
-from volsynth.train import workdir as workdirs
+from volsynth.reports import compare
+from volsynth.results.protocol import ALL, Protocol
+from volsynth.train import run_record
 
 
 def gather(
@@ -91,9 +92,9 @@ def _read(runs, root, split):
         one = compare.read(workdir, split)
         if not one["results"] or not one["images"]:
             continue
-        wanted = {"config": configs.to_dict(configs.load(run.config, run.overrides)), "data": None}
+        wanted = {"config": config_to_dict(load_config(run.config, run.overrides)), "data": None}
         same = {"config": one["config"], "data": None, "notes": {}}
-        if differing := workdirs.differences(same, {**wanted, "notes": {}}):
+        if differing := run_record.differences(same, {**wanted, "notes": {}}):
             raise UserError(
                 f"{workdir} is a run of another config than the table's ({'; '.join(differing)})."
             )
@@ -138,7 +139,7 @@ def _run(run, one):
 
 
 def _size(values):
-    figures = describe.describe(configs.from_dict(values))
+    figures = describe.describe(config_from_dict(values))
     return {
         "params": figures["params_total"],
         "operations": figures["macs_2d"] + figures["macs_3d"],

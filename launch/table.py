@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from volsynth import config as configs
+from volsynth.config import config_to_dict, load_config
 from volsynth.errors import UserError, did_you_mean
 
 _KEYS = ("config", "overrides", "grid", "variants", "seeds", "title", "scores", "published")
@@ -103,8 +103,8 @@ def read(path: pathlib.Path) -> list[Run]:
             values = {**shared, **own, **dict(cell), **seeded}
             group, name = _name(words), _name(words + ([] if seed is None else [f"seed-{seed}"]))
             overrides = tuple(f"--config.{key}={_text(value)}" for key, value in values.items())
-            config = configs.load(base, overrides)
-            steps = last_step(configs.to_dict(config))
+            config = load_config(base, overrides)
+            steps = last_step(config_to_dict(config))
             runs.append(Run(name, base, overrides, steps, group, seed))
     names = [run.name for run in runs]
     for name in names:

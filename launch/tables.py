@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from volsynth import files, results
+from volsynth import files
 from volsynth.errors import UserError
+from volsynth.results import result_files
 
 _MARK = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -60,7 +61,7 @@ def tables(gathered: Mapping[str, Any]) -> str:
     told = [name for name in shown if any(name in published.get(g, {}) for g in groups)]
     runs = len({tuple(found["steps"] + found["seeds"]) for found in groups.values()}) > 1
     heads = ["", *(["steps", "seeds"] if runs else []), "parameters", "MMAC"]
-    heads = [*heads, *(results.title(name, scores) for name in shown)]
+    heads = [*heads, *(result_files.title(name, scores) for name in shown)]
     source = published.get("of", "published")
     heads += [f"{source}: {name.replace('_', ' ')}" for name in told]
     lines = []
@@ -71,13 +72,15 @@ def tables(gathered: Mapping[str, Any]) -> str:
         cells += [f"{found['params']:,}", f"{found['operations'] / 1e6:.0f}"]
         for name in shown:
             entry = found["scores"].get(name)
-            cells.append(results.cell(entry["mean"], entry["interval"]) if entry else "-")
-        lines.append([*cells, *(results.cell(published.get(group, {}).get(name)) for name in told)])
+            cells.append(result_files.cell(entry["mean"], entry["interval"]) if entry else "-")
+        lines.append(
+            [*cells, *(result_files.cell(published.get(group, {}).get(name)) for name in told)]
+        )
     for row, values in gathered["baselines"].items():
-        cells = [results.cell(values.get(name)) for name in shown]
+        cells = [result_files.cell(values.get(name)) for name in shown]
         empty = [""] * (4 if runs else 2)
         lines.append([row.replace("_", " "), *empty, *cells, *([""] * len(told))])
-    parts = [results.aligned(heads, lines)]
+    parts = [result_files.aligned(heads, lines)]
     first = next(iter(groups))
     lines = [
         [group.replace("_", " "), *(_difference(found["scores"].get(name, {})) for name in shown)]
@@ -85,8 +88,8 @@ def tables(gathered: Mapping[str, Any]) -> str:
         if group != first and any("difference" in found["scores"].get(n, {}) for n in shown)
     ]
     if lines:
-        heads = [f"less {first.replace('_', ' ')}", *(results.title(n, scores) for n in shown)]
-        parts.append(results.aligned(heads, lines))
+        heads = [f"less {first.replace('_', ' ')}", *(result_files.title(n, scores) for n in shown)]
+        parts.append(result_files.aligned(heads, lines))
     parts += [_thirds(gathered, fact) for fact in gathered.get("by", {})]
     note = [published["note"] + "\n"] if "note" in published else []
     return "\n".join([*(part for part in parts if part), *note, _origin(gathered)]) + "\n"
@@ -96,7 +99,7 @@ def plot(gathered: Mapping[str, Any], path: pathlib.Path) -> None:
     """One panel for each score: every group's mean with its interval, and each seed as a dot."""
     from matplotlib.figure import Figure
 
-    from volsynth import curves
+    from volsynth.reports import plots
 
     shown, groups = gathered["shown"], gathered["groups"]
     figure = Figure(figsize=(2.2 * len(shown) + 1.4, 0.42 * len(groups) + 1.3), dpi=120)
@@ -111,7 +114,7 @@ def plot(gathered: Mapping[str, Any], path: pathlib.Path) -> None:
                 panel.plot(entry["interval"], [place, place], color="#4477aa", lw=2)
             panel.plot(entry["seeds"], [place] * len(entry["seeds"]), "o", ms=3, color="#bbbbbb")
             panel.plot([entry["mean"]], [place], "o", ms=6, color="#4477aa")
-        panel.set_title(results.title(name, gathered["protocol"]["scores"]), fontsize=9)
+        panel.set_title(result_files.title(name, gathered["protocol"]["scores"]), fontsize=9)
         panel.tick_params(labelsize=8)
         panel.grid(axis="x", color="#e6e6e6")
         for side in ("top", "right"):
@@ -119,14 +122,14 @@ def plot(gathered: Mapping[str, Any], path: pathlib.Path) -> None:
     panels[0].set_yticks(list(places), [group.replace("_", " ") for group in groups], fontsize=9)
     panels[0].set_ylim(len(groups) - 0.5, -0.5)
     figure.tight_layout()
-    curves.save(figure, path)
+    plots.save(figure, path)
 
 
 def _thirds(gathered, fact):
     """Differences in the first score where a fact is small, in the middle, and large."""
     found = gathered["by"][fact]
     score, (low, high) = gathered["shown"][0], found["edges"]
-    name, title = fact.replace("_", " "), results.title(score, gathered["protocol"]["scores"])
+    name, title = fact.replace("_", " "), result_files.title(score, gathered["protocol"]["scores"])
     first = next(iter(gathered["groups"])).replace("_", " ")
     heads = [f"{title} less {first}, by {name}"]
     heads += [f"below {low:.3g}", f"{low:.3g} to {high:.3g}", f"above {high:.3g}"]
@@ -135,7 +138,7 @@ def _thirds(gathered, fact):
         for group, scores in found["groups"].items()
         if score in scores
     ]
-    return results.aligned(heads, lines) if lines else ""
+    return result_files.aligned(heads, lines) if lines else ""
 
 
 def _origin(gathered):

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from volsynth import cli, doctor, runs, systems
-from volsynth import config as configs
+from volsynth import cli, systems
+from volsynth.config import config_to_dict
 from volsynth.data import fake
-from volsynth.nn import pretrained
-from volsynth.train import checkpoint, optim, state
-from volsynth.train import workdir as workdirs
+from volsynth.diagnostics import doctor
+from volsynth.pretrained import feature_networks
+from volsynth.runs import training
+from volsynth.train import checkpoint, optim, run_record, state
 
 SMOKE = "configs/volumetric.py:smoke"
 COMMANDS = [
@@ -136,7 +137,7 @@ def test_without_json_there_is_a_table(capsys):
 @pytest.fixture
 def claimed(smoke_config, tiny, tmp_path):
     """A workdir that the smoke config has claimed, without a checkpoint."""
-    workdirs.claim_workdir(tmp_path / "run", configs.to_dict(smoke_config), tiny.identity)
+    run_record.claim_workdir(tmp_path / "run", config_to_dict(smoke_config), tiny.identity)
     return tmp_path / "run"
 
 
@@ -290,7 +291,7 @@ def test_a_run_that_was_interrupted_or_diverged(capsys, monkeypatch, tmp_path):
         def train(config, workdir, error=error):
             raise error
 
-        monkeypatch.setattr(runs, "train", train)
+        monkeypatch.setattr(training, "train", train)
         assert cli.main(["train", "--config", SMOKE, "--workdir", str(tmp_path)]) == status
         assert str(error) in capsys.readouterr().err
 
@@ -299,7 +300,7 @@ def test_a_run_that_was_interrupted_or_diverged(capsys, monkeypatch, tmp_path):
 
 
 def test_weights_are_converted_and_named(capsys, tmp_path, monkeypatch):
-    monkeypatch.setitem(pretrained.LAYOUTS, "vgg19", lambda: {"a": (2, 500)})
+    monkeypatch.setitem(feature_networks.LAYOUTS, "vgg19", lambda: {"a": (2, 500)})
     source, out = tmp_path / "in.safetensors", tmp_path / "out.safetensors"
     source.write_bytes(safetensors.numpy.save({"a": np.ones((2, 500), np.float16)}))
     assert cli.main(["weights", "convert", str(source), str(out)]) == 0
@@ -314,8 +315,8 @@ def test_weights_are_converted_and_named(capsys, tmp_path, monkeypatch):
 
 
 def test_weights_of_two_files_are_converted_and_named(capsys, tmp_path, monkeypatch):
-    monkeypatch.setitem(pretrained.LAYOUTS, "lpips-alex", lambda: {"a": (2, 5)})
-    monkeypatch.setitem(pretrained.LIN_LAYOUTS, "lpips-alex", lambda: {"b": (3,)})
+    monkeypatch.setitem(feature_networks.LAYOUTS, "lpips-alex", lambda: {"a": (2, 5)})
+    monkeypatch.setitem(feature_networks.LIN_LAYOUTS, "lpips-alex", lambda: {"b": (3,)})
     paths = source, lin, out = [tmp_path / f"{name}.safetensors" for name in ("in", "lin", "out")]
     source.write_bytes(safetensors.numpy.save({"a": np.ones((2, 5), np.float32)}))
     lin.write_bytes(safetensors.numpy.save({"b": np.zeros(3, np.float32)}))
@@ -341,7 +342,7 @@ def test_weights_that_cannot_be_converted(capsys, tmp_path):
 
 
 def test_the_kinds_of_weights_are_those_that_there_are():
-    assert "{" + ",".join(pretrained.LAYOUTS) + "}" in _help("weights", "convert")
+    assert "{" + ",".join(feature_networks.LAYOUTS) + "}" in _help("weights", "convert")
 
 
 def _help(*command):

@@ -7,11 +7,11 @@ import re
 import ml_collections
 import pytest
 
-from volsynth import config
+from volsynth.config import config_from_dict, config_to_dict, import_config, load_config
 from volsynth.errors import UserError
 
 FILES = sorted(pathlib.Path("configs").glob("[!_]*.py"))
-ALL = [f"{p}:{name}" for p in FILES for name in config._import(p).VARIANTS]
+ALL = [f"{p}:{name}" for p in FILES for name in import_config(p).VARIANTS]
 SPEC = "configs/volumetric.py:smoke"
 
 
@@ -23,7 +23,7 @@ def _keys(tree, prefix=""):
 
 def _refused(message, spec=SPEC, overrides=()):
     with pytest.raises(UserError, match=re.escape(message)) as caught:
-        config.load(spec, overrides)
+        load_config(spec, overrides)
     return str(caught.value)
 
 
@@ -37,32 +37,32 @@ def test_there_are_configs():
 
 @pytest.mark.parametrize("spec", ALL)
 def test_every_variant_loads_locked_and_survives_json(spec):
-    loaded = config.load(spec)
+    loaded = load_config(spec)
     assert loaded.is_locked
     assert loaded.train.is_locked
     with pytest.raises((KeyError, AttributeError)):
         loaded.train.stepz = 1
-    values = config.to_dict(loaded)
+    values = config_to_dict(loaded)
     assert json.loads(json.dumps(values)) == values
-    restored = config.from_dict(values)
+    restored = config_from_dict(values)
     assert restored.is_locked
     assert restored == loaded
-    assert config.to_dict(restored) == values
+    assert config_to_dict(restored) == values
 
 
 @pytest.mark.parametrize("spec", ALL)
 def test_a_variant_changes_keys_and_adds_none(spec):
     path, _, name = spec.partition(":")
-    module = config._import(pathlib.Path(path))
-    keys = _keys(config.load(path).to_dict())
-    assert _keys(config.load(spec).to_dict()) == keys
+    module = import_config(pathlib.Path(path))
+    keys = _keys(load_config(path).to_dict())
+    assert _keys(load_config(spec).to_dict()) == keys
     assert _keys(module.VARIANTS[name]) <= keys | {""}
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_without_a_variant_a_config_is_a_whole_one(path):
-    assert config.load(str(path)) == config.load(f"{path}:")
-    assert config.load(str(path)).is_locked
+    assert load_config(str(path)) == load_config(f"{path}:")
+    assert load_config(str(path)).is_locked
 
 
 def test_a_config_without_what_it_imports_says_what_to_copy(tmp_path):
@@ -70,7 +70,7 @@ def test_a_config_without_what_it_imports_says_what_to_copy(tmp_path):
     path.write_text(pathlib.Path("configs/resnet2d.py").read_text())
     message = "must lie beside it; copy them, too."
     with pytest.raises(UserError, match=rf"mine\.py fails: .*_common.*{message}"):
-        config.load(str(path))
+        load_config(str(path))
 
 
 def test_a_config_imports_what_the_files_beside_it_share(tmp_path):
@@ -85,16 +85,16 @@ def test_a_config_imports_what_the_files_beside_it_share(tmp_path):
             "    return ml_collections.ConfigDict({'value': _shared.VALUE})\n"
         )
         # Folders do not see one another's.
-        assert config.load(f"{folder}/my.config.py").value == value
+        assert load_config(f"{folder}/my.config.py").value == value
     message = _refused("no config file", f"{folder}/other.py")
     assert "my.config.py" in message
     assert "_shared" not in message
 
 
 def test_variants_are_laid_on_top_of_one_another_in_order():
-    demo, smoke = (config.load(f"configs/volumetric.py:{name}") for name in ("demo", "smoke"))
+    demo, smoke = (load_config(f"configs/volumetric.py:{name}") for name in ("demo", "smoke"))
     first, last = (
-        config.load(f"configs/volumetric.py:{names}") for names in ("smoke,demo", "demo,smoke")
+        load_config(f"configs/volumetric.py:{names}") for names in ("smoke,demo", "demo,smoke")
     )
     assert (first.model.depth, last.model.depth) == (demo.model.depth, smoke.model.depth) == (8, 4)
     # What the later one does not mention stays as the earlier one has it.
@@ -103,7 +103,7 @@ def test_variants_are_laid_on_top_of_one_another_in_order():
 
 
 def test_lists_come_back_as_tuples_at_every_depth():
-    restored = config.from_dict({"a": [1, [2, 3]], "b": {"c": ["x"]}, "d": 1.0})
+    restored = config_from_dict({"a": [1, [2, 3]], "b": {"c": ["x"]}, "d": 1.0})
     assert restored.b.c == ("x",)
     assert restored.a[0] == 1
     assert type(restored.d) is float
@@ -133,7 +133,7 @@ def test_lists_come_back_as_tuples_at_every_depth():
     ],
 )
 def test_an_override_has_the_type_of_what_it_overrides(override, value):
-    loaded = config.load(SPEC, [override])
+    loaded = load_config(SPEC, [override])
     found = loaded
     for part in override.partition("=")[0].split(".")[1:]:
         found = found[part]
@@ -144,16 +144,16 @@ def test_an_override_has_the_type_of_what_it_overrides(override, value):
 
 def test_a_section_that_is_empty_is_a_table_that_an_override_fills():
     overrides = ["--config.data.also={'a/64': 0.5, 'b/64': 0.1}", "--config.data.also={'c/1': 1}"]
-    loaded = config.load(SPEC, overrides)
+    loaded = load_config(SPEC, overrides)
     assert loaded.data.also.to_dict() == {"c/1": 1}
     assert loaded.data.also.is_locked
-    assert config.from_dict(config.to_dict(loaded)) == loaded
-    assert config.load(SPEC).data.also.to_dict() == {}
+    assert config_from_dict(config_to_dict(loaded)) == loaded
+    assert load_config(SPEC).data.also.to_dict() == {}
 
 
 def test_overrides_apply_in_order():
     overrides = ["--config.seed=1", "--config.train.steps=9", "--config.seed=2"]
-    loaded = config.load(SPEC, overrides)
+    loaded = load_config(SPEC, overrides)
     assert (loaded.seed, loaded.train.steps) == (2, 9)
 
 
@@ -247,7 +247,7 @@ def test_a_file_that_fails(tmp_path, text, message):
 def test_a_users_config_that_forgets_the_lock_is_locked(tmp_path):
     text = "import ml_collections\ndef get_config():\n    "
     path = _write(tmp_path, text + "return ml_collections.ConfigDict({'a': {'b': 1}})\n")
-    loaded = config.load(path, ["--config.a.b=2"])
+    loaded = load_config(path, ["--config.a.b=2"])
     assert isinstance(loaded, ml_collections.ConfigDict)
     assert loaded.is_locked
     assert loaded.a.b == 2

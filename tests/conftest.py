@@ -27,13 +27,18 @@ import pytest
 jaxtyping.install_import_hook(
     [
         *("volsynth.ops", "volsynth.nn", "volsynth.losses", "volsynth.metrics"),
-        *("volsynth.draw", "volsynth.views"),
+        *("volsynth.poses", "volsynth.pretrained"),
+        *("volsynth.images", "volsynth.diagnostics.volume_views"),
     ],
     "typechecker.check",
 )
 
 
-LONG = ("tests/scoring_test.py", "tests/bench/bench_test.py", "tests/train/spread_test.py")
+LONG = (
+    "tests/evaluation/evaluate_test.py",
+    "tests/bench/bench_test.py",
+    "tests/train/spread_test.py",
+)
 """These first: started last, each would leave the other worker with nothing to do."""
 
 
@@ -74,18 +79,18 @@ def tiny(data_dir):
 @pytest.fixture(scope="session")
 def smoke_config(data_dir):
     """The `smoke` variant of the volumetric system on that data."""
-    from volsynth import config
+    from volsynth.config import load_config
 
-    return config.load("configs/volumetric.py:smoke", [f"--config.data.dir={data_dir}"])
+    return load_config("configs/volumetric.py:smoke", [f"--config.data.dir={data_dir}"])
 
 
 @pytest.fixture(scope="session")
 def trained(smoke_config, tmp_path_factory):
     """A workdir in which the smoke config was trained without interruption."""
-    from volsynth import runs
+    from volsynth.runs import training
 
     workdir = tmp_path_factory.mktemp("runs") / "whole"
-    runs.train(smoke_config, workdir)
+    training.train(smoke_config, workdir)
     return workdir
 
 

@@ -11,9 +11,12 @@ import pytest
 import tiny_detectors
 
 from data_prep.posed_people import portrait
-from volsynth import cli, exported, orders, persons, systems
-from volsynth import config as configs
+from volsynth import cli, systems
+from volsynth.config import load_config
 from volsynth.errors import UserError
+from volsynth.export import exported_model
+from volsynth.generation import persons
+from volsynth.poses import joint_orders
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = {
@@ -30,7 +33,7 @@ def place(tmp_path, data_dir, monkeypatch):
     """A folder with what the examples assume to be there.
 
     Models put dots on joints, or find the pose of the picture, for exported ones take long to make;
-    tests/exporting_test.py runs the example of docs/export.md with one.
+    tests/export/write_export_test.py runs the example of docs/export.md with one.
     """
     shot = portrait.shoot()
     portrait.write(tmp_path / "anna.jpg", shot)
@@ -46,10 +49,10 @@ def place(tmp_path, data_dir, monkeypatch):
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        exported, "load", lambda path, program=None: models[pathlib.Path(path).name]
+        exported_model, "load", lambda path, program=None: models[pathlib.Path(path).name]
     )
     # Some add to these.
-    monkeypatch.setattr(orders, "ORDERS", dict(orders.ORDERS))
+    monkeypatch.setattr(joint_orders, "ORDERS", dict(joint_orders.ORDERS))
     monkeypatch.setattr(systems, "SYSTEMS", dict(systems.SYSTEMS))
     # A step compiles in a third of the time.
     jax.config.update("jax_disable_most_optimizations", True)
@@ -150,7 +153,7 @@ def check_command(line, is_whole=True):
     assert all(word.startswith("--config.") for word in rest), f"{line}: {rest} is not known"
     spec = getattr(options, "config", None)
     if spec and "configs/" in spec and "NAME" not in spec:
-        configs.load(spec, rest)
+        load_config(spec, rest)
 
 
 def _all_parsers(parser):

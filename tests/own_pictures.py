@@ -7,9 +7,10 @@ import numpy as np
 from PIL import Image
 from seen_people import see
 
-from volsynth import config as configs
-from volsynth import exported, keypoints, orders
-from volsynth.ops import pose as pose_ops
+from volsynth.config import config_from_dict
+from volsynth.export import exported_model
+from volsynth.ops import pose_volumes
+from volsynth.poses import joint_orders, keypoint_files
 
 FIELDS = ("source_image", "source_joints", "source_visible", "target_joints", "target_visible")
 SIDE = 32
@@ -40,22 +41,22 @@ def bring(folder, kind="mask", person=8003, shot=1):
         found["mask"] = folder / "mask.png"
         Image.fromarray(255 * mask.astype(np.uint8)).save(found["mask"])
     intrinsics = seen.camera.intrinsics - np.array([[0, 0, 20], [0, 0, 0], [0, 0, 0]])
-    pose = keypoints.Pose(
-        orders.OURS,
+    pose = keypoint_files.Pose(
+        joint_orders.OURS,
         seen.visible,
         seen.joints_px - (20, 0),
         seen.joints_mm,
         image=path.name,
         intrinsics=intrinsics,
     )
-    keypoints.write(found["pose"], [pose])
+    keypoint_files.write(found["pose"], [pose])
     return found, mask
 
 
 def _model(task, inputs, run):
     card = {"task": task, "image_size": SIDE, "inputs": dict.fromkeys(inputs)}
-    config = configs.from_dict({"system": "none", "data": {"image_size": SIDE}})
-    return exported.Model(pathlib.Path("model"), config, card, {}, run, True)
+    config = config_from_dict({"system": "none", "data": {"image_size": SIDE}})
+    return exported_model.Model(pathlib.Path("model"), config, card, {}, run, True)
 
 
 def dots():
@@ -69,7 +70,7 @@ def dots():
 
 
 def _dots(joints, visible, colour):
-    near = pose_ops.heatmaps(joints, visible, (SIDE, SIDE, 1), SIDE, 0.9, flat=True)
+    near = pose_volumes.heatmaps(joints, visible, (SIDE, SIDE, 1), SIDE, 0.9, flat=True)
     near = near.max(axis=(3, 4))[..., None]
     return jnp.where(near > 0.4, colour, jnp.array([1.0, -1.0, 1.0]))
 
@@ -105,9 +106,9 @@ def halves():
         return generator.apply(variables, warped, *target, method="render")
 
     model = _model("image", FIELDS, run)
-    config = configs.from_dict({"system": "halves", "data": {"image_size": SIDE}})
+    config = config_from_dict({"system": "halves", "data": {"image_size": SIDE}})
     numbers = {"generator/kernel": kernel}
-    return exported.Model(model.path, config, model.card, numbers, run, False)
+    return exported_model.Model(model.path, config, model.card, numbers, run, False)
 
 
 def finder(joints_px, joints_mm):

@@ -6,8 +6,8 @@ __version__ = "0.1.0"
 
 
 def load(path: Any, program: bool | None = None) -> Any:
-    """A model that `volsynth export` wrote, ready to be called: see `volsynth.exported.load`."""
+    """Reads a model that `volsynth export` wrote; see `volsynth.export.exported_model.load`."""
     # Late: the command line's help would wait for JAX.
-    from volsynth import exported
+    from volsynth.export import exported_model
 
-    return exported.load(path, program)
+    return exported_model.load(path, program)

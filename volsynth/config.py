@@ -22,7 +22,7 @@ import ml_collections
 from volsynth.errors import UserError, did_you_mean
 
 
-def load(spec: str, overrides: Sequence[str] = ()) -> ml_collections.ConfigDict:
+def load_config(spec: str, overrides: Sequence[str] = ()) -> ml_collections.ConfigDict:
     """A locked config.
 
     Args:
@@ -33,7 +33,7 @@ def load(spec: str, overrides: Sequence[str] = ()) -> ml_collections.ConfigDict:
       UserError: no such file, variant or key, or a value of the wrong type.
     """
     path, _, names = spec.partition(":")
-    module = _import(pathlib.Path(path))
+    module = import_config(pathlib.Path(path))
     variants = getattr(module, "VARIANTS", {})
     for name in names.split(",") if names else ():
         if name not in variants:
@@ -57,13 +57,13 @@ def _empty_sections(config, prefix=""):
     return {name for key in config for name in _empty_sections(config[key], f"{prefix}{key}.")}
 
 
-def to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:
+def config_to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:
     """Nested dicts of JSON values: tuples become lists."""
     return json.loads(config.to_json())
 
 
-def from_dict(values: dict[str, Any]) -> ml_collections.ConfigDict:
-    """The inverse of `to_dict`: a locked config; lists become tuples."""
+def config_from_dict(values: dict[str, Any]) -> ml_collections.ConfigDict:
+    """The inverse of `config_to_dict`: a locked config; lists become tuples."""
 
     def restore(value):
         if isinstance(value, dict):
@@ -74,7 +74,7 @@ def from_dict(values: dict[str, Any]) -> ml_collections.ConfigDict:
     return config.lock()
 
 
-def _import(path):
+def import_config(path):
     if not path.is_file():
         folder = path.parent if path.parent.is_dir() else pathlib.Path("configs")
         found = ", ".join(sorted(str(p) for p in folder.glob("[!_]*.py"))) or "none"

@@ -19,8 +19,8 @@ from data_prep import pictures, sources
 from data_prep.deepfashion import names
 from data_prep.errors import BuildError
 from data_prep.sighting_builder import Found
-from volsynth import keypoints, orders
-from volsynth.keypoints import Pose
+from volsynth.poses import joint_orders, keypoint_files
+from volsynth.poses.keypoint_files import Pose
 
 SPLITS = ("train", "test")
 IMAGES = ("img_highres", "img_highres.zip")
@@ -98,7 +98,7 @@ def _poses(source, split, left_out) -> dict[str, Pose]:
         left_out.append(f"{path}: is missing")
         return {}
     poses = {}
-    for pose in keypoints.read(path, "openpose_18", lambda error: left_out.append(str(error))):
+    for pose in keypoint_files.read(path, "openpose_18", lambda error: left_out.append(str(error))):
         said = names.parse(pose.image)
         if said is None:
             left_out.append(f"{pose.where}: is no name of an image of DeepFashion In-shop")
@@ -112,7 +112,7 @@ def _in_space(source, left_out) -> dict[str, Pose]:
     path = source / POSES
     if not path.exists():
         return {}
-    poses = keypoints.read(path, reject=lambda error: left_out.append(str(error)))
+    poses = keypoint_files.read(path, reject=lambda error: left_out.append(str(error)))
     return {names.flat(pose.image): pose for pose in poses if pose.joints_mm is not None}
 
 
@@ -128,7 +128,7 @@ def _mask_names(masks, left_out) -> dict[str, str]:
 
 def _is_whole(pose):
     nowhere = np.zeros((len(pose.visible), 2))
-    return bool(orders.to_ours(nowhere, pose.visible, pose.order)[1].all())
+    return bool(joint_orders.to_ours(nowhere, pose.visible, pose.order)[1].all())
 
 
 def _with_depth(pose, other):
@@ -136,7 +136,7 @@ def _with_depth(pose, other):
     if other is None:
         return pose
     if pose.order != other.order:
-        pose, other = keypoints.to_ours(pose), keypoints.to_ours(other)
+        pose, other = keypoint_files.to_ours(pose), keypoint_files.to_ours(other)
     return dataclasses.replace(
         pose, joints_mm=other.joints_mm, visible=pose.visible & other.visible
     )

@@ -6,7 +6,7 @@ import pathlib
 from data_prep import pictures, sources
 from data_prep.errors import BuildError
 from data_prep.sighting_builder import Found
-from volsynth import keypoints
+from volsynth.poses import keypoint_files
 
 MASKS = "masks"
 POSES = ("poses.json", "poses.csv", "poses")
@@ -55,7 +55,7 @@ def find(source: pathlib.Path, options: Options) -> Found:
     names = frozenset(opened.names)
     poses = [
         _complete(pose, names)
-        for pose in keypoints.read(path, reject=lambda error: left_out.append(str(error)))
+        for pose in keypoint_files.read(path, reject=lambda error: left_out.append(str(error)))
     ]
     splits = pictures.share_out(
         {pose.person for pose in poses}, {"validation": options.validation, "test": options.test}

@@ -20,9 +20,9 @@ import numpy as np
 from data_prep.errors import reported
 from data_prep.posed_people import actions, kinematics, motion, skinning
 from data_prep.posed_people.kinematics import Pose
-from volsynth import files, keypoints, orders
+from volsynth import files
 from volsynth.errors import UserError, did_you_mean
-from volsynth.ops import retargeting
+from volsynth.poses import joint_orders, keypoint_files, retargeting
 
 STYLE = motion.Style(tempo=1.0, size=1.0, phase=0.0, side=1, lean=0.0, wiggle=np.zeros(4))
 """Of nobody in particular."""
@@ -104,7 +104,7 @@ def joints_of(pose: Pose) -> np.ndarray:
     return joints - (0.0, joints[:, 1].max() + FOOT_MM, 0.0)
 
 
-def named_poses() -> list[keypoints.Pose]:
+def named_poses() -> list[keypoint_files.Pose]:
     """All of `NAMED`; `action` is the name."""
     return [
         _entry(name, pose if isinstance(pose, Pose) else actions.ACTIONS[pose[0]](pose[1], STYLE))
@@ -112,7 +112,7 @@ def named_poses() -> list[keypoints.Pose]:
     ]
 
 
-def motion_poses(action: str, seconds: float, fps: float) -> list[keypoints.Pose]:
+def motion_poses(action: str, seconds: float, fps: float) -> list[keypoint_files.Pose]:
     """The poses of an action, one for each frame.
 
     Raises:
@@ -128,7 +128,7 @@ def motion_poses(action: str, seconds: float, fps: float) -> list[keypoints.Pose
     ]
 
 
-def loop_pose(name: str, number: int) -> keypoints.Pose:
+def loop_pose(name: str, number: int) -> keypoint_files.Pose:
     """A frame of one of `LOOPS`, in whole mm; after its last one they repeat themselves."""
     loop = LOOPS[name]
     if loop.action is None:
@@ -139,19 +139,27 @@ def loop_pose(name: str, number: int) -> keypoints.Pose:
         pose = actions.ACTIONS[loop.action](time, STYLE._replace(tempo=tempo))
     body = retargeting.Body(joints_of(pose), np.ones(15, bool), False)
     turned = retargeting.turned(body, 360.0 * loop.turns * number / loop.frames)
-    return keypoints.Pose(
-        orders.OURS, turned.visible, joints_mm=turned.joints.round(), action=name, frame=number
+    return keypoint_files.Pose(
+        joint_orders.OURS,
+        turned.visible,
+        joints_mm=turned.joints.round(),
+        action=name,
+        frame=number,
     )
 
 
-def loop_poses() -> list[keypoints.Pose]:
+def loop_poses() -> list[keypoint_files.Pose]:
     """All frames of all of `LOOPS`; `action` is the name."""
     return [loop_pose(name, n) for name, loop in LOOPS.items() for n in range(loop.frames)]
 
 
 def _entry(name, pose, frame=0):
-    return keypoints.Pose(
-        orders.OURS, np.ones(15, bool), joints_mm=joints_of(pose).round(1), action=name, frame=frame
+    return keypoint_files.Pose(
+        joint_orders.OURS,
+        np.ones(15, bool),
+        joints_mm=joints_of(pose).round(1),
+        action=name,
+        frame=frame,
     )
 
 
@@ -166,7 +174,7 @@ def write_loops(path: pathlib.Path) -> None:
 
 
 def _write(path, poses, made_by):
-    keypoints.write(path, poses)
+    keypoint_files.write(path, poses)
     head, _, rest = path.read_text().partition("{")
     files.write_text(path, head + '{"made_by": ' + json.dumps(made_by) + ", " + rest)
 
@@ -185,7 +193,7 @@ def main(argv: list[str] | None = None) -> int:
     def run():
         if options.motion:
             poses = motion_poses(options.motion, options.seconds, options.fps)
-            keypoints.write(options.out, poses)
+            keypoint_files.write(options.out, poses)
         elif options.loops:
             write_loops(options.out)
         else:

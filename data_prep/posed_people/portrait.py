@@ -17,8 +17,8 @@ from PIL import Image
 
 from data_prep.errors import reported
 from data_prep.posed_people import actions, figure, library, plan, render, scene
-from volsynth import keypoints, orders
 from volsynth.errors import UserError, did_you_mean
+from volsynth.poses import joint_orders, keypoint_files
 
 DISTANCE, EYE = 3600.0, 1350.0
 """Of the camera from the person, and above the floor, mm."""
@@ -50,7 +50,7 @@ class Portrait(NamedTuple):
 
     image: np.ndarray
     mask: np.ndarray
-    pose: keypoints.Pose
+    pose: keypoint_files.Pose
 
 
 def shoot(
@@ -109,8 +109,8 @@ def shoot(
     return Portrait(
         np.asarray(resized[0]),
         np.asarray(resized[1]) >= 128,
-        keypoints.Pose(
-            orders.OURS,
+        keypoint_files.Pose(
+            joint_orders.OURS,
             np.ones(len(joints), bool),
             projected[:, :2] / projected[:, 2:],
             joints,
@@ -159,7 +159,7 @@ def write(path: pathlib.Path, portrait: Portrait) -> list[pathlib.Path]:
         options = {} if path.suffix.lower() == ".png" else {"quality": 92}
         Image.fromarray(portrait.image).save(path, **options)
         Image.fromarray(portrait.mask.astype(np.uint8) * 255).save(mask)
-        keypoints.write(pose, [dataclasses.replace(portrait.pose, image=path.name)])
+        keypoint_files.write(pose, [dataclasses.replace(portrait.pose, image=path.name)])
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}.") from error
     return [path, mask, pose]

@@ -7,7 +7,7 @@ import numpy as np
 from data_prep.posed_people import figure as figures
 from data_prep.posed_people import raster, skinning
 from data_prep.posed_people.figure import Figure
-from volsynth.data.schema import MAGENTA
+from volsynth.conventions import MAGENTA
 
 OVERSAMPLING = 2
 MARGIN = 0.08

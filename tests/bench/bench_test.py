@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from volsynth import cli, systems
-from volsynth import config as configs
 from volsynth.bench import cases, naive, timing, warps
+from volsynth.config import load_config
 from volsynth.data import fake
 from volsynth.errors import UserError
 from volsynth.nn import layers
-from volsynth.ops import pose, warp
+from volsynth.ops import pose_volumes
+from volsynth.ops.warp import warp
 
 SIDE = 32.0
 SHAPE = (8, 8, 4)
@@ -31,7 +32,7 @@ def _quiet(line):
 
 @pytest.fixture(scope="module")
 def smoke():
-    settings = configs.load("configs/volumetric.py:smoke")
+    settings = load_config("configs/volumetric.py:smoke")
     with settings.unlocked():
         # Two of everything that can be several, and what only `full` has otherwise.
         settings.model.update(blocks_before=2, blocks_pose=2, encoder_widths=(4, 6))
@@ -46,8 +47,8 @@ def moved():
     def parts(batch):
         source = (batch["source_joints"], batch["source_visible"])
         target = (batch["target_joints"], batch["target_visible"])
-        masks = pose.part_masks(*source, SHAPE, SIDE, 0.2)
-        return masks, pose.part_transforms(*source, *target, SIDE)
+        masks = pose_volumes.part_masks(*source, SHAPE, SIDE, 0.2)
+        return masks, pose_volumes.part_transforms(*source, *target, SIDE)
 
     return jax.random.normal(jax.random.key(0), (2, *SHAPE, 3)), *parts(fake.batch(2, int(SIDE)))
 
@@ -124,13 +125,13 @@ def test_halved_parts_are_all_of_the_parts(moved):
 
 @needs_torch
 def test_the_warp_of_the_twin_is_ours(moved):
-    from volsynth.bench import twin
+    from volsynth.bench import torch_twin
 
     volume, masks, transforms = moved
-    parts, grids = twin.part_tensors(masks, transforms, SHAPE, SIDE)
-    leaf = twin.channels_first(volume).requires_grad_()
-    result = twin.multi_part_warp(leaf, parts, grids)
-    result.backward(twin.channels_first(jax.random.normal(jax.random.key(1), volume.shape)))
+    parts, grids = torch_twin.part_tensors(masks, transforms, SHAPE, SIDE)
+    leaf = torch_twin.channels_first(volume).requires_grad_()
+    result = torch_twin.multi_part_warp(leaf, parts, grids)
+    result.backward(torch_twin.channels_first(jax.random.normal(jax.random.key(1), volume.shape)))
     ours = _value_and_gradient(warp.warp, *moved)
     for a, b in zip(ours, (result.detach(), leaf.grad)):
         np.testing.assert_allclose(a, np.moveaxis(b.numpy(), 1, -1), atol=1e-4)
@@ -139,7 +140,7 @@ def test_the_warp_of_the_twin_is_ours(moved):
 @needs_torch
 @pytest.mark.parametrize("dilation_block", [True, False])
 def test_the_twin_makes_our_image_from_our_weights(smoke, dilation_block):
-    from volsynth.bench import twin
+    from volsynth.bench import torch_twin
 
     settings = smoke.copy_and_resolve_references()
     settings.model.dilation_block = dilation_block
@@ -152,7 +153,7 @@ def test_the_twin_makes_our_image_from_our_weights(smoke, dilation_block):
     forward = jax.jit(lambda v, b: system.forward(v, b, jax.random.key(0), train=False)[0])
     ours = forward(variables, batch)["image"]
     model = settings.model
-    theirs = twin.generate(
+    theirs = torch_twin.generate(
         variables["generator"], batch, model.depth, model.mask_width, model.heatmap_sigma
     )
     assert np.std(ours) > 0.1
@@ -209,7 +210,7 @@ def test_the_report_of_the_step(smoke, with_torch):
 
 
 def test_shapes_are_those_of_the_volumes_of_a_config():
-    settings = configs.load("configs/volumetric.py:full")
+    settings = load_config("configs/volumetric.py:full")
     assert cases.conv3d_shapes(settings) == [(2, 64, 64, 24, c) for c in (48, 16, 64)]
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from augmented import COLOURS, EVERYTHING, MOVES
 
-from volsynth.data import augment, pipeline, pixels, show
+from volsynth.data import augment, augment_images, pipeline
+from volsynth.diagnostics import data_sheet
 from volsynth.errors import UserError
 
 
@@ -135,7 +136,7 @@ def test_a_batch_is_its_records_changed_by_the_draws_of_its_step(tiny, changed):
     split = tiny.split("train")
     numbers = pipeline.training_pairs(split, 3, 2, 4).T.reshape(-1)
     values = pipeline._values(pipeline.read_fields(split, numbers, pipeline._READ))
-    wanted = pixels.change(EVERYTHING, values, augment.draw(EVERYTHING, 3, 2, range(4)))
+    wanted = augment_images.change(EVERYTHING, values, augment.draw(EVERYTHING, 3, 2, range(4)))
     for key, value in wanted.items():
         np.testing.assert_array_equal(changed[2][f"source_{key}"], value[:4])
         np.testing.assert_array_equal(changed[2][f"target_{key}"], value[4:])
@@ -164,13 +165,13 @@ def test_hosts_together_make_the_whole_changed_batch(tiny, changed, hosts):
 
 def test_the_sheet_of_training_pairs_shows_the_first_batch(tiny, monkeypatch):
     seen = []
-    real = show.draw.grid
+    real = data_sheet.draw.grid
     monkeypatch.setattr(
-        show.draw,
+        data_sheet.draw,
         "grid",
         lambda rows, titles, **o: seen.append((rows, titles)) or real(rows, titles),
     )
-    show.training_sheet(tiny.split("train"), EVERYTHING, 3, seed=3)
+    data_sheet.training_sheet(tiny.split("train"), EVERYTHING, 3, seed=3)
     ((rows, titles),) = seen
     assert titles == ["source", "joints", "target", "joints"] * 2
     assert [len(row) for row in rows] == [8, 8]
@@ -208,13 +209,13 @@ def test_configs_from_before_change_nothing():
 
 
 def test_every_setting_is_in_the_config_and_has_a_range():
-    from volsynth import config
+    from volsynth.config import load_config
 
     names = [field.name for field in dataclasses.fields(augment.Augment)]
     assert list(augment._MOST) == names
 
     def of(variants):
-        loaded = config.load(f"configs/volumetric.py:{variants}")
+        loaded = load_config(f"configs/volumetric.py:{variants}")
         assert set(loaded.data.augment) == set(names)
         return augment.of_config(loaded.data)
 
@@ -232,7 +233,7 @@ def test_every_setting_is_in_the_config_and_has_a_range():
 def test_any_setting_by_itself_changes_something(people, name):
     settings = augment.Augment(**{name: getattr(EVERYTHING, name)})
     assert settings.changes
-    changed = pixels.change(settings, people, augment.draw(settings, 0, 0, range(4)))
+    changed = augment_images.change(settings, people, augment.draw(settings, 0, 0, range(4)))
     assert np.any(changed["image"] != people["image"])
     assert np.any(changed["joints"] != people["joints"]) == settings.moves
     assert settings.moves == (name in MOVES)

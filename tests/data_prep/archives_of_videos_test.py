@@ -16,8 +16,8 @@ from data_prep.mpi_inf_3dhp import __main__ as mpi_inf_3dhp
 from data_prep.mpi_inf_3dhp import reader as mpi_reader
 from data_prep.posed_people import scene
 from data_prep.sighting import Sighting
-from volsynth import skeleton
-from volsynth.data import prepared, schema
+from volsynth import conventions, skeleton
+from volsynth.data import prepared
 
 CAMERAS = miniatures.H36M_CAMERAS
 
@@ -143,7 +143,7 @@ def test_mpi_inf_3dhp_is_prepared_by_one_command(archives, tmp_path, capsys):
     record = next(_records(data.folder, "validation"))
     image = Image.open(io.BytesIO(record["image"].bytes_list.value[0]))
     assert image.size == (64, 64)
-    assert image.getpixel((0, 0)) == schema.MAGENTA
+    assert image.getpixel((0, 0)) == conventions.MAGENTA
     assert record["order"].bytes_list.value[0] == b"mpi_inf_3dhp_28"
     assert len(record["original_mm"].float_list.value) == 28 * 3
     assert record["camera_model"].bytes_list.value[0] == b"none"

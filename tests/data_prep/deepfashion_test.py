@@ -12,9 +12,10 @@ from seen_people import check_records, see
 from data_prep.deepfashion import __main__ as command
 from data_prep.deepfashion import names, reader
 from data_prep.errors import BuildError
-from volsynth import keypoints, skeleton
+from volsynth import skeleton
 from volsynth.data import pipeline, prepared
 from volsynth.ops import geometry
+from volsynth.poses import keypoint_files
 
 SIZE = 120
 IMAGES = {
@@ -66,7 +67,7 @@ def _write(root):
         )
         for name, sighting in seen.items()
     ]  # fmt: skip
-    keypoints.write(root / "poses_3d.json", poses)
+    keypoint_files.write(root / "poses_3d.json", poses)
     return seen
 
 
@@ -164,7 +165,7 @@ def test_poses_in_space_may_have_another_order(tmp_path):
     poses = [
         small_sets.pose_of(dataclasses.replace(s), name, joints_px=None) for name, s in ours.items()
     ]
-    keypoints.write(tmp_path / "poses_3d.json", poses)
+    keypoint_files.write(tmp_path / "poses_3d.json", poses)
     found = reader.find(tmp_path, "paired")
     (first, _) = [s for piece in found.pieces for s in piece.sightings()]
     assert first.order == "volsynth_15"

@@ -18,9 +18,10 @@ from data_prep import common, errors, pictures, sighting_builder
 from data_prep.folder import __main__ as command
 from data_prep.folder import reader
 from data_prep.folder.folder_dataset_builder import Builder
-from volsynth import keypoints, orders
-from volsynth.data import pipeline, prepared, schema
+from volsynth import conventions
+from volsynth.data import pipeline, prepared
 from volsynth.ops import geometry
+from volsynth.poses import joint_orders, keypoint_files
 
 FIELDS = [
     "image", "mask", "joints_px", "joints_mm", "visible", "camera_intrinsics", "original_px",
@@ -117,7 +118,7 @@ def test_joints_project_onto_the_persons_within_a_pixel(broken):
         at = np.floor(projected).astype(int)
         assert records["mask"][i, at[:, 1], at[:, 0], 0].mean() > 0.85
         outside = records["mask"][i, ..., 0] == 0
-        assert (records["image"][i][outside] == schema.MAGENTA).all()
+        assert (records["image"][i][outside] == conventions.MAGENTA).all()
     assert records["visible"].all()
     assert set(records["person"]) == {b"p0", b"p1", b"p2"}
 
@@ -241,7 +242,7 @@ def _sightings(root, **options):
 
 
 def _written(root, poses, name="poses.json"):
-    keypoints.write(root / name, poses)
+    keypoint_files.write(root / name, poses)
 
 
 def test_masks_lie_in_a_folder_under_the_images_names(tmp_path):
@@ -258,7 +259,7 @@ def test_masks_lie_in_a_folder_under_the_images_names(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("background", "plain"), [(schema.MAGENTA, False), ((240, 240, 240), True)]
+    ("background", "plain"), [(conventions.MAGENTA, False), ((240, 240, 240), True)]
 )
 def test_a_background_of_one_colour_can_do_without_a_mask(tmp_path, background, plain):
     sighting = see(0, 1, size=small_sets.SIZE, background=background).sighting
@@ -288,7 +289,7 @@ def test_poses_may_be_in_a_csv_file_in_another_order_and_in_space_alone(tmp_path
     _, (got,) = _sightings(tmp_path, poses=tmp_path / "other.json")
     assert got.order == "coco_17"
     np.testing.assert_allclose(got.joints_px, sighting.joints_px, atol=1e-3)
-    names = [f"{j}_{a}_px" for j in orders.find("coco_17").joints for a in "xy"]
+    names = [f"{j}_{a}_px" for j in joint_orders.find("coco_17").joints for a in "xy"]
     numbers = ",".join(f"{v:.3f}" for v in sighting.joints_px.ravel())
     (tmp_path / "poses.csv").write_text(f"image,person,{','.join(names)}\na.png,me,{numbers}\n")
     _, (got,) = _sightings(tmp_path)

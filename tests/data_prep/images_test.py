@@ -12,7 +12,7 @@ from PIL import Image
 
 from data_prep import images
 from data_prep.errors import SightingError
-from volsynth import pictures
+from volsynth.images import reader
 
 
 def _encoded(image, kind="PNG", **options):
@@ -32,7 +32,7 @@ def huge_png(width=30_000, height=30_000):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize("kind", pictures.FORMATS)
+@pytest.mark.parametrize("kind", reader.FORMATS)
 def test_every_format_is_read_with_an_alpha_channel(kind):
     pixels = np.zeros((5, 7, 3), np.uint8)
     pixels[:, :, 0] = 200

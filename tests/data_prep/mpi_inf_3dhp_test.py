@@ -14,7 +14,7 @@ from data_prep import cameras, sequences
 from data_prep.archives import ArchiveError
 from data_prep.mpi_inf_3dhp import annotations, calibration, reader, recording
 from data_prep.pieces import Dropped
-from volsynth import orders
+from volsynth.poses import joint_orders
 
 SIDE = 200
 FRAMES = 15
@@ -75,7 +75,7 @@ def test_sightings_are_what_was_filmed(whole):
         # X_cam = R (X_world - t), back to the world that all cameras share.
         world = sighting.joints_mm @ sighting.camera.rotation + sighting.camera.position
         np.testing.assert_allclose(
-            orders.to_ours(world, sighting.visible, sighting.order)[0],
+            joint_orders.to_ours(world, sighting.visible, sighting.order)[0],
             miniatures.body(step)[1], atol=0.01,
         )  # fmt: skip
 
@@ -183,7 +183,7 @@ def test_left_and_right_are_exchanged_where_the_archive_has_them_flipped(tmp_pat
     assert np.flatnonzero(changed)[[0, -1]].tolist() == [3759, 5852]
     assert changed[3759:5853].all()
     swapped = mended.positions[4000, :, 0] - 4000 * 1000
-    names = orders.ORDERS["mpi_inf_3dhp_28"].joints
+    names = joint_orders.ORDERS["mpi_inf_3dhp_28"].joints
     for joint, name in enumerate(names):
         other = {"left": "right", "right": "left"}.get(name.split("_")[0])
         wanted = names.index(f"{other}_{name.partition('_')[2]}") if other else joint

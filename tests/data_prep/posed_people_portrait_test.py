@@ -6,8 +6,9 @@ from PIL import Image
 from scipy import ndimage
 
 from data_prep.posed_people import portrait
-from volsynth import keypoints, persons
-from volsynth.data import masks
+from volsynth.generation import persons
+from volsynth.images import masks
+from volsynth.poses import keypoint_files
 from volsynth.skeleton import INDEX, PARTS
 
 
@@ -54,7 +55,7 @@ def test_what_is_written_is_a_person_to_generate(tmp_path, capsys):
     files = [path, tmp_path / "new/anna-mask.png", tmp_path / "new/anna.json"]
     assert capsys.readouterr().out.split() == [str(file) for file in files]
     image, mask = persons.read_picture(files[0], files[1])
-    (pose,) = keypoints.read(files[2])
+    (pose,) = keypoint_files.read(files[2])
     assert pose.image == "anna.jpg"
     who = persons.person(image, mask, pose, 32)
     found = masks.not_magenta(who.image)

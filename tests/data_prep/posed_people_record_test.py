@@ -7,7 +7,7 @@ import pytest
 
 from data_prep.posed_people import actions, clothing, figure, motion, person, plan, render, scene
 from data_prep.posed_people.plan import Group, Shot
-from volsynth import skeleton
+from volsynth import conventions, skeleton
 from volsynth.data import schema
 
 GROUPS = (Group(0, 0), Group(3, 1), Group(4, 0), Group(6, 1), Group(7001, 0))
@@ -49,7 +49,7 @@ def test_labels_agree_on_where_the_person_is():
         mask = record["mask"][..., 0] > 0
         np.testing.assert_array_equal(mask, record["parts"][..., 0] > 0)
         np.testing.assert_array_equal(mask, record["depth"][..., 0] > 0)
-        np.testing.assert_array_equal(mask, np.any(record["image"] != schema.MAGENTA, axis=-1))
+        np.testing.assert_array_equal(mask, np.any(record["image"] != conventions.MAGENTA, axis=-1))
 
 
 def test_no_pixel_of_a_person_is_nearly_magenta():

@@ -10,12 +10,14 @@ from seen_people import on_own_part, see
 from data_prep import cameras, preparing
 from data_prep.errors import SightingError
 from data_prep.sighting import Camera
-from volsynth import orders
-from volsynth.data import cropping, schema
+from volsynth import conventions
+from volsynth.data import schema
+from volsynth.images import cropping
 from volsynth.ops import geometry
+from volsynth.poses import joint_orders
 
 SIDE = 64
-MAGENTA = np.array(schema.MAGENTA, np.uint8)
+MAGENTA = np.array(conventions.MAGENTA, np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,7 @@ def _changed(seen, **changes):
 # --- joints --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("order", orders.ORDERS)
+@pytest.mark.parametrize("order", joint_orders.ORDERS)
 def test_joints_of_every_order_project_to_where_they_are_said_to_be(order):
     sighting = see(shot=2, order=order).sighting
     record = preparing.prepare(sighting, SIDE)
@@ -121,7 +123,7 @@ def test_a_person_at_the_frames_border_stands_in_the_middle_all_the_same():
 
 
 def test_without_a_mask_the_person_is_what_is_not_magenta():
-    seen = see(shot=1, background=schema.MAGENTA)
+    seen = see(shot=1, background=conventions.MAGENTA)
     bare = preparing.prepare(_changed(seen, mask=None), SIDE)
     masked = preparing.prepare(seen.sighting, SIDE)
     assert np.mean(bare["mask"] != masked["mask"]) < 0.01

@@ -6,7 +6,8 @@ import numpy as np
 
 from data_prep.posed_people import actions, figure, plan, render, scene
 from data_prep.sighting import Camera, Sighting
-from volsynth import orders, skeleton
+from volsynth import skeleton
+from volsynth.poses import joint_orders
 
 SIZE = 160
 
@@ -20,7 +21,13 @@ class Seen:
 
 
 def see(
-    person=0, shot=0, size=SIZE, order=orders.OURS, fill=0.6, place=(0.5, 0.5), background=None
+    person=0,
+    shot=0,
+    size=SIZE,
+    order=joint_orders.OURS,
+    fill=0.6,
+    place=(0.5, 0.5),
+    background=None,
 ) -> Seen:
     """A rendered person somewhere in a frame with a background of its own.
 
@@ -133,7 +140,7 @@ def check_records(records, persons, atol=1.0):
 
 
 def _in_order(joints, order):
-    names = orders.find(order).joints
+    names = joint_orders.find(order).joints
     pelvis = joints[list(skeleton.HIPS)].mean(axis=0)
     ours = dict(zip(skeleton.JOINTS, joints)) | {"pelvis": pelvis}
     head = {name: ours["head"] for name in ("nose", "right_ear", "left_ear")}

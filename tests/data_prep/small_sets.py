@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from seen_people import see
 
-from volsynth import keypoints
+from volsynth.poses import keypoint_files
 
 SIZE = 96
 
@@ -28,7 +28,7 @@ def pose_of(sighting, image, **changes):
         "intrinsics": sighting.camera.intrinsics,
         "image": image,
     }
-    return keypoints.Pose(sighting.order, sighting.visible, **{**fields, **changes})
+    return keypoint_files.Pose(sighting.order, sighting.visible, **{**fields, **changes})
 
 
 def write_folder(root, persons=3, shots=2):
@@ -41,7 +41,7 @@ def write_folder(root, persons=3, shots=2):
             seen[name] = see(person, shot, size=SIZE).sighting
             save(root / name, seen[name].image, seen[name].mask)
     poses = [pose_of(sighting, name) for name, sighting in seen.items()]
-    keypoints.write(root / "poses.json", poses)
+    keypoint_files.write(root / "poses.json", poses)
     return seen
 
 

@@ -9,10 +9,10 @@ from PIL import Image
 
 import launch.__main__ as launch
 from launch import outcomes, table, tables, workdirs
-from volsynth import config as configs
 from volsynth import tasks
+from volsynth.config import config_to_dict, load_config
 from volsynth.errors import UserError
-from volsynth.protocol import Protocol
+from volsynth.results.protocol import Protocol
 
 TABLE = """
 title: Two and three
@@ -35,7 +35,7 @@ def _score(root, run, values, protocol=PROTOCOL):
     """A workdir as training and evaluation leave it, with a score of every picture."""
     folder = root / run.name / "evaluate-test"
     folder.mkdir(parents=True)
-    values_of = configs.to_dict(configs.load(run.config, run.overrides))
+    values_of = config_to_dict(load_config(run.config, run.overrides))
     record = {"config": values_of, "data": "d", "notes": {}}
     (root / run.name / "run.json").write_text(json.dumps(record))
     start = {"step": 0, "commit": "abc1234", "jax": "1", "device": "cpu"}

@@ -7,9 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from volsynth import config, systems
+from volsynth import systems
+from volsynth.config import load_config
 from volsynth.data import fake
-from volsynth.nn import backbones, blocks, discriminators, layers, pretrained
+from volsynth.nn import backbones, blocks, discriminators, layers
+from volsynth.pretrained import feature_networks
 from volsynth.systems import volumetric
 
 KEY = jax.random.key(0)
@@ -29,7 +31,7 @@ def _sizes(tree):
 @pytest.fixture(scope="module")
 def full():
     """The shapes of all parameters of the full config."""
-    settings = config.load("configs/volumetric.py:full")
+    settings = load_config("configs/volumetric.py:full")
     system = systems.make(settings)
     return jax.eval_shape(system.init, KEY, fake.spec(2, settings.data.image_size))
 
@@ -124,7 +126,7 @@ def test_the_decoder_stays_within_the_range_of_images():
 @pytest.fixture(scope="module")
 def gradients():
     """Of the generator's loss of the smoke config, in all parameters of both networks."""
-    settings = config.load("configs/volumetric.py:smoke")
+    settings = load_config("configs/volumetric.py:smoke")
     system = systems.make(settings)
     batch = {key: jnp.asarray(value) for key, value in fake.batch(2, 32).items()}
 
@@ -174,7 +176,7 @@ def test_a_bias_receives_a_gradient_unless_a_norm_would_remove_it(gradients):
 @pytest.mark.parametrize(("dilation_block", "side"), [(False, 45), (True, 141)])
 def test_the_receptive_field_before_the_warp(dilation_block, side, monkeypatch):
     """As printed in section 4.3.3, measured: with positive weights no contribution cancels."""
-    settings = config.load("configs/volumetric.py:full").model.copy_and_resolve_references()
+    settings = load_config("configs/volumetric.py:full").model.copy_and_resolve_references()
     with settings.unlocked():
         settings.update(depth=1, image_channels=1, encoder_widths=(1, 1))
         settings.dilation_block = dilation_block
@@ -204,13 +206,13 @@ def test_the_receptive_field_before_the_warp(dilation_block, side, monkeypatch):
 def test_the_built_in_features_never_change():
     """Scores and checkpoints refer to them by name: the numbers are part of that name."""
     image = jnp.linspace(-1, 1, 2 * 6 * 6 * 3).reshape(2, 6, 6, 3)
-    builtin = pretrained.features("", ["block1_conv2"])
+    builtin = feature_networks.features("", ["block1_conv2"])
     features = builtin(image)["block1_conv2"]
     assert features.shape == (2, 6, 6, 64)
     assert features.dtype == jnp.float32
     assert np.all(features >= 0)
     assert 0.3 < np.mean(features > 0) < 0.7
-    kernels = [layer["kernel"] for layer in pretrained._builtin(2).values()]
+    kernels = [layer["kernel"] for layer in feature_networks._builtin(2).values()]
     assert [k.shape for k in kernels] == [(3, 3, 3, 64), (3, 3, 64, 64)]
     for kernel, channels in zip(kernels, (3, 64)):
         assert np.var(kernel) == pytest.approx(2 / (9 * channels), rel=0.1)

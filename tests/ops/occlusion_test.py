@@ -6,16 +6,16 @@ import pytest
 
 from volsynth import skeleton
 from volsynth.data import fake
-from volsynth.ops import occlusion, pose
+from volsynth.ops import occlusion, pose_volumes
 
 SIDE = 64
 INDEX = skeleton.INDEX
 EVERYWHERE = np.ones((1, SIDE, SIDE), bool)
 VISIBLE = np.ones((1, 15), bool)
 
-_silhouettes = jax.jit(pose.part_silhouettes, static_argnums=(2, 3, 4))
-_masks = jax.jit(pose.part_masks, static_argnums=(2, 3, 4))
-_scale = jax.jit(pose.person_scale)
+_silhouettes = jax.jit(pose_volumes.part_silhouettes, static_argnums=(2, 3, 4))
+_masks = jax.jit(pose_volumes.part_masks, static_argnums=(2, 3, 4))
+_scale = jax.jit(pose_volumes.person_scale)
 _overlapping = jax.jit(occlusion.overlapping_parts, static_argnums=3)
 _occluded = jax.jit(occlusion.self_occluded, static_argnums=3)
 

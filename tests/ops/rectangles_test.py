@@ -8,7 +8,7 @@ from matplotlib.path import Path
 
 from volsynth import skeleton
 from volsynth.data import fake
-from volsynth.ops import pose, rectangles
+from volsynth.ops import pose_volumes, rectangles
 
 SIDE = 64.0
 INDEX = skeleton.INDEX
@@ -330,7 +330,7 @@ def test_what_is_at_a_joint_of_the_source_is_carried_to_that_of_the_target():
     """Dots at the ankles of the source are bright at those of the target; none of it is blurred."""
     source, target = _poses(1), _poses(2)
     ankles = [INDEX["left_ankle"], INDEX["right_ankle"]]
-    heatmaps = jax.jit(pose.heatmaps, static_argnums=(2, 3, 4, 5))
+    heatmaps = jax.jit(pose_volumes.heatmaps, static_argnums=(2, 3, 4, 5))
     dots = heatmaps(source, VISIBLE, (64, 64, 1), SIDE, 1.5, True)[:, :, :, 0, np.array(ankles)]
     poses = (source, VISIBLE, target, VISIBLE)
     moved = jax.jit(rectangles.move, static_argnums=(5, 6))(dots, *poses, SIDE, "nearest")

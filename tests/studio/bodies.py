@@ -3,8 +3,8 @@
 import numpy as np
 import own_pictures
 
-from volsynth.data import cropping
-from volsynth.ops import retargeting
+from volsynth.images import cropping
+from volsynth.poses import retargeting
 from volsynth.skeleton import HIPS, INDEX
 
 

@@ -8,7 +8,7 @@ from dots_server import serving
 from visiting import HOST, Page
 from visitor import Visitor
 
-from volsynth import features
+from volsynth.diagnostics import volume_features
 from volsynth.studio import rendering, server
 
 
@@ -16,7 +16,7 @@ from volsynth.studio import rendering, server
 def halves():
     """A model with a volume, ready to render."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(features.GENERATORS, "halves", lambda config: own_pictures.Halves())
+        patch.setitem(volume_features.GENERATORS, "halves", lambda config: own_pictures.Halves())
         renderer = rendering.Renderer(own_pictures.halves())
         renderer.warm_up()
         yield renderer
@@ -60,10 +60,10 @@ def page(dots):
 @pytest.fixture(scope="session")
 def brought(tmp_path_factory):
     """A picture with a transparent background: file, pose of `keypoints`, mask."""
-    from volsynth import keypoints
+    from volsynth.poses import keypoint_files
 
     found, mask = own_pictures.bring(tmp_path_factory.mktemp("brought"), "alpha")
-    (pose,) = keypoints.read(found["pose"])
+    (pose,) = keypoint_files.read(found["pose"])
     return found["image"], pose, mask
 
 

@@ -7,8 +7,8 @@ from bodies import lengths, pixel_of
 from dots_server import serving
 from PIL import Image
 
-from volsynth import generate, keypoints, persons
-from volsynth.ops import retargeting
+from volsynth.generation import generate
+from volsynth.poses import keypoint_files, pose_library, retargeting
 from volsynth.skeleton import INDEX, JOINTS
 
 
@@ -93,7 +93,7 @@ def test_a_picture_without_a_mask_is_asked_for_one(browse, studio, files, tmp_pa
 def test_a_pose_of_a_file_or_an_estimator_needs_no_hands(browse, studio, files):
     visitor = browse(studio).begin(files)
     (given,) = visitor.sent("person")
-    (pose,) = keypoints.read(files["pose"])
+    (pose,) = keypoint_files.read(files["pose"])
     known = [i for i, seen in enumerate(pose.visible) if seen]
     found = np.array([given["joints_px"][i] for i in known], float)
     np.testing.assert_allclose(found, pose.joints_px[known], atol=0.1)
@@ -212,7 +212,7 @@ def test_a_pose_is_saved_and_opened(browse, studio, files, tmp_path):
         page.click("#save-pose")
     file = tmp_path / download.value.suggested_filename
     download.value.save_as(file)
-    (pose,) = keypoints.read(file)
+    (pose,) = keypoint_files.read(file)
     assert pose.visible.all()
     np.testing.assert_allclose(pose.joints_mm, wanted, atol=0.006)
     page.click("#reset")
@@ -250,7 +250,7 @@ def test_joints_that_were_placed_are_saved_for_the_command_line(browse, studio, 
         page.click("#save-joints")
     assert download.value.suggested_filename == "picture.json"
     download.value.save_as(tmp_path / "picture.json")
-    (pose,) = keypoints.read(tmp_path / "picture.json")
+    (pose,) = keypoint_files.read(tmp_path / "picture.json")
     assert pose.image == files["image"].name
     np.testing.assert_array_equal(pose.visible, np.arange(15) != INDEX["head_top"])
     page.click("#go")
@@ -308,9 +308,9 @@ def test_a_motion_plays_and_a_second_time_from_memory(browse, studio, files, tmp
     np.testing.assert_allclose(taken, motion["poses"][30], atol=0.2)
     assert page.is_hidden("#player")
     # A file with several poses is a motion, too.
-    poses = keypoints.read(persons.LIBRARY)[:3]
+    poses = keypoint_files.read(pose_library.LIBRARY)[:3]
     file = tmp_path / "three.json"
-    keypoints.write(file, poses)
+    keypoint_files.write(file, poses)
     visitor.drop(file)
     page.wait_for_function("() => document.querySelector('#frame-value').textContent === '3 / 3'")
     with page.expect_download() as download:

@@ -6,7 +6,7 @@ import pytest
 from visiting import joints_of, named, picture_of, refused
 
 from volsynth.errors import UserError
-from volsynth.studio import line, people, rendering, server, store
+from volsynth.studio import job_queue, people, rendering, server, store
 
 POSE = named().tolist()
 
@@ -65,12 +65,12 @@ def test_work_is_done_in_turn_and_only_so_much_waits():
         return number
 
     async def main():
-        queue = line.Line(5)
+        queue = job_queue.Line(5)
         done = await asyncio.gather(
             *(queue.do(work, number) for number in range(9)), return_exceptions=True
         )
         assert done[:5] == [0, 1, 2, 3, 4] == order
-        assert [type(each) for each in done[5:]] == [line.BusyError] * 4
+        assert [type(each) for each in done[5:]] == [job_queue.BusyError] * 4
         # Errors and those who left make room, too.
         for _ in range(9):
             with pytest.raises(ZeroDivisionError):
@@ -79,7 +79,7 @@ def test_work_is_done_in_turn_and_only_so_much_waits():
         async def gone():
             return True
 
-        with pytest.raises(line.GoneError):
+        with pytest.raises(job_queue.GoneError):
             await queue.do(work, 10, gone=gone)
         assert order == [0, 1, 2, 3, 4]
         assert await queue.do(work, 11) == 11

@@ -19,8 +19,11 @@ from PIL import Image
 from serving import Served
 from visiting import joints_of, named
 
-from volsynth import cli, exporting, keypoints, persons
+from volsynth import cli
 from volsynth.errors import UserError
+from volsynth.export import write
+from volsynth.generation import persons
+from volsynth.poses import keypoint_files
 from volsynth.studio import server
 from volsynth.web import serving
 
@@ -167,9 +170,9 @@ def _ask(server, method, path, body=None, kind="application/json"):
 @pytest.mark.slow
 def test_a_real_server_renders_as_the_command_line_does(tmp_path):
     run = exported_runs.write(tmp_path / "run", "configs/volumetric.py:smoke")
-    exporting.export(run, tmp_path / "model")
+    write.export(run, tmp_path / "model")
     found, _ = own_pictures.bring(tmp_path, "alpha")
-    (pose,) = keypoints.read(found["pose"])
+    (pose,) = keypoint_files.read(found["pose"])
     served = Served("app", "--model", tmp_path / "model")
     served.start(patience=300)
     try:
@@ -184,8 +187,8 @@ def test_a_real_server_renders_as_the_command_line_does(tmp_path):
         assert served.stop() == 0
     assert strip.shape == (8 * made.shape[0], made.shape[1], 3)
     # The command line would know the camera, too.
-    pose = keypoints.Pose(pose.order, pose.visible, pose.joints_px, pose.joints_mm)
-    keypoints.write(tmp_path / "pose.json", [pose])
+    pose = keypoint_files.Pose(pose.order, pose.visible, pose.joints_px, pose.joints_mm)
+    keypoint_files.write(tmp_path / "pose.json", [pose])
     command = ["generate", "--model", tmp_path / "model", "--image", found["image"]]
     command += ["--source-pose", tmp_path / "pose.json", "--pose", "sitting", "--turn", 30]
     command += ["--frame", "square", "--out", tmp_path / "out.png"]

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from visiting import HOST, POST, joints_of, named, pixels, png
 
-from volsynth import animate, generate, keypoints, motions, persons
-from volsynth.ops import retargeting
+from volsynth.generation import animate, generate, persons
+from volsynth.poses import keypoint_files, pose_library, retargeting
 from volsynth.skeleton import HIPS, INDEX, JOINTS
 from volsynth.studio import people, rendering, server
 
@@ -50,8 +50,8 @@ def test_the_page_is_told_what_there_is(visit):
         np.testing.assert_allclose(joints[list(HIPS)].mean(axis=0), 0, atol=0.06)
         wanted = named(pose["name"])
         np.testing.assert_allclose(joints - joints[0], wanted - wanted[0], atol=0.11)
-    assert [motion["name"] for motion in about["motions"]] == list(motions.NAMES)
-    assert about["motions"][0]["frames"] == len(motions.read(motions.NAMES[0]))
+    assert [motion["name"] for motion in about["motions"]] == list(pose_library.NAMES)
+    assert about["motions"][0]["frames"] == len(pose_library.read(pose_library.NAMES[0]))
     assert set(about["limits"]) == {"picture_bytes", "poses_bytes", "frames"}
     policy = page.get("/").headers["content-security-policy"]
     assert "img-src 'self' blob:;" in policy
@@ -197,7 +197,7 @@ def test_a_person_of_whom_some_joints_are_unknown_is_told_whole(visit, brought):
 
 
 def test_hips_that_are_unknown_are_where_they_would_be():
-    body = persons.body_of(persons.named_pose("standing"))
+    body = persons.body_of(pose_library.named_pose("standing"))
     visible = body.visible.copy()
     visible[list(HIPS)] = False
     half = body._replace(joints=np.where(visible[:, None], body.joints * 2 + 5, 0), visible=visible)
@@ -216,7 +216,7 @@ def test_a_pose_is_rendered_as_the_command_line_does(visit, halves, brought, who
     own = people.person(picture, *joints_of(brought[1]).values(), halves.image_size)
     made = []
     for name, turn in (("waving", 0.0), ("sitting", 0.0), ("waving", 70.0)):
-        bodies, square = persons.stage([persons.named_pose(name)], own, turn)
+        bodies, square = persons.stage([pose_library.named_pose(name)], own, turn)
         wanted = generate.run(model, own, bodies, square)[0].astype(int)
         made.append(page.render(person, named(name), turn).astype(int))
         assert np.abs(made[-1] - wanted).max() <= 1
@@ -248,7 +248,7 @@ def test_where_a_pose_lies_and_how_large_it_is_does_not_matter(visit, brought):
 
 def test_files_of_poses_become_what_the_page_takes(visit, tmp_path, brought):
     page = visit()
-    content = persons.LIBRARY.read_bytes()
+    content = pose_library.LIBRARY.read_bytes()
     found = page.post("/poses", content, content_type="application/json").json()
     assert found["fps"] is None
     assert [pose["name"] for pose in found["poses"]][:2] == ["standing", "t_pose"]
@@ -259,11 +259,11 @@ def test_files_of_poses_become_what_the_page_takes(visit, tmp_path, brought):
     visible = pose.visible.copy()
     visible[INDEX["left_wrist"]] = False
     frames = [
-        keypoints.Pose(pose.order, visible, pose.joints_px, pose.joints_mm, frame=frame,
+        keypoint_files.Pose(pose.order, visible, pose.joints_px, pose.joints_mm, frame=frame,
                        action=f"at {frame}")
         for frame in (7, 2)
     ]  # fmt: skip
-    keypoints.write(tmp_path / "two.json", frames)
+    keypoint_files.write(tmp_path / "two.json", frames)
     content = (tmp_path / "two.json").read_bytes()
     found = page.post("/poses", content, content_type="application/json").json()["poses"]
     assert [each["name"] for each in found] == ["at 2", "at 7"]
@@ -297,7 +297,7 @@ def test_strips_are_the_frames_of_animate(visit, halves, brought):
     frames = page.frames(motion)
     picture = people.read(brought[0].read_bytes(), None)
     who = people.person(picture, *joints_of(brought[1]).values(), halves.image_size)
-    bodies, square = persons.stage([persons.named_pose(name) for name in NAMES], who, 20)
+    bodies, square = persons.stage([pose_library.named_pose(name) for name in NAMES], who, 20)
     make = animate.maker(own_pictures.halves(), who, square, rendering.BATCH)
     wanted = np.stack(list(animate.pictures_of(make, bodies, rendering.BATCH)))
     np.testing.assert_array_equal(frames, wanted)
@@ -322,8 +322,8 @@ def test_motions_with_names(visit, brought):
     person = bring(page, brought)
     for name in ("walking", "turning"):
         motion = page.post("/motion", {"person": person, "name": name}).json()
-        assert motion["frames"] == len(motions.read(name)) == len(motion["joints_mm"])
-        assert motion["fps"] == motions.FPS
+        assert motion["frames"] == len(pose_library.read(name)) == len(motion["joints_mm"])
+        assert motion["fps"] == pose_library.FPS
         assert page.frames(motion).shape == (motion["frames"], 32, 32, 3)
     faster = page.post("/motion", {"person": person, "name": "walking", "fps": 50}).json()
     assert faster["fps"] == 50

@@ -6,7 +6,7 @@ import re
 import numpy as np
 from PIL import Image
 
-from volsynth import persons
+from volsynth.poses import pose_library
 
 HOST = "127.0.0.1:8766"
 POST = {"origin": f"http://{HOST}"}
@@ -79,7 +79,7 @@ def png(image, **options):
 
 def named(name="waving"):
     """Joints of a pose of the package, mm."""
-    return persons.named_pose(name).joints_mm
+    return pose_library.named_pose(name).joints_mm
 
 
 def refused(response, status, text=""):

@@ -10,8 +10,7 @@ import pytest
 from saved import SHARDING, abstract_of, array_file, awkward_state, bits, flip, save_three
 
 from volsynth.errors import UserError
-from volsynth.train import checkpoint
-from volsynth.train import workdir as workdirs
+from volsynth.train import checkpoint, run_record
 
 # --- checkpoints ---------------------------------------------------------------------------------
 
@@ -154,7 +153,7 @@ def test_the_best_is_kept_besides_the_newest(tmp_path):
 
 def _run_file(workdir, config):
     workdir.mkdir(parents=True, exist_ok=True)
-    workdirs.claim_workdir(workdir, config, "data")
+    run_record.claim_workdir(workdir, config, "data")
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):

@@ -26,8 +26,7 @@ import toy
 from PIL import Image
 
 from volsynth.system import System
-from volsynth.train import loop
-from volsynth.train import workdir as workdirs
+from volsynth.train import loop, run_record
 
 WEIGHTS, STEPS, EVERY = 200_000, 60, 2
 """Weights enough for a save to take a while."""
@@ -88,7 +87,7 @@ def _digest(tree):
 
 def _session(workdir, started):
     """Trains; writes down with which batch it began, and how it ended. Runs in a fork."""
-    workdirs.claim_workdir(workdir, json.loads(_config().to_json()), "made up")
+    run_record.claim_workdir(workdir, json.loads(_config().to_json()), "made up")
 
     def batches(start, stop):
         stream = _batches(start, stop)

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from volsynth.errors import UserError
 from volsynth.train import scaling, step
-from volsynth.train import state as states
+from volsynth.train.state import initialiser
 
 
 def _scaling(**changes):
@@ -22,7 +22,7 @@ def _scaling(**changes):
 def _engine(rule, system):
     """(state, jitted step) with plain gradient descent, rate 0.01."""
     optimisers = {"generator": optax.sgd(0.01, momentum=0.9), "critic": optax.sgd(0.01)}
-    init = states.initialiser(system, optimisers, rule)
+    init = initialiser(system, optimisers, rule)
     made = step.make(system, "main", optimisers, 0.5, rule)
     return init(jax.random.key(0), toy.batch()), jax.jit(made)
 

@@ -15,8 +15,8 @@ import tempfile
 import jax
 import numpy as np
 
-from volsynth import config as configs
 from volsynth import systems
+from volsynth.config import load_config
 from volsynth.data import fake
 from volsynth.train import checkpoint, mesh, program
 
@@ -46,7 +46,7 @@ def train(*meshes):
 def _placed(data, space, shard_state):
     overrides = [f"--config.mesh.data={data}", f"--config.mesh.space={space}"]
     overrides += [f"--config.train.batch_size={BATCH}", "--config.train.steps=100"]
-    config = configs.load("configs/volumetric.py:smoke", overrides)
+    config = load_config("configs/volumetric.py:smoke", overrides)
     size = config.data.image_size
     devices = mesh.make(config.mesh, BATCH, size)
     trained = program.make(systems.make(config), config)

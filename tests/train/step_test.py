@@ -5,8 +5,8 @@ import optax
 import pytest
 import toy
 
-from volsynth.train import state as states
-from volsynth.train import step as steps
+from volsynth.train.state import initialiser
+from volsynth.train.step import make as make_step
 
 
 @pytest.fixture
@@ -14,8 +14,8 @@ def engine():
     """The toy system with plain gradient descent, rate 0.1: (state, jitted step)."""
     system = toy.system()
     optimisers = {"generator": optax.sgd(0.1, momentum=0.9), "critic": optax.sgd(0.1)}
-    state = states.initialiser(system, optimisers)(jax.random.key(0), toy.batch())
-    return state, jax.jit(steps.make(system, "main", optimisers, average_decay=0.5))
+    state = initialiser(system, optimisers)(jax.random.key(0), toy.batch())
+    return state, jax.jit(make_step(system, "main", optimisers, average_decay=0.5))
 
 
 def test_one_step_by_hand(engine):
@@ -39,7 +39,7 @@ def test_a_critic_does_not_reach_the_forward_pass(engine):
     state, _ = engine
     system = toy.system()
     players = {"critic": system.phases["main"]["critic"]}
-    alone = steps.make(
+    alone = make_step(
         system.__class__(**{**system.__dict__, "phases": {"main": players}}),
         "main",
         {"critic": optax.sgd(0.1)},
@@ -102,5 +102,5 @@ def test_the_forward_pass_runs_once_a_step(engine):
 
     system = system.__class__(**{**system.__dict__, "forward": counted})
     optimisers = {"generator": optax.sgd(0.1, momentum=0.9), "critic": optax.sgd(0.1)}
-    jax.make_jaxpr(steps.make(system, "main", optimisers, 0.5))(engine[0], toy.batch())
+    jax.make_jaxpr(make_step(system, "main", optimisers, 0.5))(engine[0], toy.batch())
     assert len(calls) == 1

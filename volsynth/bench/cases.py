@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from volsynth import describe, systems
+from volsynth import systems
 from volsynth.bench import naive, timing
 from volsynth.data import fake, pipeline, prepared
+from volsynth.diagnostics import describe
 from volsynth.errors import UserError
 from volsynth.nn import layers
 from volsynth.train import program
@@ -72,12 +73,12 @@ def bench_conv3d(
 
 
 def _torch_conv3d(x, kernel, weight):
-    from volsynth.bench import twin
+    from volsynth.bench import torch_twin
 
-    torch = twin.torch
+    torch = torch_twin.torch
     layout = {"memory_format": torch.channels_last_3d}
-    x, weight = (twin.channels_first(v).contiguous(**layout) for v in (x, weight))
-    kernel = twin.tensor(np.moveaxis(np.asarray(kernel), (4, 3), (0, 1))).contiguous(**layout)
+    x, weight = (torch_twin.channels_first(v).contiguous(**layout) for v in (x, weight))
+    kernel = torch_twin.tensor(np.moveaxis(np.asarray(kernel), (4, 3), (0, 1))).contiguous(**layout)
 
     def both():
         a, b = x.clone().requires_grad_(), kernel.clone().requires_grad_()
@@ -138,15 +139,15 @@ def bench_step(config: Any, repeats: int, with_torch: bool, say: Say) -> dict[st
     runs = {"ours": ours}
     report: dict[str, Any] = {"batch_size": config.train.batch_size, "machine": timing.machine()}
     if with_torch:
-        from volsynth.bench import twin
+        from volsynth.bench import torch_twin
 
         settings = (config.model.depth, config.model.mask_width, config.model.heatmap_sigma)
         image, _ = jax.jit(lambda v, b: system.forward(v, b, jax.random.key(0), train=False))(
             {"generator": parameters}, batch
         )
-        difference = image["image"] - twin.generate(parameters, batch, *settings)
+        difference = image["image"] - torch_twin.generate(parameters, batch, *settings)
         report["largest_difference_of_images"] = float(jnp.max(jnp.abs(difference)))
-        runs["torch"] = twin.training_step(parameters, batch, *settings)
+        runs["torch"] = torch_twin.training_step(parameters, batch, *settings)
     seconds = timing.medians(runs, repeats, say)
     report |= {"seconds": seconds, "memory": describe.program_bytes(compiled)}
     if with_torch:

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from volsynth.ops import warp
+from volsynth.ops.warp import warp
 
 
 def multi_part_warp(volume, masks, transforms, side):

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from volsynth import doctor
+from volsynth.diagnostics import doctor
 
 PATIENCE = 20.0
 """Seconds: a candidate whose first run takes longer is not run a second time."""

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from volsynth.bench import naive, timing
-from volsynth.ops import pose, warp
+from volsynth.ops import pose_volumes
+from volsynth.ops.warp import warp
 
 FORMS = {
     "ours": warp.warp,
@@ -93,8 +94,8 @@ def bench_warp(
 def _parts(poses, shape, side, width):
     source = (jnp.asarray(poses["source_joints"]), jnp.asarray(poses["source_visible"]))
     target = (jnp.asarray(poses["target_joints"]), jnp.asarray(poses["target_visible"]))
-    masks = pose.part_masks(*source, shape, side, width)
-    return masks, pose.part_transforms(*source, *target, side)
+    masks = pose_volumes.part_masks(*source, shape, side, width)
+    return masks, pose_volumes.part_transforms(*source, *target, side)
 
 
 def _compiled(function, volume, weight, masks, transforms, side):
@@ -143,18 +144,18 @@ def _reached(masks, transforms, shape, side):
 
 
 def _torch_runs(volume, weight, masks, transforms, shape, side):
-    from volsynth.bench import twin
+    from volsynth.bench import torch_twin
 
-    part_masks, grids = twin.part_tensors(masks, transforms, shape, side)
-    volume, weight = twin.channels_first(volume), twin.channels_first(weight)
+    part_masks, grids = torch_twin.part_tensors(masks, transforms, shape, side)
+    volume, weight = torch_twin.channels_first(volume), torch_twin.channels_first(weight)
 
     def forward():
-        with twin.torch.no_grad():
-            return twin.multi_part_warp(volume, part_masks, grids).numpy()
+        with torch_twin.torch.no_grad():
+            return torch_twin.multi_part_warp(volume, part_masks, grids).numpy()
 
     def both():
         leaf = volume.clone().requires_grad_()
-        twin.multi_part_warp(leaf, part_masks, grids).backward(weight)
+        torch_twin.multi_part_warp(leaf, part_masks, grids).backward(weight)
         return leaf.grad.numpy()
 
     return {"torch: forward": forward, "torch: with gradient": both}

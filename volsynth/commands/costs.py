@@ -60,10 +60,10 @@ def add(commands: Any) -> None:
 
 
 def _describe(options):
-    from volsynth import config as configs
-    from volsynth import describe
+    from volsynth.config import load_config
+    from volsynth.diagnostics import describe
 
-    config = configs.load(options.config, options.overrides)
+    config = load_config(options.config, options.overrides)
     figures = describe.describe(config)
     if options.step:
         print("compiling the training step ...", file=sys.stderr)
@@ -76,13 +76,13 @@ def _describe(options):
 
 
 def _bench(options):
-    from volsynth import config as configs
     from volsynth.bench import cases, warps
+    from volsynth.config import load_config
 
     if options.repeats < 1:
         raise UserError(f"--repeats must be at least 1, got {options.repeats}.")
     specs = [options.config] if options.config else options.default_configs
-    loaded = [configs.load(spec, options.overrides) for spec in specs]
+    loaded = [load_config(spec, options.overrides) for spec in specs]
     for config in loaded:
         cases.check_volumetric(config, options.bench_command)
     # Only the convolution has several.
@@ -108,24 +108,24 @@ def _bench(options):
 
 
 def _bench_input(options):
-    from volsynth.bench import feeding
+    from volsynth.bench import input_pipeline
 
     if options.repeats < 1:
         raise UserError(f"--repeats must be at least 1, got {options.repeats}.")
     config = shared.optional_config(options)
-    wanted = feeding.default_data(options.config_name, config)
-    sets = feeding.open_sets(options.data_dir, options.name, wanted, shared.say)
-    report = feeding.report(sets, config, options.repeats, shared.say)
+    wanted = input_pipeline.default_data(options.config_name, config)
+    sets = input_pipeline.open_sets(options.data_dir, options.name, wanted, shared.say)
+    report = input_pipeline.report(sets, config, options.repeats, shared.say)
     print(json.dumps(report, indent=None if options.json else 2))
     return 0
 
 
 def _bench_generate(options):
-    from volsynth.bench import generating
+    from volsynth.bench import generation
 
     if options.repeats < 1:
         raise UserError(f"--repeats must be at least 1, got {options.repeats}.")
-    report = generating.bench(
+    report = generation.bench(
         pathlib.Path(options.model), options.batch, options.repeats, shared.say
     )
     print(json.dumps(report, indent=None if options.json else 2))

@@ -59,8 +59,9 @@ def add(commands: Any) -> None:
 
 
 def _show(options):
-    from volsynth import draw
-    from volsynth.data import augment, mixture, prepared, show
+    from volsynth.data import augment, mixture, prepared
+    from volsynth.diagnostics import data_sheet
+    from volsynth.images import draw
 
     if options.count < 1:
         raise UserError(f"--count must be at least 1, got {options.count}.")
@@ -72,15 +73,15 @@ def _show(options):
     )
     if options.joints:
         split = data.split(options.split)
-        sheet, shown = show.named_joints(split, options.seed), "1 record"
+        sheet, shown = data_sheet.named_joints(split, options.seed), "1 record"
     elif config is None:
         split = data.split(options.split)
-        sheet = show.contact_sheet(split, options.count, options.seed)
+        sheet = data_sheet.contact_sheet(split, options.count, options.seed)
         shown = f"{min(options.count, split.records)} records"
     else:
         split = mixture.open_mixture(data, folder, config.data.also).split(options.split)
         augmentation = augment.of_config(config.data)
-        sheet = show.training_sheet(
+        sheet = data_sheet.training_sheet(
             split, augmentation, options.count, options.seed, config.data.single
         )
         shown = f"{options.count} training pairs"
@@ -90,9 +91,9 @@ def _show(options):
 
 
 def _pairs(options):
-    from volsynth import scoring
+    from volsynth.evaluation import evaluate
 
-    path = scoring.write_pairs(
+    path = evaluate.write_pairs(
         options.data_dir, options.name, options.config_name, options.split, options.out
     )
     print(path)
@@ -100,19 +101,19 @@ def _pairs(options):
 
 
 def _check(options):
-    from volsynth.data import check
+    from volsynth.diagnostics import data_check
 
     data, names = _splits(options)
-    report = check.check(data, names, shared.say)
-    print(json.dumps(report) if options.json else check.table(report))
+    report = data_check.check(data, names, shared.say)
+    print(json.dumps(report) if options.json else data_check.table(report))
     return 1 if report["problem_count"] else 0
 
 
 def _stats(options):
-    from volsynth.data import check
+    from volsynth.diagnostics import data_check
 
-    report = check.stats(*_splits(options))
-    print(json.dumps(report) if options.json else check.table(report))
+    report = data_check.stats(*_splits(options))
+    print(json.dumps(report) if options.json else data_check.table(report))
     return 0
 
 
@@ -125,11 +126,11 @@ def _splits(options):
 
 
 def _convert_keypoints(options):
-    from volsynth import keypoints
+    from volsynth.poses import keypoint_files
 
     left_out = []
-    poses = keypoints.read(options.source, options.order, left_out.append)
-    keypoints.write(options.out, [keypoints.to_ours(pose) for pose in poses])
+    poses = keypoint_files.read(options.source, options.order, left_out.append)
+    keypoint_files.write(options.out, [keypoint_files.to_ours(pose) for pose in poses])
     for error in left_out:
         shared.say(f"volsynth: left out: {' '.join(str(error).split())}")
     counts = {"poses": len(poses), "left_out": len(left_out), "out": options.out}

@@ -28,9 +28,9 @@ def add(commands: Any) -> None:
 
 
 def _convert(options):
-    from volsynth.nn import pretrained
+    from volsynth.pretrained import feature_networks
 
-    found = pretrained.convert(options.source, options.out, options.kind, options.lin)
+    found = feature_networks.convert(options.source, options.out, options.kind, options.lin)
     print(f"{options.source}: SHA-256 {found['source']}")
     if options.lin is not None:
         print(f"{options.lin}: SHA-256 {found['lin']}")
@@ -40,7 +40,7 @@ def _convert(options):
 
 
 def _doctor(options):
-    from volsynth import doctor
+    from volsynth.diagnostics import doctor
 
     report = doctor.report(options.data_dir, options.weights_dir)
     if options.json:

@@ -102,9 +102,9 @@ def _source_arguments(parser):
 
 
 def _export(options):
-    from volsynth import exporting
+    from volsynth.export import write
 
-    report = exporting.export(
+    report = write.export(
         pathlib.Path(options.workdir),
         pathlib.Path(options.out),
         step=options.step,
@@ -112,12 +112,12 @@ def _export(options):
         licence=options.licence,
         force=options.force,
     )
-    print(json.dumps(report) if options.json else exporting.summary(report))
+    print(json.dumps(report) if options.json else write.summary(report))
     return 0
 
 
 def _generate(options):
-    from volsynth import generate
+    from volsynth.generation import generate
 
     made = generate.generate(
         pathlib.Path(options.model),
@@ -134,7 +134,7 @@ def _generate(options):
 
 
 def _animate(options):
-    from volsynth import animate
+    from volsynth.generation import animate
 
     made = animate.animate(
         pathlib.Path(options.model),
@@ -156,7 +156,7 @@ def _animate(options):
 
 
 def _pose(options):
-    from volsynth import generate
+    from volsynth.generation import generate
 
     found = generate.find_pose(
         pathlib.Path(options.model),
@@ -171,7 +171,7 @@ def _pose(options):
 
 
 def _source(options):
-    from volsynth import generate
+    from volsynth.generation import generate
 
     return generate.Source(
         pathlib.Path(options.image),

@@ -31,22 +31,22 @@ def add(commands: Any) -> None:
 
 
 def _report(options):
-    from volsynth import report
+    from volsynth.reports import report_page
 
     folders = [pathlib.Path(folder) for folder in options.workdirs]
-    runs = [report.read(folder) for folder in folders]
+    runs = [report_page.read(folder) for folder in folders]
     if options.png:
-        report.draw(runs, pathlib.Path(options.png))
+        report_page.draw(runs, pathlib.Path(options.png))
     out = pathlib.Path(options.out) if options.out else folders[0] / "report.html"
-    report.write(runs, out)
+    report_page.write(runs, out)
     print(out)
     return 0
 
 
 def _features(options):
-    from volsynth import features
+    from volsynth.diagnostics import volume_features
 
-    report = features.features(
+    report = volume_features.features(
         pathlib.Path(options.workdir),
         split_name=options.split,
         step=options.step,
@@ -54,5 +54,5 @@ def _features(options):
         data_dir=options.data_dir,
         out=pathlib.Path(options.out) if options.out else None,
     )
-    print(json.dumps(report) if options.json else features.summary(report))
+    print(json.dumps(report) if options.json else volume_features.summary(report))
     return 0

@@ -98,13 +98,14 @@ def _setting(text):
 
 
 def _evaluate(options):
-    from volsynth import results, scoring
     from volsynth.data import prepared
+    from volsynth.evaluation import evaluate
+    from volsynth.results import result_files
 
     if options.gallery < 0:
         raise UserError(f"--gallery must be at least 0, got {options.gallery}.")
     networks = {name: getattr(options, f"lpips_{name}") for name in ("alex", "vgg")}
-    asked = scoring.Options(
+    asked = evaluate.Options(
         gallery=options.gallery,
         sorted_by=options.sort_by,
         estimator=options.estimator,
@@ -121,7 +122,7 @@ def _evaluate(options):
     if not options.workdir and options.step is not None:
         raise UserError("--step is for --workdir.")
     if options.workdir:
-        found = scoring.evaluate_run(
+        found = evaluate.evaluate_run(
             pathlib.Path(options.workdir),
             options.split,
             options.step,
@@ -130,7 +131,7 @@ def _evaluate(options):
             asked,
         )
     elif options.model:
-        found = scoring.evaluate_model(
+        found = evaluate.evaluate_model(
             pathlib.Path(options.model), options.split, options.data_dir, out, asked
         )
     else:
@@ -139,15 +140,17 @@ def _evaluate(options):
         data = prepared.open_prepared(
             options.data_dir or "data", options.name or "posed_people", options.config_name or "64"
         )
-        found = scoring.evaluate_images(
+        found = evaluate.evaluate_images(
             pathlib.Path(options.images), data, options.split, out, asked
         )
-    print(json.dumps(found) if options.json else results.table(found), end="\n"[: options.json])
+    print(
+        json.dumps(found) if options.json else result_files.table(found), end="\n"[: options.json]
+    )
     return 0
 
 
 def _compare(options):
-    from volsynth import compare
+    from volsynth.reports import compare
 
     found = [compare.read(pathlib.Path(folder), options.split) for folder in options.workdirs]
     comparison = compare.compare(found)

@@ -93,11 +93,11 @@ def optional_config(options: argparse.Namespace) -> Any:
     Raises:
       UserError: the config cannot be read, or there are overrides without one.
     """
-    from volsynth import config as configs
+    from volsynth.config import load_config
 
     if options.overrides and not options.config:
         raise UserError(f"{options.overrides[0]}: give --config, too.")
-    return configs.load(options.config, options.overrides) if options.config else None
+    return load_config(options.config, options.overrides) if options.config else None
 
 
 def say(line: object) -> None:

@@ -28,7 +28,7 @@ def _app(options):
     if not options.image and (options.mask or options.source_pose):
         raise UserError("--mask and --source-pose are of --image FILE; give it, too.")
     shared.needs("the studio's page", "app")
-    from volsynth import generate
+    from volsynth.generation import generate
     from volsynth.studio import server
 
     source = None

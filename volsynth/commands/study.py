@@ -88,9 +88,9 @@ def _coverage(options):
 
 
 def _collect(options):
-    from volsynth import collecting
+    from volsynth.evaluation import study_pictures
 
-    report = collecting.collect(
+    report = study_pictures.collect(
         pathlib.Path(options.workdir),
         pathlib.Path(options.out),
         options.count,

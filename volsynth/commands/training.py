@@ -24,16 +24,16 @@ def add(commands: Any) -> None:
 
 
 def _train(options):
-    from volsynth import config as configs
-    from volsynth import runs
+    from volsynth.config import load_config
+    from volsynth.runs import training
     from volsynth.train import distributed
     from volsynth.train.loop import Diverged, Interrupted
 
-    config = configs.load(options.config, options.overrides)
+    config = load_config(options.config, options.overrides)
     if options.distributed:
         distributed.join()
     try:
-        runs.train(config, pathlib.Path(options.workdir))
+        training.train(config, pathlib.Path(options.workdir))
     except Interrupted as stop:
         print(f"volsynth: {stop}", file=sys.stderr)
         return INTERRUPTED

@@ -19,7 +19,7 @@ from typing import NoReturn
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from volsynth.data import augment, mixture, pixels, prepared, schema
+from volsynth.data import augment, augment_images, mixture, prepared, schema
 from volsynth.errors import UserError, did_you_mean
 from volsynth.ops import geometry
 
@@ -151,7 +151,7 @@ def training_batches(
 
     def change(step, values):
         draws = augment.draw(augmentation, seed, step, numbers)
-        return pixels.change(augmentation, values, draws)
+        return augment_images.change(augmentation, values, draws)
 
     return _batches(
         split, pairs, range(start, stop), threads, change if augmentation.changes else None

@@ -10,14 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from volsynth import orders, skeleton
+from volsynth import skeleton
 from volsynth.errors import UserError, did_you_mean
-
-MAGENTA = (255, 0, 255)
-"""The background of every prepared image (seed 000, section 6.1), as 8-bit RGB."""
-
-BACKGROUND = tuple(level / 127.5 - 1.0 for level in MAGENTA)
-"""The same in the range of images, [-1, 1]."""
+from volsynth.poses import joint_orders
 
 
 class RecordError(UserError):
@@ -99,7 +94,14 @@ FIELDS: Mapping[str, Field] = {
         "image", ("S", "S", 1), "uint16", "mm", 0, 65535, False, "along z; 0 is background"
     ),
     "order": Field(
-        "text", (), "str", "-", None, None, False, "of the joints as they were, see volsynth.orders"
+        "text",
+        (),
+        "str",
+        "-",
+        None,
+        None,
+        False,
+        "of the joints as they were, see volsynth.poses.joint_orders",
     ),
     "original_px": Field(
         "array", ("J", 2), "float32", "pixel of image", None, None, False, "joints as they were"
@@ -178,9 +180,11 @@ def _validate_originals(name: str, record: Mapping[str, Any]) -> None:
     if len(there) < len(_ORIGINAL):
         missing = next(key for key in _ORIGINAL if key not in record)
         raise RecordError(f"{name}: it has field {there[0]!r}, and no field {missing!r}.")
-    if record["order"] not in orders.ORDERS:
-        raise RecordError(f"{name}: field 'order': {did_you_mean(record['order'], orders.ORDERS)}")
-    count = len(orders.find(record["order"]).joints)
+    if record["order"] not in joint_orders.ORDERS:
+        raise RecordError(
+            f"{name}: field 'order': {did_you_mean(record['order'], joint_orders.ORDERS)}"
+        )
+    count = len(joint_orders.find(record["order"]).joints)
     for key in _ORIGINAL[1:]:
         if len(record[key]) != count:
             raise RecordError(

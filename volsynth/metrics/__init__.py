@@ -6,20 +6,22 @@ states = metrics.update(states, {"ssim": metrics.ssim(a, b), "l1": metrics.l1(a,
 metrics.results(states), metrics.IMAGE_PROTOCOL
 """
 
-from volsynth.metrics import colours, detection, images, occlusion, perceptual, pixels, structure
+from volsynth.metrics import (
+    colours,
+    detection,
+    images,
+    occlusion_states,
+    perceptual,
+    pixels,
+    structural_similarity,
+)
 from volsynth.metrics.accumulate import MeanState, merge, results, start, update
 from volsynth.metrics.colours import colour_chi_squared, colour_wasserstein
 from volsynth.metrics.detection import detection_protocol, detection_score
-from volsynth.metrics.distributions import PROTOCOL as DISTRIBUTION_PROTOCOL
-from volsynth.metrics.distributions import (
-    ClassState,
-    FeatureState,
-    builtin_outputs,
-    frechet,
-    inception_score,
-)
+from volsynth.metrics.fid import PROTOCOL as DISTRIBUTION_PROTOCOL
+from volsynth.metrics.fid import ClassState, FeatureState, builtin_outputs, frechet, inception_score
 from volsynth.metrics.images import foreground, foreground_l1, l1, silhouette_iou
-from volsynth.metrics.occlusion import occlusion_accuracy, occlusion_decidable
+from volsynth.metrics.occlusion_states import occlusion_accuracy, occlusion_decidable
 from volsynth.metrics.perceptual import lpips
 from volsynth.metrics.pixels import (
     foreground_l2,
@@ -32,16 +34,22 @@ from volsynth.metrics.pixels import (
 )
 from volsynth.metrics.poses import PROTOCOL as POSE_PROTOCOL
 from volsynth.metrics.poses import auc, joint_errors, mpjpe, pa_mpjpe, pck
-from volsynth.metrics.structure import PUBLISHED as PUBLISHED_SSIM
-from volsynth.metrics.structure import foreground_ssim, has_window, masked_ssim, ssim, ssim_as
+from volsynth.metrics.structural_similarity import PUBLISHED as PUBLISHED_SSIM
+from volsynth.metrics.structural_similarity import (
+    foreground_ssim,
+    has_window,
+    masked_ssim,
+    ssim,
+    ssim_as,
+)
 
 IMAGE_PROTOCOL = {
     **images.PROTOCOL,
     **pixels.PROTOCOL,
-    **structure.PROTOCOL,
+    **structural_similarity.PROTOCOL,
     **colours.PROTOCOL,
     **perceptual.PROTOCOL,
-    **occlusion.PROTOCOL,
+    **occlusion_states.PROTOCOL,
     **detection.PROTOCOL,
 }
 """How every score of images is computed."""

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from volsynth import draw
+from volsynth import conventions
 from volsynth.metrics import checks
-from volsynth.nn import detectors
+from volsynth.pretrained import detectors
 
 PROTOCOL: Mapping[str, Mapping[str, Any]] = {
     "detection_score": {
@@ -41,7 +41,7 @@ def detection_score(
     """How sure the detector is of a person; whichever, wherever.
 
     Args:
-      detector: of `volsynth.nn.detectors.load`; its name belongs to the protocol.
+      detector: of `volsynth.pretrained.detectors.load`; its name belongs to the protocol.
       images: in [-1, 1]; one after the other is given to the detector.
 
     Returns:
@@ -57,5 +57,5 @@ def detection_score(
         image = image.astype(np.float32)
         # As 8 bits it would be a black pixel like any other.
         broken = np.isnan(image).any()
-        values.append(np.nan if broken else detector(draw.to_uint8(image)))
+        values.append(np.nan if broken else detector(conventions.to_uint8(image)))
     return jnp.asarray(np.array(values, np.float32))

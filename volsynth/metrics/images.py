@@ -12,7 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from volsynth.data.schema import BACKGROUND
+from volsynth.conventions import BACKGROUND
 from volsynth.metrics import checks
 
 FOREGROUND_THRESHOLD = 0.3

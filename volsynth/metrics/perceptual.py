@@ -6,7 +6,7 @@ from typing import Any
 from jaxtyping import Array, Float
 
 from volsynth.metrics import checks
-from volsynth.nn.lpips import Lpips
+from volsynth.pretrained.lpips_networks import Lpips
 
 _COMMON = {
     "better": "lower",
@@ -31,7 +31,7 @@ def lpips(
     """Distance in the features of a network, weighted as people judge.
 
     Args:
-      network: of `volsynth.nn.lpips.load`; its name belongs to the protocol.
+      network: of `volsynth.pretrained.lpips_networks.load`; its name belongs to the protocol.
       a: images in [-1, 1].
       b: images in [-1, 1].
 

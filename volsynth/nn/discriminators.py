@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from volsynth.errors import UserError, did_you_mean
 from volsynth.nn import blocks, layers
-from volsynth.ops import pose
+from volsynth.ops import pose_volumes
 
 
 class PatchDiscriminator(nn.Module):
@@ -70,7 +70,7 @@ class PoseDiscriminator(nn.Module):
     @nn.compact
     def __call__(self, image, batch) -> Float[Array, "b h2 w2"]:
         height, width = image.shape[1:3]
-        heatmaps = pose.heatmaps(
+        heatmaps = pose_volumes.heatmaps(
             batch["target_joints"],
             batch["target_visible"],
             (height, width, self.depth),

@@ -1,7 +1,7 @@
 """Where a person hides parts of itself: the pixels onto which two parts or more project.
 
 There a picture shows the nearer part, and only depth says which that is. Joints are as in
-`volsynth.ops.pose`.
+`volsynth.ops.pose_volumes`.
 """
 
 import itertools
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from volsynth import skeleton
-from volsynth.ops import pose
+from volsynth.ops import pose_volumes
 
 WIDTH = 0.13
 """Half the width of a part, as a share of the distance from shoulder to hip.
@@ -72,14 +72,14 @@ def overlapping_parts(
     those of `self_occluded`.
     """
     side = float(mask.shape[2])
-    parts = pose.part_silhouettes(joints, visible, mask.shape[1:], side, width)
+    parts = pose_volumes.part_silhouettes(joints, visible, mask.shape[1:], side, width)
     half_width = (
-        pose.mask_dilations(pose.person_scale(joints, visible), (*mask.shape[1:], 1), side, width)[
-            0
-        ][:, None, None]
+        pose_volumes.mask_dilations(
+            pose_volumes.person_scale(joints, visible), (*mask.shape[1:], 1), side, width
+        )[0][:, None, None]
         + 0.5
     )
-    x, y = (pose.voxel_centres(count, side) for count in (mask.shape[2], mask.shape[1]))
+    x, y = (pose_volumes.voxel_centres(count, side) for count in (mask.shape[2], mask.shape[1]))
 
     def near(joint):
         x_distance = x[None, None, :] - joints[:, joint, 0, None, None]

@@ -22,8 +22,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from volsynth import skeleton
-from volsynth.ops import warp
-from volsynth.ops.pose import MIN_BONE, voxel_centres
+from volsynth.ops.pose_volumes import MIN_BONE, voxel_centres
+from volsynth.ops.warp import warp
 
 HEAD = 0.4
 """Half the side of the head's square; like all widths, a share of `trunk_length`."""

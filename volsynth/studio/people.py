@@ -15,12 +15,14 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 
-from volsynth import animate, exported, keypoints, orders, persons, pictures
 from volsynth.errors import UserError
+from volsynth.export import exported_model
 from volsynth.files import InMemory
-from volsynth.keypoints import Pose
-from volsynth.ops import retargeting
-from volsynth.persons import Person
+from volsynth.generation import animate, persons
+from volsynth.generation.persons import Person
+from volsynth.images import reader
+from volsynth.poses import joint_orders, keypoint_files, pose_library, retargeting
+from volsynth.poses.keypoint_files import Pose
 from volsynth.skeleton import HIPS, NUM_JOINTS
 
 MOST_FRAMES = 600
@@ -59,20 +61,20 @@ class Picture:
         return self.image.nbytes + (0 if self.mask is None else self.mask.nbytes)
 
 
-def read(content: bytes, estimator: exported.Model | None) -> Picture:
+def read(content: bytes, estimator: exported_model.Model | None) -> Picture:
     """A picture from its bytes.
 
     Raises:
       UserError: it is none, or its person is tiny or not there.
     """
     file = InMemory("the picture", content)
-    picture = pictures.read_rgba(file)
+    picture = reader.read_rgba(file)
     # What lies under transparent pixels is nothing that anyone has seen.
     image = np.where(picture[..., 3:] == 0, np.uint8(_LIGHT), picture[..., :3])
     return _suggested(image, persons.own_mask(picture, file), estimator)
 
 
-def masked(picture: Picture, content: bytes, estimator: exported.Model | None) -> Picture:
+def masked(picture: Picture, content: bytes, estimator: exported_model.Model | None) -> Picture:
     """The picture with a mask from its bytes.
 
     Raises:
@@ -120,7 +122,7 @@ def person(picture: Picture, px: Points, mm: Points | None, side: int) -> Person
     visible = np.array([point is not None for point in px])
     joints = np.array([(0, 0) if point is None else point for point in px], float)
     space = None if mm is None else np.where(visible[:, None], np.array(mm, float), 0)
-    pose = Pose(orders.OURS, visible, joints, space, where="the pose")
+    pose = Pose(joint_orders.OURS, visible, joints, space, where="the pose")
     return persons.person(picture.image, picture.mask, pose, side)
 
 
@@ -137,7 +139,9 @@ def told(who: Person) -> dict[str, Any]:
 
 def wanted(joints: Points) -> Pose:
     """A pose wanted, in mm."""
-    return Pose(orders.OURS, np.ones(NUM_JOINTS, bool), None, np.array(joints), where="the pose")
+    return Pose(
+        joint_orders.OURS, np.ones(NUM_JOINTS, bool), None, np.array(joints), where="the pose"
+    )
 
 
 def read_poses(content: bytes, suffix: Literal[".json", ".csv"]) -> list[dict[str, Any]]:
@@ -148,7 +152,7 @@ def read_poses(content: bytes, suffix: Literal[".json", ".csv"]) -> list[dict[st
       UserError: it is no file of poses, or has too many or none.
     """
     name = f"poses{suffix}"
-    poses = animate.in_order(keypoints.read(InMemory(name, content)), name)
+    poses = animate.in_order(keypoint_files.read(InMemory(name, content)), name)
     if len(poses) > MOST_FRAMES:
         raise UserError(f"the file has {len(poses)} poses; at most {MOST_FRAMES} are taken.")
     return [_as_told(pose, number) for number, pose in enumerate(poses)]
@@ -156,7 +160,7 @@ def read_poses(content: bytes, suffix: Literal[".json", ".csv"]) -> list[dict[st
 
 def _as_told(pose, number):
     name = pose.action or pathlib.PurePosixPath(pose.image).stem or f"pose {number}"
-    pose = keypoints.to_ours(pose)
+    pose = keypoint_files.to_ours(pose)
     px, mm = pose.joints_px, pose.joints_mm
     if px is not None:
         px = [point if seen else None for point, seen in zip(rounded(px), pose.visible)]
@@ -170,7 +174,7 @@ def _as_told(pose, number):
 
 @functools.cache
 def _standing():
-    return persons.body_of(persons.named_pose("standing"))
+    return persons.body_of(pose_library.named_pose("standing"))
 
 
 def from_pelvis(joints: Float[np.ndarray, "F 15 3"]) -> Float[np.ndarray, "F 15 3"]:

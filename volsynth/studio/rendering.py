@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from volsynth import animate, exported, persons
-from volsynth.data.schema import MAGENTA
-from volsynth.features import GENERATORS
-from volsynth.ops.retargeting import Body
-from volsynth.persons import Person, Square
+from volsynth.conventions import MAGENTA
+from volsynth.diagnostics.volume_features import GENERATORS
+from volsynth.export import exported_model
+from volsynth.generation import animate, persons
+from volsynth.generation.persons import Person, Square
+from volsynth.poses import pose_library
+from volsynth.poses.retargeting import Body
 
 BATCH = animate.BATCH
 """Frames of a motion that are made at once."""
@@ -38,7 +40,7 @@ class Renderer:
       bytes_per_person: that a person takes who was looked at.
     """
 
-    def __init__(self, model: exported.Model):
+    def __init__(self, model: exported_model.Model):
         """`model` is of `animate.load`."""
         self.card, self.image_size = model.card, model.image_size
         self._model = model
@@ -49,7 +51,7 @@ class Renderer:
         """Compiles what will be called."""
         image = np.empty((self.image_size, self.image_size, 3), np.uint8)
         image[:] = MAGENTA
-        body = persons.body_of(persons.named_pose("standing"))
+        body = persons.body_of(pose_library.named_pose("standing"))
         square = Square(body.joints[:, :2].min(axis=0), 2000.0, self.image_size)
         seen = Seen(Person(image, square, body, (2000, 2000)))
         for batch in (1, BATCH):
@@ -68,7 +70,7 @@ class Renderer:
         return self._apart.make(seen.features, bodies, square, batch)
 
 
-def load_estimator(path: pathlib.Path) -> exported.Model:
+def load_estimator(path: pathlib.Path) -> exported_model.Model:
     """An estimator that is ready, compiled.
 
     Raises:

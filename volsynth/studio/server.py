@@ -19,14 +19,16 @@ import numpy as np
 import pydantic
 from starlette.exceptions import HTTPException
 
-from volsynth import animate, clips, exported, generate, keypoints, motions, persons
 from volsynth.errors import UserError
-from volsynth.keypoints.parsing import MOST_COORDINATE
-from volsynth.ops import retargeting
-from volsynth.persons import Person
+from volsynth.export import exported_model
+from volsynth.generation import animate, generate, persons
+from volsynth.generation.persons import Person
+from volsynth.images import clips
+from volsynth.poses import keypoint_files, pose_library, retargeting
+from volsynth.poses.parsing import MOST_COORDINATE
 from volsynth.skeleton import JOINTS, LIMBS, MIRROR, NUM_JOINTS, side_of
 from volsynth.studio import people, rendering, store
-from volsynth.studio.line import BusyError, GoneError, Line
+from volsynth.studio.job_queue import BusyError, GoneError, Line
 from volsynth.web import guard, serving
 
 _PICTURE = guard.Body(32 << 20, ("image/*", "application/octet-stream"), patience=120.0)
@@ -105,7 +107,7 @@ def _from_the_client() -> Iterator[None]:
 
 def make_app(
     renderer: rendering.Renderer,
-    estimator: exported.Model | None,
+    estimator: exported_model.Model | None,
     hosts: Sequence[str],
     who: Person | None = None,
 ) -> guard.Guard:
@@ -207,7 +209,7 @@ def make_app(
         if given.name is None:
             poses, fps = [people.wanted(joints) for joints in given.poses], given.fps or animate.FPS
         elif given.name in library:
-            poses, fps = library[given.name], given.fps or motions.FPS
+            poses, fps = library[given.name], given.fps or pose_library.FPS
         else:
             raise HTTPException(422, f"There is no such motion; there are {', '.join(library)}.")
         bodies, square = await read(persons.stage, poses, seen.who, given.turn)
@@ -314,7 +316,7 @@ def _kinds_of_clips():
 
 @functools.cache
 def _motions():
-    return {name: motions.read(name) for name in motions.NAMES}
+    return {name: pose_library.read(name) for name in pose_library.NAMES}
 
 
 def _about(renderer, estimator, library):
@@ -336,10 +338,10 @@ def _about(renderer, estimator, library):
                 "name": pose.action,
                 "joints_mm": people.rounded(people.from_pelvis(pose.joints_mm[None])[0]),
             }
-            for pose in keypoints.read(persons.LIBRARY)
+            for pose in keypoint_files.read(pose_library.LIBRARY)
         ],
         "motions": [
-            {"name": name, "frames": len(poses), "fps": motions.FPS}
+            {"name": name, "frames": len(poses), "fps": pose_library.FPS}
             for name, poses in library.items()
         ],
         "clips": _kinds_of_clips(),

@@ -21,8 +21,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from volsynth import files, pictures
+from volsynth import files
 from volsynth.errors import UserError
+from volsynth.images import reader
 from volsynth.skeleton import NUM_JOINTS
 
 NAME = "study.json"
@@ -304,7 +305,7 @@ def _bytes(file):
 
 def _opened(file, data):
     """The pixels, uint8 [H, W, 3], by the rules for all pictures that people bring."""
-    found = pictures.read_rgb(files.InMemory(str(file), data))
+    found = reader.read_rgb(files.InMemory(str(file), data))
     height, width = found.shape[:2]
     if max(width, height) > _LONGEST_SIDE:
         raise UserError(f"{file} has {width}x{height} pixels; allowed: {_LONGEST_SIDE} a side.")

@@ -9,7 +9,7 @@ import numpy as np
 
 from volsynth import files
 from volsynth.errors import UserError
-from volsynth.protocol import Protocol, told_apart
+from volsynth.results.protocol import Protocol, told_apart
 from volsynth.study import agreement, folders, plots, questions, ratings, resampling, store
 
 LEVEL = 0.95

@@ -14,11 +14,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from volsynth import objectives, sections, skeleton
-from volsynth.data.schema import BACKGROUND
+from volsynth import sections, skeleton
+from volsynth.conventions import BACKGROUND
 from volsynth.errors import UserError, did_you_mean
 from volsynth.nn import backbones, blocks, layers
-from volsynth.ops import keying, pose, rectangles, warp
+from volsynth.objectives import image_system
+from volsynth.ops import keying, pose_volumes, rectangles
+from volsynth.ops.warp import warp
 from volsynth.system import System
 
 PAPER = "Siarohin et al. 2018, Deformable GANs for Pose-based Human Image Generation"
@@ -42,7 +44,7 @@ def heatmaps(batch, role: str, side: float, sigma: float, count: int) -> Float[A
     """
     joints, visible = batch[f"{role}_joints"], batch[f"{role}_visible"]
     shape = (*batch[f"{role}_image"].shape[1:3], 1)
-    maps = pose.heatmaps(joints, visible, shape, side, sigma, flat=True)[:, :, :, 0]
+    maps = pose_volumes.heatmaps(joints, visible, shape, side, sigma, flat=True)[:, :, :, 0]
     return jnp.pad(maps, ((0, 0), (0, 0), (0, 0), (0, count - skeleton.NUM_JOINTS)))
 
 
@@ -196,11 +198,11 @@ def make(config: Any) -> System:
     _check(model)
     maps = {"heatmaps": model.heatmaps, "heatmap_sigma": model.heatmap_sigma}
     discriminator = sections.build(Discriminator, config, "discriminator", **maps, dtype=dtype)
-    loss = sections.build(objectives.Loss, config, "loss")
+    loss = sections.build(image_system.Loss, config, "loss")
     if loss.pose:
         raise UserError(f"config.loss.pose must be 0, got {loss.pose}: there is no pose head here.")
     generator = sections.build(Generator, config, "model", dtype=dtype)
-    return objectives.image_system("deformable", PAPER, loss, generator, discriminator, FIGURES)
+    return image_system.image_system("deformable", PAPER, loss, generator, discriminator, FIGURES)
 
 
 def _check(model):

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 from volsynth import losses, sections
 from volsynth.errors import UserError
 from volsynth.nn import layers, resnet
-from volsynth.ops import geometry, pose
+from volsynth.ops import geometry, pose_volumes
 from volsynth.skeleton import HIPS, NUM_JOINTS
 from volsynth.system import Player, System
 
@@ -76,8 +76,8 @@ class Estimator(nn.Module):
         volume = layers.lift(maps, 1 + self.depth)
         plane, volume = volume[..., :1, :], volume[..., 1:, :]
         return {
-            "joints_mm": geometry.from_pelvis(pose.soft_argmax(volume, self.box_mm)),
-            "joints_px": pose.soft_argmax(plane, float(image.shape[2]))[..., :2],
+            "joints_mm": geometry.from_pelvis(pose_volumes.soft_argmax(volume, self.box_mm)),
+            "joints_px": pose_volumes.soft_argmax(plane, float(image.shape[2]))[..., :2],
         }
 
 

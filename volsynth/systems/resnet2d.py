@@ -13,11 +13,13 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from volsynth import objectives, sections
-from volsynth.data.schema import BACKGROUND
+from volsynth import sections
+from volsynth.conventions import BACKGROUND
 from volsynth.errors import UserError, did_you_mean
 from volsynth.nn import backbones, blocks, discriminators, layers
-from volsynth.ops import keying, pose, rectangles, warp
+from volsynth.objectives import image_system
+from volsynth.ops import keying, pose_volumes, rectangles
+from volsynth.ops.warp import warp
 from volsynth.system import System
 
 PAPER = "Knoche 2019, Volumetric Feature Transformation for Pose-Conditioned Human Image Synthesis"
@@ -81,7 +83,9 @@ class Generator(nn.Module):
         height, width = image.shape[1:3]
         side = float(width)
         sigma = self.heatmap_sigma * side
-        heatmaps = pose.heatmaps(*target, (height, width, 1), side, sigma, flat=True)[:, :, :, 0]
+        heatmaps = pose_volumes.heatmaps(*target, (height, width, 1), side, sigma, flat=True)[
+            :, :, :, 0
+        ]
 
         levels = list(zip(self.image_stream.levels(image), self.pose_stream.levels(heatmaps)))
         moved, merged = [], []
@@ -116,8 +120,8 @@ def make(config: Any) -> System:
         flat=True,
         dtype=dtype,
     )
-    loss = sections.build(objectives.Loss, config, "loss")
+    loss = sections.build(image_system.Loss, config, "loss")
     if loss.pose:
         raise UserError(f"config.loss.pose must be 0, got {loss.pose}: there is no pose head here.")
     generator = sections.build(Generator, config, "model", dtype=dtype)
-    return objectives.image_system("resnet2d", PAPER, loss, generator, discriminator, FIGURES)
+    return image_system.image_system("resnet2d", PAPER, loss, generator, discriminator, FIGURES)

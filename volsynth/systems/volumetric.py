@@ -13,12 +13,13 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from volsynth import objectives, sections, skeleton
-from volsynth.data.schema import BACKGROUND
+from volsynth import sections, skeleton
+from volsynth.conventions import BACKGROUND
 from volsynth.errors import UserError, did_you_mean
 from volsynth.nn import backbones, discriminators, layers
-from volsynth.ops import keying, rectangles, warp
-from volsynth.ops import pose as pose_ops
+from volsynth.objectives import image_system
+from volsynth.ops import keying, pose_volumes, rectangles
+from volsynth.ops.warp import warp
 from volsynth.system import System
 
 PAPER = "Knoche 2019, Volumetric Feature Transformation for Pose-Conditioned Human Image Synthesis"
@@ -121,12 +122,12 @@ class Generator(nn.Module):
         source = (batch["source_joints"], batch["source_visible"])
         target = (batch["target_joints"], batch["target_visible"])
         side = float(batch["source_image"].shape[2])
-        masks = pose_ops.part_masks(*source, volume.shape[1:4], side, self.mask_width)
+        masks = pose_volumes.part_masks(*source, volume.shape[1:4], side, self.mask_width)
         if self.transform == "2d":
             masks = warp.prisms(masks)
             transforms = warp.planar(*rectangles.affine_fits(*source, *target, side))
         else:
-            transforms = pose_ops.part_transforms(*source, *target, side)
+            transforms = pose_volumes.part_transforms(*source, *target, side)
         if self.offcut:
             masks, transforms = warp.with_offcut(masks, transforms)
         return warp.warp(volume, masks, transforms, side), masks
@@ -138,15 +139,17 @@ class Generator(nn.Module):
         logits = self.head(volume)
         return {
             "pose_logits": logits,
-            "pose_joints": pose_ops.soft_argmax(logits, side),
-            "source_heatmaps": pose_ops.heatmaps(joints, visible, volume.shape[1:4], side, sigma),
+            "pose_joints": pose_volumes.soft_argmax(logits, side),
+            "source_heatmaps": pose_volumes.heatmaps(
+                joints, visible, volume.shape[1:4], side, sigma
+            ),
         }
 
     def render(self, warped, joints, visible, side: float) -> Float[Array, "b h w 3"]:
         """The warped volume, with the target pose, as an image in [-1, 1]."""
         sigma = self.heatmap_sigma * side
         flat = self.pose == "2d"
-        heatmaps = pose_ops.heatmaps(joints, visible, warped.shape[1:4], side, sigma, flat)
+        heatmaps = pose_volumes.heatmaps(joints, visible, warped.shape[1:4], side, sigma, flat)
         merged = jnp.concatenate([warped, self.pose_stream(heatmaps)], axis=-1)
         image = self.decoder(layers.flatten_depth(self.after(merged)))
         return keying.over(image, BACKGROUND) if self.chroma_key else image
@@ -161,7 +164,7 @@ def make(config: Any) -> System:
     image_size = config.data.image_size
     if image_size % 4:
         raise UserError(f"config.data.image_size must be a multiple of 4, got {image_size}.")
-    loss = sections.build(objectives.Loss, config, "loss")
+    loss = sections.build(image_system.Loss, config, "loss")
     discriminator = sections.build(
         discriminators.PoseDiscriminator,
         config,
@@ -171,7 +174,7 @@ def make(config: Any) -> System:
         flat=config.model.get("pose", "3d") == "2d",
         dtype=layers.precision(config.precision),
     )
-    return objectives.image_system(
+    return image_system.image_system(
         "volumetric", PAPER, loss, make_generator(config), discriminator, FIGURES
     )
 

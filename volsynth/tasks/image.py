@@ -3,8 +3,9 @@
 import jax.numpy as jnp
 import numpy as np
 
-from volsynth import draw, metrics
+from volsynth import conventions, metrics
 from volsynth.data import pipeline
+from volsynth.images import draw
 from volsynth.ops import occlusion
 from volsynth.skeleton import HIPS, SHOULDERS
 from volsynth.tasks.base import Task, spread
@@ -152,10 +153,10 @@ def _row(images, batch, i, cell):
     """Source, target skeleton, generated, truth."""
     joints = np.asarray(batch["target_joints"][i]) * (cell / images.shape[1])
     return [
-        draw.to_uint8(batch["source_image"][i]),
+        conventions.to_uint8(batch["source_image"][i]),
         draw.skeleton_image(joints, batch["target_visible"][i], cell),
-        draw.to_uint8(images[i]),
-        draw.to_uint8(batch["target_image"][i]),
+        conventions.to_uint8(images[i]),
+        conventions.to_uint8(batch["target_image"][i]),
     ]
 
 

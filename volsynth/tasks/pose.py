@@ -3,8 +3,9 @@
 import jax.numpy as jnp
 import numpy as np
 
-from volsynth import draw, metrics
+from volsynth import conventions, metrics
 from volsynth.data import pipeline
+from volsynth.images import draw
 from volsynth.ops import geometry
 from volsynth.skeleton import HIPS, JOINTS, NUM_JOINTS
 from volsynth.tasks.base import Task, spread
@@ -63,7 +64,7 @@ def _candidates(made, mean_pose, batch):
 
 def _row(made, batch, i, cell):
     """Picture, true and estimated skeleton on it, and both from the side."""
-    picture, visible = draw.to_uint8(batch["target_image"][i]), batch["target_visible"][i]
+    picture, visible = conventions.to_uint8(batch["target_image"][i]), batch["target_visible"][i]
     factor = max(round(cell / picture.shape[0]), 1)
     large = picture.repeat(factor, axis=0).repeat(factor, axis=1)
     true, found = batch["target_joints_mm"][i], made["joints_mm"][i]

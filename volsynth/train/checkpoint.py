@@ -21,7 +21,7 @@ from jax.experimental import multihost_utils
 from orbax import checkpoint as ocp
 
 from volsynth.errors import UserError
-from volsynth.train import manifest, workdir
+from volsynth.train import manifest, run_record
 from volsynth.train.manifest import DamagedError
 from volsynth.train.state import TrainState
 
@@ -56,7 +56,7 @@ class Checkpoints:
           best_by: name of the metric by which the best is kept besides; empty for none.
           say: is given a line when a damaged checkpoint was passed over.
         """
-        self._run = workdir.read_run(folder) if (folder / "run.json").exists() else None
+        self._run = run_record.read_run(folder) if (folder / "run.json").exists() else None
         self._folder = (folder / "checkpoints").absolute()
         self._keep, self._best_by, self._say = keep, best_by, say
         self._items = {name: ocp.StandardCheckpointHandler() for name in (_AVERAGES, _REST)}
@@ -276,7 +276,7 @@ class Checkpoints:
             raise DamagedError(f"it was saved as {about['step']}")
         if self._run is None or about["run"] is None:
             return
-        if differing := workdir.differences(about["run"], self._run):
+        if differing := run_record.differences(about["run"], self._run):
             raise self._unusable(step, f"it is of another run ({'; '.join(differing)}).")
 
     def _read(self, step, items):

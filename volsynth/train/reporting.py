@@ -10,8 +10,8 @@ import time
 import jax
 import numpy as np
 
-from volsynth import draw
-from volsynth.train import log, memory
+from volsynth.images import draw
+from volsynth.train import memory, run_log
 
 # The share of the time that a run may wait for data before the progress line says so.
 _WAITING = 0.02
@@ -29,12 +29,12 @@ class Reporter:
 
         self.workdir = workdir
         self._stop, self._batch_size = stop, batch_size
-        path = workdir / log.METRICS
-        log.drop_after(path, start)
+        path = workdir / run_log.METRICS
+        run_log.drop_after(path, start)
         self._lines = path.open("a")
         devices = jax.devices()
         facts = {"jax": jax.__version__, "device": devices[0].device_kind, "devices": len(devices)}
-        log.record_start(workdir, start, facts)
+        run_log.record_start(workdir, start, facts)
         self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=start)
         self._last = (start, time.monotonic())
         self._waited = 0.0

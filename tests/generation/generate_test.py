@@ -1,0 +1,279 @@
+"""One's own picture in other poses: where the person comes to, files, and mistakes in one line."""
+
+import json
+import pathlib
+
+import numpy as np
+import own_pictures
+import pytest
+from PIL import Image
+
+from volsynth import cli, skeleton
+from volsynth.errors import UserError
+from volsynth.generation import generate, persons
+from volsynth.images import reader
+from volsynth.poses import keypoint_files, pose_library
+
+MODEL = pathlib.Path("model")
+
+
+@pytest.fixture
+def brought(tmp_path):
+    """A photograph with mask and pose: source, and the person's mask."""
+    found, mask = own_pictures.bring(tmp_path)
+    return generate.Source(found["image"], found["mask"], found["pose"]), mask
+
+
+@pytest.fixture(autouse=True)
+def _dots(monkeypatch):
+    """Every model puts dots on the joints."""
+    monkeypatch.setattr(persons, "load_generator", lambda path, program=None: own_pictures.dots())
+
+
+def estimator(monkeypatch, source, mask):
+    """Every estimator finds the source's pose, wherever it lies in the square around a mask."""
+    (pose,) = keypoint_files.read(source.pose)
+    corner, extent = persons.cropping.square(mask)
+    px = (pose.joints_px - corner) * own_pictures.SIDE / extent
+    mm = pose.joints_mm - pose.joints_mm[list(skeleton.HIPS)].mean(axis=0)
+    found = own_pictures.finder(px, mm)
+    monkeypatch.setattr(persons, "load_estimator", lambda path: found)
+    return pose
+
+
+def dots_of(path):
+    """The mask of what was drawn on magenta."""
+    pixels = reader.read_rgb(path).astype(int)
+    return np.abs(pixels - (255, 0, 255)).max(axis=-1) > 100
+
+
+@pytest.mark.parametrize("kind", ["mask", "alpha", "magenta"])
+def test_the_person_comes_to_where_the_target_pose_is(tmp_path, kind):
+    found, _ = own_pictures.bring(tmp_path, kind)
+    source = generate.Source(found["image"], found["mask"], found["pose"])
+    out = tmp_path / "out.png"
+    made = generate.generate(MODEL, source, generate.Targets(["waving"]), out, background="magenta")
+    assert made == {"pictures": [str(out)], "targets": ["waving"]}
+    drawn = dots_of(out)
+    assert drawn.shape == (160, 120)
+    who = generate.read_person(source, 32, None)
+    (body,), square = persons.stage([pose_library.named_pose("waving")], who)
+    pixel = square.extent / 32
+    # Each joint has its dot, and no dot is without a joint.
+    rows, columns = np.indices(drawn.shape) + 0.5
+    distance = np.min([np.hypot(columns - x, rows - y) for x, y in body.joints[:, :2]], axis=0)
+    assert distance[drawn].max() < 2.5 * pixel
+    for x, y in body.joints[:, :2]:
+        near = np.hypot(columns - x, rows - y) < pixel
+        assert drawn[near].mean() > 0.5
+    # Feet stay on the ground, and the person as large as it was.
+    (pose,) = keypoint_files.read(found["pose"])
+    assert abs(body.joints[:, 1].max() - pose.joints_px[:, 1].max()) < 6
+    centre = np.array([columns[drawn].mean(), rows[drawn].mean()])
+    np.testing.assert_allclose(centre, body.joints[:, :2].mean(axis=0), atol=1.5 * pixel)
+
+
+def test_the_same_pose_puts_the_person_where_it_was(tmp_path, brought):
+    source, mask = brought
+    targets = generate.Targets(files=[source.pose])
+    generate.generate(MODEL, source, targets, tmp_path / "o.png", background="magenta")
+    drawn = dots_of(tmp_path / "o.png")
+    (pose,) = keypoint_files.read(source.pose)
+    rows, columns = np.indices(drawn.shape) + 0.5
+    # Right and left limbs get one length, which perspective did not give them.
+    for x, y in pose.joints_px:
+        assert drawn[np.hypot(columns - x, rows - y) < 4].mean() > 0.25
+    # Dots are wider than some limbs.
+    assert mask[drawn].mean() > 0.65
+
+
+def test_a_square_is_as_the_model_made_it(tmp_path, brought):
+    targets = generate.Targets(["standing"])
+    generate.generate(MODEL, brought[0], targets, tmp_path / "o.png", frame="square")
+    assert reader.read_rgb(tmp_path / "o.png").shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("kind", ["mask", "alpha", "magenta"])
+def test_the_background_is_the_pictures_own(tmp_path, kind):
+    found, _ = own_pictures.bring(tmp_path, kind)
+    source = generate.Source(found["image"], found["mask"], found["pose"])
+    generate.generate(MODEL, source, generate.Targets(["waving"]), tmp_path / "o.png")
+    made = np.asarray(Image.open(tmp_path / "o.png"))
+    corner = made[:8, :8]
+    if kind == "mask":
+        np.testing.assert_array_equal(corner, reader.read_rgb(source.image)[:8, :8])
+    elif kind == "alpha":
+        assert made.shape == (160, 120, 4)
+        np.testing.assert_array_equal(corner, 0)
+        assert made[..., 3].max() == 255
+    else:
+        np.testing.assert_array_equal(corner, np.broadcast_to((255, 0, 255), (8, 8, 3)))
+    generate.generate(MODEL, source, generate.Targets(["waving"]), tmp_path / "s.png", sheet=True)
+    sheet = reader.read_rgb(tmp_path / "s.png")
+    # On a page of white what is transparent is white, too.
+    assert np.all(sheet == (255, 0, 255), axis=-1).any() == (kind == "magenta")
+    # The model's green dots are there in any case, and nothing of its magenta beside them.
+    green = made[..., 1].astype(int) - np.maximum(made[..., 0], made[..., 2])
+    assert (green > 90).sum() > 50
+
+
+def test_several_poses_are_a_sheet_or_a_folder(tmp_path, brought):
+    source, _ = brought
+    targets = generate.Targets(["standing", "standing"], [source.pose, pose_library.LIBRARY])
+    made = generate.generate(MODEL, source, targets, tmp_path / "all")
+    assert made["targets"][:4] == ["standing", "standing-2", "pose", "poses-standing"]
+    assert len(made["pictures"]) == 3 + 14
+    assert sorted(map(str, (tmp_path / "all").iterdir())) == sorted(made["pictures"])
+    # A name that was given as it is and one that was numbered are two.
+    for name in ("standing", "standing-2"):
+        keypoint_files.write(tmp_path / f"{name}.json", [pose_library.named_pose("sitting")])
+    files = [tmp_path / "standing.json", tmp_path / "standing-2.json"]
+    made = generate.generate(MODEL, source, generate.Targets(["standing"], files), tmp_path / "b")
+    assert made["targets"] == ["standing", "standing-2", "standing-2-2"]
+    assert len(list((tmp_path / "b").iterdir())) == 3
+    targets = generate.Targets(["standing", "sitting"])
+    for frame, cell in (("square", generate.SHEET_CELL), ("original", generate.FRAME_CELL)):
+        generate.generate(MODEL, source, targets, tmp_path / "s.png", frame=frame, sheet=True)
+        found = reader.read_rgb(tmp_path / "s.png")
+        height, width, _ = found.shape
+        assert 3 * cell < width < 3.3 * cell
+        assert 2 * cell < height < 2.4 * cell
+        # On magenta, or before the picture's own background.
+        on_magenta = np.all(found == (255, 0, 255), axis=-1).mean()
+        assert (on_magenta > 0.2) == (frame == "square")
+
+
+def test_names_in_files_of_poses_lead_nowhere_else(tmp_path, brought):
+    source, _ = brought
+    entries = json.loads(source.pose.read_text())
+    entries["poses"] = [{**entries["poses"][0], "action": "../../x/.y"}] * 2
+    (tmp_path / "odd.json").write_text(json.dumps(entries))
+    targets = generate.Targets(files=[tmp_path / "odd.json"])
+    made = generate.generate(MODEL, source, targets, tmp_path / "all")
+    assert made["targets"] == ["odd-.._.._x_.y", "odd-.._.._x_.y-2"]
+    assert {pathlib.Path(path).parent for path in made["pictures"]} == {tmp_path / "all"}
+
+
+def test_an_estimator_stands_in_for_files_of_poses(tmp_path, monkeypatch, brought):
+    source, mask = brought
+    estimator(monkeypatch, source, mask)
+    by_file = generate.read_person(source, 32, None)
+    lone = generate.Source(source.image, source.mask, None, pathlib.Path("e"))
+    by_estimator = generate.read_person(lone, 32, persons.load_estimator("e"))
+    np.testing.assert_allclose(by_estimator.joints[:, :2], by_file.joints[:, :2], atol=0.02)
+    np.testing.assert_allclose(by_estimator.joints[:, 2], by_file.joints[:, 2], atol=1.2)
+    other, _ = own_pictures.bring(tmp_path, "alpha")
+    targets = generate.Targets(images=[other["image"]])
+    made = generate.generate(MODEL, lone, targets, tmp_path / "o.png")
+    assert made["targets"] == ["picture"]
+    with pytest.raises(UserError, match=r"give --estimator, .* finds the pose of .*picture\.png"):
+        generate.generate(MODEL, source, targets, tmp_path / "o.png")
+
+
+def test_what_an_estimator_puts_outside_of_a_picture_is_not_known(monkeypatch, brought, tmp_path):
+    source, mask = brought
+    model = own_pictures.finder(
+        np.full((15, 2), 16.0), np.random.default_rng(0).normal(size=(15, 3))
+    )
+    monkeypatch.setattr(persons, "load_estimator", lambda path: model)
+    pose = persons.estimate(model, *persons.read_picture(source.image, source.mask), "x")
+    pose.joints_px[3] = (-5, 20)
+    inside = generate._inside(pose, mask.shape)
+    np.testing.assert_array_equal(inside.visible, np.arange(15) != 3)
+    # What is written can be given back.
+    monkeypatch.setattr(persons, "estimate", lambda *_: pose)
+    out = tmp_path / "found.json"
+    generate.find_pose("e", source.image, out, source.mask)
+    (found,) = keypoint_files.read(out)
+    np.testing.assert_array_equal(found.visible, np.arange(15) != 3)
+
+
+def test_mistakes_about_sources_and_targets(tmp_path, brought):
+    source, _ = brought
+
+    def fails(message, source=source, targets=("standing",), out="o.png", **options):
+        if not isinstance(targets, generate.Targets):
+            targets = generate.Targets(targets)
+        with pytest.raises(UserError, match=message):
+            generate.generate(MODEL, source, targets, tmp_path / out, **options)
+
+    alone = generate.Source(source.image, source.mask)
+    fails("give --source-pose, a file that says where", source=alone)
+    fails("0 target poses; from 1 to 100 are allowed", targets=())
+    fails("101 target poses", targets=["standing"] * 101, out="folder")
+    fails("there is no pose 'stand'; did you mean 'standing'", targets=["stand"])
+    fails("--background beach.jpg is neither a picture's file", background="beach.jpg")
+    fails("--background magenta is for pictures in the frame", background="magenta", frame="square")
+    fails("a picture's name must end in .png", out="o.jpg")
+    fails("--out of 2 poses must be a folder, or with --sheet one PNG", targets=["standing"] * 2)
+    fails("--out of 1 poses must be one PNG", out="folder")
+    fails("--out of 2 poses must be one PNG", targets=["standing"] * 2, out="f", sheet=True)
+    (tmp_path / "none.json").write_text(json.dumps(
+        {"format": "volsynth-keypoints", "version": 1, "poses": []}
+    ))  # fmt: skip
+    fails("none.json has no pose", targets=generate.Targets(files=[tmp_path / "none.json"]))
+    (tmp_path / "file").write_text("")
+    fails("cannot write .*file/o.png", out="file/o.png")
+    entries = json.loads(source.pose.read_text())
+    entries["poses"][0].pop("joints_mm")
+    (tmp_path / "flat.json").write_text(json.dumps(entries))
+    flat = generate.Targets(files=[tmp_path / "flat.json"])
+    fails("flat.json: pose 0 .*without depth cannot be turned", targets=flat, turn=30)
+
+
+def test_the_pose_of_a_picture_is_written_and_drawn(tmp_path, monkeypatch, brought, capsys):
+    source, mask = brought
+    truth = estimator(monkeypatch, source, mask)
+    out, picture = tmp_path / "found.json", tmp_path / "found.png"
+    arguments = ["pose", "--model", "e", "--image", str(source.image), "--mask", str(source.mask)]
+    assert cli.main([*arguments, "--out", str(out), "--picture", str(picture), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["poses"] == str(out)
+    (found,) = keypoint_files.read(out)
+    assert found.image == "picture.jpg"
+    np.testing.assert_allclose(found.joints_px, truth.joints_px, atol=0.01)
+    pelvis = truth.joints_mm[list(skeleton.HIPS)].mean(axis=0)
+    np.testing.assert_allclose(found.joints_mm, truth.joints_mm - pelvis, atol=0.01)
+    drawn = reader.read_rgb(picture) != persons.read_picture(source.image, source.mask)[0]
+    for x, y in truth.joints_px.astype(int):
+        assert drawn[y, x].any()
+    for option, message in (
+        (["--out", "o.txt"], "--out must end in .json, got o.txt"),
+        (["--out", "o.json", "--picture", "o.jpg"], "a picture's name must end in .png"),
+        (["--out", str(source.image / "o.json")], "o.json: Not a directory"),
+        (["--out", "o.json", "--picture", str(source.image / "p.png")], "p.png: Not a directory"),
+    ):
+        assert cli.main([*arguments, *option]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_pose_is_drawn_over_what_one_sees_of_a_picture(tmp_path, monkeypatch):
+    found, mask = own_pictures.bring(tmp_path, "alpha")
+    estimator(monkeypatch, generate.Source(found["image"], pose=found["pose"]), mask)
+    generate.find_pose("e", found["image"], tmp_path / "a.json", picture=tmp_path / "a.png")
+    drawn = reader.read_rgb(tmp_path / "a.png")
+    np.testing.assert_array_equal(drawn[:20], np.full((20, 120, 3), (255, 0, 255)))
+    assert not mask[:20].any()
+
+
+def test_the_command_line_takes_what_the_function_takes(tmp_path, brought, capsys):
+    source, _ = brought
+    arguments = ["generate", "--model", "m", "--image", str(source.image)]
+    arguments += ["--source-pose", str(source.pose), "--pose", "standing", "--pose", "sitting"]
+    masked = [*arguments, "--mask", str(source.mask)]
+    out = str(tmp_path / "sheet.png")
+    plain = [*masked, "--background", "magenta", "--out", str(tmp_path / "plain")]
+    assert cli.main(plain) == 0
+    for name in ("standing", "sitting"):
+        assert np.all(reader.read_rgb(tmp_path / "plain" / f"{name}.png")[0] == (255, 0, 255))
+    capsys.readouterr()
+    assert cli.main([*masked, "--out", out, "--sheet", "--turn", "20", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "pictures": [out],
+        "targets": ["standing", "sitting"],
+    }
+    assert cli.main([*arguments, "--out", out, "--sheet"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert "background was not removed" in err

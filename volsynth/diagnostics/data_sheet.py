@@ -1,0 +1,93 @@
+"""Contact sheets of a prepared data set: its pictures, with the skeletons drawn over them."""
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from volsynth import conventions, skeleton
+from volsynth.data import augment, pipeline, prepared
+from volsynth.images import draw
+
+
+def contact_sheet(split: prepared.Split, count: int, seed: int = 0, cell: int = 128) -> Image.Image:
+    """A table of random records: picture, skeleton over it, and part labels where there are any.
+
+    Records stand three to a row, at most as many as the split has; the last row may end in blanks.
+    """
+    rng = np.random.Generator(np.random.Philox(key=[seed, 2]))
+    numbers = np.sort(rng.permutation(split.records)[:count])
+    fields = ["image", "joints_px", "visible"]
+    titles = ["picture", "joints"]
+    if "parts" in pipeline.stored_fields(split, numbers[0]):
+        fields, titles = [*fields, "parts"], [*titles, "parts"]
+    record = pipeline.read_fields(split, numbers, fields)
+    cells = []
+    for i, image in enumerate(record["image"]):
+        cells.append(
+            [image, draw.overlay_skeleton(image, record["joints_px"][i], record["visible"][i])]
+        )
+        if "parts" in record:
+            cells[-1].append(draw.PART_COLOURS[record["parts"][i, ..., 0]])
+    return _table(cells, titles, 3, cell)
+
+
+def training_sheet(
+    split: pipeline.Split,
+    augmentation: augment.Augment,
+    count: int,
+    seed: int = 0,
+    single: float = 0.0,
+    cell: int = 128,
+) -> Image.Image:
+    """A table of pairs as training sees them: source and target, changed, and their skeletons.
+
+    They are the batch of step 0 of a run with this seed and this batch size; two to a row.
+    """
+    (batch,) = pipeline.training_batches(
+        split, seed, count, 0, 1, single, augmentation=augmentation
+    )
+    cells = []
+    for i in range(count):
+        cells.append([])
+        for role in ("source", "target"):
+            image = conventions.to_uint8(batch[f"{role}_image"][i])
+            joints, visible = batch[f"{role}_joints"][i], batch[f"{role}_visible"][i]
+            cells[-1] += [image, draw.overlay_skeleton(image, joints, visible)]
+    return _table(cells, ["source", "joints", "target", "joints"], 2, cell)
+
+
+def named_joints(split: prepared.Split, seed: int = 0, side: int = 560) -> Image.Image:
+    """One random record, large, with its skeleton and the name of every joint beside it."""
+    number = int(np.random.Generator(np.random.Philox(key=[seed, 2])).integers(split.records))
+    record = pipeline.read_fields(split, [number], ["image", "joints_px", "visible"])
+    small, joints = record["image"][0], record["joints_px"][0]
+    scale = side / small.shape[0]
+    large = np.asarray(Image.fromarray(small).resize((side, side), Image.Resampling.NEAREST))
+    joints = joints * scale
+    large = draw.overlay_skeleton(large, joints, record["visible"][0])
+    width = side // 3
+    sheet = Image.new("RGB", (side + 2 * width, side), draw.WHITE)
+    sheet.paste(Image.fromarray(large), (width, 0))
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=side // 32)
+    order = np.argsort(joints[:, 0], kind="stable")
+    half = (len(order) + 1) // 2
+    for left, members in ((True, order[:half]), (False, order[half:])):
+        for rank, joint in enumerate(sorted(members, key=lambda j: joints[j, 1])):
+            y = side * (rank + 0.5) / len(members)
+            x = width - 8 if left else width + side + 8
+            name = f"{joint} {skeleton.JOINTS[joint]}"
+            pen.text((x, y), name, draw.NEUTRAL, font, anchor="rm" if left else "lm")
+            end = (float(joints[joint, 0] + width), float(joints[joint, 1]))
+            pen.line([(x + (4 if left else -4), y), end], draw.NEUTRAL, 1)
+    return sheet
+
+
+def _table(cells, titles, columns, cell):
+    """Groups of pictures under the same titles, so many to a row; the last row may have fewer."""
+    columns = min(columns, len(cells))
+    blank = [np.full_like(cells[0][0], 255)] * len(titles)
+    cells += [blank] * (-len(cells) % columns)
+    rows = [
+        [picture for group in cells[i : i + columns] for picture in group]
+        for i in range(0, len(cells), columns)
+    ]
+    return draw.grid(rows, titles * columns, cell=cell)

@@ -1,0 +1,267 @@
+"""What the volume of a run holds, and where: its views, and images made from a half of its layers.
+
+Seed 000, sections 6.2.4 and 6.3: tables 6.7, 6.11, 6.13 (views) and 6.14 (deletion of features).
+"""
+
+import functools
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+from volsynth import conventions, metrics
+from volsynth.data import pipeline
+from volsynth.diagnostics import volume_views
+from volsynth.errors import UserError
+from volsynth.images import draw
+from volsynth.runs import training
+from volsynth.skeleton import NUM_PARTS
+from volsynth.system import Batch, Variables
+from volsynth.systems import volumetric
+from volsynth.tasks import gallery
+from volsynth.train import run_record
+
+GENERATORS = {"volumetric": volumetric.make_generator}
+"""Systems with a volume: (config) -> a module with the methods `encode`, `move` and `render`."""
+
+_TITLES = (
+    "source",
+    *(f"parts: {view}" for view in volume_views.VIEWS),
+    *(f"before the warp: {view}" for view in volume_views.VIEWS),
+    *(f"after the warp: {view}" for view in volume_views.VIEWS),
+    "generated",
+    "from inner layers only",
+    "from outer layers only",
+    "truth",
+)
+
+
+def features(
+    workdir: pathlib.Path,
+    split_name: str,
+    step: int | Literal["best"] | None = None,
+    count: int = 4,
+    data_dir: str | None = None,
+    out: pathlib.Path | None = None,
+) -> dict[str, Any]:
+    """Draws what a run's volume holds for some pairs of a split, and measures it.
+
+    `step` and `data_dir` are as in `runs.restore`; the picture goes to `out`, or `features.png` in
+    the workdir.
+
+    Returns:
+      {"picture", "split", "step", "layers": D, "inner_layers": [those of the inner half],
+      "pairs": [`measure` of each], "mean": the means of those, "across_pairs": correlations of the
+      depths of parts and of features}.
+
+    Raises:
+      UserError: the system has no volume or too shallow a one, the count is not positive, the
+        picture cannot be written, or whatever `runs.restore` raises.
+    """
+    if count < 1:
+        raise UserError(f"--count must be at least 1, got {count}.")
+    out = draw.png_path(out or workdir / "features.png")
+    name = run_record.read_run(workdir)["config"]["system"]
+    if name not in GENERATORS:
+        raise UserError(
+            f"{workdir} is a run of {name!r}, which has no volume to look into; "
+            f"systems with one: {', '.join(GENERATORS)}."
+        )
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write the picture to {out}: {error.strerror}.") from error
+    run = training.restore(workdir, (split_name,), step, data_dir)
+    split = run.data.split(split_name)
+    look = looker(GENERATORS[name](run.config))
+    pairs = gallery.gallery_pairs(split, 0, count)
+    seen = []
+    for batch in pipeline.evaluation_batches(split, pairs, run.config.evaluate.batch_size):
+        outputs = {**batch, **look(run.averages["generator"], batch)}
+        for i in np.flatnonzero(batch["valid"]):
+            seen.append(_views_of({key: np.asarray(value[i]) for key, value in outputs.items()}))
+    draw.save_png(out, picture(seen))
+    rows = [measure(pair, [other for other in seen if other is not pair]) for pair in seen]
+    layers = seen[0]["before"]["side"].shape[1]
+    return {
+        "picture": str(out),
+        "split": split_name,
+        "step": run.step,
+        "layers": layers,
+        "inner_layers": np.flatnonzero(volume_views.inner_layers(layers)).tolist(),
+        "pairs": rows,
+        "mean": _mean(rows),
+        "across_pairs": {
+            key: volume_views.correlation(
+                [row["depth"]["parts"][key] for row in rows],
+                [row["depth"]["before"][key] for row in rows],
+            )
+            for key in ("centre", "width")
+        },
+    }
+
+
+def looker(generator: nn.Module) -> Callable[[Variables, Batch], dict[str, jax.Array]]:
+    """A function (parameters, batch) -> all that the generator makes of a batch.
+
+    It returns "volume", "warped", "masks" and "image", and as "inner" and "outer" the images that
+    are made where the other half of the volume's layers is set to zero before the warp.
+    """
+
+    @jax.jit
+    def encode(parameters, batch):
+        return generator.apply({"params": parameters}, batch["source_image"], method="encode")
+
+    @jax.jit
+    def finish(parameters, volume, batch, kept):
+        apply = functools.partial(generator.apply, {"params": parameters})
+        volume = jnp.where(kept[:, None], volume, 0)
+        warped, masks = apply(volume, batch, method="move")
+        target = (batch["target_joints"], batch["target_visible"])
+        image = apply(warped, *target, float(batch["source_image"].shape[2]), method="render")
+        return {"warped": warped, "masks": masks, "image": image}
+
+    def look(parameters, batch):
+        volume = encode(parameters, batch)
+        inner = volume_views.inner_layers(volume.shape[3])
+        halves = {
+            name: finish(parameters, volume, batch, kept)["image"]
+            for name, kept in (("inner", inner), ("outer", ~inner))
+        }
+        return {"volume": volume, **finish(parameters, volume, batch, inner | True), **halves}
+
+    return look
+
+
+def _views_of(pair):
+    """What is drawn and measured of one pair; the volumes themselves are not kept."""
+    shown = {key: value for key, value in pair.items() if key not in ("volume", "warped", "masks")}
+    return {
+        **shown,
+        "before": volume_views.volume_views(pair["volume"]),
+        "after": volume_views.volume_views(pair["warped"]),
+        "parts": volume_views.part_views(pair["masks"]),
+    }
+
+
+def measure(pair: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The numbers behind one row of the picture.
+
+    Args:
+      pair: its images, masks and views.
+      others: the same of the other pairs.
+
+    Returns:
+      "silhouette": of the front view before and after the warp, the share inside the person's
+        silhouette and the share of the picture that it covers;
+      "depth": centre and width of the side views' depth profiles, as shares of the depth;
+      "correlation": of features before the warp with parts, of depth profiles and of whole side
+        views; with the pair's own parts and, on average, with those of the others;
+      "l1": of the images from half the layers, against the whole one.
+    """
+    silhouettes = {
+        when: volume_views.share_inside(pair[when]["front"], pair[f"{role}_mask"])
+        for when, role in (("before", "source"), ("after", "target"))
+    }
+    sides = {"parts": _covered(pair), **{when: pair[when]["side"] for when in ("before", "after")}}
+    profiles = {name: volume_views.depth_profile(side) for name, side in sides.items()}
+    return {
+        "silhouette": {
+            when: {"inside": inside, "area": area} for when, (inside, area) in silhouettes.items()
+        },
+        "depth": {
+            name: dict(zip(("centre", "width"), volume_views.centre_and_width(profile)))
+            for name, profile in profiles.items()
+        },
+        "correlation": {
+            "profile": _correlations(_profile_of, pair, others),
+            "side": _correlations(_covered, pair, others),
+        },
+        "l1": {
+            half: float(
+                metrics.l1(jnp.asarray(pair[half])[None], jnp.asarray(pair["image"])[None])[0]
+            )
+            for half in ("inner", "outer")
+        },
+    }
+
+
+def _covered(pair):
+    """The side view of the parts, whichever they are: [H, D], 0 or 1."""
+    side = pair["parts"]["side"]
+    return ((side > 0) & (side <= NUM_PARTS)).astype(np.float64)
+
+
+def _profile_of(pair):
+    return volume_views.depth_profile(_covered(pair))
+
+
+def _correlations(of_parts, pair, others):
+    side = pair["before"]["side"]
+    seen = volume_views.depth_profile(side) if of_parts is _profile_of else side
+    own, *rest = (volume_views.correlation(seen, of_parts(each)) for each in (pair, *others))
+    known = [value for value in rest if value is not None]
+    return {"own": own, "others": float(np.mean(known)) if known else None}
+
+
+def _mean(rows):
+    """The mean of nested numbers, key by key; None where no row has one."""
+    if isinstance(rows[0], Mapping):
+        return {key: _mean([row[key] for row in rows]) for key in rows[0]}
+    numbers = [value for value in rows if value is not None]
+    return float(np.mean(numbers)) if numbers else None
+
+
+def picture(pairs: Sequence[Mapping[str, Any]], cell: int = 128) -> Image.Image:
+    """A row for every pair: source, views, and what is generated from all and half the layers.
+
+    Side and top views are stretched to squares. Of a volume the three views share their brightness.
+    """
+    rows = []
+    for pair in pairs:
+        row = [conventions.to_uint8(pair["source_image"])]
+        row += [
+            _square(draw.PART_COLOURS[pair["parts"][view]], cell) for view in volume_views.VIEWS
+        ]
+        for when in ("before", "after"):
+            brightest = max(np.max(pair[when][view]) for view in volume_views.VIEWS) or 1.0
+            for view in volume_views.VIEWS:
+                row.append(_square(draw.heat_image(pair[when][view] / brightest), cell))
+        row += [
+            conventions.to_uint8(pair[name]) for name in ("image", "inner", "outer", "target_image")
+        ]
+        rows.append(row)
+    return draw.grid(rows, _TITLES, cell=cell)
+
+
+def _square(view, cell):
+    return np.asarray(Image.fromarray(view).resize((cell, cell), Image.Resampling.NEAREST))
+
+
+def summary(report: Mapping[str, Any]) -> str:
+    """The means of a report in sentences."""
+    mean, pairs = report["mean"], report["pairs"]
+    lines = [f"{report['picture']}: {len(pairs)} pairs of {report['split']}, step {report['step']}"]
+    for when in ("before", "after"):
+        share = mean["silhouette"][when]
+        lines.append(
+            f"front view {when} the warp: {share['inside']:.0%} inside the person, who covers "
+            f"{share['area']:.0%} of the picture"
+        )
+    side = mean["correlation"]["side"]
+    lines.append(
+        f"side view before the warp: correlation {_number(side['own'])} with the person's parts, "
+        f"{_number(side['others'])} with those of the others"
+    )
+    for half in ("inner", "outer"):
+        lines.append(f"images from {half} layers only: L1 {mean['l1'][half]:.4f} to the whole ones")
+    return "\n".join(lines)
+
+
+def _number(value):
+    return "unknown" if value is None else f"{value:.2f}"

@@ -1,0 +1,81 @@
+"""The warp as matrix products: trilinear weights between blocks of targets and blocks of sources.
+
+The weights between a block of targets and a block of sources are a small dense matrix (ones and
+zeros for the nearest); the warp is a product with it, its gradient the product with the transpose.
+Most weights are zero, so this multiplies far more than needed, but in the operation that TPUs are
+made for; they are slow at gathering and scattering rows.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from volsynth.ops.warp import trilinear, voxel_lists
+
+BLOCK = 128
+"""Voxels in a block of targets and in a block of sources."""
+
+
+def forward(interpolation, volume, masks, matrix, offset, targets, lowest):
+    """Merges all parts; arguments and results are those of `warp_rows.forward`."""
+    shape = volume.shape[1:4]
+    sources = voxel_lists.list_sources(masks)
+    rows = volume.reshape(volume.shape[0], -1, volume.shape[-1])
+    merged = jnp.broadcast_to(lowest, rows.shape).astype(volume.dtype)
+    winner = jnp.full(rows.shape, -1, jnp.int8)
+
+    def part(carry, p):
+        def target_block(i, carry):
+            merged, winner = carry
+            voxels, at = _target_block(targets, matrix, offset, p, i, shape)
+
+            def source_block(j, total):
+                taken, centres = _source_block(sources, p, j, shape)
+                weights = trilinear.WEIGHTS[interpolation](at, centres).astype(volume.dtype)
+                return total + weights @ voxel_lists.take(rows, taken)
+
+            total = jnp.zeros((*voxels.shape, volume.shape[-1]), volume.dtype)
+            total = jax.lax.fori_loop(0, sources.blocks(p, BLOCK), source_block, total)
+            return voxel_lists.put_larger(merged, winner, voxels, total, p)
+
+        return jax.lax.fori_loop(0, targets.blocks(p, BLOCK), target_block, carry), None
+
+    return jax.lax.scan(part, (merged, winner), jnp.arange(masks.shape[1]))[0]
+
+
+def backward(interpolation, gradient, winner, masks, matrix, offset, targets):
+    """The gradient of the volume, [B, N, C], from that of the merged features."""
+    shape = masks.shape[2:]
+    sources = voxel_lists.list_sources(masks)
+    rows = gradient.reshape(winner.shape)
+
+    def part(total, p):
+        def source_block(j, total):
+            taken, centres = _source_block(sources, p, j, shape)
+
+            def target_block(i, block):
+                voxels, at = _target_block(targets, matrix, offset, p, i, shape)
+                won = voxel_lists.take(winner, voxels) == p
+                weights = trilinear.WEIGHTS[interpolation](at, centres).astype(gradient.dtype)
+                given = jnp.where(won, voxel_lists.take(rows, voxels), 0)
+                return block + jnp.swapaxes(weights, -1, -2) @ given
+
+            block = jnp.zeros((*taken.shape, gradient.shape[-1]), gradient.dtype)
+            block = jax.lax.fori_loop(0, targets.blocks(p, BLOCK), target_block, block)
+            return voxel_lists.put(total, taken, voxel_lists.take(total, taken) + block)
+
+        return jax.lax.fori_loop(0, sources.blocks(p, BLOCK), source_block, total), None
+
+    return jax.lax.scan(part, jnp.zeros_like(rows), jnp.arange(masks.shape[1]))[0]
+
+
+def _source_block(sources, p, j, shape):
+    """Block j of part p's sources: flat indices [B, K] and centres [B, K, 3]."""
+    voxels = sources.block(p, j, BLOCK)
+    return voxels, jnp.stack(voxel_lists.unravel(voxels, shape), axis=-1).astype(jnp.float32)
+
+
+def _target_block(targets, matrix, offset, p, i, shape):
+    """Block i of part p's targets: flat indices [B, K] and the positions they sample, [B, K, 3]."""
+    voxels = targets.block(p, i, BLOCK)
+    at = voxel_lists.positions(matrix[:, p], offset[:, p], voxel_lists.unravel(voxels, shape))
+    return voxels, jnp.stack(at, axis=-1)

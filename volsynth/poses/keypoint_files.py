@@ -1,0 +1,137 @@
+"""Files of poses: our own format, JSON or CSV, and those of OpenPose, COCO and pose-gan.
+
+docs/data.md describes the format. Poses are in pixels of the image, x right and y down, the centre
+of the top left pixel at (0.5, 0.5), or in mm in camera coordinates, or both. OpenPose, COCO and
+pose-gan have (0, 0) at that centre; half a pixel is added when their files are read.
+"""
+
+import json
+import os
+import pathlib
+from collections.abc import Callable, Iterator
+
+from volsynth import files
+from volsynth.files import File, InMemory
+from volsynth.poses import (
+    coco,
+    joint_orders,
+    openpose,
+    parsing,
+    pose_gan,
+    volsynth_csv,
+    volsynth_json,
+)
+from volsynth.poses.pose import KeypointError, Pose, to_ours
+
+__all__ = ["KeypointError", "Pose", "Reject", "read", "to_ours", "write"]
+
+MOST_BYTES = 1 << 28
+"""Of one file of poses."""
+
+Reject = Callable[[KeypointError], None]
+"""Is told of a pose that is left out."""
+
+_JSON = {"format": volsynth_json, "people": openpose, "images": coco}
+"""Readers by an entry that only their files have."""
+
+
+def read(
+    path: str | os.PathLike[str] | InMemory,
+    order: str | None = None,
+    reject: Reject | None = None,
+) -> list[Pose]:
+    """The poses of a file of any format that is known, or of a folder of OpenPose's files.
+
+    Args:
+      path: *.json or *.csv, or a folder, whose files count in the order of their names.
+      order: the order they must have; None for the one that the file says or its size tells.
+      reject: is told what is wrong with a pose, or with a file of a folder, and the rest is read;
+        None to raise that instead.
+
+    Raises:
+      KeypointError: the file cannot be read, has no format that is known, or another order.
+      UserError: there is no such order.
+    """
+    path = path if isinstance(path, InMemory) else pathlib.Path(path)
+    if order is not None:
+        joint_orders.find(order)
+    poses: list[Pose] = []
+    if isinstance(path, InMemory) or not path.is_dir():
+        _extend(poses, _poses(path, order), reject)
+        return poses
+    found = sorted(path.glob("*.json"))
+    if not found:
+        raise KeypointError(f"{path} has no *.json. Give the folder that OpenPose wrote to.")
+    for file in found:
+        try:
+            _extend(poses, _poses(file, order), reject)
+        except KeypointError as error:
+            _tell(error, reject)
+    return poses
+
+
+def write(path: str | os.PathLike[str], poses: list[Pose]) -> None:
+    """Writes poses of one order in our own format, one to a line.
+
+    Raises:
+      KeypointError: they have several orders.
+    """
+    found = sorted({pose.order for pose in poses}) or [joint_orders.OURS]
+    if len(found) > 1:
+        raise KeypointError(f"poses of one file have one order, got {', '.join(found)}.")
+    head = {
+        "format": volsynth_json.FORMAT,
+        "version": volsynth_json.VERSION,
+        "order": found[0],
+        "joints": joint_orders.find(found[0]).joints,
+    }
+    lines = ",\n".join(json.dumps(volsynth_json.entry_of(pose)) for pose in poses)
+    files.write_text(path, json.dumps(head)[:-1] + ', "poses": [\n' + lines + "\n]}\n")
+
+
+def _tell(error, reject):
+    if reject is None:
+        raise error
+    reject(error)
+
+
+def _extend(poses, parsers, reject):
+    """Adds what can be parsed; a parser for each pose, so that one may fail alone."""
+    for parse in parsers:
+        try:
+            poses.append(parse())
+        except KeypointError as error:
+            _tell(error, reject)
+
+
+def _text(path: File):
+    try:
+        size = len(path.content) if isinstance(path, InMemory) else path.stat().st_size
+        if size > MOST_BYTES:
+            raise KeypointError(f"{path} is larger than {MOST_BYTES >> 20} MB. Split it.")
+        content = path.content if isinstance(path, InMemory) else path.read_bytes()
+        return content.decode("utf-8-sig")
+    except OSError as error:
+        raise KeypointError(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise KeypointError(f"{path} is not text in UTF-8.") from error
+
+
+def _poses(path: File, order) -> Iterator[Callable[[], Pose]]:
+    """A parser for every pose of a file."""
+    text = _text(path)
+    if path.suffix.lower() == ".csv":
+        lines = text.splitlines()
+        kind = pose_gan if lines and pose_gan.is_head(lines[0]) else volsynth_csv
+        return kind.poses(path, lines, order)
+    try:
+        content = json.loads(text, parse_constant=parsing.refuse)
+    except (ValueError, RecursionError) as error:
+        raise KeypointError(f"{path} is not JSON ({error}).") from error
+    for key, kind in _JSON.items():
+        if isinstance(content, dict) and key in content:
+            return kind.poses(path, content, order)
+    raise KeypointError(
+        f"{path} has no known format: it has none of the entries 'format' (ours), 'people' "
+        "(OpenPose) and 'images' (COCO)."
+    )

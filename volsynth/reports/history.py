@@ -1,0 +1,44 @@
+"""What a run has left in its workdir, read without touching it; the run may still be at work."""
+
+import pathlib
+import re
+from typing import Any
+
+from volsynth.errors import UserError
+from volsynth.train import run_log, run_record
+
+
+def read(workdir: pathlib.Path) -> dict[str, Any]:
+    """What the run is and what it logged.
+
+    Returns:
+      {"workdir", "config", "data", "log", "damaged", "starts"}: `log` has the rows of
+      `metrics.jsonl` in the order of their steps, `damaged` is how many of its lines could not be
+      read, `starts` the rows of `starts.jsonl`.
+
+    Raises:
+      UserError: it holds no run, or a file in it cannot be read.
+    """
+    run = run_record.read_run(workdir)
+    try:
+        rows, damaged = run_log.read_metrics(workdir)
+        starts = run_log.read_starts(workdir)
+    except OSError as error:
+        raise UserError(f"{workdir}: metrics cannot be read: {error.strerror}.") from error
+    return {"workdir": str(workdir), **run, "log": rows, "damaged": damaged, "starts": starts}
+
+
+def samples(workdir: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
+    """The sample pictures of training, [(step, file)] in the order of the steps."""
+    named = [
+        (re.fullmatch(r"step_(\d+)\.png", path.name), path)
+        for path in (workdir / "samples").glob("*.png")
+    ]
+    return sorted((int(match[1]), path) for match, path in named if match)
+
+
+def last_step(config: dict[str, Any]) -> int | None:
+    """The step at which a run of this config is finished; None if the config does not say."""
+    steps = (config.get("train") or {}).get("steps")
+    counts = list(steps.values()) if isinstance(steps, dict) else [steps]
+    return sum(counts) if counts and all(isinstance(count, int) for count in counts) else None
