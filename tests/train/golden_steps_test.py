@@ -1,10 +1,10 @@
 """Two training steps of every config's smoke variant, and the size of every variant's networks.
 
-The values in `tests/golden/` were computed once and are kept: whoever moves or rewrites code finds
+The values in `tests/train/golden/` were computed once and are kept: whoever moves or rewrites code finds
 out here whether training still does the same. Where a change is meant to alter them, write them
 anew and say in the commit which ones moved and why:
 
-    python tests/golden_steps_test.py
+    python tests/train/golden_steps_test.py
 """
 
 import json
@@ -15,7 +15,8 @@ import jax
 import numpy as np
 import pytest
 
-from volsynth import config, systems
+from volsynth import systems
+from volsynth.config import import_config, load_config
 from volsynth.data import fake
 from volsynth.train import program
 
@@ -43,7 +44,7 @@ SMOKE = (
 def _all_variants():
     """Every variant of every config by itself, as `PATH:VARIANT`."""
     for path in sorted(pathlib.Path("configs").glob("[!_]*.py")):
-        yield from (f"{path}:{name}" for name in config._import(path).VARIANTS)
+        yield from (f"{path}:{name}" for name in import_config(path).VARIANTS)
 
 
 def _count(tree):
@@ -52,7 +53,7 @@ def _count(tree):
 
 def _sizes(spec):
     """How many parameters each network has."""
-    settings = config.load(spec)
+    settings = load_config(spec)
     batch = fake.spec(1, settings.data.image_size)
     shapes = jax.eval_shape(systems.make(settings).init, jax.random.key(0), batch)
     return {name: _count(tree) for name, tree in shapes.items()}
@@ -68,7 +69,7 @@ def _norms(networks):
 
 def _two_steps(spec):
     """The metrics of two steps, and the norms of variables and of averages after them."""
-    settings = config.load(spec)
+    settings = load_config(spec)
     trained = program.make(systems.make(settings), settings)
     state = jax.jit(trained.init)(jax.random.key(0), fake.batch(2, settings.data.image_size))
     (move,) = (jax.jit(step) for step in trained.steps.values())
