@@ -9,13 +9,16 @@ from volsynth.errors import UserError, did_you_mean
 T = TypeVar("T")
 
 
-def build(kind: Callable[..., T], config: Any, name: str, **more: Any) -> T:
+def build(
+    kind: Callable[..., T], config: Any, name: str, *, within: str = "config", **more: Any
+) -> T:
     """An object whose fields are the keys of a section.
 
     Args:
       kind: a dataclass, as networks are, too.
       config: with the section `name`.
       name: of the section.
+      within: what errors call the config, where it is itself a section.
       more: fields that the section has not.
 
     Raises:
@@ -32,10 +35,10 @@ def build(kind: Callable[..., T], config: Any, name: str, **more: Any) -> T:
     }
     for key in sorted(section.keys() - fields.keys()):
         raise UserError(
-            f"config.{name} has no key {key!r}; {did_you_mean(key, needed | {*fields})}"
+            f"{within}.{name} has no key {key!r}; {did_you_mean(key, needed | {*fields})}"
         )
     if missing := ", ".join(sorted(needed - section.keys())):
-        raise lacks(f"config.{name}", missing)
+        raise lacks(f"{within}.{name}", missing)
     return kind(**section, **more)
 
 

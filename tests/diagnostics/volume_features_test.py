@@ -19,7 +19,7 @@ from volsynth.data import fake, pipeline
 from volsynth.diagnostics import volume_features, volume_views
 from volsynth.errors import UserError
 from volsynth.images import draw
-from volsynth.runs import training
+from volsynth.runs import restoring
 from volsynth.skeleton import NUM_PARTS
 from volsynth.tasks import gallery
 from volsynth.train import run_record
@@ -172,7 +172,7 @@ def test_the_picture_has_a_row_for_each_pair_and_a_column_for_each_view(shown):
 
 
 def test_what_stands_in_a_row(trained, shown):
-    run = training.restore(trained, ["test"], step=4)
+    run = restoring.restore(trained, ["test"], step=4)
     split = run.data.split("test")
     (batch,) = pipeline.evaluation_batches(split, gallery.gallery_pairs(split, 0, 3), 4)
     outputs = (

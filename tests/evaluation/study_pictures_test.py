@@ -11,7 +11,7 @@ from volsynth import cli, conventions, tasks
 from volsynth.data import pipeline
 from volsynth.errors import UserError
 from volsynth.evaluation import evaluate, study_pictures
-from volsynth.runs import training
+from volsynth.runs import restoring
 from volsynth.study import folders
 from volsynth.tasks import gallery
 
@@ -45,10 +45,10 @@ def test_a_run_becomes_a_folder_of_a_study(collected, tiny):
 
 def test_pictures_are_what_the_run_makes(collected, trained):
     out, _ = collected
-    run = training.restore(trained, ("test",))
+    run = restoring.restore(trained, ("test",))
     pairs = gallery.gallery_pairs(run.data.split("test"), 0, 5)
     (batch,) = pipeline.evaluation_batches(run.data.split("test"), pairs, 5)
-    expected = conventions.to_uint8(np.asarray(training.maker(run.system)(run.averages, batch)))
+    expected = conventions.to_uint8(np.asarray(restoring.predictor(run.system)(run.averages, batch)))
     for image, item in zip(expected, folders.read(out).items.values()):
         with Image.open(item.generated) as generated:
             # Batches of another size may round differently.

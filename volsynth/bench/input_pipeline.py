@@ -143,13 +143,13 @@ def bench_waiting(config: Any, data: prepared.Prepared, repeats: int, say: Say) 
     def turn(stream, count):
         """`count` steps in the loop's order: the next batch is asked for while the step runs."""
         nonlocal current, waited
-        following, pending = mesh.put(devices, next(stream), batch_size), None
+        following, pending = mesh.to_devices(devices, next(stream), batch_size), None
         for _ in range(count):
             current, metrics = step(current, following)
             before = time.monotonic()
             fetched = next(stream)
             waited += time.monotonic() - before
-            following = mesh.put(devices, fetched, batch_size)
+            following = mesh.to_devices(devices, fetched, batch_size)
             jax.device_get(pending)
             pending = metrics
         jax.block_until_ready(current)

@@ -19,7 +19,7 @@ from volsynth.data import pipeline
 from volsynth.diagnostics import volume_views
 from volsynth.errors import UserError
 from volsynth.images import draw
-from volsynth.runs import training
+from volsynth.runs import restoring
 from volsynth.skeleton import NUM_PARTS
 from volsynth.system import Batch, Variables
 from volsynth.systems import volumetric
@@ -76,7 +76,7 @@ def features(
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write the picture to {out}: {error.strerror}.") from error
-    run = training.restore(workdir, (split_name,), step, data_dir)
+    run = restoring.restore(workdir, (split_name,), step, data_dir)
     split = run.data.split(split_name)
     look = looker(GENERATORS[name](run.config))
     pairs = gallery.gallery_pairs(split, 0, count)

@@ -23,7 +23,7 @@ from volsynth.images import draw
 from volsynth.metrics import intervals
 from volsynth.results import result_files
 from volsynth.results.protocol import ALL, Protocol, sha256_of_pairs
-from volsynth.runs import training
+from volsynth.runs import opening, restoring
 from volsynth.system import Batch
 from volsynth.tasks import Task, gallery
 from volsynth.train import run_log
@@ -56,14 +56,14 @@ def evaluate_run(
       UserError: the workdir holds no run or no checkpoint, the data is another one, or an option
         cannot be met.
     """
-    config, data, system, step, averages = training.restore(
+    config, data, system, step, averages = restoring.restore(
         workdir, (split_name, "train"), step, data_dir
     )
     devices, batch_size = _devices(config.evaluate.batch_size)
     place = _placed(devices)
     if devices is not None:
         averages = jax.device_put(averages, _sharding(devices))
-    make_one = training.maker(system)
+    make_one = restoring.predictor(system)
 
     def make(batch):
         # Scores are computed on one device, whatever made the pictures.
@@ -106,7 +106,7 @@ def evaluate_model(
             f"{data.folder} is not the data set that {path} was trained on ({data.identity} here, "
             f"{identity} there)."
         )
-    verify.verify(data, (split_name, "train"), training.say)
+    verify.verify(data, (split_name, "train"), opening.say)
     return _evaluate(
         tasks.TASKS[model.task],
         lambda batch: jax.device_get(model.make(batch)),
@@ -140,7 +140,7 @@ def evaluate_images(
     task = tasks.TASKS["image"]
     pairs = pipeline.evaluation_pairs(split, _SEED, task.alone)
     found = picture_folders.Folder(folder, pairs, data.image_size)
-    verify.verify(data, (split_name, "train"), training.say)
+    verify.verify(data, (split_name, "train"), opening.say)
     return _evaluate(
         task,
         found.make,

@@ -14,7 +14,7 @@ from volsynth import conventions, files, tasks
 from volsynth.data import pipeline
 from volsynth.errors import UserError
 from volsynth.images import draw
-from volsynth.runs import training
+from volsynth.runs import restoring, training
 from volsynth.study import folders, report
 from volsynth.tasks import gallery
 
@@ -52,7 +52,7 @@ def collect(
     method = folders.check_method(method or workdir.resolve().name, "--method")
     if (out / folders.NAME).exists():
         raise UserError(f"{out} holds a study's pictures already: choose another folder, --out.")
-    run = training.restore(workdir, (split_name,), step, data_dir)
+    run = restoring.restore(workdir, (split_name,), step, data_dir)
     picture = tasks.TASKS[run.system.task].picture
     if picture is None:
         raise UserError(f"{workdir} is a run of {run.config.system!r}, which makes no pictures.")
@@ -62,7 +62,7 @@ def collect(
         raise UserError(f"cannot write pictures to {out}: {error.strerror}.") from error
     split = run.data.split(split_name)
     pairs = gallery.gallery_pairs(split, 0, count)
-    make = training.maker(run.system)
+    make = restoring.predictor(run.system)
     entries = []
     for batch in pipeline.evaluation_batches(split, pairs, run.config.evaluate.batch_size):
         images = np.asarray(picture(make(run.averages, batch)))

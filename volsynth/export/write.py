@@ -22,7 +22,7 @@ from volsynth.errors import UserError
 from volsynth.export import exported_model, model_folder
 from volsynth.pretrained import weights
 from volsynth.results import result_files
-from volsynth.runs import training
+from volsynth.runs import restoring
 from volsynth.system import System
 from volsynth.train import manifest, run_log, run_record
 
@@ -87,7 +87,7 @@ def export(
     out = _checked_out(out, workdir, force)
     config = config_from_dict(portable(run["config"]))
     system = systems.make(config)
-    step, averages = training.restore_averages(system, config, workdir, step)
+    step, averages = restoring.restore_averages(system, config, workdir, step)
     parameters = {k: np.asarray(v, np.float32) for k, v in exported_model.by_name(averages).items()}
     _check_finite(workdir, step, parameters)
     side = config.data.image_size
