@@ -15,7 +15,7 @@ Variables = Mapping[str, Any]
 """Network name to its parameters, a pytree of float32 arrays."""
 
 Batch = Mapping[str, jax.Array]
-"""What `data.pipeline` yields; see `data.pipeline.BATCH`."""
+"""What `data.pipeline` yields; see `fields.BATCH`."""
 
 Outputs = Mapping[str, Any]
 """Everything of a forward pass that anyone may want to look at or score; jit prunes the rest.
