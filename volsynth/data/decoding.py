@@ -55,7 +55,9 @@ def decoder(fields: tuple[str, ...]) -> Callable[[Split, Sequence[int]], Record]
         serialised = np.array(split.read(numbers), object)
         try:
             record = parse(serialised)
-        except tf.errors.OpError as error:
+        except (tf.errors.OpError, ValueError) as error:
+            # A ValueError is one of Python's: the message of TensorFlow's quotes bytes of the
+            # record, which need not be UTF-8.
             _explain(tf, split, numbers, fields, error)
         return {
             key: value.numpy().astype(bool) if schema.FIELDS[key].dtype == "bool" else value.numpy()
