@@ -161,6 +161,19 @@ source's joints. pose: the pose in the target's picture.
 """
 
 
+def role_and_kind(name: str) -> tuple[str, str]:
+    """The role and the kind that a field's name is made of: "source_joints_mm" has "source" and
+    "joints_mm".
+
+    Raises:
+      UserError: a batch has no such field.
+    """
+    if name not in BATCH:
+        raise UserError(f"a batch has no field {name!r}; {did_you_mean(name, BATCH)}")
+    role, _, kind = name.partition("_")
+    return role, kind
+
+
 def find(name: str) -> Field:
     """The field of that name in a batch.
 

@@ -13,7 +13,7 @@ from data_prep.deepfashion import __main__ as command
 from data_prep.deepfashion import names, reader
 from data_prep.errors import BuildError
 from volsynth import skeleton
-from volsynth.data import pipeline, prepared
+from volsynth.data import decoding, pairing, prepared
 from volsynth.ops import geometry
 from volsynth.poses import keypoint_files
 
@@ -147,7 +147,7 @@ def test_the_command_prepares_both_kinds_and_names_what_is_broken(tmp_path, caps
     capsys.readouterr()
     split = prepared.open_prepared(str(data_dir), "deepfashion", "paired-64").split("train")
     fields = ["image", "mask", "joints_px", "original_px", "visible", "camera_intrinsics"]
-    record = pipeline.read_fields(split, [0, 1], fields)
+    record = decoding.read_fields(split, [0, 1], fields)
     assert record["original_px"].shape == (2, 18, 2)
     assert record["visible"].all()
     shown = [see(0, shot, size=SIZE, order="openpose_18") for shot in range(2)]
@@ -156,7 +156,7 @@ def test_the_command_prepares_both_kinds_and_names_what_is_broken(tmp_path, caps
     assert record["mask"][[0, 1], middle[:, 1], middle[:, 0], 0].all()
     # A single image is its own partner.
     single = prepared.open_prepared(str(data_dir), "deepfashion", "single-64").split("train")
-    assert (np.diff(pipeline.training_pairs(single, 0, 0, 8)) == 0).all()
+    assert (np.diff(pairing.training_pairs(single, 0, 0, 8)) == 0).all()
 
 
 def test_poses_in_space_may_have_another_order(tmp_path):

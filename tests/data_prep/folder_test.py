@@ -19,7 +19,7 @@ from data_prep.folder import __main__ as command
 from data_prep.folder import reader
 from data_prep.folder.folder_dataset_builder import Builder
 from volsynth import conventions
-from volsynth.data import pipeline, prepared
+from volsynth.data import decoding, pipeline, prepared
 from volsynth.ops import geometry
 from volsynth.poses import joint_orders, keypoint_files
 
@@ -42,7 +42,7 @@ def _records(data_dir, name="folder"):
     """All records of all splits."""
     data = prepared.open_prepared(str(data_dir), name, "64")
     found = [
-        pipeline.read_fields(split, range(split.records), FIELDS)
+        decoding.read_fields(split, range(split.records), FIELDS)
         for split in map(data.split, data.manifest["splits"])
     ]
     return {key: np.concatenate([part[key] for part in found]) for key in FIELDS}

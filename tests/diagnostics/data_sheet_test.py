@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import shards
 
-from volsynth.data import pipeline
+from volsynth.data import decoding
 from volsynth.diagnostics import data_sheet
 from volsynth.images import draw
 
@@ -46,7 +46,7 @@ def test_more_records_than_there_are_show_all_of_them_once(tiny, tables):
     data_sheet.contact_sheet(split, 100)
     pictures = {picture.tobytes() for picture in _filled(tables[0][0])[::3]}
     assert pictures == {
-        i.tobytes() for i in pipeline.read_fields(split, range(16), ["image"])["image"]
+        i.tobytes() for i in decoding.read_fields(split, range(16), ["image"])["image"]
     }
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from volsynth import cli
 from volsynth.config import config_to_dict, load_config
-from volsynth.data import pipeline
+from volsynth.data import decoding, pairing
 from volsynth.errors import UserError
 from volsynth.evaluation import evaluate, picture_folders, scorer_options
 from volsynth.export import model_folder, write
@@ -75,7 +75,7 @@ def test_evaluation_scores_the_whole_split_beside_baselines(scored, tiny):
 
 def test_the_protocol_says_what_the_scores_depend_on(scored, tiny):
     protocol = scored[0]["protocol"]
-    pairs = pipeline.evaluation_pairs(tiny.split("test"), 0)
+    pairs = pairing.evaluation_pairs(tiny.split("test"), 0)
     assert protocol["pairs_sha256"] == sha256_of_pairs(pairs)
     assert protocol["data_identity"] == tiny.identity
     assert (protocol["split"], protocol["image_size"]) == ("test", 32)
@@ -159,7 +159,7 @@ def test_the_true_pictures_as_files_get_the_best_scores(tiny, data_dir, tmp_path
     assert found["metrics"]["ssim"] == pytest.approx(1, abs=1e-5)
     assert "galleries" not in found
     poses = json.loads((tmp_path / "pairs" / "poses.json").read_text())
-    record = pipeline.read_fields(tiny.split("test"), [3], ("joints_px", "visible"))
+    record = decoding.read_fields(tiny.split("test"), [3], ("joints_px", "visible"))
     np.testing.assert_allclose(poses["records"]["000003"]["joints_px"], record["joints_px"][0])
 
 

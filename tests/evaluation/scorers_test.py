@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from volsynth import metrics, tasks
-from volsynth.data import fake, pipeline
+from volsynth.data import fake, pairing, pipeline
 from volsynth.evaluation import compute_scores, scorers
+from volsynth.fields import PAIR
 from volsynth.ops import occlusion
 
 IMAGE = tasks.TASKS["image"]
@@ -125,8 +126,8 @@ def test_an_estimator_sees_the_generated_picture_and_is_held_to_the_targets_pose
 
 def test_the_occlusion_state_is_that_of_the_part_labels(tiny):
     split = tiny.split("test")
-    pairs = pipeline.evaluation_pairs(split, 0)[:8]
-    (batch,) = pipeline.evaluation_batches(split, pairs, 8, ("parts",))
+    pairs = pairing.evaluation_pairs(split, 0)[:8]
+    (batch,) = pipeline.evaluation_batches(split, pairs, 8, (*PAIR, "target_parts"))
     batch = jax.tree.map(jnp.asarray, batch)
     value, counted = scorers.occlusion_state().measure(batch["target_image"], batch)[
         "occlusion_accuracy"

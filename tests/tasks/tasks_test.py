@@ -10,7 +10,7 @@ from PIL import Image
 
 from volsynth import systems, tasks
 from volsynth.config import load_config
-from volsynth.data import fake, pipeline
+from volsynth.data import decoding, fake
 from volsynth.evaluation import compute_scores, evaluate, record
 from volsynth.ops import geometry
 from volsynth.results import result_files
@@ -135,7 +135,7 @@ def test_without_a_hip_only_the_fitted_pose_is_scored():
 
 def test_the_mean_training_pose(tiny):
     split = tiny.split("train")
-    stored = pipeline.read_fields(split, range(split.records), ("joints_mm",))
+    stored = decoding.read_fields(split, range(split.records), ("joints_mm",))
     wanted = np.mean(geometry.from_pelvis(stored["joints_mm"]), axis=0)
     got = pose.mean_training_pose(split, 1)
     np.testing.assert_allclose(got, wanted, atol=0.05)

@@ -13,7 +13,7 @@ import numpy as np
 
 from volsynth import systems
 from volsynth.bench import naive, timing
-from volsynth.data import fake, pipeline, prepared
+from volsynth.data import fake, pairing, pipeline, prepared
 from volsynth.diagnostics import describe
 from volsynth.errors import UserError
 from volsynth.nn import layers
@@ -162,7 +162,7 @@ def prepared_poses(folder: str, name: str, config_name: str, count: int, image_s
       UserError: there is no such data set.
     """
     split = prepared.open_prepared(pathlib.Path(folder), name, config_name).split("validation")
-    pairs = pipeline.evaluation_pairs(split, seed=0)[:: max(split.records // count, 1)][:count]
+    pairs = pairing.evaluation_pairs(split, seed=0)[:: max(split.records // count, 1)][:count]
     batch = next(pipeline.evaluation_batches(split, pairs, count))
     scale = image_size / batch["source_image"].shape[2]
     return {

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from volsynth.errors import UserError, did_you_mean
+from volsynth.fields import ROLES
 
 _MOST = {
     "rotate": 180.0,
@@ -102,7 +103,7 @@ def of_config(data: Mapping[str, Any]) -> Augment:
     return Augment(**section)
 
 
-class Draws(NamedTuple):
+class AugmentParams(NamedTuple):
     """What is done to each of N images; lengths are shares of the image's side.
 
     Attributes:
@@ -137,11 +138,18 @@ class Draws(NamedTuple):
     colour: Any
     noise: Any
 
+    def of_roles(self, roles: Sequence[str]) -> "AugmentParams":
+        """What is done to the images of some roles, where N counts those of each role in turn."""
+        places = [ROLES.index(role) for role in roles]
+        return AugmentParams(
+            *(np.concatenate([np.split(v, len(ROLES))[place] for place in places]) for v in self)
+        )
+
 
 _SHARED, _OWN = 4, 16  # Random numbers of a pair, and of each of its images.
 
 
-def draw(settings: Augment, seed: int, step: int, rows: Sequence[int]) -> Draws:
+def draw(settings: Augment, seed: int, step: int, rows: Sequence[int]) -> AugmentParams:
     """What is done to the sources and then to the targets of these rows of a step's batch.
 
     Which rows are asked for together changes nothing: each has a stream of its own, apart from the
@@ -176,7 +184,7 @@ def draw(settings: Augment, seed: int, step: int, rows: Sequence[int]) -> Draws:
     is_round = own[9] < 0.5
     box = np.where(is_round, 4 / np.pi, 1) * area
     extent = np.minimum(np.sqrt([box * aspect, box / aspect]), 1) / 2
-    return Draws(
+    return AugmentParams(
         angle=around(own[0], np.radians(settings.rotate)),
         shift=around(own[1:3], settings.translate).T,
         factor=np.exp(around(own[3], np.log1p(settings.scale))),
@@ -194,30 +202,41 @@ def draw(settings: Augment, seed: int, step: int, rows: Sequence[int]) -> Draws:
     )
 
 
-def poses(
-    joints: np.ndarray, joints_mm: np.ndarray, draws: Draws, side: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Poses as `pixels` moves their images.
+def move_points(points: np.ndarray, params: AugmentParams, side: int) -> np.ndarray:
+    """Points moved as `augment_images` moves the images they lie in.
 
     Args:
-      joints: [N, J, 3] pixels; x and y turn, depth is scaled about side / 2.
-      joints_mm: [N, J, 3] millimetres; they turn, and keep their lengths.
-      draws: what is done.
-      side: of the images.
+      points: [N, J, 3] pixels; x and y turn, depth is scaled about side / 2.
+      params: what is done to N images.
+      side: of the images, pixels.
 
     Returns:
-      Both, moved, in the dtypes they came in.
+      The points, in the dtype they came in.
     """
-    cos, sin = np.cos(draws.angle), np.sin(draws.angle)
-    turn = np.moveaxis(np.array([[cos, -sin], [sin, cos]]), -1, 0)
-
-    def turned(points):
-        # In double precision, so that what is turned by nothing stays as it is.
-        points = points.astype(np.float64)
-        plane = np.einsum("nab,njb->nja", turn, points[..., :2])
-        return np.concatenate([plane, points[..., 2:]], axis=-1)
-
-    shift = np.pad(draws.shift, ((0, 0), (0, 1)))[:, None]
-    moved = turned(joints - np.float64(side / 2)) * draws.factor[:, None, None]
+    shift = np.pad(params.shift, ((0, 0), (0, 1)))[:, None]
+    moved = _turned(points - np.float64(side / 2), params) * params.factor[:, None, None]
     moved += side * (0.5 + shift)
-    return moved.astype(joints.dtype), turned(joints_mm).astype(joints_mm.dtype)
+    return moved.astype(points.dtype)
+
+
+def turn_directions(directions: np.ndarray, params: AugmentParams) -> np.ndarray:
+    """Directions turned as `augment_images` turns images; they keep their lengths.
+
+    Args:
+      directions: [N, J, 3] in a unit of length, such as joints from the pelvis.
+      params: what is done to N images.
+
+    Returns:
+      The directions, in the dtype they came in.
+    """
+    return _turned(directions, params).astype(directions.dtype)
+
+
+def _turned(points, params):
+    """Points turned in the image plane about the origin."""
+    cos, sin = np.cos(params.angle), np.sin(params.angle)
+    turn = np.moveaxis(np.array([[cos, -sin], [sin, cos]]), -1, 0)
+    # In double precision, so that what is turned by nothing stays as it is.
+    points = points.astype(np.float64)
+    plane = np.einsum("nab,njb->nja", turn, points[..., :2])
+    return np.concatenate([plane, points[..., 2:]], axis=-1)

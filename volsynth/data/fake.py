@@ -1,9 +1,13 @@
 """A valid random batch of any size, without any data: for tests, benchmarks and shape inference."""
 
+import zlib
+from collections.abc import Sequence
+
 import jax
 import numpy as np
 
 from volsynth import skeleton
+from volsynth.fields import BATCH, PAIR, ROLES, role_and_kind, shapes
 from volsynth.ops import geometry
 
 _PICTURE_MM = np.float32(2000)  # What a whole picture shows.
@@ -36,34 +40,67 @@ def poses(count: int, image_size: int, seed: int = 0, spread: float = 0.02) -> n
     return (moved * image_size).astype(np.float32)
 
 
-def batch(batch_size: int, image_size: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """A batch as `data.pipeline` yields it: noise for images, people for poses."""
-    rng = np.random.Generator(np.random.Philox(seed))
-    result = {}
-    for index, role in enumerate(("source", "target")):
-        shape = (batch_size, image_size, image_size, 3)
-        result[f"{role}_image"] = rng.uniform(-1, 1, shape).astype(np.float32)
-        result[f"{role}_mask"] = rng.uniform(size=shape[:3]) < 0.5
-        joints = poses(batch_size, image_size, 2 * seed + index)
-        result[f"{role}_joints"] = joints
-        result[f"{role}_joints_mm"] = geometry.from_pelvis(joints * (_PICTURE_MM / image_size))
-        result[f"{role}_visible"] = np.ones((batch_size, skeleton.NUM_JOINTS), bool)
-    return result
+def batch(
+    batch_size: int,
+    image_size: int,
+    seed: int = 0,
+    fields: Sequence[str] = PAIR,
+    frames: int = 1,
+) -> dict[str, np.ndarray]:
+    """A batch in the form in which `data.pipeline` yields it: noise for images, people for poses.
+
+    Args:
+      batch_size: examples in it.
+      image_size: side of the images, pixels.
+      seed: of the random numbers.
+      fields: names of what the batch holds, see `fields.BATCH`. What a field holds does not depend
+        on the others that are asked for.
+      frames: length of clips.
+
+    Raises:
+      UserError: a batch has no such field.
+    """
+    wanted = {name: role_and_kind(name) for name in fields}
+    shared = np.random.Generator(np.random.Philox(seed))
+    made = {}
+    # All fields of a pair take their turn, so that the noise of each is that of its place.
+    for name in (*PAIR, *(name for name in wanted if name not in PAIR)):
+        field, (role, _) = BATCH[name], role_and_kind(name)
+        shape = field.shape(batch_size, image_size, frames)
+        if field.augmented in ("points", "directions"):
+            made[name] = _pose(field, shape, image_size, 2 * seed + ROLES.index(role))
+        elif field.is_picture:
+            # Further fields have streams of their own, named by them.
+            own = np.random.Philox(key=[seed, zlib.crc32(name.encode())])
+            made[name] = _noise(field, shape, shared if name in PAIR else np.random.Generator(own))
+        else:
+            # A flag of each joint: all of these people's joints are known.
+            made[name] = np.ones(shape, field.dtype)
+    return {name: made[name] for name in wanted}
 
 
-def spec(batch_size: int, image_size: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shapes and dtypes of such a batch, without making one."""
-    joints = (batch_size, skeleton.NUM_JOINTS)
-    image = (batch_size, image_size, image_size)
-    shapes = {
-        "image": ((*image, 3), np.float32),
-        "mask": (image, np.bool_),
-        "joints": ((*joints, 3), np.float32),
-        "joints_mm": ((*joints, 3), np.float32),
-        "visible": (joints, np.bool_),
-    }
+def _pose(field, shape, image_size, seed):
+    """Joints of standing people, in pixels or from the pelvis in millimetres."""
+    joints = poses(int(np.prod(shape[:-2])), image_size, seed)
+    if field.augmented == "directions":
+        joints = geometry.from_pelvis(joints * (_PICTURE_MM / image_size))
+    return joints.reshape(shape)
+
+
+def _noise(field, shape, rng):
+    """Values drawn uniformly from the range of a field."""
+    if field.dtype == "bool":
+        return rng.uniform(size=shape) < 0.5
+    if np.issubdtype(field.dtype, np.integer):
+        return rng.integers(int(field.low), int(field.high), shape, field.dtype, endpoint=True)
+    return rng.uniform(field.low, field.high, shape).astype(field.dtype)
+
+
+def spec(
+    batch_size: int, image_size: int, fields: Sequence[str] = PAIR, frames: int = 1
+) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes and dtypes of such a batch, without making one; see `batch` for the arguments."""
     return {
-        f"{role}_{name}": jax.ShapeDtypeStruct(shape, dtype)
-        for role in ("source", "target")
-        for name, (shape, dtype) in shapes.items()
+        name: jax.ShapeDtypeStruct(shape, dtype)
+        for name, (shape, dtype) in shapes(fields, batch_size, image_size, frames).items()
     }

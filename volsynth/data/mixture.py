@@ -38,6 +38,11 @@ class MixedSplit:
     def _firsts(self):
         return (0, *itertools.accumulate(split.records for split in self.splits[:-1]))
 
+    @property
+    def image_size(self) -> int:
+        """Side of the square images in pixels; `open_mixture` admits data sets of one size only."""
+        return self.splits[0].image_size
+
     def read(self, numbers: Sequence[int]) -> list[bytes]:
         """The serialised records of these numbers; raises as `prepared.Split.read` does."""
         numbers = np.asarray(numbers)
@@ -58,6 +63,10 @@ class MixedSplit:
 
     def _owners(self, numbers):
         return np.searchsorted(self._firsts, numbers, side="right") - 1
+
+
+Split = prepared.Split | MixedSplit
+"""A split of one data set or of a mixture; training draws its pairs from either."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +95,7 @@ class Mixture:
         names = [f"+{_name(data)}:" for data in self.sets[1:]]
         return "".join(name + identity for name, identity in zip(["", *names], identities))
 
-    def split(self, name: str) -> "prepared.Split | MixedSplit":
+    def split(self, name: str) -> Split:
         """One split of all data sets; raises as `prepared.Prepared.split` does."""
         splits = tuple(data.split(name) for data in self.sets)
         return MixedSplit(splits, self.shares) if len(splits) > 1 else splits[0]

@@ -85,7 +85,12 @@ class Prepared:
             )
         counts = tuple(shard["records"] for shard in entry["shards"])
         return Split(
-            name, tuple(shards), entry["records"], _read_index(index, entry["records"]), counts
+            name,
+            tuple(shards),
+            entry["records"],
+            _read_index(index, entry["records"]),
+            self.image_size,
+            counts,
         )
 
 
@@ -116,6 +121,7 @@ class Split:
       shards: ArrayRecord files, in the order of the records.
       records: how many there are.
       index: one array per id, [records]: `person`, `outfit` (numbers), and the tables of names.
+      image_size: side of the square images, in pixels.
       counts: records in each shard, as the manifest says; to name a damaged one.
     """
 
@@ -123,6 +129,7 @@ class Split:
     shards: tuple[pathlib.Path, ...]
     records: int
     index: dict[str, np.ndarray]
+    image_size: int
     counts: tuple[int, ...] = ()
 
     @functools.cached_property

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from volsynth import conventions, skeleton
-from volsynth.data import augment, pipeline, prepared
+from volsynth.data import augment, decoding, mixture, pipeline, prepared
 from volsynth.images import draw
 
 
@@ -17,9 +17,9 @@ def contact_sheet(split: prepared.Split, count: int, seed: int = 0, cell: int = 
     numbers = np.sort(rng.permutation(split.records)[:count])
     fields = ["image", "joints_px", "visible"]
     titles = ["picture", "joints"]
-    if "parts" in pipeline.stored_fields(split, numbers[0]):
+    if "parts" in decoding.stored_fields(split, numbers[0]):
         fields, titles = [*fields, "parts"], [*titles, "parts"]
-    record = pipeline.read_fields(split, numbers, fields)
+    record = decoding.read_fields(split, numbers, fields)
     cells = []
     for i, image in enumerate(record["image"]):
         cells.append(
@@ -31,7 +31,7 @@ def contact_sheet(split: prepared.Split, count: int, seed: int = 0, cell: int = 
 
 
 def training_sheet(
-    split: pipeline.Split,
+    split: mixture.Split,
     augmentation: augment.Augment,
     count: int,
     seed: int = 0,
@@ -58,7 +58,7 @@ def training_sheet(
 def named_joints(split: prepared.Split, seed: int = 0, side: int = 560) -> Image.Image:
     """One random record, large, with its skeleton and the name of every joint beside it."""
     number = int(np.random.Generator(np.random.Philox(key=[seed, 2])).integers(split.records))
-    record = pipeline.read_fields(split, [number], ["image", "joints_px", "visible"])
+    record = decoding.read_fields(split, [number], ["image", "joints_px", "visible"])
     small, joints = record["image"][0], record["joints_px"][0]
     scale = side / small.shape[0]
     large = np.asarray(Image.fromarray(small).resize((side, side), Image.Resampling.NEAREST))

@@ -13,12 +13,13 @@ import numpy as np
 import volsynth
 from volsynth import tasks
 from volsynth.conventions import MAGENTA
-from volsynth.data import mixture, pipeline, prepared, verify
+from volsynth.data import decoding, mixture, pairing, pipeline, prepared, verify
 from volsynth.errors import UserError, did_you_mean
 from volsynth.evaluation import compute_scores, pair_lists, picture_folders, record, scorer_options
 from volsynth.evaluation.scorer_options import Options
 from volsynth.evaluation.scorers import SetInstrument
 from volsynth.export import exported_model
+from volsynth.fields import PAIR
 from volsynth.images import draw
 from volsynth.metrics import intervals
 from volsynth.results import result_files
@@ -138,7 +139,7 @@ def evaluate_images(
     # Before anything is read: a folder that lacks pictures is the most likely mistake.
     split = data.split(split_name)
     task = tasks.TASKS["image"]
-    pairs = pipeline.evaluation_pairs(split, _SEED, task.alone)
+    pairs = pairing.evaluation_pairs(split, _SEED, task.alone)
     found = picture_folders.Folder(folder, pairs, data.image_size)
     verify.verify(data, (split_name, "train"), opening.say)
     return _evaluate(
@@ -171,14 +172,14 @@ def write_pairs(
       UserError: there is no such data set or split, or the folder cannot be written.
     """
     split = prepared.open_prepared(data_dir, name, config_name).split(split_name)
-    pairs = pipeline.evaluation_pairs(split, _SEED, tasks.TASKS["image"].alone)
+    pairs = pairing.evaluation_pairs(split, _SEED, tasks.TASKS["image"].alone)
     with _progress(f"writing {split_name}", len(np.unique(pairs))) as advance:
         return pair_lists.write(split, pairs, out, advance)
 
 
 def _evaluate(task, make, data, split_name, batch_size, out, options, format_of, **others):
     split = data.split(split_name)
-    pairs = pipeline.evaluation_pairs(split, _SEED, task.alone)
+    pairs = pairing.evaluation_pairs(split, _SEED, task.alone)
     # Whatever can be wrong shows before the work is done.
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -200,7 +201,7 @@ def _evaluate(task, make, data, split_name, batch_size, out, options, format_of,
         scores = compute_scores.evaluate(
             task,
             make,
-            pipeline.evaluation_batches(split, pairs, batch_size, extra),
+            pipeline.evaluation_batches(split, pairs, batch_size, (*PAIR, *extra)),
             trained,
             advance,
             tools,
@@ -282,8 +283,8 @@ def _sorting(by, entries, of_sets):
 
 def _extra(task, split, pairs):
     """What batches hold for scores that not every data set allows."""
-    stored = pipeline.stored_fields(split, pairs[0, 1]) if task.picture else ()
-    return tuple(name for name in ("parts",) if name in stored)
+    stored = decoding.stored_fields(split, pairs[0, 1]) if task.picture else ()
+    return ("target_parts",) if "parts" in stored else ()
 
 
 def _shown(tool):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from volsynth import files, skeleton
-from volsynth.data import pipeline, prepared
+from volsynth.data import decoding, prepared
 from volsynth.errors import UserError
 from volsynth.images import draw
 
@@ -66,7 +66,7 @@ def write(
     records = np.unique(pairs)
     for start in range(0, len(records), _CHUNK):
         numbers = records[start : start + _CHUNK]
-        found = pipeline.read_fields(split, numbers, ("image", "joints_px", "joints_mm", "visible"))
+        found = decoding.read_fields(split, numbers, ("image", "joints_px", "joints_mm", "visible"))
         for i, number in enumerate(numbers):
             draw.save_png(folder / "images" / f"{number:06d}.png", found["image"][i])
             poses[f"{number:06d}"] = {

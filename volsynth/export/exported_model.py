@@ -60,7 +60,7 @@ class Model:
       card: what `card.json` holds: where the model comes from, what it takes and what it scored.
       task: what it makes; see `volsynth.system.Task`.
       image_size: S, side of its images, pixels.
-      inputs: the fields of a batch that it takes; see `volsynth.data.pipeline.BATCH`.
+      inputs: the fields of a batch that it takes; see `volsynth.fields.BATCH`.
       is_program: whether it runs the StableHLO program rather than the networks' code.
     """
 

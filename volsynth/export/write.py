@@ -15,9 +15,9 @@ import jax.export
 import numpy as np
 
 import volsynth
-from volsynth import files, skeleton, systems
+from volsynth import fields, files, skeleton, systems
 from volsynth.config import config_from_dict, config_to_dict
-from volsynth.data import fake, pipeline
+from volsynth.data import fake
 from volsynth.errors import UserError
 from volsynth.export import exported_model, model_folder
 from volsynth.pretrained import weights
@@ -225,8 +225,7 @@ def _card(workdir, run, config, system, step, split, licence, inputs, parameters
         "image_size": side,
         "step": step,
         "inputs": {
-            name: {"shape": sizes[name], "is": pipeline.BATCH[name.partition("_")[2]]}
-            for name in inputs
+            name: {"shape": sizes[name], "is": fields.BATCH[name].describe()} for name in inputs
         },
         "outputs": {name: OUTPUTS[name] for name in exported_model.OUTPUTS[system.task]},
         "keypoints": KEYPOINTS,

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from volsynth.data import pipeline, prepared
+from volsynth.data import pairing, prepared
 from volsynth.images import draw
 from volsynth.system import Batch
 from volsynth.tasks import Task
@@ -19,9 +19,9 @@ Make = Callable[[Batch], Made]
 def gallery_pairs(split: prepared.Split, seed: int, count: int, alone: bool = True) -> np.ndarray:
     """Pairs for a gallery: one of every person in turn, then a second one, ..., [count, 2].
 
-    They are of `pipeline.evaluation_pairs` with the same arguments.
+    They are of `pairing.evaluation_pairs` with the same arguments.
     """
-    pairs = pipeline.evaluation_pairs(split, seed, alone)
+    pairs = pairing.evaluation_pairs(split, seed, alone)
     rng = np.random.Generator(np.random.Philox(key=[seed, 1]))
     order = rng.permutation(len(pairs))
     person = split.index["person"][pairs[order, 1]]

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from volsynth import conventions, metrics
-from volsynth.data import pipeline
+from volsynth.data import decoding
 from volsynth.images import draw
 from volsynth.ops import geometry
 from volsynth.skeleton import HIPS, JOINTS, NUM_JOINTS
@@ -49,7 +49,7 @@ def mean_training_pose(split, batch_size, limit=8192):
     # Without their images records are small.
     for start in range(0, len(numbers), 64 * batch_size):
         chosen = numbers[start : start + 64 * batch_size]
-        record = pipeline.read_fields(split, chosen, ("joints_mm", "visible"))
+        record = decoding.read_fields(split, chosen, ("joints_mm", "visible"))
         rooted = np.all(record["visible"][:, HIPS], axis=1, keepdims=True)
         seen = (record["visible"] & rooted)[..., None]
         total += np.sum(geometry.from_pelvis(record["joints_mm"]), axis=0, where=seen)
