@@ -18,7 +18,7 @@ from volsynth.diagnostics import doctor
 from volsynth.errors import UserError
 from volsynth.pretrained import weights
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MANIFEST = {
     "format": 1,
     "name": "posed_people",

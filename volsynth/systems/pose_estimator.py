@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from volsynth import losses, sections
+from volsynth import losses
+from volsynth.config import build_section
 from volsynth.errors import UserError
 from volsynth.nn import layers, resnet
 from volsynth.ops import geometry, pose_volumes
@@ -108,8 +109,8 @@ def make(config: Any) -> System:
     """
     dtype = layers.precision(config.precision)
     model, side = config.model, config.data.image_size
-    loss = sections.build(Loss, config, "loss")
-    network = sections.build(Estimator, config, "model", dtype=dtype)
+    loss = build_section(Loss, config, "loss")
+    network = build_section(Estimator, config, "model", dtype=dtype)
     _check(model, side)
 
     def init(rng, batch):
