@@ -103,7 +103,7 @@ def image_system(
     """
     layers = _layers(loss)
     # Late: what only makes images has no need of the file.
-    features = functools.cache(lambda: feature_networks.features(loss.features, layers))
+    features = functools.cache(lambda: feature_networks.load_features(loss.features, layers))
 
     def init(rng, batch):
         generator_rng, discriminator_rng = jax.random.split(rng)
@@ -175,7 +175,7 @@ def image_system(
     if loss.gan:
         critic = Player(("discriminator",), critic_loss, critic=True)
         players = {"discriminator": critic, **players}
-    notes = {"features": feature_networks.name(loss.features, layers)} if layers else {}
+    notes = {"features": feature_networks.features_name(loss.features, layers)} if layers else {}
     task = "image_and_pose" if loss.pose else "image"
     figures = figures or {}
     return System(name, paper, init, forward, {"main": players}, task, figures=figures, notes=notes)
