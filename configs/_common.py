@@ -5,7 +5,6 @@ A config takes them with `from . import _common`.
 
 import ml_collections
 
-
 OPTIMISER = {
     # adam, adamw or rmsprop.
     "kind": "adam",

@@ -9,7 +9,7 @@ import pytest
 
 ORDER = (
     {"errors", "files", "skeleton", "losses"},
-    {"config", "conventions", "fields", "ops", "poses", "pretrained", "results", "sections", "web"},
+    {"config", "conventions", "fields", "ops", "poses", "pretrained", "results", "web"},
     {"system"},
     {"data", "images", "metrics", "nn", "objectives"},
     {"study", "systems", "tasks", "train"},

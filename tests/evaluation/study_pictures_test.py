@@ -48,7 +48,9 @@ def test_pictures_are_what_the_run_makes(collected, trained):
     run = restoring.restore(trained, ("test",))
     pairs = gallery.gallery_pairs(run.data.split("test"), 0, 5)
     (batch,) = pipeline.evaluation_batches(run.data.split("test"), pairs, 5)
-    expected = conventions.to_uint8(np.asarray(restoring.predictor(run.system)(run.averages, batch)))
+    expected = conventions.to_uint8(
+        np.asarray(restoring.predictor(run.system)(run.averages, batch))
+    )
     for image, item in zip(expected, folders.read(out).items.values()):
         with Image.open(item.generated) as generated:
             # Batches of another size may round differently.

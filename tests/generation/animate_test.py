@@ -229,7 +229,7 @@ def test_the_bench_says_how_much_faster(monkeypatch):
 
     monkeypatch.setattr(animate, "maker", taking("maker", 0.01))
     monkeypatch.setattr(animate, "whole_maker", taking("whole_maker", 0.04))
-    report = generation.bench(pathlib.Path("m"), 4, 3, lambda line: None)
+    report = generation.bench_generation(pathlib.Path("m"), 4, 3, lambda line: None)
     rates, faster = report["frames_per_second"], report["times_faster"]
     assert set(counts["maker"]) == {4}
     assert set(counts["whole_maker"]) == {1, 4}
@@ -237,10 +237,10 @@ def test_the_bench_says_how_much_faster(monkeypatch):
     assert faster["whole"] == pytest.approx(rates["encoded_once"] / rates["whole"], abs=0.02)
     assert faster["whole"] < faster["whole_one_by_one"]
     with pytest.raises(UserError, match="--batch must be at least 1, got 0"):
-        generation.bench(pathlib.Path("m"), 0, 1, lambda line: None)
+        generation.bench_generation(pathlib.Path("m"), 0, 1, lambda line: None)
     monkeypatch.delitem(generation.GENERATORS, "none")
     with pytest.raises(UserError, match="system 'none', which runs whole for every frame"):
-        generation.bench(pathlib.Path("m"), 1, 1, lambda line: None)
+        generation.bench_generation(pathlib.Path("m"), 1, 1, lambda line: None)
     assert cli.main(["bench", "generate", "--model", "m", "--repeats", "0"]) == 2
 
 

@@ -403,14 +403,14 @@ def test_a_file_that_cannot_be_read(tmp_path):
             function()
 
 
-@pytest.mark.parametrize("stage", ["_start", "_entries"])
+@pytest.mark.parametrize("stage", ["_first_bytes", "_entries"])
 def test_a_disk_that_fails(tmp_path, monkeypatch, stage):
     def fails(*_):
         raise OSError("input/output error")
 
     path = tmp_path / "file"
     path.write_bytes(safetensors.numpy.save(_arrays()))
-    if stage == "_start":
+    if stage == "_first_bytes":
         monkeypatch.setattr(weights.pathlib.Path, "open", fails)
     else:
         monkeypatch.setattr(weights, "_entries", fails)
@@ -478,15 +478,15 @@ def test_what_is_saved_is_loaded_and_names_its_network(tmp_path):
     arrays, path = _arrays(), tmp_path / "folder" / "x.safetensors"
     weights.save(path, arrays, "net")
     _equal(weights.load(path, LAYOUT), arrays)
-    assert weights.network(path) == "net"
+    assert weights.network_name(path) == "net"
     first = weights.sha256(path)
     weights.save(path, dict(reversed(arrays.items())), "net")
     assert weights.sha256(path) == first
     path.write_bytes(safetensors.numpy.save(arrays))
-    assert weights.network(path) == ""
+    assert weights.network_name(path) == ""
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(UserError, match="truncated or damaged"):
-        weights.network(path)
+        weights.network_name(path)
 
 
 def test_what_cannot_be_written(tmp_path):

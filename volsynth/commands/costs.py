@@ -76,7 +76,7 @@ def _describe(options):
 
 
 def _bench(options):
-    from volsynth.bench import cases, warps
+    from volsynth.bench import conv3d, requirements, training_step, warps
     from volsynth.config import load_config
 
     if options.repeats < 1:
@@ -84,13 +84,13 @@ def _bench(options):
     specs = [options.config] if options.config else options.default_configs
     loaded = [load_config(spec, options.overrides) for spec in specs]
     for config in loaded:
-        cases.check_volumetric(config, options.bench_command)
+        requirements.check_volumetric(config, options.bench_command)
     # Only the convolution has several.
     config = loaded[0]
-    with_torch = not options.no_torch and cases.torch_found()
+    with_torch = not options.no_torch and requirements.torch_found()
     settings = (options.repeats, with_torch, shared.say)
     if options.bench_command == "warp":
-        poses = cases.prepared_poses(
+        poses = warps.prepared_poses(
             options.data_dir,
             options.name,
             options.config_name,
@@ -99,10 +99,10 @@ def _bench(options):
         )
         report = warps.bench_warp(config, poses, *settings)
     elif options.bench_command == "conv3d":
-        shapes = [shape for config in loaded for shape in cases.conv3d_shapes(config)]
-        report = cases.bench_conv3d(shapes, *settings)
+        shapes = [shape for config in loaded for shape in conv3d.conv3d_shapes(config)]
+        report = conv3d.bench_conv3d(shapes, *settings)
     else:
-        report = cases.bench_step(config, *settings)
+        report = training_step.bench_step(config, *settings)
     print(json.dumps(report, indent=None if options.json else 2))
     return 0
 
@@ -113,7 +113,7 @@ def _bench_input(options):
     if options.repeats < 1:
         raise UserError(f"--repeats must be at least 1, got {options.repeats}.")
     config = shared.optional_config(options)
-    wanted = input_pipeline.default_data(options.config_name, config)
+    wanted = input_pipeline.builder_configs(options.config_name, config)
     sets = input_pipeline.open_sets(options.data_dir, options.name, wanted, shared.say)
     report = input_pipeline.report(sets, config, options.repeats, shared.say)
     print(json.dumps(report, indent=None if options.json else 2))
@@ -125,7 +125,7 @@ def _bench_generate(options):
 
     if options.repeats < 1:
         raise UserError(f"--repeats must be at least 1, got {options.repeats}.")
-    report = generation.bench(
+    report = generation.bench_generation(
         pathlib.Path(options.model), options.batch, options.repeats, shared.say
     )
     print(json.dumps(report, indent=None if options.json else 2))

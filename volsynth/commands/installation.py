@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
 def _convert(options):
     from volsynth.pretrained import feature_networks
 
-    found = feature_networks.convert(options.source, options.out, options.kind, options.lin)
+    found = feature_networks.convert_weights(options.source, options.out, options.kind, options.lin)
     print(f"{options.source}: SHA-256 {found['source']}")
     if options.lin is not None:
         print(f"{options.lin}: SHA-256 {found['lin']}")

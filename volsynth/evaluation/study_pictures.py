@@ -14,7 +14,7 @@ from volsynth import conventions, files, tasks
 from volsynth.data import pipeline
 from volsynth.errors import UserError
 from volsynth.images import draw
-from volsynth.runs import restoring, training
+from volsynth.runs import restoring
 from volsynth.study import folders, report
 from volsynth.tasks import gallery
 

@@ -15,9 +15,7 @@ from volsynth.errors import UserError, did_you_mean
 from volsynth.objectives import adversarial, reconstruction
 from volsynth.system import Player, Stages, System
 
-INPUTS = tuple(
-    f"{role}_{kind}" for role in fields.ROLES for kind in ("image", "joints", "visible")
-)
+INPUTS = tuple(f"{role}_{kind}" for role in fields.ROLES for kind in ("image", "joints", "visible"))
 """The fields of a batch that generator, discriminator and losses read."""
 
 

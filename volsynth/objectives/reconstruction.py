@@ -56,7 +56,7 @@ def make_terms(
     """
     layers = weights.layers
     # Read when it is first needed: whoever only makes images has no need of the file.
-    features = functools.cache(lambda: feature_networks.features(weights.features, layers))
+    features = functools.cache(lambda: feature_networks.load_features(weights.features, layers))
 
     def terms(image, target):
         found = {}
@@ -67,7 +67,9 @@ def make_terms(
             )
             found["nearest_neighbour"] = weights.nearest_neighbour * distance
         if weights.perceptual:
-            chosen = [{layer: f[layer] for layer in weights.perceptual_layers} for f in (made, wanted)]
+            chosen = [
+                {layer: f[layer] for layer in weights.perceptual_layers} for f in (made, wanted)
+            ]
             found["perceptual"] = weights.perceptual * losses.perceptual(*chosen)
         if weights.l1:
             found["l1"] = weights.l1 * losses.l1(image, target)
@@ -85,4 +87,4 @@ def notes(weights: Weights) -> Mapping[str, str]:
       UserError: there are no such layers, or no such file.
     """
     layers = weights.layers
-    return {"features": feature_networks.name(weights.features, layers)} if layers else {}
+    return {"features": feature_networks.features_name(weights.features, layers)} if layers else {}

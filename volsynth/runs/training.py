@@ -46,9 +46,7 @@ def train(config: Any, workdir: str | os.PathLike[str]) -> None:
     augmentation = augment.of_config(config.data)
     if distributed.is_first():
         record = config_to_dict(config)
-        run_record.claim_workdir(
-            workdir, record, mixed.identity, system.notes, system.file_keys
-        )
+        run_record.claim_workdir(workdir, record, mixed.identity, system.notes, system.file_keys)
     train_split = mixed.split("train")
     # Every process makes the examples that its own devices work on, and no others.
     rows = mesh.local_rows(devices, config.train.batch_size)

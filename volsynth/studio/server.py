@@ -1,4 +1,4 @@
-"""The studio as a page in the browser: FastAPI and uvicorn, of the extra `[app]`.
+"""The studio as a page in the browser: FastAPI and uvicorn, of the extra `[studio]`.
 
 docs/studio.md has the table of requests. Pictures, persons and motions are held in memory, by
 random names; nothing that comes from the browser is a path.

@@ -16,9 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from volsynth import losses, sections
-from volsynth.fields import ROLES
+from volsynth import losses
+from volsynth.config import build_section
 from volsynth.errors import UserError
+from volsynth.fields import ROLES
 from volsynth.nn import layers, resnet
 from volsynth.ops import geometry, pose_volumes
 from volsynth.skeleton import HIPS, NUM_JOINTS
@@ -112,8 +113,8 @@ def make(config: Any) -> System:
     """
     dtype = layers.precision(config.precision)
     model, side = config.model, config.data.image_size
-    loss = sections.build(Loss, config, "loss")
-    network = sections.build(Estimator, config, "model", dtype=dtype)
+    loss = build_section(Loss, config, "loss")
+    network = build_section(Estimator, config, "model", dtype=dtype)
     _check(model, side)
 
     def init(rng, batch):

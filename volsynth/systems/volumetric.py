@@ -13,7 +13,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from volsynth import sections, skeleton
+from volsynth import skeleton
+from volsynth.config import build_section
 from volsynth.conventions import BACKGROUND
 from volsynth.errors import UserError, did_you_mean
 from volsynth.nn import backbones, discriminators, layers
@@ -167,8 +168,8 @@ def make(config: Any) -> System:
     image_size = config.data.image_size
     if image_size % 4:
         raise UserError(f"config.data.image_size must be a multiple of 4, got {image_size}.")
-    loss = sections.build(image_system.Loss, config, "loss")
-    discriminator = sections.build(
+    loss = build_section(image_system.Loss, config, "loss")
+    discriminator = build_section(
         discriminators.PoseDiscriminator,
         config,
         "discriminator",
@@ -195,7 +196,7 @@ def _make_generator(config):
         if value not in DIMENSIONS:
             hint = did_you_mean(value, DIMENSIONS)
             raise UserError(f"config.model.{key} must be 3d or 2d, got {value!r}; {hint}")
-    return sections.build(
+    return build_section(
         Generator,
         config,
         "model",

@@ -109,7 +109,9 @@ def _restore_or_initialise(placed, checkpoints):
 class _Runner:
     """The loop's fixed parts."""
 
-    def __init__(self, config, steps, spans, devices, checkpoints, reporter, profiler, draw_samples):
+    def __init__(
+        self, config, steps, spans, devices, checkpoints, reporter, profiler, draw_samples
+    ):
         self._config, self._settings = config, config.train
         self._steps, self._spans = steps, spans
         self._devices = devices

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from volsynth import sections
+from volsynth.config import build_section
 from volsynth.errors import UserError, did_you_mean
 from volsynth.system import System
 
@@ -87,7 +87,7 @@ def make(config: Any, system: System, spans: Mapping[str, range]) -> dict[str, O
                 raise UserError(
                     f"config.optim has no section {name!r}; {did_you_mean(name, section)}"
                 )
-            settings = sections.build(Settings, section, name, within=f"config.optim{prefix}")
+            settings = build_section(Settings, section, name, within=f"config.optim{prefix}")
             _check(key, settings, player.critic)
             made[f"{phase}/{name}"] = _optimiser(settings, len(spans[phase]))
     return made

@@ -313,7 +313,10 @@ def update(
     missed = 1 - finite.astype(jnp.int32)
     skipped = jnp.stack([total + missed, (in_a_row + 1) * missed])
     state = state.replace(
-        optimisers={**state.optimisers, key: _where(finite, optimiser_state, state.optimisers[key])},
+        optimisers={
+            **state.optimisers,
+            key: _where(finite, optimiser_state, state.optimisers[key]),
+        },
         scales={**state.scales, key: rules.scaling.next(state.scales[key], finite)},
         skipped={**state.skipped, key: skipped},
     )
