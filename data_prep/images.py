@@ -1,12 +1,10 @@
-"""Image files: those from outside are read as `volsynth.pictures` does, ours are written alike."""
+"""Image files of users and archives, read as `volsynth.pictures` reads them."""
 
-import io
 import os
 import pathlib
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
 from data_prep.errors import SightingError
 from volsynth import pictures
@@ -43,10 +41,3 @@ def _read(file: File) -> UInt8[np.ndarray, "H W 4"]:
         where = str(file)
         reason = str(error).removeprefix(where).lstrip(": ").removesuffix(".")
         raise SightingError(where, reason) from None
-
-
-def to_png(image: np.ndarray) -> bytes:
-    """PNG of [S, S, 3] uint8, or [S, S, 1] uint8 or uint16; the same bytes every time."""
-    buffer = io.BytesIO()
-    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, "PNG")
-    return buffer.getvalue()

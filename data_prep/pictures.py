@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from data_prep import images, placing, sources
+from data_prep.building.sighting import Camera, Sighting
 from data_prep.errors import SightingError
-from data_prep.sighting import Camera, Sighting
 from volsynth.data import masks
 from volsynth.keypoints import Pose
 from volsynth.ops import geometry

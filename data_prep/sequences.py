@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float, Int
 
-from data_prep import preparing
+from data_prep.building import preparing
+from data_prep.building.pieces import Dropped
+from data_prep.building.sighting import Sighting
 from data_prep.errors import SightingError
-from data_prep.pieces import Dropped
-from data_prep.sighting import Sighting
 from volsynth import orders
 
 EVERY = 5

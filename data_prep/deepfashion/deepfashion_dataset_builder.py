@@ -4,7 +4,7 @@ import pathlib
 
 import tensorflow_datasets as tfds
 
-from data_prep import sighting_builder
+from data_prep.building import sighting_builder
 from data_prep.deepfashion import reader
 
 CONFIGS = tuple(f"{kind}-{side}" for kind in reader.KINDS for side in (64, 128, 256))

@@ -16,9 +16,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from data_prep import pictures, sources
+from data_prep.building.sighting_builder import Found
 from data_prep.deepfashion import names
 from data_prep.errors import BuildError
-from data_prep.sighting_builder import Found
 from volsynth import keypoints, orders
 from volsynth.keypoints import Pose
 

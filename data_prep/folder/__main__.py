@@ -8,7 +8,7 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
-from data_prep import sighting_builder
+from data_prep.building import sighting_builder
 from data_prep.folder import reader
 from data_prep.folder.folder_dataset_builder import SIDES, Builder
 

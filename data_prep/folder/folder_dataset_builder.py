@@ -4,7 +4,7 @@ import pathlib
 
 import tensorflow_datasets as tfds
 
-from data_prep import sighting_builder
+from data_prep.building import sighting_builder
 from data_prep.folder import reader
 
 SIDES = ("64", "128", "256")

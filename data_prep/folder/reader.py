@@ -4,8 +4,8 @@ import dataclasses
 import pathlib
 
 from data_prep import pictures, sources
+from data_prep.building.sighting_builder import Found
 from data_prep.errors import BuildError
-from data_prep.sighting_builder import Found
 from volsynth import keypoints
 
 MASKS = "masks"

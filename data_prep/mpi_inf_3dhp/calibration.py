@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 
 from data_prep.archives import ArchiveError, existing
-from data_prep.sighting import Camera
+from data_prep.building.sighting import Camera
 
 _FIRST_LINE = "Skeletool Camera Calibration File"
 _MAX_BYTES = 1 << 20

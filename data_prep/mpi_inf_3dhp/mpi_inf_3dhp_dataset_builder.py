@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 import tensorflow_datasets as tfds
 
-from data_prep import sighting_builder
+from data_prep.building import sighting_builder
 from data_prep.mpi_inf_3dhp import reader
 
 

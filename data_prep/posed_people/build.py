@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from data_prep import pools
+from data_prep.building import pools
 from data_prep.posed_people import plan
 
 
@@ -55,20 +55,20 @@ def build(
       The report.
 
     Raises:
-      data_prep.common.BuildError: unknown config, or data_dir cannot be written.
+      data_prep.errors.BuildError: unknown config, or data_dir cannot be written.
     """
     # TensorFlow only writes files here; what it says about its arithmetic helps nobody.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     import tensorflow_datasets as tfds
 
-    from data_prep import common
+    from data_prep.building import record_builder
     from data_prep.posed_people.posed_people_dataset_builder import Builder
 
     console = console or Console(stderr=True)
     builder: Any = Builder(config=config, data_dir=os.fspath(data_dir))
     builder.processes = processes
-    if common.is_complete(builder):
+    if record_builder.is_complete(builder):
         console.print(f"posed_people/{config} is complete in {builder.data_dir}", soft_wrap=True)
         return BuildReport(os.fspath(builder.data_dir), 0, 0.0, 0.0)
     tfds.disable_progress_bar()

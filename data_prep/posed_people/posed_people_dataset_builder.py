@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from data_prep import common
+from data_prep.building import record_builder
 from data_prep.posed_people import plan, render
 from volsynth.data import schema
 
@@ -16,7 +16,7 @@ they stand, walk, reach, sit, crawl and more, with 3D joints, masks, part labels
 """
 
 
-class Builder(common.RecordBuilder):
+class Builder(record_builder.RecordBuilder):
     """Renders the data set on all cores; any number of them gives the same bytes."""
 
     name = "posed_people"
@@ -47,7 +47,7 @@ class Builder(common.RecordBuilder):
         return tfds.core.DatasetInfo(
             builder=self,
             description=_DESCRIPTION,
-            features=common.features(self.image_side, optional=("parts", "depth")),
+            features=record_builder.features(self.image_side, optional=("parts", "depth")),
             license="Apache-2.0",
         )
 

@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from data_prep import pools
-from data_prep.images import to_png
+from data_prep.building import png, pools
 from data_prep.posed_people import actions, clothing, figure, motion, person, plan, scene
 from data_prep.posed_people.plan import Group, Shot, Size
 from volsynth.data import schema
@@ -101,7 +100,7 @@ def render_group(group: Group, size: Size, seed: int = SEED) -> Batch:
         schema.validate(decoded, name)
         for field, spec in schema.FIELDS.items():
             if spec.kind == "image":
-                decoded[field] = to_png(decoded[field])
+                decoded[field] = png.encode(decoded[field])
         records.append((name, decoded))
     return Batch(records, time.process_time() - start)
 

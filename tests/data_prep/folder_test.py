@@ -14,7 +14,8 @@ from PIL import Image
 from rich.console import Console
 from seen_people import check_records, see
 
-from data_prep import common, errors, pictures, sighting_builder
+from data_prep import errors, pictures
+from data_prep.building import record_builder, sighting_builder
 from data_prep.folder import __main__ as command
 from data_prep.folder import reader
 from data_prep.folder.folder_dataset_builder import Builder
@@ -195,7 +196,7 @@ def test_a_build_that_was_killed_at_its_very_end_forgets_no_fault(tmp_path, monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(common, "write_manifest", killed)
+        patch.setattr(record_builder, "write_manifest", killed)
         with pytest.raises(KeyboardInterrupt):
             _build(tmp_path / "photos", tmp_path / "data")
     capsys.readouterr()

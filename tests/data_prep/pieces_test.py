@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from seen_people import see
 
-from data_prep import pieces, preparing
+from data_prep.building import pieces, png, preparing
 from data_prep.errors import BuildError, SightingError
-from data_prep.images import to_png
 
 SIDE = 32
 
@@ -49,7 +48,7 @@ def test_records_come_back_as_they_were_prepared(tmp_path):
         assert set(record) == set(expected)
         for key, value in expected.items():
             if key in ("image", "mask"):
-                assert record[key] == to_png(value)
+                assert record[key] == png.encode(value)
             elif isinstance(value, str):
                 assert (record[key], type(record[key])) == (value, str)
             else:

@@ -1,7 +1,8 @@
 """What a reader of an archive hands on: one person in one frame, as the archive has it.
 
-Readers (one module for each data set) make sightings; `data_prep.preparing` crops and masks them
-and converts them to records. Readers know files and their defects, preparation knows none of them.
+Readers (one module for each data set) make sightings; `data_prep.building.preparing` crops and
+masks them and converts them to records. Readers know files and their defects, preparation knows
+none of them.
 """
 
 import dataclasses

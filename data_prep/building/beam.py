@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from data_prep import pieces
+from data_prep.building import pieces
 from data_prep.errors import BuildError
 
 

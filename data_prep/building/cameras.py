@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from data_prep.sighting import Camera
+from data_prep.building.sighting import Camera
 from volsynth.data.schema import CAMERA_MODELS
 from volsynth.ops import geometry
 

@@ -23,7 +23,7 @@ import tensorflow_datasets as tfds
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from data_prep import common, pieces, pipelines, preparing
+from data_prep.building import beam, pieces, preparing, record_builder
 from data_prep.errors import BuildError, reported
 from volsynth import files
 from volsynth.data import schema
@@ -74,7 +74,7 @@ class Report(NamedTuple):
     seconds: float | None
 
 
-class SightingBuilder(common.RecordBuilder, skip_registration=True):
+class SightingBuilder(record_builder.RecordBuilder, skip_registration=True):
     """A builder whose records are made of sightings.
 
     A subclass gives `name`, `VERSION`, `BUILDER_CONFIGS`, `DESCRIPTION`, `image_side` and `find`.
@@ -110,7 +110,7 @@ class SightingBuilder(common.RecordBuilder, skip_registration=True):
         return tfds.core.DatasetInfo(
             builder=self,
             description=self.DESCRIPTION,
-            features=common.features(self.image_side, preparing.FIELDS, self.joints),
+            features=record_builder.features(self.image_side, preparing.FIELDS, self.joints),
         )
 
     @property
@@ -120,10 +120,10 @@ class SightingBuilder(common.RecordBuilder, skip_registration=True):
 
     def download_and_prepare(self, *, download_config: Any = None, **kwargs: Any) -> None:
         """Finishes all pieces, writes the data set and its report, then removes the pieces."""
-        if common.is_complete(self):
+        if record_builder.is_complete(self):
             super().download_and_prepare(download_config=download_config, **kwargs)
             return
-        common.check_writable(self.data_dir)
+        record_builder.check_writable(self.data_dir)
         config = download_config or tfds.download.DownloadConfig()
         source = self.source or config.manual_dir
         if source is None or not pathlib.Path(source).exists():
@@ -145,7 +145,7 @@ class SightingBuilder(common.RecordBuilder, skip_registration=True):
         if self.beam is not None:
             watch = self.on_waiting or (lambda finished, total: None)
             with pieces.watched(self._pieces, lambda count: watch(count, len(found.pieces))):
-                pipelines.finish(found.pieces, self.image_side, self._pieces, self.beam)
+                beam.finish(found.pieces, self.image_side, self._pieces, self.beam)
             watch(0, len(found.pieces))
         total = pieces.Outcome(0, list(found.left_out), dict(found.dropped))
         for outcome in pieces.finish_all(
@@ -199,7 +199,7 @@ def run(builder: SightingBuilder, console: Console | None = None) -> Report:
     """
     console = console or Console(stderr=True)
     name = f"{builder.name}/{builder.builder_config.name}"
-    if common.is_complete(builder):
+    if record_builder.is_complete(builder):
         console.print(f"{name} is complete in {builder.data_dir}", soft_wrap=True)
         return _told(pathlib.Path(builder.data_dir), None, console)
     tfds.disable_progress_bar()

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from data_prep import images, pools, preparing
+from data_prep.building import png, pools, preparing
+from data_prep.building.sighting import Sighting
 from data_prep.errors import SightingError
-from data_prep.sighting import Sighting
 from volsynth import files
 from volsynth.data import schema
 from volsynth.errors import UserError
@@ -123,7 +123,7 @@ def _sightings(piece):
 
 def _encoded(record):
     return {
-        key: images.to_png(value) if schema.FIELDS[key].kind == "image" else value
+        key: png.encode(value) if schema.FIELDS[key].kind == "image" else value
         for key, value in record.items()
     }
 

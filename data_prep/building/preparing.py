@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from data_prep import cameras
+from data_prep.building import cameras
+from data_prep.building.sighting import Sighting
 from data_prep.errors import SightingError
-from data_prep.sighting import Sighting
 from volsynth import orders, skeleton
 from volsynth.data import cropping, masks, schema
 from volsynth.errors import UserError
