@@ -11,7 +11,8 @@ import numpy as np
 import scipy.io
 from scipy.spatial.transform import Rotation
 
-from data_prep.posed_people import actions, figure, motion, render, scene
+from data_prep.posed_people import actions, motion, render, scene
+from data_prep.posed_people.body import figure
 from data_prep.posed_people.plan import Group
 from volsynth import skeleton
 

@@ -18,8 +18,9 @@ from typing import NamedTuple
 import numpy as np
 
 from data_prep.errors import reported
-from data_prep.posed_people import actions, kinematics, motion, skinning
-from data_prep.posed_people.kinematics import Pose
+from data_prep.posed_people import actions, motion
+from data_prep.posed_people.body import kinematics, skinning
+from data_prep.posed_people.body.kinematics import Pose
 from volsynth import files, keypoints, orders
 from volsynth.errors import UserError, did_you_mean
 from volsynth.ops import retargeting

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_prep.posed_people.kinematics import Pose
+from data_prep.posed_people.body.kinematics import Pose
 
 
 class Style(NamedTuple):

@@ -16,7 +16,8 @@ import numpy as np
 from PIL import Image
 
 from data_prep.errors import reported
-from data_prep.posed_people import actions, figure, library, plan, render, scene
+from data_prep.posed_people import actions, library, plan, render, scene
+from data_prep.posed_people.body import figure
 from volsynth import keypoints, orders
 from volsynth.errors import UserError, did_you_mean
 

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data_prep.building import png, pools
-from data_prep.posed_people import actions, clothing, figure, motion, person, plan, scene
+from data_prep.posed_people import actions, motion, plan, scene
+from data_prep.posed_people.body import clothing, figure, person
 from data_prep.posed_people.plan import Group, Shot, Size
 from volsynth.data import schema
 

@@ -5,7 +5,8 @@ import collections
 import numpy as np
 import pytest
 
-from data_prep.posed_people import actions, kinematics, motion, person, skinning
+from data_prep.posed_people import actions, motion
+from data_prep.posed_people.body import kinematics, person, skinning
 from volsynth import skeleton
 
 NUMBERS = (0, 1, 5, 7003)
@@ -94,7 +95,7 @@ def test_mirroring_a_pose_mirrors_the_joints():
 
 
 def test_every_vertex_hangs_on_weights_that_sum_to_one():
-    from data_prep.posed_people import template
+    from data_prep.posed_people.body import template
 
     weights = template.template().weights
     assert np.min(weights) >= 0
@@ -102,7 +103,7 @@ def test_every_vertex_hangs_on_weights_that_sum_to_one():
 
 
 def test_the_template_pose_skins_to_the_template():
-    from data_prep.posed_people import template
+    from data_prep.posed_people.body import template
 
     mesh = template.template()
     ones = np.ones((skinning.NUM_BONES, 3))
@@ -113,7 +114,7 @@ def test_the_template_pose_skins_to_the_template():
 
 
 def test_the_template_is_closed_and_its_triangles_face_outward():
-    from data_prep.posed_people import template
+    from data_prep.posed_people.body import template
 
     mesh = template.template()
     edges = np.concatenate(

@@ -5,7 +5,8 @@ import functools
 import numpy as np
 import pytest
 
-from data_prep.posed_people import actions, clothing, figure, motion, person, plan, render, scene
+from data_prep.posed_people import actions, motion, plan, render, scene
+from data_prep.posed_people.body import clothing, figure, person
 from data_prep.posed_people.plan import Group, Shot
 from volsynth import skeleton
 from volsynth.data import schema

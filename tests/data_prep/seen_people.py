@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 
 from data_prep.building.sighting import Camera, Sighting
-from data_prep.posed_people import actions, figure, plan, render, scene
+from data_prep.posed_people import actions, plan, render, scene
+from data_prep.posed_people.body import figure
 from volsynth import orders, skeleton
 
 SIZE = 160

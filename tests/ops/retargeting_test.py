@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from data_prep.posed_people import actions, kinematics, library, skinning
+from data_prep.posed_people import actions, library
+from data_prep.posed_people.body import kinematics, skinning
 from volsynth import skeleton
 from volsynth.errors import UserError
 from volsynth.ops import retargeting

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse
 
-from data_prep.posed_people import clothing, head, kinematics, shells, skinning, template
-from data_prep.posed_people.clothing import Outfit, smoothstep
-from data_prep.posed_people.kinematics import Pose
-from data_prep.posed_people.person import Person, build_offsets
+from data_prep.posed_people.body import clothing, head, kinematics, shells, skinning, template
+from data_prep.posed_people.body.clothing import Outfit, smoothstep
+from data_prep.posed_people.body.kinematics import Pose
+from data_prep.posed_people.body.person import Person, build_offsets
 from volsynth import skeleton
 
 _PART = {name: 1 + index for index, name in enumerate(skeleton.PART_NAMES)}

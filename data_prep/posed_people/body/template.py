@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_prep.posed_people import anatomy, skinning, surface
+from data_prep.posed_people.body import anatomy, skinning, surface
 
 BODY, HEAD, HAND, FOOT, SKIRT, HAIR = range(6)
 """Pieces: what kind of surface a triangle belongs to."""

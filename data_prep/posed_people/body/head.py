@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from data_prep.posed_people.clothing import smoothstep
-from data_prep.posed_people.person import Person
+from data_prep.posed_people.body.clothing import smoothstep
+from data_prep.posed_people.body.person import Person
 
 THICKNESS = {
     "buzz": 0.004, "short": 0.015, "swept": 0.024, "afro": 0.055,

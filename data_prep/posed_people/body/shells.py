@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from data_prep.posed_people import skinning
-from data_prep.posed_people.clothing import Outfit, smoothstep
-from data_prep.posed_people.person import Person
-from data_prep.posed_people.skinning import LEFT_LEG, RIGHT_LEG, limb_bone
-from data_prep.posed_people.template import HAIR, SKIRT, Mesh, make_mesh
+from data_prep.posed_people.body import skinning
+from data_prep.posed_people.body.clothing import Outfit, smoothstep
+from data_prep.posed_people.body.person import Person
+from data_prep.posed_people.body.skinning import LEFT_LEG, RIGHT_LEG, limb_bone
+from data_prep.posed_people.body.template import HAIR, SKIRT, Mesh, make_mesh
 
 AROUND = 28
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse
 
-from data_prep.posed_people import anatomy
+from data_prep.posed_people.body import anatomy
 
 PELVIS, SPINE_HALF, CHEST, NECK_HALF, HEAD = range(5)
 HALF_ROOT, SWING, HALF_TWIST, UPPER, HALF_JOINT, LOWER, LOWER_TWIST, END = range(8)

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_prep.posed_people import skinning
-from data_prep.posed_people.skinning import limb_bone
-from data_prep.posed_people.template import BODY, Mesh
+from data_prep.posed_people.body import skinning
+from data_prep.posed_people.body.skinning import limb_bone
+from data_prep.posed_people.body.template import BODY, Mesh
 
 SKIN_TONES = np.array(
     [

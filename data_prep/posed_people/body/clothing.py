@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_prep.posed_people import anatomy
-from data_prep.posed_people.person import Person
+from data_prep.posed_people.body import anatomy
+from data_prep.posed_people.body.person import Person
 
 PALETTE = np.array(
     [
