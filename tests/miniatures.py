@@ -11,8 +11,9 @@ import numpy as np
 import scipy.io
 from scipy.spatial.transform import Rotation
 
-from data_prep.posed_people import actions, motion, render, scene
+from data_prep.posed_people import render, scene
 from data_prep.posed_people.body import figure
+from data_prep.posed_people.motion import actions, primitives
 from data_prep.posed_people.plan import Group
 from volsynth import skeleton
 
@@ -81,7 +82,7 @@ def worn() -> figure.Figure:
 @functools.cache
 def body(step: int) -> tuple[np.ndarray, np.ndarray]:
     """Points [V, 3] and our joints [15, 3] of the person in the world, mm."""
-    style = motion.draw_style(np.random.default_rng(1))
+    style = primitives.draw_style(np.random.default_rng(1))
     points, joints = figure.place(worn(), actions.pose_at("walk", 0.37 * step, style))
     spot = scene.Placement(np.array([150.0 * step - 200, 40.0 * step]), 0.5 + 0.9 * step)
     return scene.to_world(points, spot), scene.to_world(joints, spot)

@@ -16,8 +16,9 @@ import numpy as np
 from PIL import Image
 
 from data_prep.errors import reported
-from data_prep.posed_people import actions, library, plan, render, scene
+from data_prep.posed_people import library, plan, render, scene
 from data_prep.posed_people.body import figure
+from data_prep.posed_people.motion import actions
 from volsynth import keypoints, orders
 from volsynth.errors import UserError, did_you_mean
 

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data_prep.building import png, pools
-from data_prep.posed_people import actions, motion, plan, scene
+from data_prep.posed_people import plan, scene
 from data_prep.posed_people.body import clothing, figure, person
+from data_prep.posed_people.motion import actions, primitives
 from data_prep.posed_people.plan import Group, Shot, Size
 from volsynth.data import schema
 
@@ -28,13 +29,13 @@ class Batch(NamedTuple):
     seconds: float
 
 
-def sequence(group: Group, action: str, seed: int) -> tuple[motion.Style, np.random.Generator]:
+def sequence(group: Group, action: str, seed: int) -> tuple[primitives.Style, np.random.Generator]:
     """The style of a person's sequence of an action, and random numbers for where it happens.
 
     The outfit takes no part: a person moves alike in both, so that clothes can be compared.
     """
     rng = np.random.default_rng([seed, 5, group.person, actions.ACTION_NAMES.index(action)])
-    return motion.draw_style(rng), rng
+    return primitives.draw_style(rng), rng
 
 
 def placement(rng: np.random.Generator, seconds: float) -> scene.Placement:

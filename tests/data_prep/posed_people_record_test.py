@@ -5,8 +5,9 @@ import functools
 import numpy as np
 import pytest
 
-from data_prep.posed_people import actions, motion, plan, render, scene
+from data_prep.posed_people import plan, render, scene
 from data_prep.posed_people.body import clothing, figure, person
+from data_prep.posed_people.motion import actions, primitives
 from data_prep.posed_people.plan import Group, Shot
 from volsynth import skeleton
 from volsynth.data import schema
@@ -31,7 +32,7 @@ def _front_view(worn, action="idle", size=128, heading=0.0, ambient=True, style_
     """A picture with the first camera straight ahead of the figure, turned by `heading`."""
     camera = scene.CAMERAS[0]
     toward = np.arctan2(camera.position[1], camera.position[0])
-    style = motion.draw_style(np.random.default_rng(style_seed))
+    style = primitives.draw_style(np.random.default_rng(style_seed))
     points, joints = figure.place(worn, actions.pose_at(action, 0.3, style))
     spot = scene.Placement(np.zeros(2), toward + heading)
     points, joints = (scene.to_camera(scene.to_world(p, spot), camera) for p in (points, joints))
@@ -99,7 +100,7 @@ def test_the_person_fills_the_crop_up_to_the_margin():
 
 
 def test_the_lowest_point_is_on_the_floor():
-    style = motion.draw_style(np.random.default_rng(1))
+    style = primitives.draw_style(np.random.default_rng(1))
     for action in actions.ACTION_NAMES:
         points, _ = figure.place(_dressed(GROUPS[0]), actions.pose_at(action, 1.0, style))
         assert np.min(points[:, 1]) == pytest.approx(0.0, abs=1e-6)

@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 
 from data_prep.building.sighting import Camera, Sighting
-from data_prep.posed_people import actions, plan, render, scene
+from data_prep.posed_people import plan, render, scene
 from data_prep.posed_people.body import figure
+from data_prep.posed_people.motion import actions
 from volsynth import orders, skeleton
 
 SIZE = 160

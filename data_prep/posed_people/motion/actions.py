@@ -9,7 +9,14 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from data_prep.posed_people.body.kinematics import Pose
-from data_prep.posed_people.motion import Style, alive, mirrored, pair, stand, wave
+from data_prep.posed_people.motion.primitives import (
+    Style,
+    alive,
+    mirrored,
+    pair,
+    stand,
+    wave,
+)
 
 Action = Callable[[float, Style], Pose]
 
