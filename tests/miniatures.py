@@ -11,10 +11,10 @@ import numpy as np
 import scipy.io
 from scipy.spatial.transform import Rotation
 
-from data_prep.posed_people import render, scene
 from data_prep.posed_people.body import figure
 from data_prep.posed_people.motion import actions, primitives
 from data_prep.posed_people.plan import Group
+from data_prep.posed_people.rendering import records, scene
 from volsynth import skeleton
 
 BACKGROUND = np.array([96, 128, 80], np.uint8)
@@ -76,7 +76,7 @@ def views(side: int = 200, lens: bool = True) -> list[View]:
 @functools.cache
 def worn() -> figure.Figure:
     """The person in all of the frames."""
-    return render.dressed(Group(3, 1))
+    return records.dressed(Group(3, 1))
 
 
 @functools.cache

@@ -7,7 +7,8 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from data_prep.building import record_builder
-from data_prep.posed_people import plan, render
+from data_prep.posed_people import plan
+from data_prep.posed_people.rendering import records
 from volsynth.data import schema
 
 _DESCRIPTION = """
@@ -56,7 +57,7 @@ class Builder(record_builder.RecordBuilder):
         return {split: self._generate_examples(split) for split in plan.FIRST_PERSON}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        for batch in render.render_split(self.size, split, self.processes):
+        for batch in records.render_split(self.size, split, self.processes):
             for key, record in batch.records:
                 yield key, {k: _encodable(k, v) for k, v in record.items()}
             if self.on_records is not None:

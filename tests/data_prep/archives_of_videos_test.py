@@ -16,7 +16,7 @@ from data_prep.human36m import __main__ as human36m
 from data_prep.human36m import reader as human36m_reader
 from data_prep.mpi_inf_3dhp import __main__ as mpi_inf_3dhp
 from data_prep.mpi_inf_3dhp import reader as mpi_reader
-from data_prep.posed_people import scene
+from data_prep.posed_people.rendering import scene
 from volsynth import skeleton
 from volsynth.data import prepared, schema
 

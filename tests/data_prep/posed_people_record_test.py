@@ -5,22 +5,23 @@ import functools
 import numpy as np
 import pytest
 
-from data_prep.posed_people import plan, render, scene
+from data_prep.posed_people import plan
 from data_prep.posed_people.body import clothing, figure, person
 from data_prep.posed_people.motion import actions, primitives
 from data_prep.posed_people.plan import Group, Shot
+from data_prep.posed_people.rendering import records, scene
 from volsynth import skeleton
 from volsynth.data import schema
 
 GROUPS = (Group(0, 0), Group(3, 1), Group(4, 0), Group(6, 1), Group(7001, 0))
-_dressed = functools.cache(render.dressed)
+_dressed = functools.cache(records.dressed)
 
 
 @functools.cache
 def _records():
     names = actions.ACTION_NAMES
     return [
-        render.record(
+        records.record(
             _dressed(group), group, Shot(names[(5 * i + j) % len(names)], 61 * i + 7, j), 64
         )
         for i, group in enumerate(GROUPS)
@@ -223,19 +224,19 @@ def test_no_cloth_is_near_magenta():
 def test_a_record_is_a_function_of_its_ids():
     group = Group(8001, 1)
     shot = plan.shots(group, 4, 4, 0)[2]
-    first = render.record(render.dressed(group), group, shot, 32)
-    render.record(_dressed(Group(0, 0)), Group(0, 0), shot, 32)
-    again = render.record(render.dressed(group), group, shot, 32)
+    first = records.record(records.dressed(group), group, shot, 32)
+    records.record(_dressed(Group(0, 0)), Group(0, 0), shot, 32)
+    again = records.record(records.dressed(group), group, shot, 32)
     for name, value in first.items():
         np.testing.assert_array_equal(value, again[name], err_msg=name)
 
 
 def test_cameras_of_one_moment_see_one_pose():
     group = Group(2, 0)
-    worn = render.dressed(group)
+    worn = records.dressed(group)
     worlds = []
     for camera in range(4):
-        r = render.record(worn, group, Shot("walk", 123, camera), 32)
+        r = records.record(worn, group, Shot("walk", 123, camera), 32)
         worlds.append(r["joints_mm"] @ r["camera_rotation"].astype(float) + r["camera_position"])
     for world in worlds[1:]:
         np.testing.assert_allclose(world, worlds[0], atol=0.01)

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data_prep.building import png, pools
-from data_prep.posed_people import plan, scene
+from data_prep.posed_people import plan
 from data_prep.posed_people.body import clothing, figure, person
 from data_prep.posed_people.motion import actions, primitives
 from data_prep.posed_people.plan import Group, Shot, Size
+from data_prep.posed_people.rendering import scene
 from volsynth.data import schema
 
 SEED = 0

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_prep.posed_people import raster
 from data_prep.posed_people.body import figure as figures
 from data_prep.posed_people.body import skinning
 from data_prep.posed_people.body.figure import Figure
+from data_prep.posed_people.rendering import raster
 from volsynth.data.schema import MAGENTA
 
 OVERSAMPLING = 2
