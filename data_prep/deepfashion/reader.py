@@ -15,10 +15,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from data_prep import pictures, sources
 from data_prep.building.sighting_builder import Found
 from data_prep.deepfashion import names
 from data_prep.errors import BuildError
+from data_prep.reading import pictures, sources
 from volsynth import keypoints, orders
 from volsynth.keypoints import Pose
 

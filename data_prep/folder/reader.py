@@ -3,9 +3,9 @@
 import dataclasses
 import pathlib
 
-from data_prep import pictures, sources
 from data_prep.building.sighting_builder import Found
 from data_prep.errors import BuildError
+from data_prep.reading import pictures, sources
 from volsynth import keypoints
 
 MASKS = "masks"

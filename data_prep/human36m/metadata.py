@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_prep.archives import ArchiveError, existing
 from data_prep.building.sighting import Camera
+from data_prep.reading.archives import ArchiveError, existing
 
 CAMERAS = ("54138969", "55011271", "58860488", "60457274")
 SUBJECTS = 11

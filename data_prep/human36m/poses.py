@@ -5,8 +5,8 @@ import re
 
 import numpy as np
 
-from data_prep import archives
-from data_prep.archives import ArchiveError
+from data_prep.reading import archives
+from data_prep.reading.archives import ArchiveError
 
 JOINTS = 32
 ENDINGS = (".cdf.mat", ".cdf", ".mat", ".h5")

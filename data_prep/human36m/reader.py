@@ -5,11 +5,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from data_prep import sequences
-from data_prep.archives import ArchiveError
 from data_prep.building.sighting_builder import Found
 from data_prep.human36m import metadata, poses
 from data_prep.human36m.recording import Recording
+from data_prep.reading import sequences
+from data_prep.reading.archives import ArchiveError
 
 SPLITS = {"S11": "validation", "S5": "test"}
 """Knoche 2019, section 6.1: a subject for validation, one for test, the others for training."""

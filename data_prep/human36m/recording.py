@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Bool, Float
 
-from data_prep import sequences, videos
-from data_prep.archives import ArchiveError, Hdf5
 from data_prep.building import cameras
 from data_prep.building.sighting import Camera, Sighting
 from data_prep.human36m import poses
+from data_prep.reading import sequences, videos
+from data_prep.reading.archives import ArchiveError, Hdf5
 
 BOX_MARGIN = 0.1
 """Boxes are those of the joints; the person reaches beyond by up to so much of the longer side."""

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_prep import archives
-from data_prep.archives import ArchiveError
+from data_prep.reading import archives
+from data_prep.reading.archives import ArchiveError
 
 JOINTS = 28
 FLIPPED = {("S4", "Seq2"): slice(3759, 5853)}

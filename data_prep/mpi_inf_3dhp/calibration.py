@@ -4,8 +4,8 @@ import pathlib
 
 import numpy as np
 
-from data_prep.archives import ArchiveError, existing
 from data_prep.building.sighting import Camera
+from data_prep.reading.archives import ArchiveError, existing
 
 _FIRST_LINE = "Skeletool Camera Calibration File"
 _MAX_BYTES = 1 << 20

@@ -4,11 +4,11 @@ import pathlib
 from collections.abc import Iterator
 from typing import Literal
 
-from data_prep import sequences
-from data_prep.archives import ArchiveError
 from data_prep.building.sighting_builder import Found
 from data_prep.mpi_inf_3dhp import calibration, test_set
 from data_prep.mpi_inf_3dhp.recording import PARTS, Recording
+from data_prep.reading import sequences
+from data_prep.reading.archives import ArchiveError
 
 SPLITS = {"S6": "validation", "S4": "test"}
 """Knoche 2019, section 6.1: a subject for validation, one for test, the others for training."""

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float
 
-from data_prep import sequences, videos
-from data_prep.archives import ArchiveError
 from data_prep.building import cameras
 from data_prep.building.pieces import Dropped
 from data_prep.building.sighting import Camera, Sighting
 from data_prep.mpi_inf_3dhp import annotations
+from data_prep.reading import sequences, videos
+from data_prep.reading.archives import ArchiveError
 
 PARTS = ("imageSequence", "FGmasks", "ChairMasks")
 

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float
 
-from data_prep import archives, images, sequences
-from data_prep.archives import ArchiveError, Hdf5
 from data_prep.building import cameras
 from data_prep.building.pieces import Dropped
 from data_prep.building.sighting import Camera, Sighting
 from data_prep.errors import SightingError
+from data_prep.reading import archives, images, sequences
+from data_prep.reading.archives import ArchiveError, Hdf5
 
 SPLIT = "test_set"
 NAMES = tuple(f"TS{n}" for n in range(1, 7))

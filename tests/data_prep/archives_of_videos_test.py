@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep import videos
 from data_prep.building import pieces, preparing
 from data_prep.building.sighting import Sighting
 from data_prep.human36m import __main__ as human36m
@@ -17,6 +16,7 @@ from data_prep.human36m import reader as human36m_reader
 from data_prep.mpi_inf_3dhp import __main__ as mpi_inf_3dhp
 from data_prep.mpi_inf_3dhp import reader as mpi_reader
 from data_prep.posed_people.rendering import scene
+from data_prep.reading import videos
 from volsynth import skeleton
 from volsynth.data import prepared, schema
 

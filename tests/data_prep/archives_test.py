@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import scipy.io
 
-from data_prep import archives, videos
-from data_prep.archives import ArchiveError
+from data_prep.reading import archives, videos
+from data_prep.reading.archives import ArchiveError
 
 RNG = np.random.default_rng(0)
 FRAMES = [

@@ -14,11 +14,12 @@ from PIL import Image
 from rich.console import Console
 from seen_people import check_records, see
 
-from data_prep import errors, pictures
+from data_prep import errors
 from data_prep.building import record_builder, sighting_builder
 from data_prep.folder import __main__ as command
 from data_prep.folder import reader
 from data_prep.folder.folder_dataset_builder import Builder
+from data_prep.reading import pictures
 from volsynth import keypoints, orders
 from volsynth.data import pipeline, prepared, schema
 from volsynth.ops import geometry

@@ -7,8 +7,8 @@ import zipfile
 
 import pytest
 
-from data_prep import sources
 from data_prep.errors import BuildError, SightingError
+from data_prep.reading import sources
 
 
 def _folder(path, files):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.archives import ArchiveError, existing, package
+from data_prep.reading.archives import ArchiveError, existing, package
 
 MAX_SIDE = 4096
 MAX_BYTES = 1 << 38

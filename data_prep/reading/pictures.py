@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_prep import images, placing, sources
 from data_prep.building.sighting import Camera, Sighting
 from data_prep.errors import SightingError
+from data_prep.reading import images, placing, sources
 from volsynth.data import masks
 from volsynth.keypoints import Pose
 from volsynth.ops import geometry
