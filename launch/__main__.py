@@ -7,7 +7,8 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from launch import command, devices, jobset, local, programs, slurm, sweep, table, tpu_vm
+from launch import command, devices, jobset, local, slurm, submit, tpu_vm
+from launch.sweeps import runner, spec
 from volsynth import files
 from volsynth.errors import UserError
 
@@ -110,7 +111,7 @@ def _parser():
 
     many = launchers.add_parser("sweep", help="the runs of a table", description="Runs a table.")
     many.set_defaults(run=_sweep)
-    many.add_argument("table", type=pathlib.Path, help="such as launch/sweeps/precision.yaml")
+    many.add_argument("table", type=pathlib.Path, help="such as configs/sweeps/precision.yaml")
     many.add_argument("--root", type=pathlib.Path, help="of workdirs; default: runs/TABLE")
     many.add_argument("--parallel", type=_positive, default=1, metavar="N", help="default: 1")
     many.add_argument("--evaluate", action="store_true", help="score each finished run, too")
@@ -208,7 +209,7 @@ def _tpu_vm(options):
     if options.dry_run:
         print(text, end="")
         return 0
-    programs.require("gcloud")
+    submit.require("gcloud")
     # In our place: signals reach the script, which ends what it started.
     os.execvp("bash", ["bash", "-c", text])
 
@@ -245,13 +246,13 @@ def _submit(options, argv, text):
     if options.dry_run:
         print(text, end="")
         return 0
-    return programs.submit(argv, text)
+    return submit.submit(argv, text)
 
 
 def _sweep(options):
     if options.overrides:
         raise UserError(f"{options.overrides[0]}: a sweep has its overrides in its table.")
-    runs = table.read(options.table)
+    runs = spec.read_runs(options.table)
     root = options.root or pathlib.Path("runs") / options.table.stem
     train = options.given or [*command.HERE, "train"]
     status, score = 0, None
@@ -260,32 +261,32 @@ def _sweep(options):
     if options.evaluate:
         score = ["--estimator", options.estimator] if options.estimator else []
     if options.dry_run:
-        print(sweep.plan(runs, root, train, score), end="")
+        print(runner.plan(runs, root, train, score), end="")
         return 0
     if not options.status:
         share = [{}]
         if options.parallel > 1:
             share = devices.shares(devices.gpus(os.environ), options.parallel, "auto")
-        status = sweep.run_all(runs, root, train, score, share, os.environ, _say)
+        status = runner.run_all(runs, root, train, score, share, os.environ, _say)
     if options.gather:
         # Late, as below: scores bring JAX, which launching has no need of.
-        from launch import outcomes
+        from launch.sweeps import results
 
-        found = outcomes.gather(runs, root, table.about(options.table))
+        found = results.gather(runs, root, spec.read_presentation(options.table))
         try:
             files.write_text(options.gather, json.dumps(found, indent=1) + "\n")
         except OSError as error:
             raise UserError(f"cannot write {options.gather}: {error.strerror}.") from error
         _say(f"{options.gather}: results of {len(found['runs'])} of {len(runs)} runs")
-    rows = sweep.status(runs, root)
-    print(json.dumps({"runs": rows}) + "\n" if options.json else sweep.render(rows), end="")
+    rows = runner.status(runs, root)
+    print(json.dumps({"runs": rows}) + "\n" if options.json else runner.render(rows), end="")
     return status
 
 
 def _tables(options):
-    from launch import tables
+    from launch.sweeps import pages
 
-    written, missing = tables.write(options.results, options.page)
+    written, missing = pages.write(options.results, options.page)
     for path in written:
         print(path)
     for name in missing:

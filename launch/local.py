@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from launch import command, group
+from launch import command, process_group
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +76,7 @@ def run(
       UserError: the command cannot be started.
     """
     restarts = 0
-    with group.Signals() as signals:
+    with process_group.Signals() as signals:
         while True:
             port = _free_port()
             environments = [
@@ -84,19 +84,19 @@ def run(
                 for i, share in enumerate(shares)
             ]
             started = time.monotonic()
-            statuses = group.run(argv, environments, signals, policy.grace, say)
+            statuses = process_group.run(argv, environments, signals, policy.grace, say)
             if (status := _settled(statuses, signals.seen)) is not None:
                 return status
             fault = next(s for s in statuses if s not in (command.FINISHED, command.STOPPED))
             if time.monotonic() - started >= policy.healthy_after:
                 restarts = 0
             if restarts >= policy.max_restarts:
-                say(f"{group.reason(fault)}; giving up after {restarts} restart(s)")
+                say(f"{process_group.reason(fault)}; giving up after {restarts} restart(s)")
                 return fault
             restarts += 1
             wait = policy.wait(restarts)
             say(
-                f"{group.reason(fault)}; starting again in {wait:g} s "
+                f"{process_group.reason(fault)}; starting again in {wait:g} s "
                 f"(restart {restarts} of {policy.max_restarts})"
             )
             signals.pause(wait)

@@ -295,7 +295,7 @@ def test_launching_uses_what_it_may():
     paths = sorted(pathlib.Path("launch").rglob("*.py"))
     assert paths
     # What is made of finished runs is imported when it is asked for.
-    afterwards = {"outcomes", "tables"}
+    afterwards = {"results", "pages"}
     for path in paths:
         if path.stem not in afterwards:
             assert {target[0] for target in _own(path)} <= {"errors", "files", "config"}, path

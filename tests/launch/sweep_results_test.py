@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import launch.__main__ as launch
-from launch import outcomes, table, tables, workdirs
+from launch.sweeps import pages, results, spec, state
 from volsynth import config as configs
 from volsynth import tasks
 from volsynth.errors import UserError
@@ -41,14 +41,14 @@ def _score(root, run, values, protocol=PROTOCOL):
     start = {"step": 0, "commit": "abc1234", "jax": "1", "device": "cpu"}
     (root / run.name / "starts.jsonl").write_text(json.dumps(start) + "\n")
     metrics = {"ssim": float(np.mean(values)), "l1": 0.5}
-    results = {
+    written = {
         "label": "generated",
         "metrics": metrics,
         "baselines": {"source_unchanged": {"ssim": 0.1, "l1": 0.9}},
         "protocol": protocol.to_json(),
         "step": 6,
     }
-    (folder / "results.json").write_text(json.dumps(results))
+    (folder / "results.json").write_text(json.dumps(written))
     lines = ["file,person,turn_degrees,ssim,l1"]
     lines += [f"{i:03d},p{i // 4},{i},{v},{0.5 if i == 9 else ''}" for i, v in enumerate(values)]
     (folder / "images.csv").write_text("\n".join(lines) + "\n")
@@ -58,7 +58,7 @@ def _score(root, run, values, protocol=PROTOCOL):
 def _no_networks(monkeypatch):
     """Networks are counted in one test only; it takes seconds."""
     counts = {"params": 7, "operations": 3e6, "operations_as_printed": 0}
-    monkeypatch.setattr(outcomes, "_size", lambda run: counts)
+    monkeypatch.setattr(results, "_size", lambda run: counts)
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def scored(tmp_path):
     base = np.random.default_rng(0).uniform(0.4, 0.9, 40)
     # The last third is twice as far below.
     below = np.where(np.arange(40) > 26, 0.3, 0.15)
-    for run in table.read(path):
+    for run in spec.read_runs(path):
         shift = -below if run.group == "flat" else 0.0
         _score(tmp_path / "runs", run, base + shift + 0.01 * run.seed)
     return path, tmp_path / "runs", base
@@ -77,7 +77,7 @@ def scored(tmp_path):
 
 def test_groups_are_means_over_seeds_with_paired_differences(scored):
     path, root, base = scored
-    found = outcomes.gather(table.read(path), root, table.about(path))
+    found = results.gather(spec.read_runs(path), root, spec.read_presentation(path))
     assert json.loads(json.dumps(found)) == found
     assert [run["name"] for run in found["runs"]] == [
         "deep_seed-0",
@@ -111,32 +111,32 @@ def test_a_run_that_was_not_scored_is_left_out(scored):
     path, root, _ = scored
     (root / "flat_seed-1" / "evaluate-test" / "results.json").unlink()
     (root / "deep_seed-0" / "evaluate-test" / "images.csv").unlink()
-    found = outcomes.gather(table.read(path), root, table.about(path))
+    found = results.gather(spec.read_runs(path), root, spec.read_presentation(path))
     assert {group: one["seeds"] for group, one in found["groups"].items()} == {
         "deep": [1],
         "flat": [0],
     }
     flat = found["groups"]["flat"]["scores"]["ssim"]
     assert "difference" not in flat, "other seeds are not subtracted from one another"
-    rows = tables.tables(found).splitlines()
+    rows = pages.tables(found).splitlines()
     assert rows[0].split("|")[2:4] == [" steps ", " seeds "]
     (root / "deep_seed-1" / "run.json").unlink()
     with pytest.raises(UserError, match="no run of deep, with which the others are compared"):
-        outcomes.gather(table.read(path), root, table.about(path))
+        results.gather(spec.read_runs(path), root, spec.read_presentation(path))
     with pytest.raises(UserError, match=r"no run in .* was scored yet"):
-        outcomes.gather(table.read(path), root / "none", table.about(path))
+        results.gather(spec.read_runs(path), root / "none", spec.read_presentation(path))
 
 
 @pytest.mark.usefixtures("_no_networks")
 def test_runs_of_two_protocols_are_not_gathered(scored):
-    path, root, _ = scored
+    table, root, _ = scored
     other = Protocol({**PROTOCOL.shared, "split": "train"}, PROTOCOL.scores)
-    results = root / "flat_seed-0" / "evaluate-test" / "results.json"
-    changed = {**json.loads(results.read_text()), "protocol": other.to_json()}
-    results.write_text(json.dumps(changed))
+    path = root / "flat_seed-0" / "evaluate-test" / "results.json"
+    changed = {**json.loads(path.read_text()), "protocol": other.to_json()}
+    path.write_text(json.dumps(changed))
     message = "flat_seed-0 was not scored as the runs before it; different are split"
     with pytest.raises(UserError, match=message):
-        outcomes.gather(table.read(path), root, table.about(path))
+        results.gather(spec.read_runs(table), root, spec.read_presentation(table))
 
 
 def test_a_run_of_another_config_is_not_gathered(scored):
@@ -146,7 +146,7 @@ def test_a_run_of_another_config_is_not_gathered(scored):
     (root / "flat_seed-0" / "run.json").write_text(json.dumps(record))
     message = r"flat_seed-0 is a run of another config than the table's \(model.depth: 9 there"
     with pytest.raises(UserError, match=message):
-        outcomes.gather(table.read(path), root, table.about(path))
+        results.gather(spec.read_runs(path), root, spec.read_presentation(path))
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_names_that_there_are_not(scored, text, message):
     lines = [line for line in TABLE.splitlines() if line.split(":")[0] != text.split(":")[0]]
     path.write_text("\n".join([*lines, text]))
     with pytest.raises(UserError, match=message):
-        outcomes.gather(table.read(path), root, table.about(path))
+        results.gather(spec.read_runs(path), root, spec.read_presentation(path))
 
 
 @pytest.mark.usefixtures("_no_networks")
@@ -172,13 +172,13 @@ def test_a_score_that_is_no_number_is_null_and_no_interval(scored):
     cells = lines[5].split(",")
     lines[5] = ",".join([*cells[:3], "nan", *cells[4:]])
     images.write_text("\n".join(lines) + "\n")
-    found = outcomes.gather(table.read(path), root, table.about(path))
+    found = results.gather(spec.read_runs(path), root, spec.read_presentation(path))
     flat = found["groups"]["flat"]["scores"]["ssim"]
     assert (flat["mean"], flat["interval"], flat["difference"]) == (None, None, None)
     assert flat["seeds"][0] is None
     assert flat["seeds"][1] is not None
     assert "NaN" not in json.dumps(found)
-    assert "| flat " in tables.tables(found)
+    assert "| flat " in pages.tables(found)
 
 
 @pytest.mark.usefixtures("_no_networks")
@@ -187,7 +187,7 @@ def test_runs_on_other_pictures_are_not_gathered(scored):
     images = root / "flat_seed-0" / "evaluate-test" / "images.csv"
     images.write_text("\n".join(images.read_text().splitlines()[:-1]) + "\n")
     with pytest.raises(UserError, match=r"different are pictures\. Score it again: remove "):
-        outcomes.gather(table.read(path), root, table.about(path))
+        results.gather(spec.read_runs(path), root, spec.read_presentation(path))
 
 
 def test_runs_with_a_pose_head_are_gathered_with_those_without():
@@ -256,14 +256,14 @@ def test_pages_and_results_that_cannot_be_used(tmp_path, text, results, message)
     if results is not None:
         (tmp_path / "x.json").write_text(results)
     with pytest.raises(UserError, match=message):
-        tables.write(tmp_path, tmp_path / "page.md")
+        pages.write(tmp_path, tmp_path / "page.md")
 
 
 def test_scores_that_are_no_list_and_an_estimator_for_nothing(tmp_path, capsys):
     path = tmp_path / "t.yaml"
     path.write_text("config: configs/volumetric.py:smoke\nscores: ssim\n")
     with pytest.raises(UserError, match="scores is a list of names, got 'ssim'"):
-        table.about(path)
+        spec.read_presentation(path)
     assert launch.main(["sweep", str(path), "--estimator", "x"]) == 2
     assert "--estimator is for --evaluate; give both" in capsys.readouterr().err
     assert launch.main(["sweep", str(path), "--evaluate", "--estimator", "x", "--dry-run"]) == 0
@@ -273,11 +273,11 @@ def test_scores_that_are_no_list_and_an_estimator_for_nothing(tmp_path, capsys):
 def test_what_was_scored_with_more_is_not_scored_again(tmp_path):
     folder = tmp_path / "evaluate-test"
     folder.mkdir()
-    assert not workdirs.is_scored(tmp_path, 6)
+    assert not state.is_scored(tmp_path, 6)
     (folder / "results.json").write_text(json.dumps({"step": 6, "estimator": "runs/x"}))
-    assert not workdirs.is_scored(tmp_path, 6), "without the scores of every picture"
+    assert not state.is_scored(tmp_path, 6), "without the scores of every picture"
     (folder / "images.csv").write_text("")
-    assert workdirs.is_scored(tmp_path, 6)
-    assert workdirs.is_scored(tmp_path, 6, "runs/x")
-    assert not workdirs.is_scored(tmp_path, 6, "runs/y")
-    assert not workdirs.is_scored(tmp_path, 7)
+    assert state.is_scored(tmp_path, 6)
+    assert state.is_scored(tmp_path, 6, "runs/x")
+    assert not state.is_scored(tmp_path, 6, "runs/y")
+    assert not state.is_scored(tmp_path, 7)

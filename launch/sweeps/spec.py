@@ -37,7 +37,7 @@ class Run:
 
 
 @dataclasses.dataclass(frozen=True)
-class About:
+class Presentation:
     """What a table says of its results.
 
     Attributes:
@@ -51,7 +51,7 @@ class About:
     published: Mapping[str, Any]
 
 
-def about(path: pathlib.Path) -> About:
+def read_presentation(path: pathlib.Path) -> Presentation:
     """What a table says of its results.
 
     Raises:
@@ -62,15 +62,15 @@ def about(path: pathlib.Path) -> About:
     if not isinstance(scores, list) or not all(isinstance(name, str) for name in scores):
         raise UserError(f"{path}: scores is a list of names, got {scores!r}.")
     published = _mapping(path, "published", found.get("published"))
-    return About(str(found.get("title", path.stem)), tuple(scores), published)
+    return Presentation(str(found.get("title", path.stem)), tuple(scores), published)
 
 
-def read(path: pathlib.Path) -> list[Run]:
+def read_runs(path: pathlib.Path) -> list[Run]:
     """All runs of a table, in its order: variants, then the grid, then seeds.
 
     A table is YAML with `config`, and optionally `overrides` (for all runs), `grid` (a list of
     values for each key; all combinations), `variants` (a name, and overrides, of each; `config`
-    among them takes the place of the table's), `seeds`, and what `about` returns.
+    among them takes the place of the table's), `seeds`, and what `read_presentation` returns.
 
     Raises:
       UserError: the file is no such table, a config has no such key, or two runs have one name.

@@ -9,19 +9,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from launch import command, group, table, workdirs
+from launch import command, process_group
+from launch.sweeps import spec, state
 from volsynth.errors import UserError
 
 _POLL = 0.1
 
 
-def status(runs: Sequence[table.Run], root: pathlib.Path) -> list[dict[str, Any]]:
+def status(runs: Sequence[spec.Run], root: pathlib.Path) -> list[dict[str, Any]]:
     """{"name", "workdir", "state", "step", "steps", "reason", "scored"} of each run."""
     rows = []
     for run in runs:
         workdir = root / run.name
-        found = workdirs.state(workdir, run.steps)
-        scored = workdirs.scored_step(workdir)
+        found = state.read(workdir, run.steps)
+        scored = state.scored_step(workdir)
         rows.append({"name": run.name, "workdir": str(workdir), **found, "scored": scored})
     return rows
 
@@ -42,13 +43,13 @@ def render(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def commands(run: table.Run, workdir: pathlib.Path, train: Sequence[str]) -> list[str]:
+def commands(run: spec.Run, workdir: pathlib.Path, train: Sequence[str]) -> list[str]:
     """The command of a run; `train` is its beginning."""
     return [*train, "--config", run.config, "--workdir", str(workdir), *run.overrides]
 
 
 def plan(
-    runs: Sequence[table.Run],
+    runs: Sequence[spec.Run],
     root: pathlib.Path,
     train: Sequence[str],
     score: Sequence[str] | None,
@@ -64,7 +65,7 @@ def plan(
 
 
 def run_all(
-    runs: Sequence[table.Run],
+    runs: Sequence[spec.Run],
     root: pathlib.Path,
     train: Sequence[str],
     score: Sequence[str] | None,
@@ -92,7 +93,7 @@ def run_all(
     """
     waiting, active, failed, stopped = list(runs), {}, [], []
     free = list(range(len(slots)))
-    with group.Signals() as signals, contextlib.ExitStack() as stack:
+    with process_group.Signals() as signals, contextlib.ExitStack() as stack:
         stack.callback(lambda: [attempt.kill() for attempt in active.values()])
         passed_on = 0
         while active or (waiting and not signals.seen):
@@ -121,11 +122,11 @@ def run_all(
 
 def _todo(run, workdir, train, score):
     """(what, command) of everything that a run still needs."""
-    saved = workdirs.newest_checkpoint(workdir)
-    steps = workdirs.state(workdir, run.steps)["steps"]
+    saved = state.newest_checkpoint(workdir)
+    steps = state.read(workdir, run.steps)["steps"]
     if saved is None or saved < steps:
         yield "train", commands(run, workdir, train)
-    if score is not None and not workdirs.is_scored(workdir, steps, *score[1:]):
+    if score is not None and not state.is_scored(workdir, steps, *score[1:]):
         yield "evaluate", [*command.HERE, "evaluate", "--workdir", str(workdir), *score]
 
 
@@ -142,7 +143,7 @@ class _Attempt:
         if not self._todo:
             say(f"{run.name}: finished already")
             return
-        self._lock = self._stack.enter_context(workdirs.hold(workdir))
+        self._lock = self._stack.enter_context(state.hold(workdir))
         if self._lock is None:
             say(f"{run.name}: running already, left alone")
             self._todo, self._outcome = [], "stopped"
@@ -172,7 +173,7 @@ class _Attempt:
             self._say(f"{self.name}: stopped")
             return self._end("stopped")
         if reason:
-            workdirs.fail(self._workdir, doing, status, reason)
+            state.record_failure(self._workdir, doing, status, reason)
             self._say(f"{self.name}: {doing} failed: {reason}")
             return self._end("failed")
         self._say(f"{self.name}: {doing} finished")
@@ -185,7 +186,7 @@ class _Attempt:
 
     def _start(self):
         doing, argv = self._todo[0]
-        log = self._workdir / workdirs.LOG
+        log = self._workdir / state.LOG
         self._say(f"{self.name}: {doing}, output in {log}")
         with log.open("ab") as output:
             self._begins = output.tell()
@@ -207,15 +208,15 @@ class _Attempt:
     def _wrong(self, doing, status):
         """Why an attempt has not done its work; None if it has."""
         if status != command.FINISHED:
-            return self._last_line() or group.reason(status)
-        state = workdirs.state(self._workdir, self._run.steps)
-        saved = workdirs.newest_checkpoint(self._workdir)
-        if doing == "train" and (saved is None or saved < state["steps"]):
-            return f"ended well, but its newest checkpoint is {saved}, not {state['steps']}"
+            return self._last_line() or process_group.reason(status)
+        steps = state.read(self._workdir, self._run.steps)["steps"]
+        saved = state.newest_checkpoint(self._workdir)
+        if doing == "train" and (saved is None or saved < steps):
+            return f"ended well, but its newest checkpoint is {saved}, not {steps}"
         return None
 
     def _last_line(self):
-        with (self._workdir / workdirs.LOG).open("rb") as log:
+        with (self._workdir / state.LOG).open("rb") as log:
             log.seek(max(self._begins, os.fstat(log.fileno()).st_size - 4096))
             lines = log.read().decode(errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), None)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from launch import table
+from launch.sweeps import spec
 from volsynth import compare, describe
 from volsynth import config as configs
 from volsynth.errors import UserError, did_you_mean
@@ -17,7 +17,7 @@ from volsynth.train import workdir as workdirs
 
 
 def gather(
-    runs: Sequence[table.Run], root: pathlib.Path, about: table.About, split: str = "test"
+    runs: Sequence[spec.Run], root: pathlib.Path, about: spec.Presentation, split: str = "test"
 ) -> dict[str, Any]:
     """The results of all runs of a table that were scored, as JSON values.
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from launch import table
+from launch.sweeps import spec
 from volsynth import files
 from volsynth.errors import UserError
 
@@ -17,7 +17,7 @@ LOG = "train.log"
 _LOCK, _FAILURE = "sweep.lock", "failure.json"
 
 
-def state(workdir: pathlib.Path, steps: int) -> dict[str, Any]:
+def read(workdir: pathlib.Path, steps: int) -> dict[str, Any]:
     """{"state", "step", "steps", "reason"} of a run.
 
     The state is "finished" if the newest checkpoint is the last step; "running" if a process holds
@@ -30,7 +30,7 @@ def state(workdir: pathlib.Path, steps: int) -> dict[str, Any]:
     """
     run = _json(workdir / "run.json")
     with contextlib.suppress(KeyError, TypeError):
-        steps = table.last_step(run["config"])
+        steps = spec.last_step(run["config"])
     saved = newest_checkpoint(workdir)
     step = max(saved or 0, _logged_step(workdir))
     failure = _json(workdir / _FAILURE) or {}
@@ -99,7 +99,7 @@ def hold(workdir: pathlib.Path) -> Iterator[int | None]:
         os.close(descriptor)
 
 
-def fail(workdir: pathlib.Path, doing: str, status: int, reason: str) -> None:
+def record_failure(workdir: pathlib.Path, doing: str, status: int, reason: str) -> None:
     """Notes that an attempt at "train" or "evaluate" failed."""
     record = {"doing": doing, "status": status, "reason": reason}
     files.write_text(workdir / _FAILURE, json.dumps(record))
