@@ -1,9 +1,8 @@
-"""What all builders share: features from the schema, ArrayRecord files, manifest and index."""
+"""The base of all TFDS builders: features from the schema, canonical shards, lock and manifest."""
 
 import abc
 import contextlib
-import hashlib
-import json
+import io
 import os
 import pathlib
 import shutil
@@ -12,17 +11,12 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from array_record.python import array_record_module
 from tensorflow_datasets.core import writer as writer_lib
 
+from data_prep.building import manifest
 from data_prep.errors import BuildError
-from volsynth import files
 from volsynth.data import schema
 from volsynth.errors import did_you_mean
-
-MANIFEST = "manifest.json"
-MANIFEST_FORMAT = 1
-_READ_BYTES = 1 << 20
 
 
 def features(
@@ -31,9 +25,9 @@ def features(
     """TFDS features of the record of `volsynth.data.schema`.
 
     Args:
-      side: of the square images; None if it varies.
-      optional: the fields a data set may lack that this one has.
-      joints: in the order of the data set's own; None if it varies.
+      side: side of the square images in pixels; None if it varies.
+      optional: the optional fields of the schema that this data set has.
+      joints: how many joints the data set's own order has; None if it varies.
     """
     chosen = {k: f for k, f in schema.FIELDS.items() if f.required or k in optional}
     return tfds.features.FeaturesDict(
@@ -54,6 +48,14 @@ def _feature(field: schema.Field, side: int | None, joints: int | None) -> Any:
     return tfds.features.Tensor(shape=shape, dtype=dtype, doc=field.doc)
 
 
+def encodable(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record with PNG images as TFDS takes it: a file object is stored as it is, not encoded."""
+    return {
+        name: io.BytesIO(value) if schema.FIELDS[name].kind == "image" else value
+        for name, value in record.items()
+    }
+
+
 class _CanonicalWriter(writer_lib.ExampleWriter):
     """Writes records whose bytes depend on nothing but their contents.
 
@@ -61,32 +63,36 @@ class _CanonicalWriter(writer_lib.ExampleWriter):
     changes from process to process unless one asks for it to be fixed.
     """
 
-    def write(self, path, examples):
+    def write(self, path: Any, examples: Any) -> Any:
         return super().write(path, ((key, _canonical(example)) for key, example in examples))
 
 
 def _canonical(serialized: bytes) -> bytes:
+    """The same record with its map written in a fixed order."""
     import tensorflow as tf
 
     return tf.train.Example.FromString(serialized).SerializeToString(deterministic=True)
 
 
+# Without registration: TFDS would list this class, which cannot be built, among the data sets.
 class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """A builder whose data sets `volsynth` reads: ArrayRecord shards, a manifest and an index.
 
     A subclass gives `VERSION`, `BUILDER_CONFIGS`, `image_side` and the usual TFDS methods.
-    `on_records`, where set, is told how many records were just made and the processor seconds they
-    took; the progress bar hangs on it.
     """
 
     on_records: Callable[[int, float], None] | None = None
-    # Nothing is downloaded: sources are rendered, or files that the user has. Said here, TFDS does
+    """A function that is told, after each batch, how many records were made and the processor
+    seconds they took; the progress bar is moved by it. None tells nobody."""
+
+    # Nothing is downloaded: sources are rendered, or files that the user has. Given here, TFDS does
     # not search for lists of checksums, which needs a package that it does not depend on.
     url_infos: Mapping[str, Any] = {}
 
     def __init__(
-        self, *, config: Any = None, data_dir: Any = None, file_format: Any = None, **kwargs
-    ):
+        self, *, config: Any = None, data_dir: Any = None, file_format: Any = None, **kwargs: Any
+    ) -> None:
+        # Before TFDS looks: its own error for an unknown name has many lines.
         check_config(type(self), config)
         super().__init__(
             config=config, data_dir=data_dir, file_format=file_format or "array_record", **kwargs
@@ -97,15 +103,15 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     @property
     def num_shards(self) -> int:
-        """Shards of each split, where the user does not say; at most its records."""
+        """How many shards each split has, where the user does not say; at most its records."""
         return 8
 
     @property
     @abc.abstractmethod
     def image_side(self) -> int | None:
-        """Side of the stored images."""
+        """Side of the stored images in pixels."""
 
-    def download_and_prepare(self, *, download_config: Any = None, **kwargs) -> None:
+    def download_and_prepare(self, *, download_config: Any = None, **kwargs: Any) -> None:
         """Prepares the data set, then writes index and manifest; leaves a complete one alone."""
         if not is_complete(self):
             check_writable(self.data_dir)
@@ -116,21 +122,23 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         with self._alone():
             super().download_and_prepare(download_config=config, **kwargs)
             folder = pathlib.Path(self.data_dir)
-            if not (folder / MANIFEST).exists():
-                # The manifest says that everything is there: it is the last.
+            if not (folder / manifest.FILE).exists():
+                # The manifest is the last, since its presence says that everything is there.
                 self._write_beside(folder)
-                write_manifest(self, folder)
+                manifest.write(self, folder, self.image_side)
 
     def _write_beside(self, folder: pathlib.Path) -> None:
-        """Writes whatever else belongs to a data set into its folder."""
+        """Writes whatever else belongs to a data set into its folder; a subclass may have some."""
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """Holds the data set's lock; whoever has it may remove what interrupted builds left."""
+        # Late: Windows has no such module.
         import fcntl
 
         folder = pathlib.Path(self.data_dir)
         folder.parent.mkdir(parents=True, exist_ok=True)
+        # Beside the folder: TFDS renames another folder to this one's name when all is written.
         with open(folder.parent / f".{folder.name}.lock", "w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -138,6 +146,7 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 raise BuildError(
                     f"{folder} is being prepared by another process. Wait for it, or end it first."
                 ) from None
+            # With the lock held nobody is writing these: they are of builds that were killed.
             for left in folder.parent.glob(f"*incomplete*{folder.name}*"):
                 shutil.rmtree(left, ignore_errors=True)
             yield
@@ -145,7 +154,7 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 def is_complete(builder: RecordBuilder) -> bool:
     """Whether the data set and its manifest are there."""
-    return (pathlib.Path(builder.data_dir) / MANIFEST).exists()
+    return (pathlib.Path(builder.data_dir) / manifest.FILE).exists()
 
 
 def check_config(builder: type[RecordBuilder], config: Any) -> None:
@@ -161,88 +170,9 @@ def check_writable(data_dir: Any) -> None:
         return
     folder = pathlib.Path(os.path.expanduser(os.fspath(data_dir))).absolute()
     nearest = next(p for p in (folder, *folder.parents) if p.exists())
+    # Entering a folder needs the right to execute it, besides the right to write.
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         what = "is no folder" if not nearest.is_dir() else "cannot be written"
         raise BuildError(
             f"Data cannot be kept in {data_dir}: {nearest} {what}. Give another folder."
         )
-
-
-def write_manifest(builder: RecordBuilder, folder: pathlib.Path) -> dict[str, Any]:
-    """Writes the index of every split, then the manifest, and returns the latter."""
-    splits = {}
-    for split, info in builder.info.splits.items():
-        shards = [folder / pathlib.Path(os.fspath(path)).name for path in info.filepaths]
-        counts = [_count(shard) for shard in shards]
-        index = folder / f"index-{split}.npz"
-        files.write_atomically(index, lambda f, s=shards: np.savez_compressed(f, **index_of(s)))
-        splits[split] = {
-            "shards": [
-                {"file": shard.name, "records": count, "sha256": sha256(shard)}
-                for shard, count in zip(shards, counts)
-            ],
-            "records": sum(counts),
-            "index": {"file": index.name, "sha256": sha256(index)},
-        }
-    manifest = {
-        "format": MANIFEST_FORMAT,
-        "name": builder.name,
-        "config": builder.builder_config.name,
-        "version": str(builder.version),
-        "image_size": builder.image_side,
-        "splits": splits,
-    }
-    text = json.dumps(manifest, indent=1) + "\n"
-    files.write_text(folder / MANIFEST, text)
-    return manifest
-
-
-def sha256(path: pathlib.Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(_READ_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _count(shard: pathlib.Path) -> int:
-    reader = array_record_module.ArrayRecordReader(os.fspath(shard))
-    # A truncated file opens without complaint and has no records.
-    if not reader.ok() or not reader.num_records():
-        raise BuildError(f"{shard} cannot be read back. Remove its folder and prepare it again.")
-    count = reader.num_records()
-    reader.close()
-    return count
-
-
-def index_of(shards: list[pathlib.Path]) -> dict[str, np.ndarray]:
-    """Who does what in every record, in the order in which shards hold them."""
-    columns: dict[str, list] = {k: [] for k in ("person", "outfit", "action", "camera", "frame")}
-    for shard in shards:
-        for record in _examples(shard):
-            text = {
-                k: record[k].bytes_list.value[0].decode()
-                for k in ("person", "outfit", "action", "camera")
-            }
-            columns["person"].append(text["person"])
-            columns["outfit"].append(f"{text['person']}/{text['outfit']}")
-            columns["action"].append(text["action"])
-            columns["camera"].append(text["camera"])
-            columns["frame"].append(record["frame"].int64_list.value[0])
-    index = {"frame": np.array(columns.pop("frame"), np.int64)}
-    for name, values in columns.items():
-        names, numbers = np.unique(np.array(values, dtype=np.str_), return_inverse=True)
-        index[name], index[f"{name}_names"] = numbers.astype(np.int32), names
-    return index
-
-
-def _examples(shard: pathlib.Path) -> Iterator[Any]:
-    """The features of every record of a shard."""
-    import tensorflow as tf
-
-    reader = array_record_module.ArrayRecordReader(os.fspath(shard))
-    for start in range(0, reader.num_records(), 64):
-        for raw in reader.read(start, min(start + 64, reader.num_records())):
-            yield tf.train.Example.FromString(raw).features.feature
-    reader.close()

@@ -1,6 +1,5 @@
 """TFDS builder: `tfds build data_prep/posed_people --config=64 --data_dir=DIR`."""
 
-import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +8,6 @@ import tensorflow_datasets as tfds
 from data_prep.building import record_builder
 from data_prep.posed_people import plan
 from data_prep.posed_people.rendering import records
-from volsynth.data import schema
 
 _DESCRIPTION = """
 Rendered people: articulated bodies of varied build in two outfits each, seen by four cameras while
@@ -59,11 +57,6 @@ class Builder(record_builder.RecordBuilder):
     def _generate_examples(self, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
         for batch in records.render_split(self.size, split, self.processes):
             for key, record in batch.records:
-                yield key, {k: _encodable(k, v) for k, v in record.items()}
+                yield key, record_builder.encodable(record)
             if self.on_records is not None:
                 self.on_records(len(batch.records), batch.seconds)
-
-
-def _encodable(name: str, value: Any) -> Any:
-    """Images are PNG already; a file object is how TFDS takes them as they are."""
-    return io.BytesIO(value) if schema.FIELDS[name].kind == "image" else value

@@ -15,7 +15,8 @@ from rich.console import Console
 from seen_people import check_records, see
 
 from data_prep import errors
-from data_prep.building import record_builder, sighting_builder
+from data_prep.building import command as commands
+from data_prep.building import manifest
 from data_prep.folder import __main__ as command
 from data_prep.folder import reader
 from data_prep.folder.folder_dataset_builder import Builder
@@ -197,7 +198,7 @@ def test_a_build_that_was_killed_at_its_very_end_forgets_no_fault(tmp_path, monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(record_builder, "write_manifest", killed)
+        patch.setattr(manifest, "write", killed)
         with pytest.raises(KeyboardInterrupt):
             _build(tmp_path / "photos", tmp_path / "data")
     capsys.readouterr()
@@ -355,7 +356,7 @@ def test_tfds_finds_the_builder_and_its_source(tmp_path):
     config = tfds.download.DownloadConfig(manual_dir=tmp_path / "photos")
     builder.download_and_prepare(download_config=config)
     assert builder.info.splits["train"].num_examples == 1
-    report = sighting_builder.run(builder, Console(file=io.StringIO()))
+    report = commands.prepare(builder, Console(file=io.StringIO()))
     assert (report.records, report.seconds) == ({"train": 1}, None)
     assert pathlib.Path(report.folder) == tmp_path / "data" / "folder" / "64" / "1.0.0"
 
