@@ -7,7 +7,8 @@ from PIL import Image
 
 
 def encode(image: np.ndarray) -> bytes:
-    """PNG of [S, S, 3] uint8, or [S, S, 1] uint8 or uint16; the same bytes every time."""
+    """Encodes an image as PNG: [S, S, 3] uint8, or [S, S, 1] uint8 or uint16."""
+    # No options and no metadata: the bytes are part of the identity of a data set.
     buffer = io.BytesIO()
     Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, "PNG")
     return buffer.getvalue()

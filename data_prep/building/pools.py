@@ -1,4 +1,7 @@
-"""Work in several processes, with results in order. Imports no TensorFlow: workers start fast."""
+"""Running a function over many items in several processes, with the results in order.
+
+This module imports no TensorFlow, so that workers start fast.
+"""
 
 import collections
 import concurrent.futures
@@ -10,32 +13,37 @@ import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-# The matrices are small: threads inside the workers would only get in each other's way.
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""Variables of the environment by which linear algebra libraries choose their number of threads. In
+workers it is one: matrices are small, and threads would only get in each other's way."""
 
 
 def default_processes() -> int:
-    """The processors this process may use."""
+    """The number of processors that this process may use."""
+    # A container or a batch job may be given fewer processors than the machine has.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_order(
     function: Callable[..., Any], todo: Sequence[Any], arguments: tuple = (), processes: int = 1
 ) -> Iterator[Any]:
-    """`function(item, *arguments)` of every item, in their order; by this process where one does.
+    """Yields `function(item, *arguments)` for every item, in the order of the items.
 
     Args:
-      function: of a module, so that other processes find it.
-      todo: items.
-      arguments: of every call.
-      processes: how many work.
+      function: a function of a module, so that other processes find it.
+      todo: the items.
+      arguments: further arguments of every call.
+      processes: how many processes work; with one, this process does all itself.
     """
     if processes <= 1 or len(todo) < 2:
         for item in todo:
             yield function(item, *arguments)
         return
+    # Set here and not in the workers: libraries read these variables when they are loaded.
     threads = {name: os.environ.get(name) for name in _ONE_THREAD}
     os.environ.update(dict.fromkeys(threads, "1"))
+    # Not "fork": TensorFlow and the progress bar have threads, and a fork copies their locks as
+    # they are.
     context = multiprocessing.get_context("spawn")
     pool = concurrent.futures.ProcessPoolExecutor(min(processes, len(todo)), context)
     try:
@@ -51,6 +59,7 @@ def in_order(
         while waiting:
             yield waiting.popleft().result()
     finally:
+        # After Ctrl-C only what is under way is waited for.
         pool.shutdown(cancel_futures=True)
         for name, value in threads.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})

@@ -1,4 +1,4 @@
-"""From a sighting to a record: crop, mask, resize, convert the joints (seed 000, section 4.1).
+"""From a sighting to a record: crop, mask, resize, convert the joints (Knoche 2019, section 4.1).
 
 The person is cut out with a small margin, on magenta, so that data sets with different backgrounds
 can be mixed; the intrinsics follow the crop, so that joints still project to where one sees them.
@@ -16,35 +16,38 @@ from volsynth import orders, skeleton
 from volsynth.data import cropping, masks, schema
 from volsynth.errors import UserError
 
-FEWEST_PIXELS = 16
-"""A person whose larger side is smaller in the frame cannot be made out."""
+MIN_PERSON_PIXELS = 16
+"""The smallest size of a person in the frame, in pixels of the larger side; a smaller one cannot be
+made out."""
 
-MOST_APART = 0.1
-"""Median distance of joints in the frame from their projections, as a share of their extent, beyond
-which poses and images do not belong together."""
+MAX_REPROJECTION_ERROR = 0.1
+"""The largest median distance between joints in the frame and the projections of their positions in
+space, as a share of the person's extent. Beyond it, poses and images do not belong together."""
 
-FIELDS = ("order", "original_px", "original_mm", "original_visible", "camera_model")
+OPTIONAL_FIELDS = ("order", "original_px", "original_mm", "original_visible", "camera_model")
 """The optional fields of the schema that prepared records have."""
 
 
 def prepare(sighting: Sighting, side: int) -> dict[str, Any]:
-    """The record of a sighting, decoded, checked against the schema.
+    """Makes the record of a sighting; images are not encoded yet, and the schema is checked.
 
     Args:
-      sighting: of one person.
-      side: of the square image, pixels.
+      sighting: one person in one frame.
+      side: side of the square image in pixels.
 
     Raises:
-      SightingError: the sighting's arrays do not fit together, hold values that are not finite, the
-        mask is empty, joints lie outside of the frame or behind the camera, or the person is tiny.
+      SightingError: the sighting's arrays do not fit together or hold values that are not finite,
+        the
+      mask is empty, joints lie outside of the frame or behind the camera, or the person is tiny.
     """
     where = sighting.where
     px, mm, visible = _joints(sighting)
     mask = _mask(sighting, px[visible])
     corner, extent = cropping.square(mask, px[visible])
-    if (size := extent * (1 - 2 * cropping.MARGIN)) < FEWEST_PIXELS:
+    # The square has a margin on each side; the person is what lies between.
+    if (size := extent * (1 - 2 * cropping.MARGIN)) < MIN_PERSON_PIXELS:
         raise SightingError(
-            where, f"the person is {size:.0f} pixels large, {FEWEST_PIXELS} are needed"
+            where, f"the person is {size:.0f} pixels large, {MIN_PERSON_PIXELS} are needed"
         )
     image, mask = cropping.cut_out(sighting.image, mask, corner, extent, side)
     scale = side / extent
@@ -53,6 +56,7 @@ def prepare(sighting: Sighting, side: int) -> dict[str, Any]:
     record = {
         "image": image,
         "mask": mask[..., None].astype(np.uint8),
+        # Unknown joints are zero in every data set, so that no stray number can be learnt from.
         "joints_px": np.where(visible[:, None], (px - corner) * scale, 0).astype(np.float32),
         "joints_mm": mm.astype(np.float32),
         "visible": visible,
@@ -67,6 +71,7 @@ def prepare(sighting: Sighting, side: int) -> dict[str, Any]:
         "camera": sighting.camera_id,
         "frame": np.int64(sighting.frame),
         "order": sighting.order,
+        # Scores that others publish are over the joints of the archive, so these are kept too.
         "original_px": _known((sighting.joints_px - corner) * scale, seen),
         "original_mm": _known(sighting.joints_mm, seen),
         "original_visible": seen,
@@ -74,6 +79,7 @@ def prepare(sighting: Sighting, side: int) -> dict[str, Any]:
     try:
         schema.validate(record, where)
     except schema.RecordError as error:
+        # The schema has put the place in front already.
         raise SightingError(where, str(error).removeprefix(f"{where}: ")) from error
     return record
 
@@ -81,8 +87,15 @@ def prepare(sighting: Sighting, side: int) -> dict[str, Any]:
 def select_by_movement(
     joints_mm: Float[np.ndarray, "N J 3"], threshold_mm: float = 100.0
 ) -> Int[np.ndarray, "K"]:
-    """The frames in which a person has moved: the first, and each in which some joint is at least
-    `threshold_mm` from where it was in the last frame that was kept."""
+    """Numbers of the frames in which a person has moved.
+
+    These are the first frame, and each frame in which some joint is at least `threshold_mm` away
+    from where it was in the last frame that was selected.
+
+    Args:
+      joints_mm: joints of all frames, mm.
+      threshold_mm: how far a joint must have moved.
+    """
     kept: list[int] = []
     for number, pose in enumerate(joints_mm):
         if not kept or np.any(np.linalg.norm(pose - joints_mm[kept[-1]], axis=-1) >= threshold_mm):
@@ -90,11 +103,12 @@ def select_by_movement(
     return np.array(kept, int)
 
 
-def _known(joints, visible):
+def _known(joints: np.ndarray, visible: np.ndarray) -> np.ndarray:
+    """Joints as float32, zero where they are not known."""
     return np.where(visible[:, None], joints, 0).astype(np.float32)
 
 
-def _joints(sighting):
+def _joints(sighting: Sighting) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Our joints in pixels of the frame, in mm, and which are known; all of it checked."""
     where, seen = sighting.where, np.asarray(sighting.visible, bool)
     try:
@@ -108,6 +122,7 @@ def _joints(sighting):
     for name in ("intrinsics", "rotation", "position", "distortion"):
         if not np.all(np.isfinite(getattr(sighting.camera, name))):
             raise SightingError(where, f"the camera's {name} are not finite")
+    # One point has no extent, and would be cut out in a square of side zero.
     if visible.sum() < 2:
         raise SightingError(where, f"{visible.sum()} joints are visible, 2 are needed")
     # Means in space and in a picture differ by the perspective; ours must project to themselves.
@@ -128,7 +143,7 @@ def _joints(sighting):
     apart = np.median(
         np.linalg.norm(cameras.project(mm[visible], sighting.camera) - px[visible], axis=1)
     )
-    if apart > MOST_APART * extent:
+    if apart > MAX_REPROJECTION_ERROR * extent:
         raise SightingError(
             where,
             f"joints lie {apart:.0f} pixels from where their positions in space project to: image "
@@ -137,14 +152,19 @@ def _joints(sighting):
     return px, mm, visible
 
 
-def _zeroed(joints, visible):
+def _zeroed(joints: np.ndarray, visible: np.ndarray) -> np.ndarray:
+    """Joints as float64, zero where they are not known."""
     joints = np.asarray(joints, float)
+    # Arrays that do not fit are left alone: the conversion of joint orders has the better error.
     fits = visible.shape == joints.shape[:1]
     return np.where(visible[:, None], joints, 0) if fits else joints
 
 
-def _mask(sighting, px) -> Bool[np.ndarray, "H W"]:
-    """The person's mask; what lies far from all joints is something else."""
+def _mask(sighting: Sighting, px: np.ndarray) -> Bool[np.ndarray, "H W"]:
+    """The person's mask in the frame.
+
+    What lies far from all joints is somebody or something else, and left out of it.
+    """
     image, where = sighting.image, sighting.where
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise SightingError(where, f"the image is {image.dtype} {image.shape}, not RGB in uint8")

@@ -92,7 +92,7 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def __init__(
         self, *, config: Any = None, data_dir: Any = None, file_format: Any = None, **kwargs: Any
     ) -> None:
-        # Before TFDS looks: its own error for an unknown name has many lines.
+        # Before TFDS looks for it, so that a wrong name is one line, with the right ones in it.
         check_config(type(self), config)
         super().__init__(
             config=config, data_dir=data_dir, file_format=file_format or "array_record", **kwargs

@@ -1,4 +1,4 @@
-"""What a reader of an archive hands on: one person in one frame, as the archive has it.
+"""A sighting: one person in one frame, as an archive has it; what readers hand on.
 
 Readers (one module for each data set) make sightings; `data_prep.building.preparing` crops and
 masks them and converts them to records. Readers know files and their defects, preparation knows
@@ -14,13 +14,13 @@ from jaxtyping import Bool, Float, UInt8
 
 @dataclasses.dataclass(frozen=True)
 class Camera:
-    """A camera, X_cam = R (X_world - t).
+    """A camera of an archive, X_cam = R (X_world - t).
 
     Attributes:
-      intrinsics: K, pixels of the frame; centre of the top left pixel at (0.5, 0.5).
-      rotation: R.
-      position: t, mm.
-      distortion: k1, k2, k3, p1, p2; zero without a lens.
+      intrinsics: K, in pixels of the frame; the centre of the top left pixel is (0.5, 0.5).
+      rotation: R, from world to camera axes.
+      position: t, the position of the camera in the world, mm.
+      distortion: the lens: k1, k2, k3, p1, p2; zeros for none.
       model: what the five numbers mean: "none", "human36m" (cross terms of the tangential part with
         factor 1) or "brown" (factor 2, as OpenCV).
     """
@@ -34,22 +34,23 @@ class Camera:
 
 @dataclasses.dataclass(frozen=True)
 class Sighting:
-    """One person in one frame.
+    """One person in one frame, with everything that a record needs.
 
     Attributes:
-      image: RGB.
-      mask: the person; None where the archive has none (whatever is not magenta, then).
+      image: the frame, RGB.
+      mask: where the person is; None where the archive has no masks, and whatever is not magenta is
+        the person.
       joints_px: (x, y) in pixels of the frame, in the archive's order; the centre of the top left
         pixel at (0.5, 0.5).
       joints_mm: camera coordinates, x right, y down, z away from the camera.
       visible: which joints are known.
-      order: name of the archive's order of joints, of `volsynth.orders`.
-      camera: that took the frame.
-      person: id.
-      outfit: id of the clothes, per person.
+      order: name of the archive's order of joints, one of `volsynth.orders`.
+      camera: the camera that took the frame.
+      person: id of the person.
+      outfit: id of the clothes among the person's outfits.
       action: what the person does.
-      camera_id: of the camera.
-      frame: position in its sequence.
+      camera_id: id of the camera.
+      frame: position of the frame in its sequence.
       where: file and frame, for messages.
     """
 

@@ -19,20 +19,22 @@ from data_prep.errors import BuildError
 from volsynth import files
 
 REPORT = "report.json"
+"""The file name of a build's report, which stands beside the manifest."""
 
 SHARDS = 8
-"""Of each split, where it has records enough."""
+"""How many shards each split has, if it has so many records."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """What a source holds.
+    """What the reader of a data set has found in a source.
 
     Attributes:
-      pieces: to make.
-      left_out: a line for each file or entry that cannot be prepared, as far as that shows already.
-      notes: what is left out on purpose, or assumed, in words.
-      dropped: how many pictures, or whatever the reason says, are left out on purpose, by reason.
+      pieces: the pieces to make.
+      left_out: a line for each file or entry that cannot be prepared, as far as that shows without
+        reading it.
+      notes: sentences about what is left out on purpose or assumed.
+      dropped: how many pictures (or whatever the reason names) are left out on purpose, by reason.
     """
 
     pieces: list[pieces.Piece]
@@ -42,15 +44,15 @@ class Found:
 
 
 class Report(NamedTuple):
-    """What a build did.
+    """What a build has prepared and what it has left out.
 
     Attributes:
-      folder: where the data set is.
-      records: per split.
-      left_out: what could not be prepared, a line each.
+      folder: the folder of the data set.
+      records: how many records each split has.
+      left_out: a line for each thing that could not be prepared.
       dropped: how many sightings were left out on purpose, by reason.
-      notes: of the source.
-      seconds: from start to end; None if it was complete already.
+      notes: sentences about the source; see `Found`.
+      seconds: how long the build took; None if the data set was complete already.
     """
 
     folder: str
@@ -67,13 +69,14 @@ class SightingBuilder(record_builder.RecordBuilder, skip_registration=True):
     A subclass gives `name`, `VERSION`, `BUILDER_CONFIGS`, `DESCRIPTION`, `image_side` and `find`.
 
     Attributes:
-      source: the archive's folder; None for TFDS's `manual_dir`.
-      processes: how many work; None for all cores. The result is the same.
+      joints: how many joints the archive's own order has; None if that varies.
+      source: the folder or archive that is prepared; None for TFDS's `manual_dir`.
+      processes: how many processes work; None for all cores. The number changes no record.
       beam: options of the Beam pipeline that finishes the pieces, `NAME=VALUE,...`; None for no
         pipeline.
-      on_piece: is told what became of a piece, and how many there are.
-      on_waiting: is told how many pieces a pipeline has finished, and how many there are; at its
-        end 0, as their outcomes follow.
+      on_piece: a function that is told what became of a piece, and how many pieces there are.
+      on_waiting: a function that is told how many pieces a pipeline has finished, and how many
+        there are; at its end it is told 0, as their outcomes follow one by one.
     """
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = "See docs/data.md."
@@ -87,26 +90,29 @@ class SightingBuilder(record_builder.RecordBuilder, skip_registration=True):
 
     @abc.abstractmethod
     def find(self, source: pathlib.Path) -> Found:
-        """What there is to prepare in a source.
+        """Finds what there is to prepare in a source.
 
         Raises:
-          UserError: the source is none.
+          UserError: the source is not one of this data set.
         """
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
             builder=self,
             description=self.DESCRIPTION,
-            features=record_builder.features(self.image_side, preparing.FIELDS, self.joints),
+            features=record_builder.features(
+                self.image_side, preparing.OPTIONAL_FIELDS, self.joints
+            ),
         )
 
     @property
     def num_shards(self) -> int:
-        """Shards of each split: eight, or as many as the smallest has records."""
+        """How many shards each split has: eight, or as many as the smallest split has records."""
         return min(SHARDS, *(self._records(kept) for kept in self._splits.values()))
 
     def download_and_prepare(self, *, download_config: Any = None, **kwargs: Any) -> None:
         """Finishes all pieces, writes the data set and its report, then removes the pieces."""
+        # A complete data set needs no source, which may be gone by now.
         if record_builder.is_complete(self):
             super().download_and_prepare(download_config=download_config, **kwargs)
             return
@@ -116,9 +122,13 @@ class SightingBuilder(record_builder.RecordBuilder, skip_registration=True):
         if source is None or not pathlib.Path(source).exists():
             raise BuildError(f"there is no source {source}. {self.MANUAL_DOWNLOAD_INSTRUCTIONS}")
         folder = pathlib.Path(self.data_dir)
+        # Beside the data set's folder, which TFDS makes by renaming another one in the end.
         self._pieces = folder.parent / f".pieces-{folder.name}"
+        # All pieces first: TFDS wants to know the splits, and so which of them have records.
         self._about = self._finish(pathlib.Path(source))
         super().download_and_prepare(download_config=config, **kwargs)
+        # Only now: until shards and manifest are complete, the pieces are what a next try goes on
+        # with.
         shutil.rmtree(self._pieces, ignore_errors=True)
 
     def _write_beside(self, folder: pathlib.Path) -> None:
@@ -156,13 +166,13 @@ class SightingBuilder(record_builder.RecordBuilder, skip_registration=True):
 
     def _finish_in_pipeline(self, todo: list[pieces.Piece], options: str) -> None:
         tell = self.on_waiting or (lambda finished, total: None)
-        with pieces.watched(self._pieces, lambda count: tell(count, len(todo))):
+        with pieces.watch(self._pieces, lambda count: tell(count, len(todo))):
             beam.finish(todo, self.image_side, self._pieces, options)
         tell(0, len(todo))
 
     def _records(self, kept: list[pieces.Piece]) -> int:
         paths = (pieces.path_of(piece, self.image_side, self._pieces) for piece in kept)
-        return sum(pieces.outcome(path).records for path in paths)
+        return sum(pieces.read_outcome(path).records for path in paths)
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         del dl_manager
@@ -170,5 +180,5 @@ class SightingBuilder(record_builder.RecordBuilder, skip_registration=True):
 
     def _generate_examples(self, kept: list[pieces.Piece]) -> Iterator[tuple[str, dict[str, Any]]]:
         for piece in kept:
-            for key, record in pieces.examples(piece, self.image_side, self._pieces):
+            for key, record in pieces.read_records(piece, self.image_side, self._pieces):
                 yield key, record_builder.encodable(record)

@@ -77,7 +77,7 @@ def find(source: pathlib.Path, kind: str) -> Found:
             plain=True,
             frame=FRAME,
         )
-        pieces += pictures.cut(every)
+        pieces += pictures.cut_into_pieces(every)
     notes = []
     if flat := dropped.pop("flat"):
         notes.append(f"{flat} of {used} poses have no depth: {POSES} has none for them")

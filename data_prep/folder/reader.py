@@ -57,14 +57,14 @@ def find(source: pathlib.Path, options: Options) -> Found:
         _complete(pose, names)
         for pose in keypoints.read(path, reject=lambda error: left_out.append(str(error)))
     ]
-    splits = pictures.share_out(
+    splits = pictures.split_persons(
         {pose.person for pose in poses}, {"validation": options.validation, "test": options.test}
     )
     pieces = []
     for split in ("train", "validation", "test"):
         chosen = tuple(pose for pose in poses if splits[pose.person] == split)
         every = pictures.Pictures("", split, source, chosen, masks, plain=options.plain)
-        pieces += pictures.cut(every)
+        pieces += pictures.cut_into_pieces(every)
     return Found(pieces, left_out, _notes(poses, names, source))
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data_prep.building.sighting import Camera
-from data_prep.reading.archives import ArchiveError, existing
+from data_prep.reading.archives import ArchiveError, check_file
 
 CAMERAS = ("54138969", "55011271", "58860488", "60457274")
 SUBJECTS = 11
@@ -60,7 +60,7 @@ def read(path: pathlib.Path) -> Metadata:
     Raises:
       ArchiveError: it is missing, no XML, or lacks the cameras.
     """
-    text = existing(path, _MAX_BYTES).read_bytes()
+    text = check_file(path, _MAX_BYTES).read_bytes()
     if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
         raise ArchiveError(path, "declares entities, which are not read")
     try:

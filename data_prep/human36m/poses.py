@@ -55,4 +55,4 @@ def read(path: pathlib.Path, axes: int) -> np.ndarray:
         [numbers] if frames == 1 else [frames, numbers],
     ):
         raise ArchiveError(path, f"has an array {values.shape}, not frames x {numbers} numbers")
-    return archives.finite(path, values).reshape(frames, JOINTS, axes)
+    return archives.check_finite(path, values).reshape(frames, JOINTS, axes)

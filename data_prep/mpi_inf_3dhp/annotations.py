@@ -56,7 +56,7 @@ def read(path: pathlib.Path, subject: str, sequence: str) -> dict[int, Annotatio
 def _joints(path: pathlib.Path, values: np.ndarray, axes: int) -> np.ndarray:
     if values.ndim != 2 or values.shape[1] != JOINTS * axes:
         raise ArchiveError(path, f"has an array {values.shape}, not frames x {JOINTS * axes}")
-    return archives.finite(path, values).reshape(-1, JOINTS, axes)
+    return archives.check_finite(path, values).reshape(-1, JOINTS, axes)
 
 
 def _check_frames(path: pathlib.Path, frames: np.ndarray | None, count: int) -> None:

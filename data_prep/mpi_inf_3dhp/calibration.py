@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 
 from data_prep.building.sighting import Camera
-from data_prep.reading.archives import ArchiveError, existing
+from data_prep.reading.archives import ArchiveError, check_file
 
 _FIRST_LINE = "Skeletool Camera Calibration File"
 _MAX_BYTES = 1 << 20
@@ -18,7 +18,7 @@ def read(path: pathlib.Path) -> dict[int, Camera]:
       ArchiveError: the file is missing, or no such text, or a camera in it is incomplete.
     """
     try:
-        lines = existing(path, _MAX_BYTES).read_text("ascii").splitlines()
+        lines = check_file(path, _MAX_BYTES).read_text("ascii").splitlines()
     except UnicodeDecodeError:
         raise ArchiveError(path, "is no text") from None
     if not lines or not lines[0].startswith(_FIRST_LINE):

@@ -92,7 +92,7 @@ class TestSequence(sequences.Sequence):
         if len(activity) != frames or not np.all((activity >= 0) & (activity < len(ACTIVITIES))):
             raise ArchiveError(path, "has activities other than 1 to 7, or of other frames")
         pixels, positions = (
-            archives.finite(path, np.where(valid[:, None, None], values[:, 0], 0))
+            archives.check_finite(path, np.where(valid[:, None, None], values[:, 0], 0))
             for values in (pixels, positions)
         )
         projected = cameras.project(

@@ -1,4 +1,4 @@
-"""Files of archives that users bring: arrays in CDF, HDF5 and MAT. All are read with suspicion.
+"""Reading arrays from the CDF, HDF5 and MAT files of archives, all of them with suspicion.
 
 Nothing is unpickled, no link is followed out of a file, and what a file says about its sizes is
 checked before memory is taken for it.
@@ -17,32 +17,39 @@ import numpy as np
 from data_prep.errors import BuildError
 
 MAX_BYTES = 1 << 30
-"""No file of arrays of the archives, and no array in one, is nearly as large."""
+"""The largest file of arrays, and the largest array in a file, that is read, in bytes. None of the
+archives has one nearly as large."""
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+"""The first bytes of an HDF5 file."""
 
 
 class ArchiveError(BuildError):
     """A file of an archive is missing, damaged, or not what it should be.
 
     Attributes:
-      file: which.
+      file: the path of the file.
       reason: what is wrong with it.
     """
 
-    def __init__(self, file: str | os.PathLike[str], reason: str):
+    def __init__(self, file: str | os.PathLike[str], reason: str) -> None:
         self.file, self.reason = os.fspath(file), reason
         super().__init__(f"{self.file}: {reason}")
 
-    def __reduce__(self):
+    # As for `SightingError`: errors come back from worker processes pickled.
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
         return type(self), (self.file, self.reason)
 
 
-def package(name: str, path: pathlib.Path) -> Any:
-    """A package of the extra `data`.
+def import_package(name: str, path: pathlib.Path) -> Any:
+    """Imports a package of the extra `data`.
+
+    Args:
+      name: the name of the package.
+      path: the file that is to be read with it, for the message.
 
     Raises:
-      ArchiveError: it is not installed, so that `path` cannot be read.
+      ArchiveError: the package is not installed, so that the file cannot be read.
     """
     try:
         return importlib.import_module(name)
@@ -52,11 +59,15 @@ def package(name: str, path: pathlib.Path) -> Any:
         ) from None
 
 
-def existing(path: pathlib.Path, limit: int = MAX_BYTES) -> pathlib.Path:
-    """The path of a file that is there.
+def check_file(path: pathlib.Path, limit: int = MAX_BYTES) -> pathlib.Path:
+    """Returns the path of a file after checking that it can be read.
+
+    Args:
+      path: the path.
+      limit: the largest size that is read, in bytes.
 
     Raises:
-      ArchiveError: it is missing, empty, no file, or larger than `limit` bytes.
+      ArchiveError: the file is missing, empty, no regular file, or larger than `limit`.
     """
     if not path.exists():
         raise ArchiveError(path, "is missing")
@@ -72,7 +83,7 @@ def existing(path: pathlib.Path, limit: int = MAX_BYTES) -> pathlib.Path:
 
 @contextlib.contextmanager
 def _damage(path: pathlib.Path, kind: str) -> Iterator[None]:
-    """Turns whatever a parser says about a damaged file into one line."""
+    """Turns whatever a parser raises about a damaged file into an `ArchiveError` of one line."""
     try:
         # What a parser only warns of would end up between the lines of the progress bar.
         with warnings.catch_warnings():
@@ -87,20 +98,20 @@ def _damage(path: pathlib.Path, kind: str) -> Iterator[None]:
 
 
 def is_hdf5(path: pathlib.Path) -> bool:
-    """Whether a file is HDF5, as MAT files since version 7.3 are."""
+    """Whether a file is HDF5, as MAT files are since version 7.3."""
     with open(path, "rb") as file:
         # A MAT file of version 7.3 has a header of 512 bytes before.
         return _HDF5 in (file.read(8), file.read(512)[504:512])
 
 
 def read_cdf(path: pathlib.Path, name: str) -> np.ndarray:
-    """A variable of a CDF file.
+    """Reads a variable of a CDF file.
 
     Raises:
       ArchiveError: the file is missing or damaged, or has no such variable.
     """
-    cdflib = package("cdflib", path)
-    existing(path)
+    cdflib = import_package("cdflib", path)
+    check_file(path)
     with _damage(path, "CDF"):
         file = cdflib.CDF(path)
         if name not in file.cdf_info().zVariables + file.cdf_info().rVariables:
@@ -110,11 +121,13 @@ def read_cdf(path: pathlib.Path, name: str) -> np.ndarray:
         size = int(about.Last_Rec) + 1
         for axis in about.Dim_Sizes:
             size *= int(axis)
+        # No type of CDF takes more than eight bytes a value.
         _check_size(path, 8 * size)
         return np.asarray(file.varget(name))
 
 
 def _check_size(path: pathlib.Path, size: int) -> None:
+    """Raises ArchiveError where an array is empty or larger than what is read."""
     if not 0 < size <= MAX_BYTES:
         raise ArchiveError(path, f"has an array of {size} bytes; up to {MAX_BYTES} are read")
 
@@ -122,32 +135,34 @@ def _check_size(path: pathlib.Path, size: int) -> None:
 class Hdf5:
     """An HDF5 file, open for as long as the `with` block lasts.
 
-    Arrays come with the axes as MATLAB has them, the reverse of the file's.
+    Arrays have the axes that MATLAB shows, which are the file's in reverse.
     """
 
-    def __init__(self, path: pathlib.Path):
+    def __init__(self, path: pathlib.Path) -> None:
+        # Late, here and below: h5py is a package of the extra `data`.
         import h5py
 
-        self.path = existing(path, 1 << 36)
+        # Masks of whole videos are large; only single arrays are loaded, and each is checked.
+        self.path = check_file(path, 1 << 36)
         with _damage(path, "HDF5"):
             self._file = h5py.File(path, "r")
 
     def __enter__(self) -> "Hdf5":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
     def __contains__(self, name: str) -> bool:
         return name in self._file
 
     def array(self, name: str) -> np.ndarray:
-        """A whole array of numbers."""
+        """Reads a complete array of numbers."""
         with _damage(self.path, "HDF5"):
             return self._load(self._dataset(name))
 
     def cells(self, name: str) -> "Cells":
-        """A cell array, of one axis: the cells in order."""
+        """The cells of a cell array of one axis, in order."""
         import h5py
 
         with _damage(self.path, "HDF5"):
@@ -157,7 +172,7 @@ class Hdf5:
             return Cells(self, found[()].ravel())
 
     def cell(self, reference: Any) -> np.ndarray:
-        """What a cell holds."""
+        """Reads the array in a cell."""
         with _damage(self.path, "HDF5"):
             return self._load(self._checked(self._file[reference], "a cell"))
 
@@ -167,6 +182,7 @@ class Hdf5:
         link = self._file.get(name, getlink=True)
         if link is None:
             raise ArchiveError(self.path, f"has no variable {name!r}")
+        # A soft or external link could lead to any other file of this machine.
         if not isinstance(link, h5py.HardLink):
             raise ArchiveError(self.path, f"has a link for {name!r}, which is not followed")
         return self._checked(self._file[name], repr(name))
@@ -176,21 +192,23 @@ class Hdf5:
 
         if not isinstance(found, h5py.Dataset):
             raise ArchiveError(self.path, f"has no array in {what}")
+        # Both kinds of arrays keep their values in other files, by paths that the archive chooses.
         if found.external or found.is_virtual:
             raise ArchiveError(self.path, f"keeps {what} in another file, which is not read")
         _check_size(self.path, found.size * found.dtype.itemsize)
         return found
 
     def _load(self, dataset: Any) -> np.ndarray:
+        # Booleans, integers and floats; anything else could be objects or text.
         if dataset.dtype.kind not in "biuf":
             raise ArchiveError(self.path, f"has {dataset.dtype} where numbers are expected")
         return np.asarray(dataset[()]).T
 
 
 class Cells:
-    """The cells of a cell array; each is read when it is asked for."""
+    """The cells of a cell array; each is read when it is asked for, to spare memory."""
 
-    def __init__(self, file: Hdf5, references: np.ndarray):
+    def __init__(self, file: Hdf5, references: np.ndarray) -> None:
         self._file, self._references = file, references
 
     def __len__(self) -> int:
@@ -201,14 +219,14 @@ class Cells:
 
 
 def read_mat(path: pathlib.Path, names: tuple[str, ...]) -> dict[str, Any]:
-    """Variables of a MAT file of any version, as MATLAB has their axes.
+    """Reads variables of a MAT file of any version, with the axes that MATLAB shows.
 
     Args:
-      path: of the file.
-      names: of the variables wanted; cell arrays become lists of arrays.
+      path: the path of the file.
+      names: the names of the variables that are wanted; cell arrays become lists of arrays.
 
     Returns:
-      Those of them that the file has.
+      Those of the variables that the file has, by their names.
 
     Raises:
       ArchiveError: the file is missing or damaged.
@@ -216,7 +234,7 @@ def read_mat(path: pathlib.Path, names: tuple[str, ...]) -> dict[str, Any]:
     import h5py
     import scipy.io
 
-    existing(path)
+    check_file(path)
     if is_hdf5(path):
         with Hdf5(path) as file:
             found = {}
@@ -225,11 +243,13 @@ def read_mat(path: pathlib.Path, names: tuple[str, ...]) -> dict[str, Any]:
                 found[name] = list(file.cells(name)) if cells else file.array(name)
             return found
     with _damage(path, "MAT"):
+        # Only the named variables are parsed: others may be of any kind and size.
         loaded = scipy.io.loadmat(path, variable_names=names)
         return {name: _unwrapped(path, loaded[name]) for name in names if name in loaded}
 
 
 def _unwrapped(path: pathlib.Path, value: np.ndarray) -> Any:
+    """An array of numbers, or a list of such arrays for a cell array."""
     if value.dtype.kind == "O":
         return [_unwrapped(path, cell) for cell in value.ravel()]
     if value.dtype.kind not in "biuf":
@@ -237,8 +257,8 @@ def _unwrapped(path: pathlib.Path, value: np.ndarray) -> Any:
     return value
 
 
-def finite(path: pathlib.Path, values: np.ndarray) -> np.ndarray:
-    """The values as float64.
+def check_finite(path: pathlib.Path, values: np.ndarray) -> np.ndarray:
+    """Returns the values as float64 after checking that all are finite.
 
     Raises:
       ArchiveError: some are not finite.

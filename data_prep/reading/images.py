@@ -1,4 +1,4 @@
-"""Image files of users and archives, read as `volsynth.pictures` reads them."""
+"""Reading the image files of users and archives, in the way of `volsynth.pictures`."""
 
 import os
 import pathlib
@@ -13,11 +13,11 @@ from volsynth.files import File, InMemory
 
 
 def read(content: bytes, where: str) -> UInt8[np.ndarray, "H W 4"]:
-    """An image, turned as its EXIF data says, with its alpha channel or an opaque one.
+    """Decodes an image, turned as its EXIF data says, with its alpha channel or an opaque one.
 
     Args:
-      content: of the file.
-      where: its name, for messages.
+      content: the content of the file.
+      where: the name of the file, for messages.
 
     Raises:
       SightingError: it is no image, of no format or kind that is read, damaged, or too large.
@@ -26,7 +26,7 @@ def read(content: bytes, where: str) -> UInt8[np.ndarray, "H W 4"]:
 
 
 def read_file(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "H W 4"]:
-    """`read` for a file.
+    """Reads an image file; see `read`.
 
     Raises:
       SightingError: as `read`, or there is no such file.
@@ -39,5 +39,6 @@ def _read(file: File) -> UInt8[np.ndarray, "H W 4"]:
         return pictures.read_rgba(file)
     except UserError as error:
         where = str(file)
+        # A `SightingError` puts the name in front itself.
         reason = str(error).removeprefix(where).lstrip(": ").removesuffix(".")
         raise SightingError(where, reason) from None

@@ -1,9 +1,9 @@
-"""Pieces of data sets of single pictures with a pose each."""
+"""Pieces of data sets of single pictures with one pose each, and splits of such data sets."""
 
 import dataclasses
 import hashlib
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -15,30 +15,33 @@ from volsynth.keypoints import Pose
 from volsynth.ops import geometry
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+"""The endings of images that the names in files of poses may leave out."""
 
-PIECE = 128
-"""Pictures that are made in one go: as many are lost at most when a build is killed."""
+PICTURES_PER_PIECE = 128
+"""How many pictures a piece has: as many are lost at most when a build is killed."""
 
 _OPAQUE = 128
+"""The level, from 0 to 255, from which on a mask or an alpha channel means the person."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Pictures:
-    """Some pictures of a source; a piece.
+    """Some pictures of a source, with their poses; a piece.
 
     Attributes:
-      name: unique.
-      split: of all of them.
-      source: folder or archive of the images, from where poses name them.
-      poses: of the persons.
-      masks: folder or archive with a mask for each image; None where there are none. Then the alpha
+      name: the name of the piece, unique in its split.
+      split: the split that all of them belong to.
+      source: folder or archive of the images; poses name images by their paths in it.
+      poses: the poses of the persons, each with the name of its image.
+      masks: folder or archive with a mask for each image. None where there are none: then the alpha
         channel counts, then a background of magenta.
-      mask_names: of each image's mask; empty for the image's own name as `*.png`.
+      mask_names: the name of the mask of each image; empty where a mask has the name of its image,
+        as `*.png`.
       plain: whether, failing all these, the background may be what is joined to the border and has
         its colour.
       frame: width and height of the pictures that `joints_px` refer to, whatever size the images
         have; None where they refer to the images.
-      stamps: changes when a file does.
+      stamps: a text that changes when a file of the piece does.
     """
 
     name: str
@@ -52,21 +55,21 @@ class Pictures:
     stamps: str = ""
 
     def sightings(self) -> Iterator[Sighting | SightingError]:
-        """One for each pose; see `pieces.Piece`."""
+        """Yields a sighting, or an error, for each pose; see `pieces.Piece`."""
         for pose, mask_name in zip(self.poses, self._mask_names()):
             try:
                 yield self._sighting(pose, mask_name)
             except SightingError as error:
                 yield error
 
-    def _mask_names(self):
+    def _mask_names(self) -> Sequence[str]:
         # An image without a name is an error of its own.
         return self.mask_names or [
             str(pathlib.PurePosixPath(pose.image or "none").with_suffix(".png"))
             for pose in self.poses
         ]
 
-    def _sighting(self, pose, mask_name):
+    def _sighting(self, pose: Pose, mask_name: str) -> Sighting:
         where = f"{self.source}/{pose.image}"
         pixels = images.read(sources.read(self.source, pose.image), where)
         height, width = pixels.shape[:2]
@@ -90,7 +93,8 @@ class Pictures:
             where=where,
         )
 
-    def _mask(self, name, pixels, where):
+    def _mask(self, name: str, pixels: np.ndarray, where: str) -> np.ndarray:
+        """The person in an image [H, W, 4]: by the first of four ways that there is."""
         if self.masks is not None:
             at = f"{self.masks}/{name}"
             mask = images.read(sources.read(self.masks, name), at)
@@ -101,6 +105,8 @@ class Pictures:
                     f"{pixels.shape[1]} x {pixels.shape[0]}",
                 )
             return mask[..., :3].mean(axis=-1) >= _OPAQUE
+        # An image that is opaque all over was read without an alpha channel, or has one that says
+        # nothing.
         if not np.all(pixels[..., 3] == 255):
             return pixels[..., 3] >= _OPAQUE
         if masks.is_on_magenta(pixels[..., :3]):
@@ -114,8 +120,8 @@ class Pictures:
         )
 
 
-def _placed(pose, size, where):
-    """Joints in pixels, and in front of a camera."""
+def _placed(pose: Pose, size: tuple[int, int], where: str) -> tuple[np.ndarray, placing.Placed]:
+    """The joints in pixels, and the pose in front of a camera."""
     if pose.joints_px is not None:
         return pose.joints_px, placing.place(
             pose.joints_px, pose.joints_mm, pose.visible, size, pose.intrinsics
@@ -126,6 +132,7 @@ def _placed(pose, size, where):
             "has a pose without 'joints_px', and without 'intrinsics' and joints in front of the "
             "camera to project",
         )
+    # A joint that is not known may have any depth; one of zero would divide by zero.
     depth = np.where(pose.visible, pose.joints_mm[:, 2], 1.0)
     mm = np.concatenate([pose.joints_mm[:, :2], depth[:, None]], axis=1)
     placed = placing.Placed(pose.joints_mm, pose.intrinsics, False)
@@ -133,22 +140,23 @@ def _placed(pose, size, where):
 
 
 def find_image(name: str, names: frozenset[str]) -> str:
-    """The name of an image among those of a source, with its ending where it was left out."""
+    """The name of an image among those of a source; its ending is added where it was left out."""
     if name in names:
         return name
     return next((name + ending for ending in ENDINGS if name + ending in names), name)
 
 
-def cut(pictures: Pictures) -> Iterator[Pictures]:
-    """Pieces of `PIECE` pictures each, with the stamps of their files."""
-    for start in range(0, len(pictures.poses), PIECE):
-        span = slice(start, start + PIECE)
+def cut_into_pieces(pictures: Pictures) -> Iterator[Pictures]:
+    """Yields pieces of `PICTURES_PER_PIECE` pictures each, with the stamps of their files."""
+    for start in range(0, len(pictures.poses), PICTURES_PER_PIECE):
+        span = slice(start, start + PICTURES_PER_PIECE)
         piece = dataclasses.replace(
             pictures,
-            name=f"{pictures.name}{start // PIECE:05d}",
+            name=f"{pictures.name}{start // PICTURES_PER_PIECE:05d}",
             poses=pictures.poses[span],
             mask_names=pictures.mask_names[span],
         )
+        # One hash for all files: a piece with a changed file is another piece, and made anew.
         digest = hashlib.sha256()
         for pose, mask_name in zip(piece.poses, piece._mask_names()):
             digest.update(sources.stamp(piece.source, pose.image).encode())
@@ -157,14 +165,16 @@ def cut(pictures: Pictures) -> Iterator[Pictures]:
         yield dataclasses.replace(piece, stamps=digest.hexdigest())
 
 
-def share_out(persons: set[str], shares: dict[str, float]) -> dict[str, str]:
-    """The split of each person; who is in which is a function of the names.
+def split_persons(persons: set[str], shares: dict[str, float]) -> dict[str, str]:
+    """The split of each person, which is a function of the names alone.
 
     Args:
-      persons: ids.
-      shares: of the persons, per split besides "train". A share above zero is one person at least
-        where there are more persons than splits.
+      persons: ids of the persons.
+      shares: the share of the persons for each split besides "train". A share above zero is one
+        person
+      at least where there are more persons than splits.
     """
+    # By a hash: by their names, persons who are alike (one family, one day) would go to one split.
     ordered = sorted(persons, key=lambda person: hashlib.sha256(person.encode()).digest())
     result = dict.fromkeys(ordered, "train")
     start = 0

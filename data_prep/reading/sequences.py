@@ -1,4 +1,4 @@
-"""Sequences of archives of videos: what one camera saw in one recording; each is a piece."""
+"""Sequences of archives of videos: what one camera saw in one recording. Each is a piece."""
 
 import abc
 import dataclasses
@@ -15,25 +15,30 @@ from data_prep.building.sighting import Sighting
 from data_prep.errors import SightingError
 from volsynth import orders
 
-EVERY = 5
-"""Of so many frames one is looked at: more of 50 a second are hardly different."""
+FRAME_STEP = 5
+"""Every how many frames one is looked at: at 50 frames a second, more would hardly differ."""
 
-MOVED_MM = 100.0
-"""How far some joint has moved since the last frame that was taken."""
+MIN_MOVEMENT_MM = 100.0
+"""How far, in mm, some joint must have moved since the last frame that was taken."""
 
 OUTSIDE = "with joints outside of the frame"
+"""The reason for which a frame with joints outside of it is left out."""
+
 BEHIND = "with joints behind the camera"
+"""The reason for which a frame with joints behind the camera is left out."""
+
 NO_MASK = "with an empty mask"
+"""The reason for which a frame with an empty mask is left out."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Sequence(abc.ABC):
-    """One camera's frames of one person; making one opens no large file.
+    """One camera's frames of one person. Making a sequence opens no large file.
 
     Attributes:
-      name: unique in its archive.
-      split: that its records belong to.
-      stamps: of its files; changes when one does.
+      name: the name of the sequence, unique in its archive.
+      split: the split that its records belong to.
+      stamps: a text that changes when one of its files does.
     """
 
     name: str
@@ -42,7 +47,7 @@ class Sequence(abc.ABC):
 
     @abc.abstractmethod
     def positions(self) -> Float[np.ndarray, "n j 3"]:
-        """The joints of all frames, mm, for choosing frames in which the person has moved.
+        """The joints of all frames, mm, by which frames with movement are chosen.
 
         Raises:
           ArchiveError: a file is missing or damaged.
@@ -50,27 +55,34 @@ class Sequence(abc.ABC):
 
     @abc.abstractmethod
     def seen(self, frames: Int[np.ndarray, "k"]) -> Iterator[Sighting | SightingError | Dropped]:
-        """Some frames, in order.
+        """Yields sightings of some frames, in order.
 
         Args:
-          frames: numbers of frames, increasing.
+          frames: numbers of the frames, increasing.
 
         Yields:
-          For each a sighting, or why there is none.
+          For each frame a sighting, or why there is none.
 
         Raises:
           ArchiveError: a file is missing or damaged. What was yielded before is right.
         """
 
     def sightings(self) -> Iterator[Sighting | SightingError | Dropped]:
-        """One of `EVERY` frames, if the person has moved; see `pieces.Piece`."""
-        frames = preparing.select_by_movement(self.positions()[::EVERY], MOVED_MM) * EVERY
+        """Yields one of `FRAME_STEP` frames, if the person has moved since the last one.
+
+        See `pieces.Piece`.
+        """
+        frames = (
+            preparing.select_by_movement(self.positions()[::FRAME_STEP], MIN_MOVEMENT_MM)
+            * FRAME_STEP
+        )
         for found in self.seen(frames):
             yield _checked(found) if isinstance(found, Sighting) else found
 
 
 def _checked(found: Sighting) -> Sighting | Dropped:
-    """The sighting, unless it is one of those that every archive of videos has and nobody wants."""
+    """The sighting, or why it is left out: every archive of videos has some that nobody wants."""
+    # In our order: joints that records do not hold may lie outside.
     joints, known = orders.to_ours(found.joints_px, found.visible, found.order)
     height, width = found.image.shape[:2]
     if np.any(known & ~np.all((joints >= 0) & (joints <= (width, height)), axis=-1)):
@@ -83,7 +95,7 @@ def _checked(found: Sighting) -> Sighting | Dropped:
 
 
 def stamp(files: list[pathlib.Path]) -> str:
-    """What changes when one of the files does: their sizes and times."""
+    """A text that changes when one of the files does: a hash of their sizes and times."""
     digest = hashlib.sha256()
     for file in files:
         about = file.stat() if file.exists() else None

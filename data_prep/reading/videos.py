@@ -1,4 +1,7 @@
-"""Frames of videos, by their numbers. Damage is found, and never shifts the frames behind it."""
+"""Reading frames of videos by their numbers.
+
+Damage is found and named, and never shifts the frames behind it.
+"""
 
 import contextlib
 import pathlib
@@ -7,20 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.reading.archives import ArchiveError, existing, package
+from data_prep.reading.archives import ArchiveError, check_file, import_package
 
 MAX_SIDE = 4096
+"""The largest width and height of a frame that is decoded, in pixels."""
+
 MAX_BYTES = 1 << 38
+"""The largest size of a video file that is opened, in bytes."""
 
 
 def count_frames(path: pathlib.Path) -> int:
-    """How many frames a video holds, counted without decoding them.
+    """Counts the frames of a video without decoding them.
 
     Raises:
       ArchiveError: the file is missing or damaged, or holds fewer frames than its header says: one
-        that is lost somewhere in it would shift all frames behind.
+      that is lost somewhere in it would shift all frames behind.
     """
     with _opened(path) as (container, stream), _damage(path, "read"):
+        # Packets without data carry no frame: they only flush the decoder at the end.
         found = sum(packet.size > 0 for packet in container.demux(stream))
         if found < stream.frames:
             raise ArchiveError(
@@ -32,13 +39,13 @@ def count_frames(path: pathlib.Path) -> int:
 
 
 def read_frames(path: pathlib.Path, wanted: Sequence[int]) -> Iterator[np.ndarray]:
-    """Frames of a video, in the order in which it shows them.
+    """Yields frames of a video, in the order in which it shows them.
 
-    The whole video up to the last wanted frame is decoded, for not every container says where its
-    frames are; only wanted frames are converted.
+    The video is decoded from its start to the last wanted frame, for not every container says where
+    its frames are; only wanted frames are converted.
 
     Args:
-      path: of the video.
+      path: the path of the video.
       wanted: numbers of frames, from 0, increasing.
 
     Yields:
@@ -46,7 +53,7 @@ def read_frames(path: pathlib.Path, wanted: Sequence[int]) -> Iterator[np.ndarra
 
     Raises:
       ArchiveError: the file is missing or damaged, or ends before the last wanted frame. What was
-        yielded before is right.
+      yielded before is right.
     """
     todo = iter(wanted)
     following, number, held = next(todo, None), -1, None
@@ -70,6 +77,7 @@ def read_frames(path: pathlib.Path, wanted: Sequence[int]) -> Iterator[np.ndarra
 
 @contextlib.contextmanager
 def _damage(path: pathlib.Path, what: str) -> Iterator[None]:
+    """Turns an error of FFmpeg into an `ArchiveError` of one line."""
     import av
 
     try:
@@ -80,8 +88,10 @@ def _damage(path: pathlib.Path, what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _opened(path: pathlib.Path) -> Iterator[tuple[Any, Any]]:
-    av = package("av", path)
-    existing(path, MAX_BYTES)
+    """Opens a video; gives its container and its first stream of pictures."""
+    av = import_package("av", path)
+    check_file(path, MAX_BYTES)
+    # Titles and comments of old videos are often not UTF-8, and nobody reads them here.
     with _damage(path, "opened as a video"):
         container = av.open(str(path), mode="r", metadata_errors="ignore")
     with container:

@@ -168,7 +168,7 @@ def test_training_batches_are_made_of_it(broken):
 
 
 def test_a_build_that_was_killed_goes_on_under_a_name_of_its_own(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(pictures, "PIECE", 1)
+    monkeypatch.setattr(pictures, "PICTURES_PER_PIECE", 1)
     small_sets.write_folder(tmp_path / "photos", persons=1, shots=3)
     read, calls = pictures.sources.read, []
 
@@ -336,13 +336,17 @@ def test_pieces_know_their_files(tmp_path):
 def test_persons_are_shared_out_by_their_names():
     persons = {f"p{n}" for n in range(50)}
     shares = {"validation": 0.1, "test": 0.3}
-    found = pictures.share_out(persons, shares)
+    found = pictures.split_persons(persons, shares)
     counts = {split: list(found.values()).count(split) for split in ("train", *shares)}
     assert counts == {"train": 30, "validation": 5, "test": 15}
-    assert found == pictures.share_out(set(sorted(persons, reverse=True)), shares)
-    few = pictures.share_out({"a", "b", "c"}, {"validation": 0.1, "test": 0.0})
+    assert found == pictures.split_persons(set(sorted(persons, reverse=True)), shares)
+    few = pictures.split_persons({"a", "b", "c"}, {"validation": 0.1, "test": 0.0})
     assert sorted(few.values()) == ["train", "train", "validation"]
-    assert set(pictures.share_out({"a", "b"}, shares).values()) <= {"train", "validation", "test"}
+    assert set(pictures.split_persons({"a", "b"}, shares).values()) <= {
+        "train",
+        "validation",
+        "test",
+    }
 
 
 def test_tfds_finds_the_builder_and_its_source(tmp_path):
