@@ -7,9 +7,13 @@ from data_prep.building.sighting_builder import Found
 from data_prep.errors import BuildError
 from data_prep.reading import pictures, sources
 from volsynth import keypoints
+from volsynth.keypoints import Pose
 
 MASKS = "masks"
+"""The folder of masks in the source, where the user names none."""
+
 POSES = ("poses.json", "poses.csv", "poses")
+"""Where poses are looked for in the source, where the user names no file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,11 +21,12 @@ class Options:
     """What a user may say about their pictures.
 
     Attributes:
-      poses: the file, or a folder of OpenPose's files; None for one of `POSES` in the source.
+      poses: the file of poses, or a folder of OpenPose's files; None for the first of `POSES` in
+        the source.
       masks: folder or archive of masks; None for `masks/` in the source, where there is one.
-      plain: see `pictures.Pictures`.
-      validation: share of the persons.
-      test: share of the persons.
+      plain: whether a background of one colour is found by its colour; see `pictures.Pictures`.
+      validation: the share of the persons for the validation split.
+      test: the share of the persons for the test split.
     """
 
     poses: pathlib.Path | None = None
@@ -30,7 +35,7 @@ class Options:
     validation: float = 0.1
     test: float = 0.1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not (self.validation >= 0 and self.test >= 0 and self.validation + self.test <= 1):
             raise BuildError(
                 "the shares for validation and test must lie in [0, 1] together, got "
@@ -39,10 +44,14 @@ class Options:
 
 
 def find(source: pathlib.Path, options: Options) -> Found:
-    """The pieces of a folder or archive of images.
+    """Finds the pieces of a folder or archive of images.
+
+    Args:
+      source: the folder or archive.
+      options: what the user says about it.
 
     Raises:
-      BuildError, KeypointError: it is none, or it has no poses that can be read.
+      BuildError, KeypointError: it is no such source, or it has no poses that can be read.
     """
     opened = sources.open_source(source)
     left_out = list(opened.refused)
@@ -68,15 +77,19 @@ def find(source: pathlib.Path, options: Options) -> Found:
     return Found(pieces, left_out, _notes(poses, names, source))
 
 
-def _complete(pose, names):
-    """The pose with the full name of its image, and a person: the image's folder, or itself."""
+def _complete(pose: Pose, names: frozenset[str]) -> Pose:
+    """The pose with the full name of its image, and with a person.
+
+    Where it names no person, the folder of the image is the person, or the image itself.
+    """
     image = pictures.find_image(pose.image, names)
     folder = pathlib.PurePosixPath(image).parent
     person = pose.person or (str(folder) if folder.name else image)
     return dataclasses.replace(pose, image=image, person=person or "unknown")
 
 
-def _notes(poses, names, source):
+def _notes(poses: list[Pose], names: frozenset[str], source: pathlib.Path) -> list[str]:
+    """What the user should know about the pictures that are prepared, and about the others."""
     notes = []
     if flat := sum(pose.joints_mm is None for pose in poses):
         notes.append(f"{flat} of {len(poses)} poses have no depth: all of their joints lie at one")
@@ -84,6 +97,7 @@ def _notes(poses, names, source):
     unused = [
         name
         for name in sorted(names - used)
+        # Masks are images too, and have no poses.
         if name.lower().endswith(pictures.ENDINGS) and not name.startswith(f"{MASKS}/")
     ]
     if unused:

@@ -21,11 +21,19 @@ FRAME_STEP = 5
 MIN_MOVEMENT_MM = 100.0
 """How far, in mm, some joint must have moved since the last frame that was taken."""
 
+MAX_REPROJECTION_PIXELS = 5.0
+"""The largest median distance, in pixels, between the published joints in an image and the
+projections of the published joints in space. Beyond it, the cameras are not those of the
+recording."""
+
 OUTSIDE = "with joints outside of the frame"
 """The reason for which a frame with joints outside of it is left out."""
 
 BEHIND = "with joints behind the camera"
 """The reason for which a frame with joints behind the camera is left out."""
+
+CHAIR = "with a chair"
+"""The reason for which a frame with a chair is left out: masks take the chair for the person."""
 
 NO_MASK = "with an empty mask"
 """The reason for which a frame with an empty mask is left out."""
