@@ -1,4 +1,4 @@
-"""Handing what was rendered to the program that takes it: sbatch, kubectl, gcloud."""
+"""Handing what was rendered to the program that takes it, such as sbatch, kubectl or gcloud."""
 
 import shutil
 import subprocess
@@ -8,7 +8,7 @@ from volsynth.errors import UserError
 
 
 def require(name: str) -> None:
-    """Raises UserError where a program is not to be found."""
+    """Raises UserError where a program is not on the path."""
     if shutil.which(name) is None:
         raise UserError(
             f"{name} was not found. Install it or run this where it is; "
@@ -17,7 +17,11 @@ def require(name: str) -> None:
 
 
 def submit(command: Sequence[str], text: str) -> int:
-    """Runs a program with the text as its standard input; returns its exit status.
+    """Runs a program with a text as its standard input; returns its exit status.
+
+    Args:
+      command: the program and its arguments.
+      text: what it reads.
 
     Raises:
       UserError: there is no such program.

@@ -1,31 +1,32 @@
-"""A table of runs: one base, what varies, and seeds."""
+"""The specification of a sweep: training runs of one base config, what varies, and seeds."""
 
 import dataclasses
 import itertools
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import yaml
 
-from volsynth import config as configs
+from volsynth import config
 from volsynth.errors import UserError, did_you_mean
 
 _KEYS = ("config", "overrides", "grid", "variants", "seeds", "title", "scores", "published")
+"""The keys that a specification may have."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One run of a table.
+    """One run of a sweep.
 
     Attributes:
-      name: readable, and a folder's.
-      config: FILE:VARIANT.
-      overrides: each "--config.SECTION.KEY=VALUE".
-      steps: the last step, by the config.
-      group: what it shares with the runs that differ in their seed alone.
-      seed: None where the table has no seeds.
+      name: a readable name, which is also that of its workdir.
+      config: the config, as FILE:VARIANT.
+      overrides: the overrides, each "--config.SECTION.KEY=VALUE".
+      steps: the number of its last step, by the config.
+      group: the part of the name that it shares with the runs that differ in their seed alone.
+      seed: its seed; None where the specification has no seeds.
     """
 
     name: str
@@ -38,12 +39,12 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Presentation:
-    """What a table says of its results.
+    """How the results of a sweep are presented.
 
     Attributes:
-      title: of them.
-      scores: that are shown, in their order; all where there are none.
-      published: what was published of a group, {group: {score: value}}; "of" says where.
+      title: the title of the results.
+      scores: the scores that are shown, in their order; all of them where it is empty.
+      published: results that were published for groups, {group: {score: value}}; "of" says where.
     """
 
     title: str
@@ -52,10 +53,13 @@ class Presentation:
 
 
 def read_presentation(path: pathlib.Path) -> Presentation:
-    """What a table says of its results.
+    """Reads how the results of a sweep are presented.
+
+    Args:
+      path: the YAML file of the specification.
 
     Raises:
-      UserError: the file is no table.
+      UserError: the file is no specification of a sweep.
     """
     found = _load(path)
     scores = found.get("scores") or []
@@ -66,14 +70,18 @@ def read_presentation(path: pathlib.Path) -> Presentation:
 
 
 def read_runs(path: pathlib.Path) -> list[Run]:
-    """All runs of a table, in its order: variants, then the grid, then seeds.
+    """Reads all runs of a sweep, in its order: variants, then the grid, then seeds.
 
-    A table is YAML with `config`, and optionally `overrides` (for all runs), `grid` (a list of
-    values for each key; all combinations), `variants` (a name, and overrides, of each; `config`
-    among them takes the place of the table's), `seeds`, and what `read_presentation` returns.
+    A specification is YAML with `config`, and optionally `overrides` (for all runs), `grid` (a list
+    of values for each key; all combinations are run), `variants` (a name, and overrides, of each;
+    `config` among them takes the place of the base config), `seeds`, and the keys of a
+    `Presentation`.
+
+    Args:
+      path: the YAML file of the specification.
 
     Raises:
-      UserError: the file is no such table, a config has no such key, or two runs have one name.
+      UserError: the file is no specification, a config has no such key, or two runs have one name.
     """
     table = _load(path)
     shared = _mapping(path, "overrides", table.get("overrides"))
@@ -82,11 +90,7 @@ def read_runs(path: pathlib.Path) -> list[Run]:
     for key, values in grid.items():
         if not isinstance(values, list) or not values:
             raise UserError(f"{path}: grid: {key} needs a list of values, got {values!r}.")
-    seeds = table.get("seeds", [None])
-    if not isinstance(seeds, list) or not seeds or any(isinstance(s, bool) for s in seeds) or not (
-        seeds == [None] or all(isinstance(s, int) for s in seeds)
-    ):  # fmt: skip
-        raise UserError(f"{path}: seeds is a list of whole numbers, got {seeds!r}.")
+    seeds = _seeds(path, table)
     short = _short_names(grid)
     runs = []
     for (variant, changes), *cell in itertools.product(
@@ -100,11 +104,13 @@ def read_runs(path: pathlib.Path) -> list[Run]:
         words += [f"{short[key]}-{_text(value)}" for key, value in cell]
         for seed in seeds:
             seeded = {} if seed is None else {"seed": seed}
+            # Later ones win: what a variant or the grid says is more special than what all runs
+            # share.
             values = {**shared, **own, **dict(cell), **seeded}
             group, name = _name(words), _name(words + ([] if seed is None else [f"seed-{seed}"]))
             overrides = tuple(f"--config.{key}={_text(value)}" for key, value in values.items())
-            config = configs.load(base, overrides)
-            steps = last_step(configs.to_dict(config))
+            # Loaded here, so that a wrong key is an error before the first run has begun.
+            steps = last_step(config.to_dict(config.load(base, overrides)))
             runs.append(Run(name, base, overrides, steps, group, seed))
     names = [run.name for run in runs]
     for name in names:
@@ -115,17 +121,29 @@ def read_runs(path: pathlib.Path) -> list[Run]:
     return runs
 
 
-def last_step(config: Mapping[str, Any]) -> int:
-    """The number of the last step of a config, of all of its phases."""
-    steps = config["train"]["steps"]
+def last_step(values: Mapping[str, Any]) -> int:
+    """The number of the last step of a config, over all of its phases."""
+    steps = values["train"]["steps"]
     return sum(steps.values()) if isinstance(steps, Mapping) else steps
 
 
-def _name(words):
+def _seeds(path: pathlib.Path, table: Mapping[str, Any]) -> list[int | None]:
+    """The seeds of a specification; one None where it has none."""
+    seeds = table.get("seeds", [None])
+    # YAML reads "yes" and "on" as booleans, which Python counts as integers.
+    if not isinstance(seeds, list) or not seeds or any(isinstance(s, bool) for s in seeds) or not (
+        seeds == [None] or all(isinstance(s, int) for s in seeds)
+    ):  # fmt: skip
+        raise UserError(f"{path}: seeds is a list of whole numbers, got {seeds!r}.")
+    return seeds
+
+
+def _name(words: Sequence[str]) -> str:
+    """A name that is also good for a folder."""
     return re.sub(r"[^A-Za-z0-9.+-]+", "_", "_".join(words)).strip("_.") or "run"
 
 
-def _load(path):
+def _load(path: pathlib.Path) -> dict[str, Any]:
     try:
         table = yaml.safe_load(path.read_text())
     except OSError as error:
@@ -140,7 +158,8 @@ def _load(path):
     return table
 
 
-def _mapping(path, name, value):
+def _mapping(path: pathlib.Path, name: str, value: Any) -> dict[str, Any]:
+    """A mapping of a specification; empty where it has none."""
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -148,8 +167,8 @@ def _mapping(path, name, value):
     return {str(key): entry for key, entry in value.items()}
 
 
-def _short_names(keys):
-    """The last parts of dotted keys, as many as tell them apart."""
+def _short_names(keys: Iterable[str]) -> dict[str, str]:
+    """The last parts of dotted keys, as many of them as tell the keys apart."""
     names = {}
     for key in keys:
         parts = key.split(".")
@@ -161,7 +180,8 @@ def _short_names(keys):
     return names
 
 
-def _text(value):
+def _text(value: Any) -> str:
+    """A value as it stands in an override of the command line."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return value if isinstance(value, str) else repr(value)

@@ -1,4 +1,4 @@
-"""The state of a run, read from its workdir and nowhere else."""
+"""The state of a training run, read from its workdir and nowhere else."""
 
 import contextlib
 import fcntl
@@ -14,24 +14,29 @@ from volsynth import files
 from volsynth.errors import UserError
 
 LOG = "train.log"
+"""The file in a workdir that has the output of the commands of a run."""
+
 _LOCK, _FAILURE = "sweep.lock", "failure.json"
+"""The files in a workdir by which a sweep knows that a run is under way, or has failed."""
 
 
 def read(workdir: pathlib.Path, steps: int) -> dict[str, Any]:
-    """{"state", "step", "steps", "reason"} of a run.
+    """Reads the state of a run: {"state", "step", "steps", "reason"}.
 
     The state is "finished" if the newest checkpoint is the last step; "running" if a process holds
     the workdir; "failed" if the last attempt did; "stopped" if there is something to go on from;
     otherwise "waiting".
 
     Args:
-      workdir: of the run, there or not.
-      steps: how many it will have, if it has not begun.
+      workdir: the workdir of the run, whether it exists or not.
+      steps: how many steps the run will have, if it has not begun.
     """
     run = _json(workdir / "run.json")
     with contextlib.suppress(KeyError, TypeError):
+        # What the run was started with counts, although the specification may have changed.
         steps = spec.last_step(run["config"])
     saved = newest_checkpoint(workdir)
+    # Checkpoints are rare; the log knows of the steps since the last one.
     step = max(saved or 0, _logged_step(workdir))
     failure = _json(workdir / _FAILURE) or {}
     found, reason = "waiting", None
@@ -49,23 +54,32 @@ def read(workdir: pathlib.Path, steps: int) -> dict[str, Any]:
 
 
 def newest_checkpoint(workdir: pathlib.Path) -> int | None:
-    """The step of the newest checkpoint that is whole; a part of one has a longer name."""
+    """The step of the newest complete checkpoint; None where there is none.
+
+    A checkpoint that is being written has a longer name than its number.
+    """
     folder = workdir / "checkpoints"
     found = [int(p.name) for p in folder.iterdir() if p.name.isdigit()] if folder.is_dir() else []
     return max(found, default=None)
 
 
 def scored_step(workdir: pathlib.Path, split: str = "test") -> int | None:
-    """The step that was evaluated last."""
+    """The step that was evaluated last; None where none was."""
     return (_json(workdir / f"evaluate-{split}" / "results.json") or {}).get("step")
 
 
 def is_scored(
     workdir: pathlib.Path, step: int, estimator: str | None = None, split: str = "test"
 ) -> bool:
-    """Whether a step was evaluated, picture by picture, and by this estimator where one is given.
+    """Whether a step was evaluated, picture by picture, and by an estimator where one is given.
 
-    What was scored with more than is asked for now is not scored again: it would be lost.
+    A run that was scored with more than is asked for now is not scored again: that would be lost.
+
+    Args:
+      workdir: the workdir of the run.
+      step: the step.
+      estimator: the workdir of the pose estimator that must have scored it; None for any or none.
+      split: the split that must have been scored.
     """
     folder = workdir / f"evaluate-{split}"
     results = _json(folder / "results.json") or {}
@@ -76,10 +90,12 @@ def is_scored(
 
 @contextlib.contextmanager
 def hold(workdir: pathlib.Path) -> Iterator[int | None]:
-    """Holds a workdir, and forgets its last failure; None where another process has it.
+    """Holds a workdir, and forgets its last failure, while the `with` block runs.
 
-    Yields a file descriptor. A process that inherits it holds the workdir for as long as it lives,
-    however the one that started it ends.
+    Yields:
+      A file descriptor, or None where another process holds the workdir. A process that inherits
+      the descriptor holds the workdir for as long as it lives, however the one that started it
+      ends.
 
     Raises:
       UserError: the workdir cannot be written.
@@ -100,13 +116,21 @@ def hold(workdir: pathlib.Path) -> Iterator[int | None]:
 
 
 def record_failure(workdir: pathlib.Path, doing: str, status: int, reason: str) -> None:
-    """Notes that an attempt at "train" or "evaluate" failed."""
+    """Notes in a workdir that an attempt failed.
+
+    Args:
+      workdir: the workdir of the run.
+      doing: what was attempted, "train" or "evaluate".
+      status: the exit status.
+      reason: why it failed, in words.
+    """
     record = {"doing": doing, "status": status, "reason": reason}
     files.write_text(workdir / _FAILURE, json.dumps(record))
 
 
-def _locked(descriptor, tries=3):
-    """Whether the lock is ours now; who only looks at it has it for a moment."""
+def _locked(descriptor: int, tries: int = 3) -> bool:
+    """Whether the lock could be taken."""
+    # Several tries: whoever only looks at the lock, as `_held` does, has it for a moment.
     for _ in range(tries):
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -115,13 +139,14 @@ def _locked(descriptor, tries=3):
     return False
 
 
-def _held(workdir):
+def _held(workdir: pathlib.Path) -> bool:
+    """Whether another process holds a workdir."""
     try:
         descriptor = os.open(workdir / _LOCK, os.O_RDONLY)
     except OSError:
         return False
     try:
-        # Shared, so that two who only look do not see each other.
+        # A shared lock, so that two processes that only look do not disturb each other.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -130,19 +155,21 @@ def _held(workdir):
     return False
 
 
-def _logged_step(workdir):
-    """The last step of metrics.jsonl whose line is whole."""
+def _logged_step(workdir: pathlib.Path) -> int:
+    """The last step in metrics.jsonl."""
     try:
         lines = (workdir / "metrics.jsonl").read_text().splitlines()
     except OSError:
         return 0
+    # The last line may be in part only, of a process that was killed while it wrote.
     for line in reversed(lines):
         with contextlib.suppress(ValueError, KeyError, TypeError):
             return int(json.loads(line)["step"])
     return 0
 
 
-def _json(path):
+def _json(path: pathlib.Path) -> dict[str, Any] | None:
+    """The object in a JSON file; None where there is none that can be read."""
     try:
         value = json.loads(path.read_text())
     except (OSError, ValueError):
