@@ -7,7 +7,6 @@ from data_prep.building.sighting_builder import Found
 from data_prep.errors import BuildError
 from data_prep.reading import pictures, sources
 from volsynth import keypoints
-from volsynth.keypoints import Pose
 
 MASKS = "masks"
 """The folder of masks in the source, where the user names none."""
@@ -77,7 +76,7 @@ def find(source: pathlib.Path, options: Options) -> Found:
     return Found(pieces, left_out, _notes(poses, names, source))
 
 
-def _complete(pose: Pose, names: frozenset[str]) -> Pose:
+def _complete(pose: keypoints.Pose, names: frozenset[str]) -> keypoints.Pose:
     """The pose with the full name of its image, and with a person.
 
     Where it names no person, the folder of the image is the person, or the image itself.
@@ -88,7 +87,7 @@ def _complete(pose: Pose, names: frozenset[str]) -> Pose:
     return dataclasses.replace(pose, image=image, person=person or "unknown")
 
 
-def _notes(poses: list[Pose], names: frozenset[str], source: pathlib.Path) -> list[str]:
+def _notes(poses: list[keypoints.Pose], names: frozenset[str], source: pathlib.Path) -> list[str]:
     """What the user should know about the pictures that are prepared, and about the others."""
     notes = []
     if flat := sum(pose.joints_mm is None for pose in poses):

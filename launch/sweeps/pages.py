@@ -1,4 +1,4 @@
-"""Tables and plots of gathered results, written into a page between marks."""
+"""Writing tables and plots of gathered results into a page, between marks."""
 
 import json
 import pathlib
@@ -10,6 +10,8 @@ from volsynth import files, results
 from volsynth.errors import UserError
 
 _MARK = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+"""The place in a page that belongs to the results of a name; what is between the marks is
+replaced."""
 
 
 def write(folder: pathlib.Path, page: pathlib.Path) -> tuple[list[pathlib.Path], list[str]]:
@@ -17,9 +19,13 @@ def write(folder: pathlib.Path, page: pathlib.Path) -> tuple[list[pathlib.Path],
 
     A plot of each goes to `images/NAME.png` beside the page.
 
+    Args:
+      folder: the folder of the files of gathered results.
+      page: the Markdown file.
+
     Returns:
-      The files that were written; and the names of marks that were left as they are, since there is
-      no file of theirs.
+      The files that were written; and the names of marks that were left as they are, because they
+      have no file.
 
     Raises:
       UserError: the page cannot be read or has no mark, or a file has no gathered results.
@@ -39,7 +45,7 @@ def write(folder: pathlib.Path, page: pathlib.Path) -> tuple[list[pathlib.Path],
         plot(gathered, path)
         written.append(path)
 
-    def filled(match):
+    def filled(match: re.Match[str]) -> str:
         if match[2] in missing:
             return match[0]
         gathered = found[match[2]]
@@ -54,19 +60,37 @@ def write(folder: pathlib.Path, page: pathlib.Path) -> tuple[list[pathlib.Path],
 
 
 def tables(gathered: Mapping[str, Any]) -> str:
-    """Gathered results in Markdown: scores beside the published, differences, which runs."""
+    """Renders gathered results in Markdown.
+
+    Args:
+      gathered: the results, as `launch.sweeps.results.gather` returns them.
+
+    Returns:
+      The scores beside the published ones, the differences from the first group, the same in thirds
+      of the pictures, and which runs these are.
+    """
+    published = gathered["published"]
+    parts = [_score_table(gathered), _difference_table(gathered)]
+    parts += [_thirds_table(gathered, fact) for fact in gathered.get("by", {})]
+    note = [published["note"] + "\n"] if "note" in published else []
+    return "\n".join([*(part for part in parts if part), *note, _origin(gathered)]) + "\n"
+
+
+def _score_table(gathered: Mapping[str, Any]) -> str:
+    """A row for each group and each baseline, a column for each score that is shown."""
     scores, shown = gathered["protocol"]["scores"], gathered["shown"]
     groups, published = gathered["groups"], gathered["published"]
     told = [name for name in shown if any(name in published.get(g, {}) for g in groups)]
-    runs = len({tuple(found["steps"] + found["seeds"]) for found in groups.values()}) > 1
-    heads = ["", *(["steps", "seeds"] if runs else []), "parameters", "MMAC"]
+    # Where all groups have the same steps and seeds, the line below the tables says them once.
+    differ = len({tuple(found["steps"] + found["seeds"]) for found in groups.values()}) > 1
+    heads = ["", *(["steps", "seeds"] if differ else []), "parameters", "MMAC"]
     heads = [*heads, *(results.title(name, scores) for name in shown)]
     source = published.get("of", "published")
     heads += [f"{source}: {name.replace('_', ' ')}" for name in told]
     lines = []
     for group, found in groups.items():
         cells = [group.replace("_", " ")]
-        if runs:
+        if differ:
             cells += [", ".join(map(str, found[key])) for key in ("steps", "seeds")]
         cells += [f"{found['params']:,}", f"{found['operations'] / 1e6:.0f}"]
         for name in shown:
@@ -75,25 +99,33 @@ def tables(gathered: Mapping[str, Any]) -> str:
         lines.append([*cells, *(results.cell(published.get(group, {}).get(name)) for name in told)])
     for row, values in gathered["baselines"].items():
         cells = [results.cell(values.get(name)) for name in shown]
-        empty = [""] * (4 if runs else 2)
+        # A baseline, such as the source unchanged, has neither steps nor parameters.
+        empty = [""] * (4 if differ else 2)
         lines.append([row.replace("_", " "), *empty, *cells, *([""] * len(told))])
-    parts = [results.aligned(heads, lines)]
+    return results.aligned(heads, lines)
+
+
+def _difference_table(gathered: Mapping[str, Any]) -> str:
+    """The differences from the first group; empty where there are none."""
+    scores, shown = gathered["protocol"]["scores"], gathered["shown"]
+    groups = gathered["groups"]
     first = next(iter(groups))
     lines = [
         [group.replace("_", " "), *(_difference(found["scores"].get(name, {})) for name in shown)]
         for group, found in groups.items()
         if group != first and any("difference" in found["scores"].get(n, {}) for n in shown)
     ]
-    if lines:
-        heads = [f"less {first.replace('_', ' ')}", *(results.title(n, scores) for n in shown)]
-        parts.append(results.aligned(heads, lines))
-    parts += [_thirds(gathered, fact) for fact in gathered.get("by", {})]
-    note = [published["note"] + "\n"] if "note" in published else []
-    return "\n".join([*(part for part in parts if part), *note, _origin(gathered)]) + "\n"
+    heads = [f"less {first.replace('_', ' ')}", *(results.title(n, scores) for n in shown)]
+    return results.aligned(heads, lines) if lines else ""
 
 
 def plot(gathered: Mapping[str, Any], path: pathlib.Path) -> None:
-    """One panel for each score: every group's mean with its interval, and each seed as a dot."""
+    """Plots one panel for each score: every group's mean with its interval, and each seed as a dot.
+
+    Args:
+      gathered: the results, as `launch.sweeps.results.gather` returns them.
+      path: the PNG file that is written.
+    """
     from matplotlib.figure import Figure
 
     from volsynth import curves
@@ -117,13 +149,14 @@ def plot(gathered: Mapping[str, Any], path: pathlib.Path) -> None:
         for side in ("top", "right"):
             panel.spines[side].set_visible(False)
     panels[0].set_yticks(list(places), [group.replace("_", " ") for group in groups], fontsize=9)
+    # The first group on top, as in the tables.
     panels[0].set_ylim(len(groups) - 0.5, -0.5)
     figure.tight_layout()
     curves.save(figure, path)
 
 
-def _thirds(gathered, fact):
-    """Differences in the first score where a fact is small, in the middle, and large."""
+def _thirds_table(gathered: Mapping[str, Any], fact: str) -> str:
+    """Differences in the first score, in the thirds of the pictures by a fact about them."""
     found = gathered["by"][fact]
     score, (low, high) = gathered["shown"][0], found["edges"]
     name, title = fact.replace("_", " "), results.title(score, gathered["protocol"]["scores"])
@@ -138,8 +171,8 @@ def _thirds(gathered, fact):
     return results.aligned(heads, lines) if lines else ""
 
 
-def _origin(gathered):
-    """Which runs these are."""
+def _origin(gathered: Mapping[str, Any]) -> str:
+    """A line that says which runs these are, and how they were scored."""
     runs = gathered["runs"]
     commits = sorted({commit for run in runs for commit in run["commits"]})
     steps = sorted({run["steps"] for run in runs})
@@ -153,19 +186,21 @@ def _origin(gathered):
     )
 
 
-def _difference(entry):
+def _difference(entry: Mapping[str, Any]) -> str:
+    """A cell with the difference of a group's score, and its interval."""
     if entry.get("difference") is None:
         return "-"
     return _with_bounds(entry["difference"], *(entry["difference_interval"] or (None, None)))
 
 
-def _with_bounds(value, low, high):
+def _with_bounds(value: float | None, low: float | None, high: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:+.3f}" + ("" if low is None else f" [{low:+.3f}, {high:+.3f}]")
 
 
-def _read(path):
+def _read(path: pathlib.Path) -> dict[str, Any]:
+    """The gathered results in a file."""
     try:
         found = json.loads(path.read_bytes())
     except OSError as error:

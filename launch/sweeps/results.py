@@ -1,8 +1,8 @@
-"""The results of the runs of a table in one file, from which the tables of the docs are made."""
+"""Gathering the results of the runs of a sweep in one file, from which pages are made."""
 
 import math
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,24 +19,31 @@ from volsynth.train import workdir as workdirs
 def gather(
     runs: Sequence[spec.Run], root: pathlib.Path, about: spec.Presentation, split: str = "test"
 ) -> dict[str, Any]:
-    """The results of all runs of a table that were scored, as JSON values.
+    """Gathers the results of all runs of a sweep that were scored, as JSON values.
 
     Groups are the runs that differ in their seed alone. The interval of a group is that of the mean
     over its seeds, over persons; its difference from the first group is over the same pictures and
     over the seeds that both have. What is not a number is null.
 
+    Args:
+      runs: the runs of the sweep.
+      root: the folder of their workdirs.
+      about: how the results are presented.
+      split: the split that was scored.
+
     Returns:
       {"title", "shown", "published", "protocol", "baselines", "runs": [{"name", "group", "seed",
-      "config", "overrides", "values" (the run's whole config), "commits" (of its starts), "scored"
-      (the code that scored it), "jax", "device", "steps", "scores"}], "groups": {group: {"params",
-      "operations", "operations_as_printed", "steps", "seeds", "scores": {score: {"mean", "seeds",
-      "interval", "difference", "difference_interval"}}}}, "by": {fact: {"edges", "groups": {group:
-      {score: the difference's [value, low, high] in each third of the pictures}}}}}.
+      "config", "overrides", "values" (the run's complete config), "commits" (of its starts),
+      "scored" (the code that scored it), "jax", "device", "steps", "scores"}], "groups": {group:
+      {"params", "operations", "operations_as_printed", "steps", "seeds", "scores": {score: {"mean",
+      "seeds", "interval", "difference", "difference_interval"}}}}, "by": {fact: {"edges", "groups":
+      {group: {score: the difference's [value, low, high] in each third of the pictures}}}}}.
 
     Raises:
-      UserError: no run of the first group was scored, a run is of another config than the table's,
-        two were scored by different protocols or on other pictures, the table names scores or
-        groups that there are not, or a file is damaged.
+      UserError: no run of the first group was scored, a run is of another config than the
+        specification's,
+      two were scored by different protocols or on other pictures, the specification names scores or
+      groups that do not exist, or a file is damaged.
     """
     found, protocol = _read(runs, root, split)
     groups: dict[str, dict[int, Any]] = {}
@@ -81,8 +88,10 @@ def gather(
     }
 
 
-def _read(runs, root, split):
-    """Runs with their results, and the protocol of all."""
+def _read(
+    runs: Sequence[spec.Run], root: pathlib.Path, split: str
+) -> tuple[list[tuple[spec.Run, dict[str, Any]]], Protocol]:
+    """The runs that were scored, with their results, and the protocol that all of them share."""
     found, protocol = [], None
     for run in runs:
         workdir = root / run.name
@@ -91,6 +100,7 @@ def _read(runs, root, split):
         one = compare.read(workdir, split)
         if not one["results"] or not one["images"]:
             continue
+        # The name of a workdir says little: somebody may have trained something else in it.
         wanted = {"config": configs.to_dict(configs.load(run.config, run.overrides)), "data": None}
         same = {"config": one["config"], "data": None, "notes": {}}
         if differing := workdirs.differences(same, {**wanted, "notes": {}}):
@@ -99,6 +109,8 @@ def _read(runs, root, split):
             )
         own = Protocol.of_json(one["results"]["protocol"])
         different = protocol.differences(own) if protocol else []
+        # Differences are taken picture by picture, so that all runs need the same ones in one
+        # order.
         if found and list(one["images"]) != list(found[0][1]["images"]):
             different.append("pictures")
         if different:
@@ -113,14 +125,17 @@ def _read(runs, root, split):
     return found, protocol
 
 
-def _check_names(what, names, known):
+def _check_names(what: str, names: Iterable[str], known: Collection[str]) -> None:
+    """Raises UserError where a specification names what does not exist."""
     for name in names:
         if name not in known:
             raise UserError(f"{what} of the table: unknown {name!r}; {did_you_mean(name, known)}")
 
 
-def _run(run, one):
+def _run(run: spec.Run, one: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of one run: what it was, and its scores."""
     starts, results = one["starts"], one["results"]
+    # A run that was stopped has several starts; its weights come from the last one.
     last = starts[-1] if starts else {}
     return {
         "name": run.name,
@@ -137,7 +152,8 @@ def _run(run, one):
     }
 
 
-def _size(values):
+def _size(values: Mapping[str, Any]) -> dict[str, Any]:
+    """How large the model of a config is, and what it computes."""
     figures = describe.describe(configs.from_dict(values))
     return {
         "params": figures["params_total"],
@@ -146,8 +162,20 @@ def _size(values):
     }
 
 
-def _scores(members, reference, names, persons):
-    """Of a group: each score's mean over the seeds, and its difference from the reference."""
+def _scores(
+    members: Mapping[int, Any],
+    reference: Mapping[int, Any] | None,
+    names: Iterable[str],
+    persons: intervals.Persons,
+) -> dict[str, Any]:
+    """Each score's mean over the seeds of a group, and its difference from the reference.
+
+    Args:
+      members: the runs of the group, by their seeds.
+      reference: the runs of the first group; None for the first group itself.
+      names: the scores.
+      persons: the persons of the pictures, over whom intervals are.
+    """
     found = {}
     for score in names:
         values, counted = _values(members, sorted(members), score)
@@ -163,9 +191,15 @@ def _scores(members, reference, names, persons):
     return found
 
 
-def _thirds(fact, groups, shown, persons):
-    """Differences from the first group where a fact is small, in the middle, and large."""
+def _thirds(
+    fact: str,
+    groups: Mapping[str, Mapping[int, Any]],
+    shown: Sequence[str],
+    persons: intervals.Persons,
+) -> dict[str, Any]:
+    """Differences from the first group, in the thirds of the pictures by a fact about them."""
     (_, reference), *others = groups.items()
+    # A fact, such as the turn between source and target, is the same in all runs.
     values, _ = _values(reference, sorted(reference)[:1], fact)
     edges = np.quantile(values[0], [1 / 3, 2 / 3])
     third = np.digitize(values[0], edges)
@@ -185,27 +219,52 @@ def _thirds(fact, groups, shown, persons):
     return {"edges": edges.tolist(), "groups": found}
 
 
-def _difference(members, reference, seeds, score, persons, part):
-    """Over some of the pictures, the mean over the seeds of both; (value, bounds)."""
+def _difference(
+    members: Mapping[int, Any],
+    reference: Mapping[int, Any],
+    seeds: Sequence[int],
+    score: str,
+    persons: intervals.Persons,
+    part: Any,
+) -> tuple[float | None, list[float] | None]:
+    """The difference of a score between two groups, and the bounds of its interval.
+
+    Args:
+      members: the runs of one group, by their seeds.
+      reference: the runs of the group that is subtracted.
+      seeds: the seeds that both have, over which the mean is taken.
+      score: the score.
+      persons: the persons of the pictures, over whom the interval is.
+      part: which pictures count; True for all.
+    """
     (a, in_a), (b, in_b) = (_values(group, seeds, score) for group in (members, reference))
     return _summary(np.mean(a - b, axis=0), in_a & in_b & part, persons)
 
 
-def _values(members: Mapping[int, Any], seeds: Sequence[int], score: str):
-    """[seeds, pictures], 0 where a picture has no such score, and which pictures all have it."""
+def _values(
+    members: Mapping[int, Any], seeds: Sequence[int], score: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """A score of every picture, and which pictures have it in all runs.
+
+    Returns:
+      [seeds, pictures], 0 where a picture has no such score; [pictures] bool.
+    """
     lines = [list(members[seed]["images"].values()) for seed in seeds]
     values = np.array([[line.get(score, 0.0) for line in run] for run in lines])
     counted = np.array([[score in line for line in run] for run in lines])
     return values, np.all(counted, axis=0)
 
 
-def _summary(values, counted, persons):
+def _summary(
+    values: np.ndarray, counted: np.ndarray, persons: intervals.Persons
+) -> tuple[float | None, list[float] | None]:
+    """The mean of the pictures that count, and the bounds of its interval."""
     mean = _mean(values, counted)
     bounds = persons.interval(values, counted) if mean is not None else None
     return mean, list(bounds) if bounds else None
 
 
-def _mean(values, counted):
-    """None where there is none, or a picture's score is no number."""
+def _mean(values: np.ndarray, counted: np.ndarray) -> float | None:
+    """The mean of the pictures that count; None if none does or a picture's score is no number."""
     mean = float(np.mean(values[counted])) if np.any(counted) else math.nan
     return mean if math.isfinite(mean) else None
