@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_prep.posed_people import plan
-from data_prep.posed_people.body import clothing, figure, person
+from data_prep.posed_people.body import figure, outfit, person
 from data_prep.posed_people.motion import actions, primitives
 from data_prep.posed_people.plan import Group, Shot
 from data_prep.posed_people.rendering import records, scene
@@ -195,7 +195,7 @@ def test_colours_see_body_coordinates_only():
     np.testing.assert_array_equal(figure.colours(worn, *(a[order] for a in args)), colour[order])
 
 
-@pytest.mark.parametrize("mark", clothing.MARKS)
+@pytest.mark.parametrize("mark", outfit.MARKS)
 def test_the_mark_is_on_the_chest_and_nowhere_else(mark):
     worn = _dressed(Group(0, 0))
     signal = np.array([1.0, 250.0, 3.0])
@@ -211,13 +211,13 @@ def test_two_outfits_of_a_person_differ_and_the_person_does_not():
     for number in range(60):
         who, again = (person.draw_person(number, 0) for _ in range(2))
         np.testing.assert_array_equal(who.scales, again.scales)
-        tops = [clothing.draw_outfit(who, i, 0).top_fabric.base for i in (0, 1)]
+        tops = [outfit.draw_outfit(who, i, 0).top_fabric.base for i in (0, 1)]
         assert np.linalg.norm(tops[0] - tops[1]) > 30
         assert min(np.linalg.norm(top - who.skin) for top in tops) > 90, "looks like bare skin"
 
 
 def test_no_cloth_is_near_magenta():
-    for colours in (clothing.PALETTE, clothing.SHOE_COLOURS):
+    for colours in (outfit.PALETTE, outfit.SHOE_COLOURS):
         assert np.max(np.minimum(colours[:, 0], colours[:, 2]) - colours[:, 1]) < 60
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import scipy.sparse
 
 from data_prep.posed_people.body import clothing, head, kinematics, shells, skinning, template
-from data_prep.posed_people.body.clothing import Outfit, smoothstep
+from data_prep.posed_people.body.arithmetic import smoothstep
 from data_prep.posed_people.body.kinematics import Pose
+from data_prep.posed_people.body.outfit import Outfit
 from data_prep.posed_people.body.person import Person, build_offsets
 from volsynth import skeleton
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from data_prep.posed_people.body.clothing import smoothstep
+from data_prep.posed_people.body.arithmetic import smoothstep
 from data_prep.posed_people.body.person import Person
 
 THICKNESS = {

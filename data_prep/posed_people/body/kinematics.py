@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from data_prep.posed_people.body import anatomy, skinning
-from data_prep.posed_people.body.skinning import REST, SIDES, cross, frame_along
+from data_prep.posed_people.body.arithmetic import cross
+from data_prep.posed_people.body.skinning import REST, SIDES, frame_along
 
 MIN_BEND, MAX_BEND = np.radians(6.0), np.radians(148.0)
 """Elbows and knees bend between these angles: never straight, so that they always have a hinge."""

@@ -3,7 +3,8 @@
 import numpy as np
 
 from data_prep.posed_people.body import skinning
-from data_prep.posed_people.body.clothing import Outfit, smoothstep
+from data_prep.posed_people.body.arithmetic import smoothstep
+from data_prep.posed_people.body.outfit import Outfit
 from data_prep.posed_people.body.person import Person
 from data_prep.posed_people.body.skinning import LEFT_LEG, RIGHT_LEG, limb_bone
 from data_prep.posed_people.body.template import HAIR, SKIRT, Mesh, make_mesh

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse
 
-from data_prep.posed_people.body import anatomy
+from data_prep.posed_people.body import anatomy, arithmetic
 
 PELVIS, SPINE_HALF, CHEST, NECK_HALF, HEAD = range(5)
 HALF_ROOT, SWING, HALF_TWIST, UPPER, HALF_JOINT, LOWER, LOWER_TWIST, END = range(8)
@@ -56,14 +56,7 @@ def frame_along(direction: np.ndarray, z_hint: np.ndarray) -> np.ndarray:
     y = -direction / np.linalg.norm(direction, axis=-1, keepdims=True)
     z = z_hint - np.sum(z_hint * y, -1, keepdims=True) * y
     z = z / np.maximum(np.linalg.norm(z, axis=-1, keepdims=True), 1e-9)
-    return np.stack([cross(y, z), y, z], -1)
-
-
-def cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Cross product of [..., 3] arrays; several times faster than numpy's on small ones."""
-    ax, ay, az = a[..., 0], a[..., 1], a[..., 2]
-    bx, by, bz = b[..., 0], b[..., 1], b[..., 2]
-    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], -1)
+    return np.stack([arithmetic.cross(y, z), y, z], -1)
 
 
 def _rest() -> Rest:
@@ -176,15 +169,7 @@ def skin(points: np.ndarray, weights: scipy.sparse.csr_array, matrices: np.ndarr
     """Posed positions [V, 3] of template points [V, 3] under sparse weights [V, NUM_BONES].
 
     Sparse, because a vertex hangs on few bones, and because the sum then has one order: see
-    `transform`.
+    `arithmetic.transform`.
     """
     m = (weights @ matrices.reshape(NUM_BONES, 12).astype(np.float32)).reshape(-1, 3, 4)
     return np.einsum("vij,vj->vi", m[:, :, :3], points) + m[:, :, 3]
-
-
-def transform(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """`points @ matrix.T` for [N, 3] and [3, 3], rounded alike everywhere.
-
-    Linear algebra libraries round differently with the number of threads, and a data set must not.
-    """
-    return sum(points[:, i : i + 1] * matrix[:, i] for i in range(3))

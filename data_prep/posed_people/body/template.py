@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_prep.posed_people.body import anatomy, skinning, surface
+from data_prep.posed_people.body import anatomy, arithmetic, skinning, surface
 
 BODY, HEAD, HAND, FOOT, SKIRT, HAIR = range(6)
 """Pieces: what kind of surface a triangle belongs to."""
@@ -41,7 +41,7 @@ class Mesh(NamedTuple):
 def normals_of(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """Area-weighted unit normals [V, 3] of a mesh."""
     corners = points[triangles]
-    face = skinning.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    face = arithmetic.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normals = np.zeros_like(points)
     for corner in range(3):
         np.add.at(normals, triangles[:, corner], face)

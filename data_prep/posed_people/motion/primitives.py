@@ -39,7 +39,7 @@ def draw_style(rng: np.random.Generator) -> Style:
     )
 
 
-def wave(t: float, hertz: float, style: Style, shift: float = 0.0) -> float:
+def sine(t: float, hertz: float, style: Style, shift: float = 0.0) -> float:
     """A sine in [-1, 1] of the style's tempo and phase."""
     return float(np.sin(2 * np.pi * hertz * style.tempo * t + style.phase + shift))
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from data_prep.building import png, pools
 from data_prep.posed_people import plan
-from data_prep.posed_people.body import clothing, figure, person
+from data_prep.posed_people.body import figure, outfit, person
 from data_prep.posed_people.motion import actions, primitives
 from data_prep.posed_people.plan import Group, Shot, Size
 from data_prep.posed_people.rendering import scene
@@ -89,7 +89,7 @@ def record(
 def dressed(group: Group, seed: int = SEED) -> figure.Figure:
     """The person of a group in its outfit."""
     who = person.draw_person(group.person, seed)
-    return figure.dress(who, clothing.draw_outfit(who, group.outfit, seed))
+    return figure.dress(who, outfit.draw_outfit(who, group.outfit, seed))
 
 
 def render_group(group: Group, size: Size, seed: int = SEED) -> Batch:

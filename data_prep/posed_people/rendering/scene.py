@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data_prep.posed_people.body import arithmetic
 from data_prep.posed_people.body import figure as figures
-from data_prep.posed_people.body import skinning
 from data_prep.posed_people.body.figure import Figure
 from data_prep.posed_people.rendering import raster
 from volsynth.data.schema import MAGENTA
@@ -71,12 +71,12 @@ def to_world(points: np.ndarray, placement: Placement) -> np.ndarray:
     c, s = np.cos(placement.heading), np.sin(placement.heading)
     # Columns: where the figure's left, up and forward point in the world.
     axes = np.array([[-s, 0.0, c], [c, 0.0, s], [0.0, 1.0, 0.0]])
-    return 1000.0 * skinning.transform(points, axes) + np.array([*placement.position, 0.0])
+    return 1000.0 * arithmetic.transform(points, axes) + np.array([*placement.position, 0.0])
 
 
 def to_camera(points: np.ndarray, camera: Camera) -> np.ndarray:
     """Camera coordinates [N, 3] of world points [N, 3] (mm)."""
-    return skinning.transform(points - camera.position, camera.rotation)
+    return arithmetic.transform(points - camera.position, camera.rotation)
 
 
 def crop_intrinsics(points: np.ndarray, camera: Camera, size: int) -> np.ndarray:
@@ -92,7 +92,7 @@ def crop_intrinsics(points: np.ndarray, camera: Camera, size: int) -> np.ndarray
 def vertex_normals(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """Area-weighted unit normals [V, 3]."""
     corners = points[triangles]
-    face = skinning.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    face = arithmetic.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     flat = triangles.T.ravel()
     normals = np.stack(
         [np.bincount(flat, np.tile(face[:, n], 3), minlength=len(points)) for n in range(3)], -1
