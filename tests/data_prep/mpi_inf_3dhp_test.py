@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import scipy.io
 
-from data_prep import cameras, sequences
-from data_prep.archives import ArchiveError
+from data_prep.building import cameras
+from data_prep.building.pieces import Dropped
 from data_prep.mpi_inf_3dhp import annotations, calibration, reader, recording
-from data_prep.pieces import Dropped
+from data_prep.reading import sequences
+from data_prep.reading.archives import ArchiveError
 from volsynth.poses import joint_orders
 
 SIDE = 200

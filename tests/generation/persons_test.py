@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from seen_people import see
 
-from data_prep import preparing
+from data_prep.building import preparing
 from data_prep.posed_people import library
 from volsynth.errors import UserError
 from volsynth.generation import persons

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from data_prep.posed_people import plan, render
+from data_prep.posed_people import plan
+from data_prep.posed_people.rendering import records
 from volsynth import skeleton
 from volsynth.errors import UserError
 from volsynth.poses import joint_orders
@@ -94,7 +95,7 @@ def test_the_derived_top_of_the_head_is_on_the_line_beyond_the_head():
 
 def test_the_derived_top_of_the_head_is_near_that_of_a_body():
     group = next(plan.groups(plan.SIZES["tiny"], "train"))
-    batch = render.render_group(group, plan.SIZES["tiny"])
+    batch = records.render_group(group, plan.SIZES["tiny"])
     for _, record in batch.records:
         ours = record["joints_mm"].astype(float)
         coco = np.zeros((18, 3))

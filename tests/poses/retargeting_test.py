@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from data_prep.posed_people import actions, kinematics, library, skinning
+from data_prep.posed_people import library
+from data_prep.posed_people.body import kinematics, skinning
+from data_prep.posed_people.motion import actions
 from volsynth import skeleton
 from volsynth.errors import UserError
 from volsynth.poses import retargeting
