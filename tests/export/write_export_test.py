@@ -22,7 +22,7 @@ from volsynth import cli, systems
 from volsynth.config import config_from_dict, config_to_dict, load_config
 from volsynth.data import fake
 from volsynth.errors import UserError
-from volsynth.export import exported_model, write
+from volsynth.export import card, exported_model, write
 from volsynth.pretrained import weights
 from volsynth.runs import restoring, training
 from volsynth.train import manifest, run_record
@@ -338,11 +338,11 @@ def test_a_card_of_several_data_sets_names_them(run):
     record = json.loads((run / "run.json").read_text())
     record["config"]["data"]["also"] = {"deepfashion/64": 0.25}
     config = config_from_dict(record["config"])
-    card = write._card(
+    about = card.make_card(
         *(run, record, config, systems.make(config), 3, "test", None, ["target_image"], {})
     )
     assert card["licence"].startswith("not stated")
-    text = write.readme(card)
+    text = card.readme(card)
     assert "posed_people/tiny, deepfashion/64 (0.25 of the samples), identity" in text
 
 

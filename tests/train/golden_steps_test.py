@@ -1,8 +1,8 @@
 """Two training steps of every config's smoke variant, and the size of every variant's networks.
 
 The values in `tests/train/golden/` were computed once and are kept: whoever moves or rewrites code
-finds out here whether training still does the same. Where a change is meant to alter them, write them
-anew and say in the commit which ones moved and why:
+finds out here whether training still does the same. Where a change is meant to alter them, write
+them anew and say in the commit which ones moved and why:
 
     python tests/train/golden_steps_test.py
 """

@@ -66,7 +66,7 @@ def choose(
         "--detector": options.detector,
         "--save-images": options.save_images,
     }
-    if task.picture is None:
+    if task.images is None:
         for name, value in asked.items():
             if value:
                 raise UserError(f"{name} is for systems that make pictures; this one makes none.")

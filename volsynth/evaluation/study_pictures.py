@@ -53,7 +53,7 @@ def collect(
     if (out / folders.NAME).exists():
         raise UserError(f"{out} holds a study's pictures already: choose another folder, --out.")
     run = restoring.restore(workdir, (split_name,), step, data_dir)
-    picture = tasks.TASKS[run.system.task].picture
+    picture = tasks.TASKS[run.system.task].images
     if picture is None:
         raise UserError(f"{workdir} is a run of {run.config.system!r}, which makes no pictures.")
     try:

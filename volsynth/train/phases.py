@@ -15,7 +15,8 @@ def spans(system: System, steps: int | Mapping[str, int]) -> dict[str, range]:
         the number of steps of each phase.
 
     Raises:
-      UserError: the phases named are not those of the system, or a number is not positive.
+      UserError: the phases named are not those of the system, a number is negative,
+        or all are zero.
     """
     if isinstance(steps, int):
         if len(system.phases) > 1:
@@ -32,11 +33,15 @@ def spans(system: System, steps: int | Mapping[str, int]) -> dict[str, range]:
     for name in system.phases:
         if name not in steps:
             raise UserError(f"config.train.steps lacks the phase {name!r} of {system.name}.")
-        if not isinstance(steps[name], int) or steps[name] < 1:
-            key = "config.train.steps" + (f".{name}" if len(system.phases) > 1 else "")
-            raise UserError(f"{key} must be an integer of at least 1, got {steps[name]!r}.")
+        # A phase of no steps is left out.
+        if not isinstance(steps[name], int) or steps[name] < 0:
+            raise UserError(
+                f"config.train.steps.{name} must be an integer of at least 0, got {steps[name]!r}."
+            )
         result[name] = range(start, start + steps[name])
         start += steps[name]
+    if start < 1:
+        raise UserError(f"config.train.steps must be at least 1, got {start}.")
     return result
 
 
