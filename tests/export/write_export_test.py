@@ -341,8 +341,8 @@ def test_a_card_of_several_data_sets_names_them(run):
     about = card.make_card(
         *(run, record, config, systems.make(config), 3, "test", None, ["target_image"], {})
     )
-    assert card["licence"].startswith("not stated")
-    text = card.readme(card)
+    assert about["licence"].startswith("not stated")
+    text = card.readme(about)
     assert "posed_people/tiny, deepfashion/64 (0.25 of the samples), identity" in text
 
 

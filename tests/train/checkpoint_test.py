@@ -75,9 +75,9 @@ def _fewer_networks(value):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_other_shape, "variables.generator.w has shape () in it, (3,) in the config."),
-        (_other_names, "variables.generator.w is only in it."),
-        (_fewer_networks, "variables.critic.v is only in it."),
+        (_other_shape, "variables.generator.params.w has shape () in it, (3,) in the config."),
+        (_other_names, "variables.generator.params.w is only in it."),
+        (_fewer_networks, "variables.critic.params.v is only in it."),
     ],
 )
 def test_a_checkpoint_of_another_structure_is_refused(tmp_path, change, message):
@@ -97,7 +97,7 @@ def test_a_network_that_the_checkpoint_lacks_is_named(tmp_path):
         checkpoints.save(2, _fewer_networks(awkward_state()))
     with (
         checkpoint.Checkpoints(tmp_path) as checkpoints,
-        pytest.raises(UserError, match=r"variables\.critic\.v is only in the config\."),
+        pytest.raises(UserError, match=r"variables\.critic\.params\.v is only in the config\."),
     ):
         checkpoints.restore(2, abstract_of(awkward_state()))
 
@@ -203,7 +203,9 @@ def test_averages_come_without_the_rest(tmp_path):
         jax.tree.map(np.testing.assert_array_equal, averages, awkward_state(6).averages)
         weight = jax.ShapeDtypeStruct((3,), jnp.float32, sharding=SHARDING)
         other = {"generator": {"params": {"w": weight}}}
-        with pytest.raises(UserError, match=r"averages\.generator\.w has shape \(\) in it, \(3,\)"):
+        with pytest.raises(
+            UserError, match=r"averages\.generator\.params\.w has shape \(\) in it, \(3,\)"
+        ):
             checkpoints.averages(4, other)
 
 

@@ -11,8 +11,8 @@ from volsynth.errors import UserError
 from volsynth.train import mesh
 
 
-def _make(data, batch_size=4, space=1, image_size=32):
-    return mesh.make(ConfigDict({"data": data, "space": space}), batch_size, image_size)
+def _make(data, batch_size=4, space=1, height=8):
+    return mesh.make(ConfigDict({"data": data, "space": space}), batch_size, height)
 
 
 def test_there_are_two_devices():
@@ -54,8 +54,10 @@ def test_a_height_over_devices_that_are_not_there(asked):
 
 
 def test_a_height_that_does_not_divide():
-    with pytest.raises(UserError, match="the volume's height, 9, does not divide by 2 devices"):
-        _make(-1, space=2, image_size=36)
+    with pytest.raises(
+        UserError, match="the height of the coarsest features, 9, does not divide by 2 devices"
+    ):
+        _make(-1, space=2, height=9)
 
 
 def test_a_batch_that_does_not_divide():

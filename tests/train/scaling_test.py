@@ -101,10 +101,9 @@ def test_an_overflow_changes_the_scale_and_the_count_and_nothing_else(bad):
     for part in ("variables", "averages", "optimisers"):
         jax.tree.map(np.testing.assert_array_equal, getattr(after, part), getattr(state, part))
     for player in ("generator", "critic"):
-        np.testing.assert_allclose(
-            after.scales[player], state.scales[player] / np.sqrt(2), rtol=1e-6
-        )
-        assert metrics[f"{player}/loss_scale"] == after.scales[player]
+        scale = after.scales[f"main/{player}"]
+        np.testing.assert_allclose(scale, state.scales[f"main/{player}"] / np.sqrt(2), rtol=1e-6)
+        assert metrics[f"{player}/loss_scale"] == scale
         assert metrics[f"{player}/skipped"] == 1
 
 
@@ -133,7 +132,10 @@ def test_small_gradients_survive_float16_only_with_a_scale():
     system = toy.half()
     players = {
         "generator": system.phases["main"]["generator"]._replace(
-            loss=lambda variables, outputs, batch: {"tiny": 1e-8 * jnp.mean(outputs["image"])}
+            loss=lambda variables, outputs, batch, context: (
+                {"tiny": 1e-8 * jnp.mean(outputs["image"])},
+                {},
+            )
         )
     }
     system = system.__class__(**{**system.__dict__, "phases": {"main": players}})

@@ -76,21 +76,27 @@ def make(config: Any, system: System, spans: Mapping[str, range]) -> dict[str, O
     Raises:
       UserError: a player has no section, or a value is out of range.
     """
+    found = {
+        (phase, name): _section(config, phase, name)
+        for phase, players in system.phases.items()
+        for name in players
+    }
     made = {}
-    for phase, players in system.phases.items():
-        for name, player in players.items():
-            # One phase may differ from what the player has in all others.
-            own = phase in config and name in config[phase]
-            section, prefix = (config[phase], f".{phase}") if own else (config, "")
-            key = f"config.optim{prefix}.{name}"
-            if name not in section:
-                raise UserError(
-                    f"config.optim has no section {name!r}; {did_you_mean(name, section)}"
-                )
-            settings = build_section(Settings, section, name, within=f"config.optim{prefix}")
-            _check(key, settings, player.critic)
-            made[f"{phase}/{name}"] = _optimiser(settings, len(spans[phase]))
+    for (phase, name), (section, within) in found.items():
+        settings = build_section(Settings, section, name, within=within)
+        _check(f"{within}.{name}", settings, system.phases[phase][name].critic)
+        made[f"{phase}/{name}"] = _optimiser(settings, len(spans[phase]))
     return made
+
+
+def _section(config, phase, name):
+    """The table that has the section of a player of a phase, and what errors call that table."""
+    # In one phase a player may have other settings than in all others.
+    if phase in config and name in config[phase]:
+        return config[phase], f"config.optim.{phase}"
+    if name not in config:
+        raise UserError(f"config.optim has no section {name!r}; {did_you_mean(name, config)}")
+    return config, "config.optim"
 
 
 def _check(key, settings, is_critic):

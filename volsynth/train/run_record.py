@@ -77,6 +77,7 @@ def read_run(workdir: pathlib.Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text())
         dict(record["config"]), record["data"]
+        record = {"notes": {}, "file_keys": [], **record}
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(
             f"{workdir} holds no run (no run.json). Train one: volsynth train."
