@@ -76,7 +76,7 @@ def _serve(port, *options):
     import own_pictures
 
     from volsynth.generation import generate
-    from volsynth.poses import keypoint_files
+    from volsynth.poses import keypoint_files, pose_library
     from volsynth.studio import rendering, server
     from volsynth.web import serving
 
@@ -84,7 +84,7 @@ def _serve(port, *options):
     renderer = rendering.Renderer(own_pictures.dots())
     renderer.warm_up()
     if "estimator" in options:
-        mm = keypoint_files.read(pathlib.Path(server.persons.LIBRARY))[0].joints_mm
+        mm = keypoint_files.read(pose_library.LIBRARY)[0].joints_mm
         px = 16 + (mm[:, :2] - mm[:, :2].mean(axis=0)) / 70
         estimator = own_pictures.finder(px, mm - mm[[9, 12]].mean(axis=0))
     if "person" in options:
