@@ -30,7 +30,7 @@ COMMANDS = [
     ("weights",), ("weights", "convert"), ("features",), ("export",), ("generate",),
     ("animate",), ("pose",), ("study",), ("study", "simulate"), ("study", "coverage"),
     ("study", "collect"),
-    ("study", "serve"), ("study", "report"), ("app",),
+    ("study", "serve"), ("study", "report"), ("studio",),
 ]  # fmt: skip
 
 

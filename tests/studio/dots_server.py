@@ -93,10 +93,10 @@ def _serve(port, *options):
             folder / "picture.jpg", folder / "mask.png", pose=folder / "pose.json"
         )
         who = generate.read_person(source, renderer.image_size, None)
-    with serving.listening("127.0.0.1", port) as listener:
+    with serving.open_socket("127.0.0.1", port) as listener:
         port = listener.getsockname()[1]
-        app = server.make_app(renderer, estimator, serving.own_names("127.0.0.1", port), who)
-        serving.say_where(functools.partial(print, flush=True), "127.0.0.1", port)
+        app = server.make_app(renderer, estimator, serving.host_names("127.0.0.1", port), who)
+        serving.announce(functools.partial(print, flush=True), "127.0.0.1", port)
         serving.run(app, listener)
 
 

@@ -1,4 +1,4 @@
-"""`volsynth app`: the files of its page, what cannot be served, where it listens, a real server."""
+"""`volsynth studio`: the files of its page, what cannot be served, its address, a real server."""
 
 import contextlib
 import http.client
@@ -93,7 +93,7 @@ def test_what_cannot_be_served(tmp_path, options, message):
 
 
 def test_it_stays_on_this_machine_unless_told_otherwise(apps, capsys):
-    assert cli.main(["app", "--model", "m", "--port", "0"]) == 0
+    assert cli.main(["studio", "--model", "m", "--port", "0"]) == 0
     ((app, (host, port)),) = apps
     assert host == "127.0.0.1"
     out, err = capsys.readouterr()
@@ -115,7 +115,7 @@ def test_beyond_this_machine_a_warning_is_given(apps):
 
 def test_the_page_may_begin_with_a_person(apps, tmp_path, capsys):
     found, _ = own_pictures.bring(tmp_path)
-    command = ["app", "--model", "m", "--port", "0", "--image", str(found["image"])]
+    command = ["studio", "--model", "m", "--port", "0", "--image", str(found["image"])]
     command += ["--mask", str(found["mask"])]
     assert cli.main([*command, "--source-pose", str(found["pose"])]) == 0
     assert cli.main([*command, "--estimator", "e"]) == 0
@@ -136,7 +136,7 @@ def test_the_page_may_begin_with_a_person(apps, tmp_path, capsys):
 
 
 def test_models_of_another_kind_are_one_line(tmp_path, capsys):
-    assert cli.main(["app", "--model", str(tmp_path / "none"), "--port", "0"]) == 2
+    assert cli.main(["studio", "--model", str(tmp_path / "none"), "--port", "0"]) == 2
     assert capsys.readouterr().err.startswith("volsynth: error: ")
 
 
@@ -145,11 +145,11 @@ def test_without_the_extra_there_is_one_line():
         "import sys\n"
         "sys.modules['uvicorn'] = None\n"
         "from volsynth import cli\n"
-        "sys.exit(cli.main(['app', '--model', 'm']))\n"
+        "sys.exit(cli.main(['studio', '--model', 'm']))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 2
-    expected = "volsynth: error: the studio's page needs uvicorn: pip install 'volsynth[app]'.\n"
+    expected = "volsynth: error: the studio's page needs uvicorn: pip install 'volsynth[studio]'.\n"
     assert done.stderr == expected
 
 
@@ -173,7 +173,7 @@ def test_a_real_server_renders_as_the_command_line_does(tmp_path):
     write.export(run, tmp_path / "model")
     found, _ = own_pictures.bring(tmp_path, "alpha")
     (pose,) = keypoint_files.read(found["pose"])
-    served = Served("app", "--model", tmp_path / "model")
+    served = Served("studio", "--model", tmp_path / "model")
     served.start(patience=300)
     try:
         picture = _ask(served, "POST", "/picture", found["image"].read_bytes(), "image/png")

@@ -140,7 +140,7 @@ def test_a_file_of_another_study(open_store, study, tmp_path):
     path = tmp_path / "answers" / "study.db"
     for identity, methods in (("other", study.methods), (study.identity, ("a", "b"))):
         with pytest.raises(UserError, match="belongs to another study"):
-            store.Store(path, methods, study.items, identity)
+            store.AnswerStore(path, methods, study.items, identity)
 
 
 def test_what_is_no_database(open_store, study, tmp_path):
@@ -193,7 +193,7 @@ def test_answers_come_by_task():
 def test_the_default_draws_differ_from_run_to_run(study, tmp_path):
     asked = []
     for i in range(8):
-        kept = store.Store(tmp_path / f"{i}.db", study.methods, study.items, study.identity)
+        kept = store.AnswerStore(tmp_path / f"{i}.db", study.methods, study.items, study.identity)
         asked.append(kept.next_question(_judge(kept), 1)[3:6])
         kept.close()
     assert len(set(asked)) > 1

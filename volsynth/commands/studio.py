@@ -8,26 +8,26 @@ from volsynth.errors import UserError
 
 
 def add(commands: Any) -> None:
-    """Adds app."""
-    app = shared.command(
-        commands, "app", _app, "pose the person of a picture, on a page in the browser"
+    """Adds studio."""
+    studio = shared.command(
+        commands, "studio", _studio, "pose the person of a picture, on a page in the browser"
     )
-    app.add_argument("--model", required=True, help="of volsynth export")
-    app.add_argument("--estimator", metavar="DIR", help="finds poses; of volsynth export")
-    app.add_argument("--image", metavar="FILE", help="of the person that the page begins with")
-    app.add_argument(
+    studio.add_argument("--model", required=True, help="of volsynth export")
+    studio.add_argument("--estimator", metavar="DIR", help="finds poses; of volsynth export")
+    studio.add_argument("--image", metavar="FILE", help="of the person that the page begins with")
+    studio.add_argument(
         "--mask",
         metavar="FILE",
         help="white where the person is; not needed with a transparent or magenta background",
     )
-    app.add_argument("--source-pose", metavar="FILE", help="of the person (docs/data.md)")
-    shared.server_arguments(app, 8766)
+    studio.add_argument("--source-pose", metavar="FILE", help="of the person (docs/data.md)")
+    shared.server_arguments(studio, 8766)
 
 
-def _app(options):
+def _studio(options):
     if not options.image and (options.mask or options.source_pose):
         raise UserError("--mask and --source-pose are of --image FILE; give it, too.")
-    shared.needs("the studio's page", "app")
+    shared.needs("the studio's page", "studio")
     from volsynth.generation import generate
     from volsynth.studio import server
 

@@ -146,7 +146,7 @@ def read_person(source: Source, side: int, estimator: exported_model.Model | Non
     else:
         raise UserError(
             "give --source-pose, a file that says where the person's joints are in the picture "
-            "(volsynth app makes one as you place them), or --estimator, an exported model that "
+            "(volsynth studio makes one as you place them), or --estimator, an exported model that "
             "finds them."
         )
     return persons.person(image, mask, pose, side)
