@@ -29,7 +29,7 @@ class Cache(Generic[Value]):
     It may be used from several threads.
     """
 
-    def __init__(self, most_bytes: int):
+    def __init__(self, most_bytes: int) -> None:
         """Makes an empty cache.
 
         Args:

@@ -31,7 +31,7 @@ class JobQueue:
     # One at a time, because each job of the model uses all cores or the whole accelerator: two at
     # once would take as long as two in turn, and twice the memory.
 
-    def __init__(self, most_jobs: int):
+    def __init__(self, most_jobs: int) -> None:
         """Makes an empty queue, in which at most `most_jobs` wait or run at one time."""
         # Only the event loop changes the count, so that it needs no lock.
         self._most_jobs, self._jobs = most_jobs, 0

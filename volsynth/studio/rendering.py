@@ -28,7 +28,7 @@ class EncodedPerson:
 
     # Not encoded at once: people correct joints, and with each correction a new person comes.
 
-    def __init__(self, person: Person):
+    def __init__(self, person: Person) -> None:
         """Takes a person that was not encoded yet."""
         self.person = person
         self.features: animate.Features | None = None
@@ -43,7 +43,7 @@ class Renderer:
       bytes_per_person: The bytes that a person takes in memory together with its features.
     """
 
-    def __init__(self, model: exported_model.Model):
+    def __init__(self, model: exported_model.Model) -> None:
         """Takes a model of `animate.load`; it is compiled when it is first called."""
         self.card, self.image_size = model.card, model.image_size
         self._model = model
@@ -105,7 +105,7 @@ class RenderedMotion:
       nbytes: The bytes that all frames take when they are rendered.
     """
 
-    def __init__(self, encoded: EncodedPerson, bodies: Sequence[Body], square: Square, fps: float):
+    def __init__(self, encoded: EncodedPerson, bodies: Sequence[Body], square: Square, fps: float) -> None:
         """Renders nothing yet.
 
         Args:

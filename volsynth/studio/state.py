@@ -47,7 +47,7 @@ class Studio:
         renderer: rendering.Renderer,
         estimator: exported_model.Model | None,
         person: Person | None = None,
-    ):
+    ) -> None:
         """Holds nothing yet but the person that the page begins with, if there is one."""
         self.renderer, self.estimator = renderer, estimator
         self.pictures: cache.Cache[Picture] = cache.Cache(MOST_BYTES)

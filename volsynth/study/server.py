@@ -69,7 +69,7 @@ class Interview:
       games: The number of decisions that a judge makes in every task.
     """
 
-    def __init__(self, study: comparison.Study, answers: store.AnswerStore, games: int):
+    def __init__(self, study: comparison.Study, answers: store.AnswerStore, games: int) -> None:
         """Takes a study, the file of its answers, and the number of decisions in every task."""
         self.study, self.answers, self.games = study, answers, games
         self._picture = functools.lru_cache(_CACHED_PICTURES)(

@@ -103,7 +103,7 @@ class AnswerStore:
         items: Sequence[str],
         identity: str,
         rng: np.random.Generator | None = None,
-    ):
+    ) -> None:
         """Opens a file, or makes it.
 
         Args:

@@ -96,7 +96,7 @@ class Guard:
         limits: Callable[[str], BodyLimits],
         image_sources: str = "'self'",
         most_held_bytes: int = MOST_HELD_BYTES,
-    ):
+    ) -> None:
         """Puts the guard before an application.
 
         Args:
