@@ -21,7 +21,7 @@ def fill(open_store, tmp_path):
     def make(choose, judges=2, games=8):
         kept = open_store(hasty=True)
         for _ in range(judges):
-            judge = kept.judge(kept.new_judge())
+            judge = kept.find_judge(kept.new_judge())
             while (question := kept.next_question(judge, games)) is not None:
                 kept.answer(judge, question.id, choose(judge, question))
         kept.close()
@@ -246,7 +246,7 @@ def test_a_task_that_is_under_way_leaves_the_others_alone(fill, open_store, tmp_
     path.unlink()
     kept = open_store(hasty=True)
     for _ in range(2):
-        judge = kept.judge(kept.new_judge())
+        judge = kept.find_judge(kept.new_judge())
         for _ in range(2 * 8 + (judge == 1)):
             question = kept.next_question(judge, 8)
             kept.answer(judge, question.id, _brighter(judge, question))
@@ -301,7 +301,7 @@ def test_judges_who_only_tie_agree_on_nothing(fill):
 def test_judges_who_have_just_begun_do_not_count_for_agreement(fill, open_store):
     path = fill(_brighter, judges=2)
     kept = open_store()
-    judge = kept.judge(kept.new_judge())
+    judge = kept.find_judge(kept.new_judge())
     kept.answer(judge, kept.next_question(judge, 3).id, "left")
     found = report.report(path, resamples=20)
     task = questions.TASKS[0]

@@ -191,7 +191,7 @@ def test_after_the_last_question_another_judge_may_begin(visit, open_store):
     cookie = _cookie(client)
     assert _begin(client)["done"] == 0
     assert _cookie(client) != cookie
-    assert open_store().answered(1) == 3
+    assert open_store().count_answers(1) == 3
 
 
 def test_the_cookie_is_the_servers_alone(visit):
@@ -211,7 +211,7 @@ def test_an_answer_given_twice_counts_once(visit, open_store):
     assert other.status_code == 409
     assert other.json() == {"error": "You gave another answer to that question before."}
     kept = open_store()
-    assert kept.answered(1) == 1
+    assert kept.count_answers(1) == 1
     assert kept.question(1, state["question"]).answer == "right"
 
 

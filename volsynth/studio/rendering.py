@@ -105,7 +105,9 @@ class RenderedMotion:
       nbytes: The bytes that all frames take when they are rendered.
     """
 
-    def __init__(self, encoded: EncodedPerson, bodies: Sequence[Body], square: Square, fps: float) -> None:
+    def __init__(
+        self, encoded: EncodedPerson, bodies: Sequence[Body], square: Square, fps: float
+    ) -> None:
         """Renders nothing yet.
 
         Args:

@@ -28,15 +28,24 @@ def limits_of(path: str) -> guard.BodyLimits:
     return {"/poses": POSES_LIMITS, "/motion": _MOTION_LIMITS}.get(path, _OTHER_LIMITS)
 
 
-# NaN and infinity are numbers to Python's JSON, and would pass through the model unnoticed.
+# Python's JSON reads NaN and infinity as numbers, which the model would turn into pictures.
 Number = Annotated[
     float, pydantic.Field(ge=-MOST_COORDINATE, le=MOST_COORDINATE, allow_inf_nan=False)
 ]
+"""A finite coordinate in pixels or in mm, or an angle in degrees."""
+
 Pixel = Annotated[list[Number], pydantic.Field(min_length=2, max_length=2)]
+"""A point x, y in a picture, in pixels."""
+
 Point = Annotated[list[Number], pydantic.Field(min_length=3, max_length=3)]
+"""A point x, y, z in mm."""
+
 _every_joint = pydantic.Field(min_length=NUM_JOINTS, max_length=NUM_JOINTS)
 Joints = Annotated[list[Point], _every_joint]
+"""The fifteen joints in mm, all of them known."""
+
 Name = Annotated[str, pydantic.Field(max_length=64)]
+"""A name of a picture, person or motion in the cache, or of a motion of the library."""
 
 
 class _Body(pydantic.BaseModel):

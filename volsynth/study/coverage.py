@@ -27,8 +27,8 @@ CASES = (
 )
 """The simulated cases: judges, games of each judge, standard deviation of methods' strengths."""
 
-JUDGES_DIFFER = 0.4
-"""Standard deviation of the methods' strengths to one judge about those to all judges."""
+JUDGE_SPREAD = 0.4
+"""How much judges differ: standard deviation of a judge's strengths about those of all judges."""
 
 TIE = 0.3
 """The difference between two pictures below which a judge calls them equally good."""
@@ -80,8 +80,10 @@ def _case(judges, games, spread, prior, runs, models, resamples, seed):
     for run in range(runs):
         strengths = spread * rng.standard_normal(models)
         # One judge tells nothing of others, so that only that judge's own truth can be covered.
-        differ = JUDGES_DIFFER if judges > 1 else 0.0
-        played = play(strengths + differ * rng.standard_normal((judges, models)), games, rng)
+        differ = JUDGE_SPREAD if judges > 1 else 0.0
+        played = simulate_games(
+            strengths + differ * rng.standard_normal((judges, models)), games, rng
+        )
         options = {"resamples": resamples, "seed": run, "prior": prior}
         counts = np.stack([ratings.count(each, names) for each in played])
         rated = ratings.fit(counts.sum(0), prior=prior)
@@ -89,7 +91,7 @@ def _case(judges, games, spread, prior, runs, models, resamples, seed):
             found = resampling.over_judges(counts, names, **options)
         else:
             found = resampling.over_games(played[0], names, **options)
-        truth = expected(strengths, differ)
+        truth = true_ratings(strengths, differ)
         errors.append(np.abs(rated - truth))
         # A method without an interval is neither covered nor missed.
         given = ~np.isnan(found.low)
@@ -110,7 +112,7 @@ def _case(judges, games, spread, prior, runs, models, resamples, seed):
     }
 
 
-def play(
+def simulate_games(
     strengths: np.ndarray, games: int, rng: np.random.Generator, tie: float = TIE
 ) -> list[list[ratings.Game]]:
     """Simulates the games of several judges.
@@ -141,7 +143,7 @@ def play(
     return played
 
 
-def expected(strengths: np.ndarray, differ: float, tie: float = TIE) -> np.ndarray:
+def true_ratings(strengths: np.ndarray, differ: float, tie: float = TIE) -> np.ndarray:
     """Computes the ratings [M] after infinitely many games of infinitely many judges.
 
     Args:

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-Found = Mapping[str, Any]
+Report = Mapping[str, Any]
 """A report as `volsynth.study.report.report` returns it."""
 
 
-def ratings(found: Found) -> Any:
+def ratings(found: Report) -> Any:
     """Plots the ratings of each task, as figure 5.1 of the thesis does.
 
     Single judges are thin lines, all judges together a line with intervals; the method with the
@@ -38,7 +38,7 @@ def ratings(found: Found) -> Any:
     return figure
 
 
-def wins(found: Found) -> Any:
+def wins(found: Report) -> Any:
     """Plots for each task the share of points that the row's method took from the column's."""
     size = len(found["methods"])
     side = max(3.4, 0.5 * size + 1.6)
@@ -64,7 +64,7 @@ def wins(found: Found) -> Any:
     return figure
 
 
-def metrics(found: Found) -> Any:
+def metrics(found: Report) -> Any:
     """Plots ratings over metrics' scores, as figure 5.2 of the thesis does.
 
     There is a row for each task and a column for each metric.

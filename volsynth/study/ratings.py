@@ -21,7 +21,7 @@ WEIGHTS = ("pairs", "games")
 """Ways to weight the regression: every pair that was played counts the same, or every game does."""
 
 _POINTS = 400 / np.log(10)
-# Of the slope, relative to the sum of weights; rounding leaves about 1e-16.
+# The largest slope at which Newton's method stops, relative to the sum of weights.
 _TOLERANCE = 1e-10
 # Lopsided counts take about two dozen steps, which are shortened then; many more are a mistake.
 _STEPS = 1000
@@ -47,7 +47,7 @@ def count(games: Sequence[Game], models: Sequence[str]) -> np.ndarray:
     Raises:
       UserError: a game has an unknown model, one model twice, or a score that is none.
     """
-    return totals(*indices(games, models), len(models))
+    return sum_points(*to_arrays(games, models), len(models))
 
 
 def win_probabilities(ratings: np.ndarray) -> np.ndarray:
@@ -135,7 +135,7 @@ def sequential(games: Sequence[Game], models: Sequence[str], k: float = 10 / _PO
       UserError: as `count`.
     """
     history = np.zeros((len(games) + 1, len(models)))
-    for n, (i, j, score) in enumerate(zip(*indices(games, models))):
+    for n, (i, j, score) in enumerate(zip(*to_arrays(games, models))):
         change = k * (score - expit(history[n, i] - history[n, j]))
         history[n + 1] = history[n]
         history[n + 1, i] += change
@@ -148,7 +148,7 @@ def to_points(ratings: np.ndarray, start: float = 400.0) -> np.ndarray:
     return start + _POINTS * ratings
 
 
-def indices(
+def to_arrays(
     games: Sequence[Game], models: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Converts games to arrays [N]: numbers of the first and the second model, the first's score.
@@ -177,8 +177,8 @@ def indices(
     return first, second, np.array([game[2] for game in games], float)
 
 
-def totals(first: np.ndarray, second: np.ndarray, score: np.ndarray, size: int) -> np.ndarray:
-    """Adds up the points [size, size] of games that `indices` converted."""
+def sum_points(first: np.ndarray, second: np.ndarray, score: np.ndarray, size: int) -> np.ndarray:
+    """Adds up the points [size, size] of games that `to_arrays` converted."""
     # Far faster than adding to a matrix game by game, of which a bootstrap needs a thousand.
     cells = np.concatenate([first * size + second, second * size + first])
     points = np.concatenate([score, 1 - score])

@@ -67,7 +67,7 @@ def report(
     warnings: list[str] = []
     found: dict[str, Any] = {part: {} for part in _PARTS}
     scores, better = metric_scores.read(methods, results, warnings)
-    for task, given in store.by_task(answers):
+    for task, given in store.group_by_task(answers):
         rated = _rate_task(methods, given, resamples, seed, task, warnings)
         if "elo" in rated:
             rated["spearman"] = _correlations(task, rated["elo"], scores, better, warnings)

@@ -16,7 +16,7 @@ from scipy import stats
 from volsynth.errors import UserError
 from volsynth.study import ratings
 
-# Rounding leaves resamples that do not differ at all a standard error of about 1e-16.
+# Rounding leaves a tiny standard error where resamples do not differ at all.
 _LEAST_ERROR = 1e-9
 
 
@@ -64,15 +64,15 @@ def over_games(
         sense.
     """
     _check(level, resamples)
-    first, second, score = ratings.indices(games, models)
+    first, second, score = ratings.to_arrays(games, models)
     size = len(models)
-    total = ratings.totals(first, second, score, size)
+    total = ratings.sum_points(first, second, score, size)
     rated = ratings.fit(total, models, weight=weight, prior=prior)
     rng = np.random.default_rng(seed)
     drawn = np.empty((resamples, size, size))
     for row in drawn:
         chosen = rng.integers(len(score), size=len(score))
-        row[:] = ratings.totals(first[chosen], second[chosen], score[chosen], size)
+        row[:] = ratings.sum_points(first[chosen], second[chosen], score[chosen], size)
     return _around(rated, drawn, len(score), level, weight, prior)
 
 

@@ -79,7 +79,7 @@ class Interview:
     def find_judge(self, token: str | None) -> int | None:
         """The number of the judge with this token; None if there is none."""
         # Longer ones are none, and would be hashed for nothing.
-        return self.answers.judge(token) if token and len(token) <= _LONGEST_TOKEN else None
+        return self.answers.find_judge(token) if token and len(token) <= _LONGEST_TOKEN else None
 
     def require_judge(self, token: str | None) -> int:
         """The number of the judge with this token.
@@ -110,7 +110,7 @@ class Interview:
         if token is None:
             # No 5xx: the page would try again for ever, and nobody would read why.
             raise HTTPException(403, f"There are {store.MOST_JUDGES} judges already.")
-        return self.answers.judge(token), token
+        return self.answers.find_judge(token), token
 
     def state(self, judge: int) -> dict[str, Any]:
         """How far a judge is, and the question to answer next, as JSON."""
@@ -124,7 +124,7 @@ class Interview:
         return {
             **state,
             "finished": False,
-            "done": self.answers.answered(judge),
+            "done": self.answers.count_answers(judge),
             "question": asked.id,
             "task": asked.task,
             "part": questions.TASKS.index(asked.task) + 1,

@@ -13,7 +13,9 @@ from volsynth.errors import UserError
 from volsynth.study import pairs, ratings
 
 
-def play(strengths: np.ndarray, games: int, rule: str, rng: np.random.Generator) -> np.ndarray:
+def simulate_games(
+    strengths: np.ndarray, games: int, rule: str, rng: np.random.Generator
+) -> np.ndarray:
     """Simulates games, none of them tied, between models of known strengths.
 
     Args:
@@ -67,7 +69,7 @@ def simulate(runs: int = 2000, models: int = 8, games: int = 200, seed: int = 0)
         raise UserError(f"--seed must be at least 0, got {seed}.")
     rng = np.random.default_rng(seed)
     strengths = rng.standard_normal((runs, models))
-    counts = {rule: play(strengths, games, rule, rng) for rule in pairs.RULES}
+    counts = {rule: simulate_games(strengths, games, rule, rng) for rule in pairs.RULES}
     # Left out for all rules alike: a rule that leaves hard runs unrated would else look better.
     kept = np.all([ratings.has_ratings(c) for c in counts.values()], axis=0)
     if np.sum(kept) < 2:

@@ -167,7 +167,7 @@ class AnswerStore:
             do("INSERT INTO judges (token, since) VALUES (?, ?)", row)
         return token
 
-    def judge(self, token: str) -> int | None:
+    def find_judge(self, token: str) -> int | None:
         """The number of the judge with this token; None if there is none."""
         with self._transaction() as do:
             row = do("SELECT number FROM judges WHERE token = ?", (_digest(token),)).fetchone()
@@ -207,7 +207,7 @@ class AnswerStore:
             do("UPDATE questions SET answer = ?, answered = ? WHERE id = ?", values)
         return "saved"
 
-    def answered(self, judge: int) -> int:
+    def count_answers(self, judge: int) -> int:
         """How many answers a judge has given."""
         with self._transaction() as do:
             query = "SELECT COUNT(*) FROM questions WHERE judge = ? AND answer IS NOT NULL"
@@ -310,7 +310,7 @@ def read(path: pathlib.Path) -> tuple[tuple[str, ...], list[Answer]]:
     return methods, answers
 
 
-def by_task(answers: Sequence[Answer]) -> Iterator[tuple[str, list[Answer]]]:
+def group_by_task(answers: Sequence[Answer]) -> Iterator[tuple[str, list[Answer]]]:
     """Yields each task that has answers with these, in the order of the tasks."""
     for task in questions.TASKS:
         found = [answer for answer in answers if answer.task == task]

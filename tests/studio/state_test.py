@@ -1,6 +1,5 @@
-"""What the studio's server holds, and for how long: pictures, people, work that waits."""
+"""What the studio's server holds and for how long, and what it does when something fails."""
 
-import asyncio
 import tempfile
 
 import fastapi
@@ -9,32 +8,9 @@ from visiting import joints_of, named, picture_of, refused
 
 from volsynth.errors import UserError
 from volsynth.generation import persons
-from volsynth.studio import cache, job_queue, page_poses, pictures, rendering, state
+from volsynth.studio import page_poses, pictures, rendering, state
 
 POSE = named().tolist()
-
-
-# --- forgetting ----------------------------------------------------------------------------------
-
-
-def test_what_was_not_used_for_longest_is_forgotten():
-    kept = cache.Cache(100)
-    first, second = kept.add("a", 40), kept.add("b", 40)
-    own = kept.pin("own")
-    assert kept.get(first) == "a"
-    third = kept.add("c", 40)
-    assert (kept.get(first), kept.get(third), kept.get(own)) == ("a", "c", "own")
-    with pytest.raises(cache.ForgottenError):
-        kept.get(second)
-    large = kept.add("d", 1000)
-    assert kept.get(large) == "d"
-    for name in (first, third):
-        with pytest.raises(cache.ForgottenError):
-            kept.get(name)
-    for name in ("", "a", "a" * 21, "a" * 23, "a" * 21 + "/", "é" * 22):
-        with pytest.raises(cache.UnknownError):
-            kept.get(name)
-    assert len({kept.pin(0) for _ in range(50)}) == 50
 
 
 def test_a_page_learns_that_its_picture_was_forgotten(visit, brought, monkeypatch):
@@ -53,41 +29,6 @@ def test_what_a_motion_takes_is_counted(halves, brought):
     assert rendering.RenderedMotion(encoded, bodies, square, 9).nbytes == 32 * 32 * 3
     assert halves.bytes_per_person == 32 * 32 * 3 + 3 * 4
     assert picture.nbytes == 120 * 160 * 4
-
-
-# --- waiting -------------------------------------------------------------------------------------
-
-
-def test_work_is_done_in_turn_and_only_so_much_waits():
-    order, under_way = [], []
-
-    def work(number):
-        under_way.append(number)
-        assert len(under_way) == 1
-        order.append(under_way.pop())
-        return number
-
-    async def main():
-        queue = job_queue.JobQueue(5)
-        done = await asyncio.gather(
-            *(queue.run(work, number) for number in range(9)), return_exceptions=True
-        )
-        assert done[:5] == [0, 1, 2, 3, 4] == order
-        assert [type(each) for each in done[5:]] == [job_queue.QueueFullError] * 4
-        # Errors and those who left make room, too.
-        for _ in range(9):
-            with pytest.raises(ZeroDivisionError):
-                await queue.run(lambda: 1 / 0)
-
-        async def gone():
-            return True
-
-        with pytest.raises(job_queue.ClientGoneError):
-            await queue.run(work, 10, client_gone=gone)
-        assert order == [0, 1, 2, 3, 4]
-        assert await queue.run(work, 11) == 11
-
-    asyncio.run(main())
 
 
 def test_a_page_learns_that_too_many_are_waiting(visit, brought, monkeypatch):
@@ -111,9 +52,6 @@ def test_nothing_is_rendered_for_whoever_has_left(visit, brought, monkeypatch):
     assert page.post("/render", {"person": person, "joints_mm": POSE}).status_code == 499
     assert page.get(f"/motion/{motion}/0").status_code == 499
     assert calls == []
-
-
-# --- the server's own troubles -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("error", [UserError("/secret/model is broken"), ZeroDivisionError("/x")])
