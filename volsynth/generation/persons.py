@@ -180,8 +180,8 @@ def person(
     if pose.joints_px is None:
         raise UserError(
             f"{pose.where} has no joints_px: where the person is in the picture, which files of "
-            "wanted poses do not say. Place the joints with volsynth studio and save them there, or "
-            "give --estimator."
+            "wanted poses do not say. Place the joints with volsynth studio and save them there, "
+            "or give --estimator."
         )
     body = body_of(pose)
     with _about(pose):
