@@ -99,7 +99,7 @@ def test_operators_know_no_framework_of_networks_and_no_config():
 def test_the_study_needs_no_jax():
     assert _in("study")
     others = {
-        "folders": {"PIL"},
+        "comparison": {"PIL"},
         "server": {"fastapi", "pydantic", "starlette"},
         "serving": {"fastapi", "starlette", "uvicorn"},
         "plots": {"matplotlib"},

@@ -76,7 +76,7 @@ def _serve(port, *options):
     import own_pictures
 
     from volsynth.generation import generate
-    from volsynth.poses import keypoint_files
+    from volsynth.poses import keypoint_files, pose_library
     from volsynth.studio import rendering, server
     from volsynth.web import serving
 
@@ -84,7 +84,7 @@ def _serve(port, *options):
     renderer = rendering.Renderer(own_pictures.dots())
     renderer.warm_up()
     if "estimator" in options:
-        mm = keypoint_files.read(pathlib.Path(server.persons.LIBRARY))[0].joints_mm
+        mm = keypoint_files.read(pose_library.LIBRARY)[0].joints_mm
         px = 16 + (mm[:, :2] - mm[:, :2].mean(axis=0)) / 70
         estimator = own_pictures.finder(px, mm - mm[[9, 12]].mean(axis=0))
     if "person" in options:
@@ -93,10 +93,10 @@ def _serve(port, *options):
             folder / "picture.jpg", folder / "mask.png", pose=folder / "pose.json"
         )
         who = generate.read_person(source, renderer.image_size, None)
-    with serving.listening("127.0.0.1", port) as listener:
+    with serving.open_socket("127.0.0.1", port) as listener:
         port = listener.getsockname()[1]
-        app = server.make_app(renderer, estimator, serving.own_names("127.0.0.1", port), who)
-        serving.say_where(functools.partial(print, flush=True), "127.0.0.1", port)
+        app = server.make_app(renderer, estimator, serving.host_names("127.0.0.1", port), who)
+        serving.announce(functools.partial(print, flush=True), "127.0.0.1", port)
         serving.run(app, listener)
 
 

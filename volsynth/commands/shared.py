@@ -1,6 +1,7 @@
 """What commands of several families take, and how they speak."""
 
 import argparse
+import importlib
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -69,13 +70,13 @@ def server_arguments(parser: argparse.ArgumentParser, port: int) -> None:
 
 
 def needs(what: str, extra: str) -> None:
-    """Whether a page can be served.
+    """Checks that the packages of an extra, which serves the page of the same name, are there.
 
     Raises:
-      UserError: an extra is not installed.
+      UserError: the extra is not installed.
     """
     try:
-        from volsynth.web import serving  # noqa: F401
+        importlib.import_module(f"volsynth.{extra}.server")
     except ModuleNotFoundError as error:
         raise UserError(f"{what} needs {error.name}: pip install 'volsynth[{extra}]'.") from error
 

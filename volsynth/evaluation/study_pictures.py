@@ -15,7 +15,7 @@ from volsynth.data import pipeline
 from volsynth.errors import UserError
 from volsynth.images import draw
 from volsynth.runs import restoring
-from volsynth.study import folders, report
+from volsynth.study import folders, metric_scores
 from volsynth.tasks import gallery
 
 
@@ -95,7 +95,7 @@ def _copy_results(workdir, split_name, step, out):
     try:
         if json.loads(path.read_bytes())["step"] != step:
             return False
-        shutil.copyfile(path, out / report.RESULTS)
+        shutil.copyfile(path, out / metric_scores.RESULTS)
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return True

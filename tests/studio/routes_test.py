@@ -13,7 +13,7 @@ from visiting import HOST, POST, joints_of, named, pixels, png
 from volsynth.generation import animate, generate, persons
 from volsynth.poses import keypoint_files, pose_library, retargeting
 from volsynth.skeleton import HIPS, INDEX, JOINTS
-from volsynth.studio import people, rendering, server
+from volsynth.studio import page_poses, pictures, rendering, server
 
 
 @pytest.fixture
@@ -212,8 +212,8 @@ def test_a_pose_is_rendered_as_the_command_line_does(visit, halves, brought, who
     page = visit(halves)
     person = bring(page, brought)
     model = own_pictures.halves()
-    picture = people.read(brought[0].read_bytes(), None)
-    own = people.person(picture, *joints_of(brought[1]).values(), halves.image_size)
+    picture = pictures.read_picture(brought[0].read_bytes(), None)
+    own = page_poses.cut_out_person(picture, *joints_of(brought[1]).values(), halves.image_size)
     made = []
     for name, turn in (("waving", 0.0), ("sitting", 0.0), ("waving", 70.0)):
         bodies, square = persons.stage([pose_library.named_pose(name)], own, turn)
@@ -295,8 +295,8 @@ def test_strips_are_the_frames_of_animate(visit, halves, brought):
     motion = page.post("/motion", body).json()
     assert (motion["frames"], motion["fps"], motion["batch"]) == (12, 12, 8)
     frames = page.frames(motion)
-    picture = people.read(brought[0].read_bytes(), None)
-    who = people.person(picture, *joints_of(brought[1]).values(), halves.image_size)
+    picture = pictures.read_picture(brought[0].read_bytes(), None)
+    who = page_poses.cut_out_person(picture, *joints_of(brought[1]).values(), halves.image_size)
     bodies, square = persons.stage([pose_library.named_pose(name) for name in NAMES], who, 20)
     make = animate.maker(own_pictures.halves(), who, square, rendering.BATCH)
     wanted = np.stack(list(animate.pictures_of(make, bodies, rendering.BATCH)))

@@ -9,7 +9,7 @@ from small_study import BRIGHTNESS, METHODS, POST, preferred, write_folder
 
 from volsynth import cli
 from volsynth.errors import UserError
-from volsynth.study import agreement, questions, ratings, report, store
+from volsynth.study import agreement, plots, questions, ratings, report, report_files, store
 
 NAMES = sorted(METHODS)
 
@@ -21,7 +21,7 @@ def fill(open_store, tmp_path):
     def make(choose, judges=2, games=8):
         kept = open_store(hasty=True)
         for _ in range(judges):
-            judge = kept.judge(kept.new_judge())
+            judge = kept.find_judge(kept.new_judge())
             while (question := kept.next_question(judge, games)) is not None:
                 kept.answer(judge, question.id, choose(judge, question))
         kept.close()
@@ -201,7 +201,7 @@ def test_a_single_judge_has_intervals_over_decisions_and_no_agreement(fill):
     assert any("intervals are over decisions" in line for line in found["warnings"])
     assert any("agreement between judges needs two" in line for line in found["warnings"])
     assert all(low < high for low, high in found["intervals"][task].values())
-    assert "by one judge" in report.markdown(found)
+    assert "by one judge" in report_files.markdown(found)
 
 
 def test_three_decisions_are_no_ground_for_intervals(tmp_path, monkeypatch):
@@ -246,7 +246,7 @@ def test_a_task_that_is_under_way_leaves_the_others_alone(fill, open_store, tmp_
     path.unlink()
     kept = open_store(hasty=True)
     for _ in range(2):
-        judge = kept.judge(kept.new_judge())
+        judge = kept.find_judge(kept.new_judge())
         for _ in range(2 * 8 + (judge == 1)):
             question = kept.next_question(judge, 8)
             kept.answer(judge, question.id, _brighter(judge, question))
@@ -261,16 +261,16 @@ def test_a_task_that_is_under_way_leaves_the_others_alone(fill, open_store, tmp_
     assert f"{last}: not rated yet: {reason}" in found["warnings"]
     assert found["answers"] == {done[0]: 16, done[1]: 16, last: 1}
     assert np.sum(found["points"][last]) == 1
-    text = report.markdown(found)
+    text = report_files.markdown(found)
     section = text.split(f"## {last.capitalize()}")[1]
     share = f"{found['ties'][last]:.0%}"
     assert section.startswith(f"\n\nOne decision, {share} of them ties. Not rated yet: {reason}")
     assert text.count("Agreement of 2 judges") + text.count("Agreement between") == 2
-    report.write(found, tmp_path / "out")
-    for figure in (report.plots.ratings(found), report.plots.wins(found)):
+    report_files.write(found, tmp_path / "out")
+    for figure in (plots.ratings(found), plots.wins(found)):
         assert figure.get_supxlabel() == f"not rated yet: {last}"
         assert len(figure.axes) == 2
-    assert report.plots.ratings(before).get_supxlabel() == ""
+    assert plots.ratings(before).get_supxlabel() == ""
 
 
 def test_a_method_that_wins_everything_has_a_rating_and_a_note(fill):
@@ -301,7 +301,7 @@ def test_judges_who_only_tie_agree_on_nothing(fill):
 def test_judges_who_have_just_begun_do_not_count_for_agreement(fill, open_store):
     path = fill(_brighter, judges=2)
     kept = open_store()
-    judge = kept.judge(kept.new_judge())
+    judge = kept.find_judge(kept.new_judge())
     kept.answer(judge, kept.next_question(judge, 3).id, "left")
     found = report.report(path, resamples=20)
     task = questions.TASKS[0]
@@ -327,8 +327,8 @@ def test_judges_who_each_saw_some_methods_are_no_ground_for_intervals(tmp_path, 
     assert found["icc"][task] is None
     assert found["intervals"][task] == dict.fromkeys(NAMES)
     json.dumps(found, allow_nan=False)
-    assert "| +0.00 | – |" in report.markdown(found)
-    report.write(found, tmp_path / "out")
+    assert "| +0.00 | – |" in report_files.markdown(found)
+    report_files.write(found, tmp_path / "out")
 
 
 def test_what_has_no_report(fill, open_store, tmp_path, monkeypatch):
@@ -375,4 +375,4 @@ def test_a_report_that_cannot_be_written(fill, tmp_path):
     found = report.report(fill(_brighter, judges=2), resamples=5)
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write the report to"):
-        report.write(found, tmp_path / "file")
+        report_files.write(found, tmp_path / "file")

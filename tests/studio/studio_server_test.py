@@ -1,4 +1,4 @@
-"""`volsynth studio`: the files of its page, what cannot be served, where it listens, a server."""
+"""`volsynth studio`: the files of its page, what cannot be served, its address, a real server."""
 
 import contextlib
 import http.client
