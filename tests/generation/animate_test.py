@@ -144,7 +144,7 @@ def test_a_motion_is_a_file_or_a_name(tmp_path, monkeypatch):
 
 def test_a_named_motion_has_frames_per_second_of_its_own(tmp_path, source, monkeypatch):
     monkeypatch.setattr(persons, "load_generator", lambda path, program=None: own_pictures.dots())
-    monkeypatch.setattr(animate.motions, "FPS", 12.0)
+    monkeypatch.setattr(pose_library, "FPS", 12.0)
     for fps, wanted in ((None, 12.0), (30.0, 30.0)):
         out = tmp_path / f"at{wanted:g}"
         made = animate.animate(pathlib.Path("m"), source, "walking", out, fps, "square")

@@ -10,7 +10,9 @@ from seen_people import see
 
 from data_prep import preparing
 from data_prep.posed_people import library
+from volsynth import skeleton
 from volsynth.errors import UserError
+from volsynth.export import exported_model
 from volsynth.generation import persons
 from volsynth.ops import geometry
 from volsynth.poses import joint_orders, keypoint_files, pose_library, retargeting
@@ -171,7 +173,7 @@ def test_the_library_is_what_its_maker_makes(tmp_path):
 
 def test_named_poses_are_as_they_are_called():
     joints = {name: pose_library.named_pose(name).joints_mm for name in library.NAMED}
-    at = keypoint_files.orders.skeleton.INDEX
+    at = skeleton.INDEX
     t_pose, waving, sitting = joints["t_pose"], joints["waving"], joints["sitting"]
     for side, sign in (("right", -1), ("left", 1)):
         arm = t_pose[at[f"{side}_wrist"]] - t_pose[at[f"{side}_shoulder"]]
@@ -258,7 +260,7 @@ def test_a_motion_is_scaled_and_moved_as_one(tmp_path):
 def test_models_of_the_other_kind_are_refused(monkeypatch):
     joints = np.zeros((15, 3))
     kinds = {"dots": own_pictures.dots(), "finder": own_pictures.finder(joints[:, :2], joints)}
-    monkeypatch.setattr(persons.exported, "load", lambda path, program=None: kinds[path])
+    monkeypatch.setattr(exported_model, "load", lambda path, program=None: kinds[path])
     with pytest.raises(UserError, match="finder finds poses and makes no pictures"):
         persons.load_generator("finder")
     with pytest.raises(UserError, match="dots makes pictures and finds no poses"):

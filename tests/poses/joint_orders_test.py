@@ -105,6 +105,7 @@ def test_the_derived_top_of_the_head_is_near_that_of_a_body():
         assert np.linalg.norm(found[top] - ours[top]) < 60
 
 
+@pytest.mark.usefixtures("_unchecked")
 def test_an_unknown_order_and_a_wrong_number_are_named():
     with pytest.raises(
         UserError, match="no order of joints 'human36_17'; did you mean 'human36m_17"
