@@ -71,7 +71,7 @@ class Sequence(abc.ABC):
 
 def _checked(found: Sighting) -> Sighting | Dropped:
     """The sighting, unless it is one of those that every archive of videos has and nobody wants."""
-    joints, known = joint_orders.to_ours(found.joints_px, found.visible, found.order)
+    joints, known = joint_orders.to_skeleton(found.joints_px, found.visible, found.order)
     height, width = found.image.shape[:2]
     if np.any(known & ~np.all((joints >= 0) & (joints <= (width, height)), axis=-1)):
         return Dropped(OUTSIDE)

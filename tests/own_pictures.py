@@ -42,7 +42,7 @@ def bring(folder, kind="mask", person=8003, shot=1):
         Image.fromarray(255 * mask.astype(np.uint8)).save(found["mask"])
     intrinsics = seen.camera.intrinsics - np.array([[0, 0, 20], [0, 0, 0], [0, 0, 0]])
     pose = keypoint_files.Pose(
-        joint_orders.OURS,
+        joint_orders.VOLSYNTH_15,
         seen.visible,
         seen.joints_px - (20, 0),
         seen.joints_mm,

@@ -128,7 +128,7 @@ def _mask_names(masks, left_out) -> dict[str, str]:
 
 def _is_whole(pose):
     nowhere = np.zeros((len(pose.visible), 2))
-    return bool(joint_orders.to_ours(nowhere, pose.visible, pose.order)[1].all())
+    return bool(joint_orders.to_skeleton(nowhere, pose.visible, pose.order)[1].all())
 
 
 def _with_depth(pose, other):
@@ -136,7 +136,7 @@ def _with_depth(pose, other):
     if other is None:
         return pose
     if pose.order != other.order:
-        pose, other = keypoint_files.to_ours(pose), keypoint_files.to_ours(other)
+        pose, other = keypoint_files.to_skeleton(pose), keypoint_files.to_skeleton(other)
     return dataclasses.replace(
         pose, joints_mm=other.joints_mm, visible=pose.visible & other.visible
     )

@@ -13,7 +13,7 @@ from data_prep.posed_people import library
 from volsynth import skeleton
 from volsynth.errors import UserError
 from volsynth.export import exported_model
-from volsynth.generation import persons
+from volsynth.generation import estimation, persons, pictures, render, source
 from volsynth.ops import geometry
 from volsynth.poses import joint_orders, keypoint_files, pose_library, retargeting
 
@@ -21,8 +21,9 @@ from volsynth.poses import joint_orders, keypoint_files, pose_library, retargeti
 @pytest.mark.parametrize("kind", ["mask", "alpha", "magenta"])
 def test_the_person_is_found_by_mask_alpha_channel_or_magenta(tmp_path, kind):
     found, mask = own_pictures.bring(tmp_path, kind)
-    image, read = persons.read_picture(found["image"], found["mask"])
-    assert image.shape == (160, 120, 3)
+    picture = pictures.read_picture(found["image"], found["mask"])
+    read = picture.mask
+    assert picture.image.shape == (160, 120, 3)
     # JPEG moves the colours of edges, of which a small picture has many.
     assert (read != mask).mean() < (0.02 if kind == "magenta" else 1e-9)
 
@@ -32,7 +33,7 @@ def test_a_mask_counts_before_anything_else(tmp_path):
     most = np.ones(mask.shape, bool)
     most[0] = most[:, 0] = False
     Image.fromarray(255 * most.astype(np.uint8)).save(tmp_path / "most.png")
-    read = persons.read_picture(found["image"], tmp_path / "most.png")[1]
+    read = pictures.read_picture(found["image"], tmp_path / "most.png").mask
     np.testing.assert_array_equal(read, most)
 
 
@@ -41,7 +42,7 @@ def test_a_mask_may_be_a_silhouette_on_a_transparent_ground(tmp_path, level):
     found, mask = own_pictures.bring(tmp_path, "none")
     picture = np.dstack([np.full((*mask.shape, 3), level), 255 * mask]).astype(np.uint8)
     Image.fromarray(picture).save(tmp_path / "cut-out.png")
-    read = persons.read_picture(found["image"], tmp_path / "cut-out.png")[1]
+    read = pictures.read_picture(found["image"], tmp_path / "cut-out.png").mask
     np.testing.assert_array_equal(read, mask)
 
 
@@ -52,14 +53,14 @@ def test_a_hole_in_a_picture_on_magenta_does_not_make_magenta_a_person(tmp_path)
     alpha = np.full(mask.shape, 255, np.uint8)
     alpha[:3, :3] = 0
     Image.fromarray(np.dstack([image, alpha])).save(tmp_path / "hole.png")
-    read = persons.read_picture(tmp_path / "hole.png")[1]
+    read = pictures.read_picture(tmp_path / "hole.png").mask
     assert (read != mask).mean() < 1e-3
 
 
 def test_a_background_that_was_not_removed_is_one_clear_line(tmp_path):
     found, _ = own_pictures.bring(tmp_path, "none")
     with pytest.raises(UserError, match="background was not removed") as caught:
-        persons.read_picture(found["image"])
+        pictures.read_picture(found["image"])
     for hint in ("--mask FILE, white where the person is", "transparent", r"(255, 0, 255)"):
         assert hint in str(caught.value)
     # A transparent corner is no background that was removed.
@@ -67,7 +68,7 @@ def test_a_background_that_was_not_removed_is_one_clear_line(tmp_path):
     image[:3, :3, 3] = 0
     Image.fromarray(image).save(tmp_path / "corner.png")
     with pytest.raises(UserError, match=r"corner\.png: its background was not removed"):
-        persons.read_picture(tmp_path / "corner.png")
+        pictures.read_picture(tmp_path / "corner.png")
 
 
 def test_pictures_and_masks_that_do_not_fit(tmp_path):
@@ -90,10 +91,10 @@ def test_pictures_and_masks_that_do_not_fit(tmp_path):
         ("photograph", r"photograph\.png is no mask: \d+% of it is neither black nor white"),
     ):
         with pytest.raises(UserError, match=message):
-            persons.read_picture(found["image"], tmp_path / f"{name}.png")
+            pictures.read_picture(found["image"], tmp_path / f"{name}.png")
     found["image"].write_bytes(found["image"].read_bytes()[:500])
     with pytest.raises(UserError, match="cannot be read as a picture"):
-        persons.read_picture(found["image"])
+        pictures.read_picture(found["image"])
 
 
 def test_a_turned_photograph_is_read_upright(tmp_path):
@@ -102,19 +103,19 @@ def test_a_turned_photograph_is_read_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     image.save(tmp_path / "turned.png", exif=exif)
-    read, found_mask = persons.read_picture(tmp_path / "turned.png")
-    np.testing.assert_array_equal(found_mask, mask)
-    np.testing.assert_array_equal(read, persons.read_picture(found["image"])[0])
+    picture = pictures.read_picture(tmp_path / "turned.png")
+    np.testing.assert_array_equal(picture.mask, mask)
+    np.testing.assert_array_equal(picture.image, pictures.read_picture(found["image"]).image)
 
 
 def test_a_person_is_what_preparation_makes_of_the_same_photograph(tmp_path):
     seen = see(8003, 1, size=160).sighting
     record = preparing.prepare(seen, 32)
     pose = keypoint_files.Pose(
-        joint_orders.OURS, seen.visible, seen.joints_px, seen.joints_mm,
+        joint_orders.VOLSYNTH_15, seen.visible, seen.joints_px, seen.joints_mm,
         intrinsics=seen.camera.intrinsics,
     )  # fmt: skip
-    found = persons.person(seen.image, seen.mask, pose, 32)
+    found = persons.crop_person(seen.image, seen.mask, pose, 32)
     np.testing.assert_array_equal(found.image, record["image"])
     wanted = geometry.image_pose(
         record["joints_px"], record["joints_mm"], record["visible"],
@@ -122,18 +123,20 @@ def test_a_person_is_what_preparation_makes_of_the_same_photograph(tmp_path):
     )  # fmt: skip
     np.testing.assert_allclose(found.joints, wanted, atol=1e-3)
     # Without a camera, depth is that of one distance for all of the person.
-    nearly = persons.person(seen.image, seen.mask, dataclasses.replace(pose, intrinsics=None), 32)
+    nearly = persons.crop_person(
+        seen.image, seen.mask, dataclasses.replace(pose, intrinsics=None), 32
+    )
     np.testing.assert_allclose(nearly.joints, wanted, atol=1.2)
 
 
 def test_poses_of_pictures_that_cannot_be_used(tmp_path):
     found, mask = own_pictures.bring(tmp_path)
-    image, _ = persons.read_picture(found["image"], found["mask"])
+    image = pictures.read_picture(found["image"], found["mask"]).image
     (pose,) = keypoint_files.read(found["pose"])
 
     def fails(message, mask=mask, **changes):
         with pytest.raises(UserError, match=message):
-            persons.person(image, mask, dataclasses.replace(pose, **changes), 32)
+            persons.crop_person(image, mask, dataclasses.replace(pose, **changes), 32)
 
     fails("has no joints_px", joints_px=None)
     fails(r"pose\.json: pose 0 .*: 15 joints lie outside of the picture of 120 x 160 pixels, such",
@@ -155,17 +158,17 @@ def test_the_pose_of_a_picture_is_the_only_one_or_the_one_of_its_name(tmp_path):
     keypoint_files.write(
         tmp_path / "two.json", [other, dataclasses.replace(pose, image="a/picture")]
     )
-    assert persons.pose_of(found["pose"], tmp_path / "any.png").image == "picture.jpg"
-    assert persons.pose_of(tmp_path / "two.json", tmp_path / "other.png").frame == 7
-    assert persons.pose_of(tmp_path / "two.json", tmp_path / "picture.jpg").frame == 0
+    assert source.read_source_pose(found["pose"], tmp_path / "any.png").image == "picture.jpg"
+    assert source.read_source_pose(tmp_path / "two.json", tmp_path / "other.png").frame == 7
+    assert source.read_source_pose(tmp_path / "two.json", tmp_path / "picture.jpg").frame == 0
     with pytest.raises(UserError, match=r"has 2 poses, 0 of them of an image third\.png"):
-        persons.pose_of(tmp_path / "two.json", tmp_path / "third.png")
+        source.read_source_pose(tmp_path / "two.json", tmp_path / "third.png")
 
 
 def test_the_library_is_what_its_maker_makes(tmp_path):
     library.write_named(tmp_path / "poses.json")
-    assert (tmp_path / "poses.json").read_text() == pose_library.LIBRARY.read_text()
-    names = {pose.action for pose in keypoint_files.read(pose_library.LIBRARY)}
+    assert (tmp_path / "poses.json").read_text() == pose_library.POSES_FILE.read_text()
+    names = {pose.action for pose in keypoint_files.read(pose_library.POSES_FILE)}
     assert names == set(library.NAMED) >= {"standing", "walking", "t_pose", "sitting", "waving"}
     with pytest.raises(UserError, match="no pose 'siting'; did you mean 'sitting'"):
         pose_library.named_pose("siting")
@@ -201,11 +204,11 @@ def test_motions_of_the_rendered_people(tmp_path):
 
 def test_staged_poses_have_the_persons_size_and_place(tmp_path):
     found, mask = own_pictures.bring(tmp_path)
-    image, _ = persons.read_picture(found["image"], found["mask"])
+    image = pictures.read_picture(found["image"], found["mask"]).image
     (pose,) = keypoint_files.read(found["pose"])
-    who = persons.person(image, mask, pose, 32)
-    (body,), square = persons.stage([pose_library.named_pose("standing")], who)
-    assert retargeting.size(body) == pytest.approx(retargeting.size(who.body), rel=0.05)
+    who = persons.crop_person(image, mask, pose, 32)
+    (body,), square = persons.fit_poses([pose_library.named_pose("standing")], who)
+    assert retargeting.body_size(body) == pytest.approx(retargeting.body_size(who.body), rel=0.05)
     # All of the square's joints are in its picture, with the margin that prepared data has.
     joints = square.joints(body)
     assert joints[:, :2].min() > 0.08 * 32
@@ -213,7 +216,7 @@ def test_staged_poses_have_the_persons_size_and_place(tmp_path):
     assert joints[:, 2].mean() == pytest.approx(16, abs=1e-3)
     for angle in (np.nan, np.inf):
         with pytest.raises(UserError, match="--turn must be a number of degrees, got"):
-            persons.stage([pose_library.named_pose("standing")], who, angle)
+            persons.fit_poses([pose_library.named_pose("standing")], who, angle)
 
 
 def _in_pixels(pose, scale, place):
@@ -224,14 +227,14 @@ def _in_pixels(pose, scale, place):
 
 def test_a_motion_is_scaled_and_moved_as_one(tmp_path):
     found, mask = own_pictures.bring(tmp_path)
-    image, _ = persons.read_picture(found["image"], found["mask"])
+    image = pictures.read_picture(found["image"], found["mask"]).image
     (pose,) = keypoint_files.read(found["pose"])
-    who = persons.person(image, mask, pose, 32)
+    who = persons.crop_person(image, mask, pose, 32)
     standing, squatting = (pose_library.named_pose(name) for name in ("standing", "squatting"))
-    own = retargeting.size(who.body)
+    own = retargeting.body_size(who.body)
 
     moved = dataclasses.replace(squatting, joints_mm=squatting.joints_mm + np.array([200.0, 0, 0]))
-    (_, a, b), _ = persons.stage([standing, squatting, moved], who)
+    (_, a, b), _ = persons.fit_poses([standing, squatting, moved], who)
     np.testing.assert_allclose((b.joints - a.joints)[:, 0], 200 * own, rtol=0.05)
 
     # Of a detector: far from the origin, with noise, and looking smaller as it squats.
@@ -240,11 +243,11 @@ def test_a_motion_is_scaled_and_moved_as_one(tmp_path):
     frames = [
         dataclasses.replace(f, joints_px=f.joints_px + rng.normal(0, 3, (15, 2))) for f in frames
     ]
-    bodies, _ = persons.stage(frames, who)
+    bodies, _ = persons.fit_poses(frames, who)
     middles = np.array([body.joints[:, :2].mean(axis=0) for body in bodies])
     assert middles.std(axis=0).max() < 3 * 3 / 15**0.5 * own / 0.3
     low = _in_pixels(squatting, 0.3, (1500, 1500))
-    (a, b), _ = persons.stage([frames[0], low], who)
+    (a, b), _ = persons.fit_poses([frames[0], low], who)
     scales = [
         np.ptp(body.joints[:, 1]) / np.ptp(frame.joints_px[:, 1])
         for body, frame in ((a, frames[0]), (b, low))
@@ -252,9 +255,9 @@ def test_a_motion_is_scaled_and_moved_as_one(tmp_path):
     assert scales[0] == pytest.approx(scales[1], rel=1e-6)
     # A frame that shows too little to tell a size is put in with the others.
     little = dataclasses.replace(low, visible=np.arange(15) < 3)
-    assert len(persons.stage([frames[0], little], who)[0]) == 2
+    assert len(persons.fit_poses([frames[0], little], who)[0]) == 2
     with pytest.raises(UserError, match="too few of them are neighbours"):
-        persons.stage([little, little], who)
+        persons.fit_poses([little, little], who)
 
 
 def test_models_of_the_other_kind_are_refused(monkeypatch):
@@ -262,16 +265,16 @@ def test_models_of_the_other_kind_are_refused(monkeypatch):
     kinds = {"dots": own_pictures.dots(), "finder": own_pictures.finder(joints[:, :2], joints)}
     monkeypatch.setattr(exported_model, "load", lambda path, program=None: kinds[path])
     with pytest.raises(UserError, match="finder finds poses and makes no pictures"):
-        persons.load_generator("finder")
+        render.load_generator("finder")
     with pytest.raises(UserError, match="dots makes pictures and finds no poses"):
-        persons.load_estimator("dots")
-    assert persons.load_generator("dots") is kinds["dots"]
-    assert persons.load_estimator("finder") is kinds["finder"]
+        estimation.load_estimator("dots")
+    assert render.load_generator("dots") is kinds["dots"]
+    assert estimation.load_estimator("finder") is kinds["finder"]
 
 
 def test_an_estimator_looks_again_without_what_of_a_mask_is_far_from_the_person(tmp_path):
     found, mask = own_pictures.bring(tmp_path)
-    image, _ = persons.read_picture(found["image"], found["mask"])
+    image = pictures.read_picture(found["image"], found["mask"]).image
     looks = []
 
     class Model:
@@ -288,12 +291,12 @@ def test_an_estimator_looks_again_without_what_of_a_mask_is_far_from_the_person(
             px = middle + spread * np.linspace((-0.2, -1), (0.2, 1), 15)
             return {"joints_px": px[None], "joints_mm": np.zeros((1, 15, 3))}
 
-    clean = persons.estimate(Model(), image, mask)
+    clean = estimation.estimate_pose(Model(), image, mask)
     assert len(looks) == 1
     dirty = mask.copy()
     dirty[:3, :3] = dirty[157:, 117:] = True
     looks.clear()
-    again = persons.estimate(Model(), image, dirty)
-    assert 1 < len(looks) <= persons.MOST_LOOKS
+    again = estimation.estimate_pose(Model(), image, dirty)
+    assert 1 < len(looks) <= estimation.MOST_LOOKS
     assert looks[-1] > 1.3 * looks[0]
     np.testing.assert_array_equal(again.joints_px, clean.joints_px)

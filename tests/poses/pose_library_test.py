@@ -13,23 +13,25 @@ from volsynth.skeleton import INDEX
 def joints():
     """All frames of every motion, [N, 15, 3] mm."""
     return {
-        name: np.array([p.joints_mm for p in pose_library.read(name)])
-        for name in pose_library.NAMES
+        name: np.array([p.joints_mm for p in pose_library.named_motion(name)])
+        for name in pose_library.MOTIONS
     }
 
 
 def test_the_file_is_what_its_maker_makes(tmp_path):
     assert library.main(["--loops", "--out", f"{tmp_path}/m.json"]) == 0
-    assert (tmp_path / "m.json").read_text() == pose_library.FILE.read_text()
-    assert tuple(library.LOOPS) == pose_library.NAMES
-    assert pose_library.FPS == library.LOOP_FPS
-    assert pose_library.FILE.stat().st_size < 150_000
+    assert (tmp_path / "m.json").read_text() == pose_library.MOTIONS_FILE.read_text()
+    assert tuple(library.LOOPS) == pose_library.MOTIONS
+    assert pose_library.MOTION_FPS == library.LOOP_FPS
+    assert pose_library.MOTIONS_FILE.stat().st_size < 150_000
 
 
 def test_frames_come_in_order_and_a_motion_takes_seconds(joints):
-    for name in pose_library.NAMES:
-        assert [pose.frame for pose in pose_library.read(name)] == list(range(len(joints[name])))
-        assert 1 <= len(joints[name]) / pose_library.FPS <= 3
+    for name in pose_library.MOTIONS:
+        assert [pose.frame for pose in pose_library.named_motion(name)] == list(
+            range(len(joints[name]))
+        )
+        assert 1 <= len(joints[name]) / pose_library.MOTION_FPS <= 3
 
 
 def test_what_would_follow_the_last_frame_is_the_first(joints):
@@ -62,4 +64,4 @@ def test_motions_are_as_they_are_called(joints):
 
 def test_a_name_that_is_not_there():
     with pytest.raises(UserError, match=r"no motion 'walkin'; did you mean 'walking'\? Allowed"):
-        pose_library.read("walkin")
+        pose_library.named_motion("walkin")

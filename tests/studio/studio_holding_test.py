@@ -46,7 +46,7 @@ def test_what_a_motion_takes_is_counted(halves, brought):
     picture = people.read(brought[0].read_bytes(), None)
     who = people.person(picture, *joints_of(brought[1]).values(), 32)
     seen = rendering.Seen(who)
-    bodies, square = server.persons.stage([people.wanted(POSE)] * 3, who)
+    bodies, square = server.persons.fit_poses([people.wanted(POSE)] * 3, who)
     assert rendering.Motion(seen, bodies, square, 9).nbytes == 32 * 32 * 3
     assert halves.bytes_per_person == 32 * 32 * 3 + 3 * 4
     assert picture.nbytes == 120 * 160 * 4

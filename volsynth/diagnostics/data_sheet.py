@@ -5,7 +5,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from volsynth import conventions, skeleton
 from volsynth.data import augment, pipeline, prepared
-from volsynth.images import draw
+from volsynth.images import draw, grids
 
 
 def contact_sheet(split: prepared.Split, count: int, seed: int = 0, cell: int = 128) -> Image.Image:
@@ -90,4 +90,4 @@ def _table(cells, titles, columns, cell):
         [picture for group in cells[i : i + columns] for picture in group]
         for i in range(0, len(cells), columns)
     ]
-    return draw.grid(rows, titles * columns, cell=cell)
+    return grids.grid(rows, titles * columns, cell=cell)

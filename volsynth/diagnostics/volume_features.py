@@ -18,7 +18,7 @@ from volsynth import conventions, metrics
 from volsynth.data import pipeline
 from volsynth.diagnostics import volume_views
 from volsynth.errors import UserError
-from volsynth.images import draw
+from volsynth.images import draw, grids
 from volsynth.runs import training
 from volsynth.skeleton import NUM_PARTS
 from volsynth.system import Batch, Variables
@@ -236,7 +236,7 @@ def picture(pairs: Sequence[Mapping[str, Any]], cell: int = 128) -> Image.Image:
             conventions.to_uint8(pair[name]) for name in ("image", "inner", "outer", "target_image")
         ]
         rows.append(row)
-    return draw.grid(rows, _TITLES, cell=cell)
+    return grids.grid(rows, _TITLES, cell=cell)
 
 
 def _square(view, cell):

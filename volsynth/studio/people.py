@@ -18,7 +18,8 @@ from PIL import Image
 from volsynth.errors import UserError
 from volsynth.export import exported_model
 from volsynth.files import InMemory
-from volsynth.generation import animate, persons
+from volsynth.generation import estimation, motions, persons, pictures
+from volsynth.generation.bodies import to_body
 from volsynth.generation.persons import Person
 from volsynth.images import reader
 from volsynth.poses import joint_orders, keypoint_files, pose_library, retargeting
@@ -71,7 +72,7 @@ def read(content: bytes, estimator: exported_model.Model | None) -> Picture:
     picture = reader.read_rgba(file)
     # What lies under transparent pixels is nothing that anyone has seen.
     image = np.where(picture[..., 3:] == 0, np.uint8(_LIGHT), picture[..., :3])
-    return _suggested(image, persons.own_mask(picture, file), estimator)
+    return _suggested(image, pictures.mask_from_background(picture, file), estimator)
 
 
 def masked(picture: Picture, content: bytes, estimator: exported_model.Model | None) -> Picture:
@@ -80,7 +81,7 @@ def masked(picture: Picture, content: bytes, estimator: exported_model.Model | N
     Raises:
       UserError: it is no picture, of another size, or its person is tiny or not there.
     """
-    mask = persons.given_mask(picture.image.shape[:2], InMemory("the mask", content))
+    mask = pictures.read_mask(picture.image.shape[:2], InMemory("the mask", content))
     return _suggested(picture.image, mask, estimator)
 
 
@@ -88,8 +89,8 @@ def _suggested(image, mask, estimator):
     if mask is None:
         return Picture(image, None)
     if estimator is None:
-        return Picture(image, mask, persons.guess(mask, "the picture"))
-    pose = persons.estimate(estimator, image, mask, "the picture")
+        return Picture(image, mask, estimation.guess_pose(mask, "the picture"))
+    pose = estimation.estimate_pose(estimator, image, mask, "the picture")
     height, width = mask.shape
     # Nobody can take hold of a joint that is beyond the edge.
     inside = np.clip(pose.joints_px, 0, (width, height))
@@ -115,32 +116,36 @@ def person(picture: Picture, px: Points, mm: Points | None, side: int) -> Person
     """The person of a picture, by its joints, of which some may be unknown.
 
     Raises:
-      UserError: the background is not known, or as `persons.person`.
+      UserError: the background is not known, or as `persons.crop_person`.
     """
     if picture.mask is None:
         raise UserError("the picture's background is not known: drop a mask, white on the person.")
     visible = np.array([point is not None for point in px])
     joints = np.array([(0, 0) if point is None else point for point in px], float)
     space = None if mm is None else np.where(visible[:, None], np.array(mm, float), 0)
-    pose = Pose(joint_orders.OURS, visible, joints, space, where="the pose")
-    return persons.person(picture.image, picture.mask, pose, side)
+    pose = Pose(joint_orders.VOLSYNTH_15, visible, joints, space, where="the pose")
+    return persons.crop_person(picture.image, picture.mask, pose, side)
 
 
 def told(who: Person) -> dict[str, Any]:
     """What the page is told of a person: the pose in the picture, in mm of an average adult from
     the pelvis, and the lengths of `retargeting.BONES`."""
-    joints = retargeting.completed(who.body, _standing()) / retargeting.size(who.body)
+    joints = retargeting.complete_body(who.body, _standing()) / retargeting.body_size(who.body)
     return {
         "joints_mm": rounded(from_pelvis(joints[None])[0]),
         "flat": who.body.flat,
-        "bones": rounded(retargeting.bones(who.body)),
+        "bones": rounded(retargeting.bone_lengths(who.body)),
     }
 
 
 def wanted(joints: Points) -> Pose:
     """A pose wanted, in mm."""
     return Pose(
-        joint_orders.OURS, np.ones(NUM_JOINTS, bool), None, np.array(joints), where="the pose"
+        joint_orders.VOLSYNTH_15,
+        np.ones(NUM_JOINTS, bool),
+        None,
+        np.array(joints),
+        where="the pose",
     )
 
 
@@ -152,7 +157,7 @@ def read_poses(content: bytes, suffix: Literal[".json", ".csv"]) -> list[dict[st
       UserError: it is no file of poses, or has too many or none.
     """
     name = f"poses{suffix}"
-    poses = animate.in_order(keypoint_files.read(InMemory(name, content)), name)
+    poses = motions.sort_frames(keypoint_files.read(InMemory(name, content)), name)
     if len(poses) > MOST_FRAMES:
         raise UserError(f"the file has {len(poses)} poses; at most {MOST_FRAMES} are taken.")
     return [_as_told(pose, number) for number, pose in enumerate(poses)]
@@ -160,13 +165,13 @@ def read_poses(content: bytes, suffix: Literal[".json", ".csv"]) -> list[dict[st
 
 def _as_told(pose, number):
     name = pose.action or pathlib.PurePosixPath(pose.image).stem or f"pose {number}"
-    pose = keypoint_files.to_ours(pose)
+    pose = keypoint_files.to_skeleton(pose)
     px, mm = pose.joints_px, pose.joints_mm
     if px is not None:
         px = [point if seen else None for point, seen in zip(rounded(px), pose.visible)]
     if mm is not None:
         alone = dataclasses.replace(pose, joints_px=None, intrinsics=None)
-        mm = rounded(retargeting.completed(persons.body_of(alone), _standing()))
+        mm = rounded(retargeting.complete_body(to_body(alone), _standing()))
     # Text in JSON may hold halves of letters, which cannot be sent.
     name = name[:100].encode("utf-8", "replace").decode()
     return {"name": name, "joints_px": px, "joints_mm": mm}
@@ -174,7 +179,7 @@ def _as_told(pose, number):
 
 @functools.cache
 def _standing():
-    return persons.body_of(pose_library.named_pose("standing"))
+    return to_body(pose_library.named_pose("standing"))
 
 
 def from_pelvis(joints: Float[np.ndarray, "F 15 3"]) -> Float[np.ndarray, "F 15 3"]:

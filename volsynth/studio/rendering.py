@@ -8,14 +8,14 @@ import numpy as np
 from jaxtyping import UInt8
 
 from volsynth.conventions import MAGENTA
-from volsynth.diagnostics.volume_features import GENERATORS
 from volsynth.export import exported_model
-from volsynth.generation import animate, persons
-from volsynth.generation.persons import Person, Square
+from volsynth.generation import estimation, render, staged
+from volsynth.generation.bodies import to_body
+from volsynth.generation.persons import Crop, Person
 from volsynth.poses import pose_library
 from volsynth.poses.retargeting import Body
 
-BATCH = animate.BATCH
+BATCH = render.BATCH
 """Frames of a motion that are made at once."""
 
 
@@ -28,7 +28,7 @@ class Seen:
 
     def __init__(self, who: Person):
         self.who = who
-        self.features: animate.Features | None = None
+        self.features: staged.Features | None = None
 
 
 class Renderer:
@@ -41,18 +41,18 @@ class Renderer:
     """
 
     def __init__(self, model: exported_model.Model):
-        """`model` is of `animate.load`."""
+        """`model` is of `staged.load_staged`."""
         self.card, self.image_size = model.card, model.image_size
         self._model = model
-        self._apart = animate.Apart(model) if model.config.system in GENERATORS else None
+        self._apart = staged.StagedModel(model) if staged.is_staged(model) else None
         self.bytes_per_person = 3 * self.image_size**2
 
     def warm_up(self) -> None:
         """Compiles what will be called."""
         image = np.empty((self.image_size, self.image_size, 3), np.uint8)
         image[:] = MAGENTA
-        body = persons.body_of(pose_library.named_pose("standing"))
-        square = Square(body.joints[:, :2].min(axis=0), 2000.0, self.image_size)
+        body = to_body(pose_library.named_pose("standing"))
+        square = Crop(body.joints[:, :2].min(axis=0), 2000.0, self.image_size)
         seen = Seen(Person(image, square, body, (2000, 2000)))
         for batch in (1, BATCH):
             self.pictures(seen, [body], square, batch)
@@ -60,11 +60,11 @@ class Renderer:
             self.bytes_per_person += seen.features.volume.nbytes
 
     def pictures(
-        self, seen: Seen, bodies: Sequence[Body], square: Square, batch: int
+        self, seen: Seen, bodies: Sequence[Body], square: Crop, batch: int
     ) -> UInt8[np.ndarray, "B S S 3"]:
         """A person as bodies that stand in a square; at most `batch`, which is 1 or `BATCH`."""
         if self._apart is None:
-            return animate.whole_maker(self._model, seen.who, square, batch)(bodies)
+            return render.render_whole(self._model, seen.who, square, batch)(bodies)
         if seen.features is None:
             seen.features = self._apart.look(seen.who)
         return self._apart.make(seen.features, bodies, square, batch)
@@ -74,9 +74,9 @@ def load_estimator(path: pathlib.Path) -> exported_model.Model:
     """An estimator that is ready, compiled.
 
     Raises:
-      UserError: as `persons.load_estimator`.
+      UserError: as `estimation.load_estimator`.
     """
-    model = persons.load_estimator(path)
+    model = estimation.load_estimator(path)
     model(np.zeros((1, model.image_size, model.image_size, 3), np.float32))
     return model
 
@@ -91,10 +91,10 @@ class Motion:
       nbytes: that it takes when all of its frames are made.
     """
 
-    def __init__(self, seen: Seen, bodies: Sequence[Body], square: Square, fps: float):
+    def __init__(self, seen: Seen, bodies: Sequence[Body], square: Crop, fps: float):
         self.seen, self.frames, self.fps = seen, len(bodies), fps
         self._square = square
-        self._new, self._numbers = animate.distinct(bodies)
+        self._new, self._numbers = render.distinct_bodies(bodies)
         self._made: dict[int, Any] = {}
         self.nbytes = len(self._new) * 3 * square.side**2
 

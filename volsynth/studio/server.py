@@ -21,8 +21,9 @@ from starlette.exceptions import HTTPException
 
 from volsynth.errors import UserError
 from volsynth.export import exported_model
-from volsynth.generation import animate, generate, persons
+from volsynth.generation import motions, persons, staged
 from volsynth.generation.persons import Person
+from volsynth.generation.source import Source, read_person
 from volsynth.images import clips
 from volsynth.poses import keypoint_files, pose_library, retargeting
 from volsynth.poses.parsing import MOST_COORDINATE
@@ -190,7 +191,9 @@ def make_app(
     async def render(given: GivenPose, request: fastapi.Request) -> fastapi.Response:
         seen = seen_people.get(given.person)
         with _from_the_client():
-            bodies, square = persons.stage([people.wanted(given.joints_mm)], seen.who, given.turn)
+            bodies, square = persons.fit_poses(
+                [people.wanted(given.joints_mm)], seen.who, given.turn
+            )
 
         def work():
             start = time.perf_counter()
@@ -207,18 +210,18 @@ def make_app(
         if (given.name is None) == (given.poses is None):
             raise HTTPException(422, "A motion has a name, or else poses.")
         if given.name is None:
-            poses, fps = [people.wanted(joints) for joints in given.poses], given.fps or animate.FPS
+            poses, fps = [people.wanted(joints) for joints in given.poses], given.fps or motions.FPS
         elif given.name in library:
-            poses, fps = library[given.name], given.fps or pose_library.FPS
+            poses, fps = library[given.name], given.fps or pose_library.MOTION_FPS
         else:
             raise HTTPException(422, f"There is no such motion; there are {', '.join(library)}.")
-        bodies, square = await read(persons.stage, poses, seen.who, given.turn)
+        bodies, square = await read(persons.fit_poses, poses, seen.who, given.turn)
         unturned = bodies
         if given.turn:
-            unturned, _ = await read(persons.stage, poses, seen.who)
+            unturned, _ = await read(persons.fit_poses, poses, seen.who)
         motion = rendering.Motion(seen, bodies, square, fps)
         name = seen_motions.add(motion, motion.nbytes + renderer.bytes_per_person)
-        joints = np.stack([body.joints for body in unturned]) / retargeting.size(seen.who.body)
+        joints = np.stack([body.joints for body in unturned]) / retargeting.body_size(seen.who.body)
         return {
             "motion": name,
             "frames": motion.frames,
@@ -240,7 +243,7 @@ def make_app(
     ) -> fastapi.Response:
         motion = seen_motions.get(name)
         with _from_the_client():
-            clips.check_kind(pathlib.Path(f"clip.{kind}"), motion.fps)
+            clips.check_format(pathlib.Path(f"clip.{kind}"), motion.fps)
         frames = await frames_of(motion, 0, motion.frames, request)
         content = await readings.do(_clip, kind, frames, motion.fps)
         headers = {"content-disposition": f'attachment; filename="clip.{kind}"'}
@@ -309,14 +312,14 @@ def _kinds_of_clips():
     """The endings of clips that can be made here."""
     kinds = ["gif"]
     with contextlib.suppress(UserError):
-        clips.check_kind(pathlib.Path("clip.mp4"), 25.0)
+        clips.check_format(pathlib.Path("clip.mp4"), 25.0)
         kinds.append("mp4")
     return kinds
 
 
 @functools.cache
 def _motions():
-    return {name: pose_library.read(name) for name in pose_library.NAMES}
+    return {name: pose_library.named_motion(name) for name in pose_library.MOTIONS}
 
 
 def _about(renderer, estimator, library):
@@ -338,10 +341,10 @@ def _about(renderer, estimator, library):
                 "name": pose.action,
                 "joints_mm": people.rounded(people.from_pelvis(pose.joints_mm[None])[0]),
             }
-            for pose in keypoint_files.read(pose_library.LIBRARY)
+            for pose in keypoint_files.read(pose_library.POSES_FILE)
         ],
         "motions": [
-            {"name": name, "frames": len(poses), "fps": pose_library.FPS}
+            {"name": name, "frames": len(poses), "fps": pose_library.MOTION_FPS}
             for name, poses in library.items()
         ],
         "clips": _kinds_of_clips(),
@@ -356,7 +359,7 @@ def _about(renderer, estimator, library):
 def serve(
     model: pathlib.Path,
     estimator: pathlib.Path | None = None,
-    source: generate.Source | None = None,
+    source: Source | None = None,
     host: str = "127.0.0.1",
     port: int = 8766,
     names: Sequence[str] = (),
@@ -382,8 +385,10 @@ def serve(
     with serving.listening(host, port) as listener:
         port = listener.getsockname()[1]
         finder = rendering.load_estimator(estimator) if estimator else None
-        renderer = rendering.Renderer(animate.load(model))
-        who = generate.read_person(source, renderer.image_size, finder) if source else None
+        renderer = rendering.Renderer(staged.load_staged(model))
+        who = None
+        if source:
+            who = read_person(source, renderer.image_size, finder, keep_picture=False)
         say("compiling the model; it takes up to a minute")
         renderer.warm_up()
         app = make_app(renderer, finder, [*serving.own_names(host, port), *names], who)
