@@ -8,12 +8,12 @@ import own_pictures
 import pytest
 from PIL import Image
 
-from volsynth import cli, skeleton
+from volsynth import cli
 from volsynth.errors import UserError
-from volsynth.generation import estimation, generate, persons, pictures, render, sheet
+from volsynth.generation import estimation, generate, persons, render, sheet
 from volsynth.generation.source import Source, read_person
 from volsynth.generation.targets import Targets
-from volsynth.images import cropping, reader
+from volsynth.images import reader
 from volsynth.poses import keypoint_files, pose_library
 
 MODEL = pathlib.Path("model")
@@ -30,17 +30,6 @@ def brought(tmp_path):
 def _dots(monkeypatch):
     """Every model puts dots on the joints."""
     monkeypatch.setattr(render, "load_generator", lambda path, program=None: own_pictures.dots())
-
-
-def estimator(monkeypatch, source, mask):
-    """Every estimator finds the source's pose, wherever it lies in the square around a mask."""
-    (pose,) = keypoint_files.read(source.pose)
-    corner, extent = cropping.square_around_mask(mask)
-    px = (pose.joints_px - corner) * own_pictures.SIDE / extent
-    mm = pose.joints_mm - pose.joints_mm[list(skeleton.HIPS)].mean(axis=0)
-    found = own_pictures.finder(px, mm)
-    monkeypatch.setattr(estimation, "load_estimator", lambda path: found)
-    return pose
 
 
 def dots_of(path):
@@ -119,6 +108,16 @@ def test_the_background_is_the_pictures_own(tmp_path, kind):
     assert (green > 90).sum() > 50
 
 
+@pytest.mark.parametrize("is_sheet", [False, True])
+def test_pictures_are_decoded_once(tmp_path, brought, monkeypatch, is_sheet):
+    decoded = []
+    real_decoded = reader._decoded
+    monkeypatch.setattr(reader, "_decoded", lambda path: decoded.append(path) or real_decoded(path))
+    out = tmp_path / "o.png"
+    generate.generate(MODEL, brought[0], Targets(["waving"]), out, sheet=is_sheet, background="own")
+    assert decoded == [brought[0].image, brought[0].mask]
+
+
 def test_several_poses_are_a_sheet_or_a_folder(tmp_path, brought):
     source, _ = brought
     targets = Targets(["standing", "standing"], [source.pose, pose_library.POSES_FILE])
@@ -158,7 +157,7 @@ def test_names_in_files_of_poses_lead_nowhere_else(tmp_path, brought):
 
 def test_an_estimator_stands_in_for_files_of_poses(tmp_path, monkeypatch, brought):
     source, mask = brought
-    estimator(monkeypatch, source, mask)
+    own_pictures.estimator(monkeypatch, source, mask)
     by_file = read_person(source, 32, None)
     lone = Source(source.image, source.mask, None, pathlib.Path("e"))
     by_estimator = read_person(lone, 32, estimation.load_estimator("e"))
@@ -170,25 +169,6 @@ def test_an_estimator_stands_in_for_files_of_poses(tmp_path, monkeypatch, brough
     assert made["targets"] == ["picture"]
     with pytest.raises(UserError, match=r"give --estimator, .* finds the pose of .*picture\.png"):
         generate.generate(MODEL, source, targets, tmp_path / "o.png")
-
-
-def test_what_an_estimator_puts_outside_of_a_picture_is_not_known(monkeypatch, brought, tmp_path):
-    source, mask = brought
-    model = own_pictures.finder(
-        np.full((15, 2), 16.0), np.random.default_rng(0).normal(size=(15, 3))
-    )
-    monkeypatch.setattr(estimation, "load_estimator", lambda path: model)
-    picture = pictures.read_picture(source.image, source.mask)
-    pose = estimation.estimate_pose(model, picture.image, picture.mask, "x")
-    pose.joints_px[3] = (-5, 20)
-    inside = estimation.hide_joints_outside(pose, mask.shape)
-    np.testing.assert_array_equal(inside.visible, np.arange(15) != 3)
-    # What is written can be given back.
-    monkeypatch.setattr(estimation, "estimate_pose", lambda *_: pose)
-    out = tmp_path / "found.json"
-    estimation.find_pose("e", source.image, out, source.mask)
-    (found,) = keypoint_files.read(out)
-    np.testing.assert_array_equal(found.visible, np.arange(15) != 3)
 
 
 def test_mistakes_about_sources_and_targets(tmp_path, brought):
@@ -222,41 +202,6 @@ def test_mistakes_about_sources_and_targets(tmp_path, brought):
     (tmp_path / "flat.json").write_text(json.dumps(entries))
     flat = Targets(files=[tmp_path / "flat.json"])
     fails("flat.json: pose 0 .*without depth cannot be turned", targets=flat, turn=30)
-
-
-def test_the_pose_of_a_picture_is_written_and_drawn(tmp_path, monkeypatch, brought, capsys):
-    source, mask = brought
-    truth = estimator(monkeypatch, source, mask)
-    out, picture = tmp_path / "found.json", tmp_path / "found.png"
-    arguments = ["pose", "--model", "e", "--image", str(source.image), "--mask", str(source.mask)]
-    assert cli.main([*arguments, "--out", str(out), "--picture", str(picture), "--json"]) == 0
-    report = json.loads(capsys.readouterr().out)
-    assert report["poses"] == str(out)
-    (found,) = keypoint_files.read(out)
-    assert found.image == "picture.jpg"
-    np.testing.assert_allclose(found.joints_px, truth.joints_px, atol=0.01)
-    pelvis = truth.joints_mm[list(skeleton.HIPS)].mean(axis=0)
-    np.testing.assert_allclose(found.joints_mm, truth.joints_mm - pelvis, atol=0.01)
-    drawn = reader.read_rgb(picture) != pictures.read_picture(source.image, source.mask).image
-    for x, y in truth.joints_px.astype(int):
-        assert drawn[y, x].any()
-    for option, message in (
-        (["--out", "o.txt"], "--out must end in .json, got o.txt"),
-        (["--out", "o.json", "--picture", "o.jpg"], "a picture's name must end in .png"),
-        (["--out", str(source.image / "o.json")], "o.json: Not a directory"),
-        (["--out", "o.json", "--picture", str(source.image / "p.png")], "p.png: Not a directory"),
-    ):
-        assert cli.main([*arguments, *option]) == 2
-        assert message in capsys.readouterr().err
-
-
-def test_a_pose_is_drawn_over_what_one_sees_of_a_picture(tmp_path, monkeypatch):
-    found, mask = own_pictures.bring(tmp_path, "alpha")
-    estimator(monkeypatch, Source(found["image"], pose=found["pose"]), mask)
-    estimation.find_pose("e", found["image"], tmp_path / "a.json", picture=tmp_path / "a.png")
-    drawn = reader.read_rgb(tmp_path / "a.png")
-    np.testing.assert_array_equal(drawn[:20], np.full((20, 120, 3), (255, 0, 255)))
-    assert not mask[:20].any()
 
 
 def test_the_command_line_takes_what_the_function_takes(tmp_path, brought, capsys):

@@ -1,11 +1,12 @@
-"""Motions with names: made by their maker, closed, and what their names say."""
+"""Poses and motions with names: made by their maker, closed, and what their names say."""
 
 import numpy as np
 import pytest
 
 from data_prep.posed_people import library
+from volsynth import skeleton
 from volsynth.errors import UserError
-from volsynth.poses import pose_library
+from volsynth.poses import keypoint_files, pose_library
 from volsynth.skeleton import INDEX
 
 
@@ -65,3 +66,40 @@ def test_motions_are_as_they_are_called(joints):
 def test_a_name_that_is_not_there():
     with pytest.raises(UserError, match=r"no motion 'walkin'; did you mean 'walking'\? Allowed"):
         pose_library.named_motion("walkin")
+
+
+def test_the_library_is_what_its_maker_makes(tmp_path):
+    library.write_named(tmp_path / "poses.json")
+    assert (tmp_path / "poses.json").read_text() == pose_library.POSES_FILE.read_text()
+    names = {pose.action for pose in keypoint_files.read(pose_library.POSES_FILE)}
+    assert names == set(library.NAMED) >= {"standing", "walking", "t_pose", "sitting", "waving"}
+    with pytest.raises(UserError, match="no pose 'siting'; did you mean 'sitting'"):
+        pose_library.named_pose("siting")
+
+
+def test_named_poses_are_as_they_are_called():
+    joints = {name: pose_library.named_pose(name).joints_mm for name in library.NAMED}
+    at = skeleton.INDEX
+    t_pose, waving, sitting = joints["t_pose"], joints["waving"], joints["sitting"]
+    for side, sign in (("right", -1), ("left", 1)):
+        arm = t_pose[at[f"{side}_wrist"]] - t_pose[at[f"{side}_shoulder"]]
+        np.testing.assert_allclose(arm / np.linalg.norm(arm), (sign, 0, 0), atol=0.06)
+        # The knees are in front of the hips, towards the camera.
+        assert sitting[at[f"{side}_knee"], 2] < sitting[at[f"{side}_hip"], 2] - 300
+    assert waving[at["right_wrist"], 1] < waving[at["head_top"], 1]
+    for pose in joints.values():
+        assert pose[:, 1].max() == pytest.approx(-library.FOOT_MM, abs=0.1)
+
+
+def test_motions_of_the_rendered_people(tmp_path):
+    assert (
+        library.main(["--motion", "walk", "--seconds", "0.2", "--out", f"{tmp_path}/w.json"]) == 0
+    )
+    poses = keypoint_files.read(tmp_path / "w.json")
+    assert [pose.frame for pose in poses] == [0, 1, 2, 3, 4]
+    assert np.abs(np.diff([pose.joints_mm for pose in poses], axis=0)).max() < 150
+    with pytest.raises(UserError, match="no action 'wakl'; did you mean 'walk'"):
+        library.motion_poses("wakl", 1, 25)
+    with pytest.raises(UserError, match="must be from 1 to 10,000 frames"):
+        library.motion_poses("walk", 1e9, 25)
+    assert library.main(["--motion", "wakl", "--out", f"{tmp_path}/w.json"]) == 2

@@ -219,7 +219,7 @@ def _items(joints: np.ndarray, visible: np.ndarray, side: int) -> list[_Item]:
 
 
 def _joint_colour(name: str) -> Colour:
-    """The colour of a joint's dot; shoulders and hips have that of the limb that hangs from them."""
+    """The colour of a joint's dot; shoulders and hips have that of the limb at them."""
     limb = name.replace("shoulder", "elbow").replace("hip", "knee")
     return _SIDE_COLOURS.get(limb, NEUTRAL)
 
