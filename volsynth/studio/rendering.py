@@ -66,8 +66,8 @@ class Renderer:
         if self._apart is None:
             return render.render_whole(self._model, seen.who, square, batch)(bodies)
         if seen.features is None:
-            seen.features = self._apart.look(seen.who)
-        return self._apart.make(seen.features, bodies, square, batch)
+            seen.features = self._apart.encode(seen.who)
+        return self._apart.render(seen.features, bodies, square, batch)
 
 
 def load_estimator(path: pathlib.Path) -> exported_model.Model:
