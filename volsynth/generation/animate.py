@@ -49,6 +49,7 @@ def animate(
       UserError: something that was given cannot be read, or does not fit.
     """
     out = pathlib.Path(out)
+    # What can be wrong with the arguments is told before a model is loaded, which takes seconds.
     clips.check(out, motions.FPS if fps is None else fps)
     if batch < 1:
         raise UserError(f"--batch must be at least 1, got {batch}.")
@@ -62,8 +63,11 @@ def animate(
     once = staged.is_staged(generator)
     person = read_person(source, generator.image_size, estimator)
     bodies, crop = fit_poses(poses, person, turn)
+    # Loading depends on the disk and on what is in its cache; rates are told without it.
     start = time.perf_counter()
+    # Once for all frames: it is the same, and filling in a large picture takes time.
     behind = backgrounds.make_background(background, person, frame)
+    # Most likely a file of a single pose was given by mistake; a clip of it is still a clip.
     warnings = [f"{motion} has one pose: the clip is one frame"] if len(poses) == 1 else []
     if behind is not None and behind.shape[2] == 4 and out.suffix:
         behind = reader.over_colour(behind)

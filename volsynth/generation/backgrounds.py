@@ -68,12 +68,14 @@ def make_background(
     if frame == "square":
         return None
     height, width = person.frame
+    # Fitted, so that another picture keeps its proportions and covers the frame.
     if background not in NAMES:
         picture = Image.fromarray(_without_idle_alpha(reader.read_rgba(background)))
         return np.asarray(ImageOps.fit(picture, (width, height), Image.Resampling.LANCZOS))
     if background == "own":
         if person.picture.background == "scene":
             return _without_person(person)
+        # Without a mask of its own, the picture does not show what is behind the person.
         background = person.picture.background
     if background == "transparent":
         return np.zeros((height, width, 4), np.uint8)
@@ -89,6 +91,7 @@ def _without_person(person):
     """The picture with the person filled in; others whom the mask covers stay."""
     picture = _without_idle_alpha(person.picture.pixels)
     joints = person.body.joints[person.body.visible, :2]
+    # Somebody else far from the joints is in the mask as well, but is not shown in a new pose.
     mask = cropping.near_joints(person.picture.mask, joints)
     # Two pixels at least: resizing and JPEG spread edges that far in small pictures as well.
     grown = max(round(GROWN * person.crop.extent), 2)

@@ -50,10 +50,12 @@ def generate(
     out = pathlib.Path(out)
     _check_out(out, targets, sheet)
     backgrounds.check(background, frame)
+    # A place that cannot be written is told before minutes of work, and not after them.
     with os_errors_explained("write", out):
         files.check_place(out)
     estimator = estimation.load_estimator(source.estimator) if source.estimator else None
     wanted = read_targets(targets, estimator)
+    # Only now is it known how many poses the files hold.
     if (sheet or len(wanted) == 1) != bool(out.suffix):
         what = "one PNG" if sheet or len(wanted) == 1 else "a folder, or with --sheet one PNG"
         raise UserError(f"--out of {len(wanted)} poses must be {what}, got {out}.")

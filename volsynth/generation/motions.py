@@ -20,6 +20,7 @@ def find_motion(motion: str | os.PathLike[str]) -> tuple[list[Pose], float]:
     Raises:
       UserError: there is neither, or as `read_motion`.
     """
+    # A file counts before a name, so that a file called like a motion can be given at all.
     if pathlib.Path(motion).exists():
         return read_motion(pathlib.Path(motion)), FPS
     name = str(motion)
@@ -56,6 +57,7 @@ def sort_frames(poses: list[Pose], path: object) -> list[Pose]:
     # Without numbers, the order of the file is that of time.
     if not any(numbers):
         return poses
+    # A detector that sees two persons writes two poses of one frame.
     if len(set(numbers)) < len(numbers):
         raise UserError(f"{path} has several poses of one frame; a motion is of one person.")
     return sorted(poses, key=lambda pose: pose.frame)

@@ -41,9 +41,11 @@ class Crop:
         Depth is measured so that its mean over the known joints is half of the side.
         """
         scale = self.side / self.extent
+        # Models see depth relative to the person: how far away the camera is does not count.
         depth = body.joints[:, 2] - body.joints[body.visible, 2].mean()
         x_and_y = (body.joints[:, :2] - self.corner) * scale
         joints = np.column_stack([x_and_y, depth * scale + self.side / 2])
+        # Zero, as joints that are not known are stored in prepared data.
         return np.where(body.visible[:, None], joints, 0).astype(np.float32)
 
 
@@ -98,10 +100,12 @@ def crop_person(
         # Asked for here so that the message names the file of the source and not that of a target.
         retargeting.body_size(body)
     px = body.joints[body.visible, :2]
+    # Joints of another picture, or of one before it was scaled, would be cropped without a word.
     _check_inside(px, mask.shape, pose)
     near = cropping.near_joints(mask, px)
     if not near.any():
         raise UserError(f"{pose.where}: the person's mask holds nothing near the joints.")
+    # Around the joints, too: a mask may miss a hand, but a joint must be inside of the image.
     crop = Crop(*cropping.square_around_mask(near, px), side)
     cut, _ = cropping.cut_out(image, near, crop.corner, crop.extent, side)
     return Person(cut, crop, body, mask.shape)
@@ -141,11 +145,13 @@ def fit_poses(poses: Sequence[Pose], person: Person, turn: float = 0.0) -> tuple
     if not math.isfinite(turn):
         raise UserError(f"--turn must be a number of degrees, got {turn}.")
     bodies, sizes = _measure(poses, turn)
+    # One size for all poses: measured pose by pose, a person would grow and shrink in a clip.
     own = retargeting.common_size(sizes, any(body.flat for body in bodies))
     bodies = [retargeting.retarget(body, person.body, own) for body in bodies]
     size = retargeting.body_size(person.body)
     offset = retargeting.standing_offset(bodies, person.body, size, person.frame)
     bodies = [body._replace(joints=body.joints + np.append(offset, 0.0)) for body in bodies]
+    # One square for all, so that the camera stands still in a clip.
     box = retargeting.bounding_box(bodies, size)
     return bodies, Crop(*cropping.square_around_box(*box), person.crop.side)
 

@@ -58,6 +58,7 @@ def read_picture(path: File, mask: File | None = None) -> Picture:
         tells person and background apart.
     """
     pixels = reader.read_rgba(path)
+    # A mask counts before the picture's alpha channel: whoever gives one means it.
     if mask is not None:
         return Picture(pixels, read_mask(pixels.shape[:2], mask), "scene")
     found = mask_from_background(pixels, path)

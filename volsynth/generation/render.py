@@ -46,6 +46,7 @@ def render_bodies(
     image = np.repeat(conventions.to_float(person.image)[None], count, axis=0)
     joints = np.repeat(person.joints[None], count, axis=0)
     visible = np.repeat(person.body.visible[None], count, axis=0)
+    # An exported program takes a batch; the source is the same in each of its rows.
     made = model(image, (joints, visible), joints_in_crop(bodies, crop))
     return conventions.to_uint8(np.asarray(made))
 

@@ -51,6 +51,7 @@ def read_person(
       UserError: a file cannot be read or does not fit, or there is neither pose nor estimator.
     """
     picture = read_picture(source.image, source.mask)
+    # A file of poses is somebody's word, and counts before what an estimator would find.
     if source.pose is not None:
         pose = read_source_pose(source.pose, source.image)
     elif estimator is not None:

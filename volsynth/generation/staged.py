@@ -60,7 +60,7 @@ class Features(NamedTuple):
 class StagedModel:
     """A model in two halves, each compiled once for all persons."""
 
-    def __init__(self, model: exported_model.Model):
+    def __init__(self, model: exported_model.Model) -> None:
         """`model` has stages and is rebuilt from code."""
         generator = stages_of(model)
         parameters = flax.traverse_util.unflatten_dict(dict(model.parameters), sep="/")
@@ -73,12 +73,14 @@ class StagedModel:
 
         @jax.jit
         def finish(variables, volume, source, joints, visible):
+            # Inside the program, so that one row goes to the device and is repeated there.
             def repeat(value):
                 return jnp.broadcast_to(value, (len(joints), *value.shape[1:]))
 
             apply = functools.partial(generator.apply, variables)
             given = {**source, "target_joints": joints, "target_visible": visible}
             warped, _ = apply(repeat(volume), jax.tree.map(repeat, given), method="move")
+            # A shape is known while the program is traced; the batch need not carry the side.
             side = float(source["source_image"].shape[2])
             return apply(warped, joints, visible, side, method="render")
 
@@ -104,6 +106,7 @@ class StagedModel:
           crop: the square that the bodies stand in.
           batch: how many are rendered at once; each new number is compiled once.
         """
+        # Rows that only fill the batch are cut off again; another size would be compiled anew.
         joints, visible = render.joints_in_crop(render.padded(bodies, batch), crop)
         image = self._finish(self._variables, *features, joints, visible)
         return conventions.to_uint8(np.asarray(image)[: len(bodies)])

@@ -51,6 +51,7 @@ def read_targets(
         if not poses:
             raise UserError(f"{path} has no pose.")
         found += [(_file_name(path, pose, len(poses) > 1), pose) for pose in poses]
+    # Pictures of poses bring no mask: their background must be transparent or magenta.
     for path in map(pathlib.Path, targets.images):
         if estimator is None:
             raise UserError(f"give --estimator, an exported model that finds the pose of {path}.")

@@ -49,6 +49,8 @@ def _order(joints: str, **others) -> Order:
 # Seen from the side only one ear is there; seen from the front long hair may hide both.
 _HEAD = (("right_ear", "left_ear"), ("right_ear",), ("left_ear",), ("nose",))
 
+# The thumbs and toes of the motion capture skeleton are no joints of ours, but keep the places of
+# the others.
 _HUMAN36M = _order(
     "pelvis right_hip right_knee right_ankle right_toe_base right_toe "
     "left_hip left_knee left_ankle left_toe_base left_toe "
@@ -148,6 +150,7 @@ def to_skeleton(
             f"the order {order} has {len(found.joints)} joints, got joints {joints.shape} and "
             f"visible {visible.shape}."
         )
+    # Zeros: a joint that is not known has no place, and NaN would spread through networks.
     shape = (*joints.shape[:-2], skeleton.NUM_JOINTS)
     result, known = np.zeros((*shape, joints.shape[-1]), joints.dtype), np.zeros(shape, bool)
     for joint, ways in found.sources.items():

@@ -61,10 +61,12 @@ def read(
     if isinstance(path, InMemory) or not path.is_dir():
         _extend(poses, _poses(path, order), reject)
         return poses
+    # OpenPose pads frame numbers with zeros, so that names in order are frames in order.
     found = sorted(path.glob("*.json"))
     if not found:
         raise KeypointError(f"{path} has no *.json. Give the folder that OpenPose wrote to.")
     for file in found:
+        # A file that cannot be parsed at all is one pose less, like a pose that is wrong.
         try:
             _extend(poses, _poses(file, order), reject)
         except KeypointError as error:

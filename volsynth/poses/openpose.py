@@ -25,6 +25,7 @@ def poses(
       wanted: the order of joints that it must have; None for any.
     """
 
+    # Inside the parser, so that a wrong file is left out alone.
     def parse():
         people = content["people"]
         if not isinstance(people, list) or not people:

@@ -51,6 +51,7 @@ def _pose(path, number, line):
         raise KeypointError(f"{where}: y and x must be lists of numbers ({error}).") from error
     if len(lists) != 2 or not all(isinstance(values, list) for values in lists):
         raise KeypointError(f"{where} must be NAME:[18 numbers y]:[18 numbers x].")
+    # The format has y before x.
     for axis, values in zip("yx", lists):
         if not are_coordinates(values, 18):
             raise KeypointError(

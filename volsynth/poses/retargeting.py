@@ -121,6 +121,7 @@ def body_size(body: Body) -> float:
         share = np.cumsum(wanted[order]) / wanted.sum()
         found = ratios[order][np.searchsorted(share, FLAT_QUANTILE)]
     else:
+        # In space no bone is foreshortened, and sums even out errors of single joints.
         found = lengths.sum() / wanted.sum()
     if not found > 0:
         raise UserError("the joints of a pose lie all in one place.")
@@ -166,6 +167,7 @@ def complete_body(body: Body, other: Body) -> Float[np.ndarray, "15 3"]:
       UserError: the size of one of them cannot be told.
     """
     given = other.joints * (body_size(body) / body_size(other))
+    # The two are aligned by the mean of the joints that both have.
     own = body.visible & other.visible
     given = given + (body.joints[own] - given[own]).mean(axis=0)
     (like, _), (found, known) = _with_pelvis(Body(given, other.visible, False)), _with_pelvis(body)
@@ -205,10 +207,12 @@ def retarget(target: Body, source: Body, target_size: float | None = None) -> Bo
         shift = moved[parent] - with_pelvis[parent]
         if known[parent] and known[child] and np.isfinite(length):
             bone = with_pelvis[child] - with_pelvis[parent]
+            # Joints may coincide in a bad pose; the limits keep it from becoming worse.
             stretch = length / max(np.linalg.norm(bone), 1e-9)
             stretch = np.clip(stretch, 1 / MOST_STRETCH, MOST_STRETCH)
             moved[child] = moved[parent] + stretch * bone
         else:
+            # What hangs from a bone of unknown length moves along with it.
             moved[child] = with_pelvis[child] + shift
     return Body(moved[:NUM_JOINTS], target.visible, flat)
 
@@ -225,6 +229,7 @@ def turn_body(body: Body, degrees: float) -> Body:
     """
     if degrees and body.flat:
         raise UserError("a pose without depth cannot be turned; give one with joints_mm.")
+    # y points down; a positive angle is one about the upward axis, minus y.
     angle = np.radians(degrees)
     c, s = np.cos(angle), np.sin(angle)
     rotation = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
@@ -294,6 +299,7 @@ def _lengths(body):
     """The lengths of all bones, NaN where one is not known, and those of the average adult."""
     joints, known = _with_pelvis(body)
     parents, children, wanted = (np.array(column) for column in zip(*BONES))
+    # A flat body may still hold depth: that of a pose which was given to a person without any.
     axes = slice(2 if body.flat else 3)
     found = np.linalg.norm((joints[children] - joints[parents])[:, axes], axis=-1)
     return np.where(known[parents] & known[children], found, np.nan), wanted
@@ -303,6 +309,7 @@ def _both_sides(lengths):
     """Lengths of bones with right and left replaced by their mean, or by the one that is known."""
     mirror = [*MIRROR, _PELVIS]
     numbers = {(parent, child): at for at, (parent, child, _) in enumerate(BONES)}
+    # Bones of the middle are their own counterparts.
     other = lengths[[numbers[mirror[parent], mirror[child]] for parent, child, _ in BONES]]
     own = np.where(np.isfinite(lengths), lengths, other)
     return (own + np.where(np.isfinite(other), other, own)) / 2

@@ -63,6 +63,7 @@ def pose_of(entry: Any, where: str, order: str) -> Pose:
     Raises:
       KeypointError: the entry is not what the format says.
     """
+    # Unknown keys are refused rather than ignored: a misspelt field would be lost without a word.
     if not isinstance(entry, dict) or not set(entry) <= _ENTRY:
         odd = sorted(set(entry) - _ENTRY)[0] if isinstance(entry, dict) else shorten(entry)
         raise KeypointError(f"{where} has {odd!r}. Allowed: {', '.join(sorted(_ENTRY))}.")
