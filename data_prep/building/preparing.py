@@ -45,7 +45,7 @@ def prepare(sighting: Sighting, side: int) -> dict[str, Any]:
     where = sighting.where
     px, mm, visible = _joints(sighting)
     mask = _mask(sighting, px[visible])
-    corner, extent = cropping.square(mask, px[visible])
+    corner, extent = cropping.square_around_mask(mask, px[visible])
     # The square has a margin on each side; the person is what lies between.
     if (size := extent * (1 - 2 * cropping.MARGIN)) < MIN_PERSON_PIXELS:
         raise SightingError(
@@ -115,8 +115,10 @@ def _joints(sighting: Sighting) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     where, seen = sighting.where, np.asarray(sighting.visible, bool)
     try:
         # What is not known may be anything, and must not reach a mean.
-        px, visible = joint_orders.to_ours(_zeroed(sighting.joints_px, seen), seen, sighting.order)
-        mm, _ = joint_orders.to_ours(_zeroed(sighting.joints_mm, seen), seen, sighting.order)
+        px, visible = joint_orders.to_skeleton(
+            _zeroed(sighting.joints_px, seen), seen, sighting.order
+        )
+        mm, _ = joint_orders.to_skeleton(_zeroed(sighting.joints_mm, seen), seen, sighting.order)
     except UserError as error:
         raise SightingError(where, str(error)) from error
     if not (np.all(np.isfinite(px)) and np.all(np.isfinite(mm))):
@@ -128,7 +130,7 @@ def _joints(sighting: Sighting) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if visible.sum() < 2:
         raise SightingError(where, f"{visible.sum()} joints are visible, 2 are needed")
     # Means in space and in a picture differ by the perspective; ours must project to themselves.
-    mean = visible & ~np.isin(skeleton.JOINTS, joint_orders.find(sighting.order).joints)
+    mean = visible & ~np.isin(skeleton.JOINTS, joint_orders.find_order(sighting.order).joints)
     if np.any(mm[visible, 2] <= 0):
         raise SightingError(where, "joints lie behind the camera")
     px[mean] = cameras.project(mm[mean], sighting.camera)
@@ -173,7 +175,7 @@ def _mask(sighting: Sighting, px: np.ndarray) -> Bool[np.ndarray, "H W"]:
     mask = masks.not_magenta(image) if sighting.mask is None else sighting.mask
     if mask.shape != image.shape[:2]:
         raise SightingError(where, f"the mask is {mask.shape}, the image {image.shape[:2]}")
-    kept = cropping.near(mask, px)
+    kept = cropping.near_joints(mask, px)
     if not kept.any():
         what = "holds nothing near the joints" if np.any(mask) else "is empty"
         raise SightingError(where, f"the mask {what}")

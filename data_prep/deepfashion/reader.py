@@ -147,7 +147,7 @@ def _mask_names(masks: pathlib.Path, left_out: list[str]) -> dict[str, str]:
 def _shows_complete_body(pose: Pose) -> bool:
     """Whether all of our joints are known, wherever they are."""
     nowhere = np.zeros((len(pose.visible), 2))
-    return bool(joint_orders.to_ours(nowhere, pose.visible, pose.order)[1].all())
+    return bool(joint_orders.to_skeleton(nowhere, pose.visible, pose.order)[1].all())
 
 
 def _with_depth(pose: Pose, other: Pose | None) -> Pose:
@@ -155,7 +155,7 @@ def _with_depth(pose: Pose, other: Pose | None) -> Pose:
     if other is None:
         return pose
     if pose.order != other.order:
-        pose, other = keypoint_files.to_ours(pose), keypoint_files.to_ours(other)
+        pose, other = keypoint_files.to_skeleton(pose), keypoint_files.to_skeleton(other)
     return dataclasses.replace(
         pose, joints_mm=other.joints_mm, visible=pose.visible & other.visible
     )

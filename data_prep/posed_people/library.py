@@ -139,9 +139,9 @@ def loop_pose(name: str, number: int) -> keypoint_files.Pose:
         time = loop.start + number / LOOP_FPS
         pose = actions.ACTIONS[loop.action](time, STYLE._replace(tempo=tempo))
     body = retargeting.Body(joints_of(pose), np.ones(15, bool), False)
-    turned = retargeting.turned(body, 360.0 * loop.turns * number / loop.frames)
+    turned = retargeting.turn_body(body, 360.0 * loop.turns * number / loop.frames)
     return keypoint_files.Pose(
-        joint_orders.OURS,
+        joint_orders.VOLSYNTH_15,
         turned.visible,
         joints_mm=turned.joints.round(),
         action=name,
@@ -156,7 +156,7 @@ def loop_poses() -> list[keypoint_files.Pose]:
 
 def _entry(name, pose, frame=0):
     return keypoint_files.Pose(
-        joint_orders.OURS,
+        joint_orders.VOLSYNTH_15,
         np.ones(15, bool),
         joints_mm=joints_of(pose).round(1),
         action=name,

@@ -113,7 +113,7 @@ def shoot(
         np.asarray(resized[0]),
         np.asarray(resized[1]) >= 128,
         keypoint_files.Pose(
-            joint_orders.OURS,
+            joint_orders.VOLSYNTH_15,
             np.ones(len(joints), bool),
             projected[:, :2] / projected[:, 2:],
             joints,

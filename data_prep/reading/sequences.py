@@ -91,7 +91,7 @@ class Sequence(abc.ABC):
 def _checked(found: Sighting) -> Sighting | Dropped:
     """The sighting, or why it is left out: every archive of videos has some that nobody wants."""
     # In our order: joints that records do not hold may lie outside.
-    joints, known = joint_orders.to_ours(found.joints_px, found.visible, found.order)
+    joints, known = joint_orders.to_skeleton(found.joints_px, found.visible, found.order)
     height, width = found.image.shape[:2]
     if np.any(known & ~np.all((joints >= 0) & (joints <= (width, height)), axis=-1)):
         return Dropped(OUTSIDE)

@@ -292,7 +292,7 @@ def test_poses_may_be_in_a_csv_file_in_another_order_and_in_space_alone(tmp_path
     _, (got,) = _sightings(tmp_path, poses=tmp_path / "other.json")
     assert got.order == "coco_17"
     np.testing.assert_allclose(got.joints_px, sighting.joints_px, atol=1e-3)
-    names = [f"{j}_{a}_px" for j in joint_orders.find("coco_17").joints for a in "xy"]
+    names = [f"{j}_{a}_px" for j in joint_orders.find_order("coco_17").joints for a in "xy"]
     numbers = ",".join(f"{v:.3f}" for v in sighting.joints_px.ravel())
     (tmp_path / "poses.csv").write_text(f"image,person,{','.join(names)}\na.png,me,{numbers}\n")
     _, (got,) = _sightings(tmp_path)

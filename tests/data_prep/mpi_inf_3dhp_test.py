@@ -76,7 +76,7 @@ def test_sightings_are_what_was_filmed(whole):
         # X_cam = R (X_world - t), back to the world that all cameras share.
         world = sighting.joints_mm @ sighting.camera.rotation + sighting.camera.position
         np.testing.assert_allclose(
-            joint_orders.to_ours(world, sighting.visible, sighting.order)[0],
+            joint_orders.to_skeleton(world, sighting.visible, sighting.order)[0],
             miniatures.body(step)[1], atol=0.01,
         )  # fmt: skip
 

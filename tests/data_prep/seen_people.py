@@ -27,7 +27,7 @@ def see(
     person=0,
     shot=0,
     size=SIZE,
-    order=joint_orders.OURS,
+    order=joint_orders.VOLSYNTH_15,
     fill=0.6,
     place=(0.5, 0.5),
     background=None,
@@ -143,7 +143,7 @@ def check_records(records, persons, atol=1.0):
 
 
 def _in_order(joints, order):
-    names = joint_orders.find(order).joints
+    names = joint_orders.find_order(order).joints
     pelvis = joints[list(skeleton.HIPS)].mean(axis=0)
     ours = dict(zip(skeleton.JOINTS, joints)) | {"pelvis": pelvis}
     head = {name: ours["head"] for name in ("nose", "right_ear", "left_ear")}

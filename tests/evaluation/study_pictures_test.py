@@ -12,7 +12,7 @@ from volsynth.data import pipeline
 from volsynth.errors import UserError
 from volsynth.evaluation import evaluate, study_pictures
 from volsynth.runs import restoring
-from volsynth.study import folders
+from volsynth.study import comparison, folders
 from volsynth.tasks import gallery
 
 
@@ -61,7 +61,7 @@ def test_pictures_are_what_the_run_makes(collected, trained):
 def test_two_runs_have_the_same_items(collected, trained, tmp_path):
     study_pictures.collect(trained, tmp_path / "again", 4, step=4, method="earlier")
     said = []
-    study = folders.open_study([collected[0], tmp_path / "again"], said.append)
+    study = comparison.open_study([collected[0], tmp_path / "again"], said.append)
     assert study.methods == ("earlier", "whole")
     assert len(study.items) == 4
     assert said == ["whole: 1 of 5 items are not in every folder: left out."]

@@ -10,7 +10,11 @@ import pytest
 from PIL import Image
 from visiting import HOST, POST, joints_of, named, pixels, png
 
-from volsynth.generation import animate, generate, persons
+from volsynth.generation import estimation, persons, render, staged
+from volsynth.generation.bodies import to_body
+from volsynth.generation.render import render_bodies
+from volsynth.generation.source import Source, read_person
+from volsynth.images import cropping
 from volsynth.poses import keypoint_files, pose_library, retargeting
 from volsynth.skeleton import HIPS, INDEX, JOINTS
 from volsynth.studio import page_poses, pictures, rendering, server
@@ -19,8 +23,8 @@ from volsynth.studio import page_poses, pictures, rendering, server
 @pytest.fixture
 def who(brought):
     """The person of the brought picture, by the functions of the command line."""
-    return lambda side: generate.read_person(
-        generate.Source(brought[0], None, brought[0].with_name("pose.json")), side, None
+    return lambda side: read_person(
+        Source(brought[0], None, brought[0].with_name("pose.json")), side, None
     )
 
 
@@ -50,8 +54,8 @@ def test_the_page_is_told_what_there_is(visit):
         np.testing.assert_allclose(joints[list(HIPS)].mean(axis=0), 0, atol=0.06)
         wanted = named(pose["name"])
         np.testing.assert_allclose(joints - joints[0], wanted - wanted[0], atol=0.11)
-    assert [motion["name"] for motion in about["motions"]] == list(pose_library.NAMES)
-    assert about["motions"][0]["frames"] == len(pose_library.read(pose_library.NAMES[0]))
+    assert [motion["name"] for motion in about["motions"]] == list(pose_library.MOTIONS)
+    assert about["motions"][0]["frames"] == len(pose_library.named_motion(pose_library.MOTIONS[0]))
     assert set(about["limits"]) == {"picture_bytes", "poses_bytes", "frames"}
     policy = page.get("/").headers["content-security-policy"]
     assert "img-src 'self' blob:;" in policy
@@ -94,7 +98,7 @@ def test_a_guess_stands_in_the_persons_box_and_has_depth(visit, brought):
 def test_a_guess_of_whoever_stands_at_the_edge_stays_in_the_picture():
     mask = np.zeros((100, 40), bool)
     mask[5:100, 38:40] = True
-    pose = persons.guess(mask, "x")
+    pose = estimation.guess_pose(mask, "x")
     assert pose.joints_px.min() >= 0
     assert np.all(pose.joints_px <= (40, 100))
 
@@ -105,7 +109,7 @@ def test_an_estimator_finds_the_pose_at_the_edge_at_most(visit, brought):
     page = visit(estimator=own_pictures.finder(px, mm))
     assert page.get("/about").json()["estimator"] is True
     pose = page.post("/picture", brought[0].read_bytes()).json()["pose"]
-    square = persons.Square(*persons.cropping.square(brought[2]), side)
+    square = persons.Crop(*cropping.square_around_mask(brought[2]), side)
     wanted = px * square.extent / side + square.corner
     assert wanted.min() < 0
     np.testing.assert_allclose(pose["joints_px"], np.clip(wanted, 0, (120, 160)), atol=0.06)
@@ -163,7 +167,7 @@ def test_a_person_is_as_the_command_line_makes_it(visit, brought, who):
     np.testing.assert_array_equal(pixels(page.get(f"/person/{answer['person']}")), own.image)
     joints = np.array(answer["joints_mm"])
     np.testing.assert_allclose(joints[list(HIPS)].mean(axis=0), 0, atol=0.06)
-    size = retargeting.size(own.body)
+    size = retargeting.body_size(own.body)
     across = (own.body.joints - own.body.joints[0])[:, :2] / size
     np.testing.assert_allclose((joints - joints[0])[:, :2], across, atol=0.02 * np.ptp(across))
     # The lengths of the two sides are one, and lead to the same size.
@@ -197,11 +201,11 @@ def test_a_person_of_whom_some_joints_are_unknown_is_told_whole(visit, brought):
 
 
 def test_hips_that_are_unknown_are_where_they_would_be():
-    body = persons.body_of(pose_library.named_pose("standing"))
+    body = to_body(pose_library.named_pose("standing"))
     visible = body.visible.copy()
     visible[list(HIPS)] = False
     half = body._replace(joints=np.where(visible[:, None], body.joints * 2 + 5, 0), visible=visible)
-    whole = retargeting.completed(half, body)
+    whole = retargeting.complete_body(half, body)
     np.testing.assert_allclose(whole, body.joints * 2 + 5, atol=0.2)
 
 
@@ -216,8 +220,8 @@ def test_a_pose_is_rendered_as_the_command_line_does(visit, halves, brought, who
     own = page_poses.cut_out_person(picture, *joints_of(brought[1]).values(), halves.image_size)
     made = []
     for name, turn in (("waving", 0.0), ("sitting", 0.0), ("waving", 70.0)):
-        bodies, square = persons.stage([pose_library.named_pose(name)], own, turn)
-        wanted = generate.run(model, own, bodies, square)[0].astype(int)
+        bodies, square = persons.fit_poses([pose_library.named_pose(name)], own, turn)
+        wanted = render_bodies(model, own, bodies, square)[0].astype(int)
         made.append(page.render(person, named(name), turn).astype(int))
         assert np.abs(made[-1] - wanted).max() <= 1
     assert np.abs(made[0] - made[1]).max() > 1
@@ -228,8 +232,10 @@ def test_a_pose_is_rendered_as_the_command_line_does(visit, halves, brought, who
 
 def test_the_source_is_looked_at_once(visit, halves, brought, monkeypatch):
     calls = []
-    look = animate.Apart.look
-    monkeypatch.setattr(animate.Apart, "look", lambda *given: calls.append(1) or look(*given))
+    look = staged.StagedModel.encode
+    monkeypatch.setattr(
+        staged.StagedModel, "encode", lambda *given: calls.append(1) or look(*given)
+    )
     page = visit(halves)
     person = bring(page, brought)
     for name in ("waving", "sitting"):
@@ -248,7 +254,7 @@ def test_where_a_pose_lies_and_how_large_it_is_does_not_matter(visit, brought):
 
 def test_files_of_poses_become_what_the_page_takes(visit, tmp_path, brought):
     page = visit()
-    content = pose_library.LIBRARY.read_bytes()
+    content = pose_library.POSES_FILE.read_bytes()
     found = page.post("/poses", content, content_type="application/json").json()
     assert found["fps"] is None
     assert [pose["name"] for pose in found["poses"]][:2] == ["standing", "t_pose"]
@@ -297,9 +303,9 @@ def test_strips_are_the_frames_of_animate(visit, halves, brought):
     frames = page.frames(motion)
     picture = pictures.read_picture(brought[0].read_bytes(), None)
     who = page_poses.cut_out_person(picture, *joints_of(brought[1]).values(), halves.image_size)
-    bodies, square = persons.stage([pose_library.named_pose(name) for name in NAMES], who, 20)
-    make = animate.maker(own_pictures.halves(), who, square, rendering.BATCH)
-    wanted = np.stack(list(animate.pictures_of(make, bodies, rendering.BATCH)))
+    bodies, square = persons.fit_poses([pose_library.named_pose(name) for name in NAMES], who, 20)
+    make = staged.render_staged(own_pictures.halves(), who, square, rendering.BATCH)
+    wanted = np.stack(list(render.render_frames(make, bodies, rendering.BATCH)))
     np.testing.assert_array_equal(frames, wanted)
     # Still poses are one picture, moving ones are not.
     np.testing.assert_array_equal(frames[1], frames[2])
@@ -322,8 +328,8 @@ def test_motions_with_names(visit, brought):
     person = bring(page, brought)
     for name in ("walking", "turning"):
         motion = page.post("/motion", {"person": person, "name": name}).json()
-        assert motion["frames"] == len(pose_library.read(name)) == len(motion["joints_mm"])
-        assert motion["fps"] == pose_library.FPS
+        assert motion["frames"] == len(pose_library.named_motion(name)) == len(motion["joints_mm"])
+        assert motion["fps"] == pose_library.MOTION_FPS
         assert page.frames(motion).shape == (motion["frames"], 32, 32, 3)
     faster = page.post("/motion", {"person": person, "name": "walking", "fps": 50}).json()
     assert faster["fps"] == 50

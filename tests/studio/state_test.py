@@ -25,7 +25,7 @@ def test_what_a_motion_takes_is_counted(halves, brought):
     picture = pictures.read_picture(brought[0].read_bytes(), None)
     who = page_poses.cut_out_person(picture, *joints_of(brought[1]).values(), 32)
     encoded = rendering.EncodedPerson(who)
-    bodies, square = persons.stage([page_poses.target_pose(POSE)] * 3, who)
+    bodies, square = persons.fit_poses([page_poses.target_pose(POSE)] * 3, who)
     assert rendering.RenderedMotion(encoded, bodies, square, 9).nbytes == 32 * 32 * 3
     assert halves.bytes_per_person == 32 * 32 * 3 + 3 * 4
     assert picture.nbytes == 120 * 160 * 4

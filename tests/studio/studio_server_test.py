@@ -22,7 +22,7 @@ from visiting import joints_of, named
 from volsynth import cli
 from volsynth.errors import UserError
 from volsynth.export import write
-from volsynth.generation import persons
+from volsynth.generation import estimation, render
 from volsynth.poses import keypoint_files
 from volsynth.studio import server
 from volsynth.web import serving
@@ -37,9 +37,9 @@ def apps(monkeypatch):
     monkeypatch.setattr(
         serving, "run", lambda app, listener: found.append((app, listener.getsockname()))
     )
-    monkeypatch.setattr(persons, "load_generator", lambda path, program=None: own_pictures.dots())
+    monkeypatch.setattr(render, "load_generator", lambda path, program=None: own_pictures.dots())
     finder = own_pictures.finder(joints[:, :2], joints)
-    monkeypatch.setattr(persons, "load_estimator", lambda path: finder)
+    monkeypatch.setattr(estimation, "load_estimator", lambda path: finder)
     return found
 
 

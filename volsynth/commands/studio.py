@@ -28,12 +28,11 @@ def _studio(options):
     if not options.image and (options.mask or options.source_pose):
         raise UserError("--mask and --source-pose are of --image FILE; give it, too.")
     shared.needs("the studio's page", "studio")
-    from volsynth.generation import generate
     from volsynth.studio import server
 
     source = None
     if options.image:
-        source = generate.Source(
+        source = Source(
             pathlib.Path(options.image), _path(options.mask), _path(options.source_pose)
         )
     server.serve(

@@ -90,4 +90,4 @@ def _table(cells, titles, columns, cell):
         [picture for group in cells[i : i + columns] for picture in group]
         for i in range(0, len(cells), columns)
     ]
-    return draw.grid(rows, titles * columns, cell=cell)
+    return grids.grid(rows, titles * columns, cell=cell)

@@ -236,7 +236,7 @@ def picture(pairs: Sequence[Mapping[str, Any]], cell: int = 128) -> Image.Image:
             conventions.to_uint8(pair[name]) for name in ("image", "inner", "outer", "target_image")
         ]
         rows.append(row)
-    return draw.grid(rows, _TITLES, cell=cell)
+    return grids.grid(rows, _TITLES, cell=cell)
 
 
 def _square(view, cell):

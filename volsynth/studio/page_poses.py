@@ -15,7 +15,8 @@ from jaxtyping import Float
 
 from volsynth.errors import UserError
 from volsynth.files import InMemory
-from volsynth.generation import animate, persons
+from volsynth.generation import motions, persons
+from volsynth.generation.bodies import to_body
 from volsynth.generation.persons import Person
 from volsynth.poses import joint_orders, keypoint_files, pose_library, retargeting
 from volsynth.poses.keypoint_files import Pose
@@ -43,7 +44,7 @@ def cut_out_person(
       side: the side of the model's images in pixels.
 
     Raises:
-      UserError: the background of the picture is not known, or as `persons.person`.
+      UserError: the background of the picture is not known, or as `persons.crop_person`.
     """
     if picture.mask is None:
         raise UserError("the picture's background is not known: drop a mask, white on the person.")
@@ -51,8 +52,8 @@ def cut_out_person(
     # Unknown joints need some value, for arrays have no holes; `visible` says which do not count.
     px = np.array([(0, 0) if point is None else point for point in joints_px], float)
     mm = None if joints_mm is None else np.where(visible[:, None], np.array(joints_mm, float), 0)
-    pose = Pose(joint_orders.OURS, visible, px, mm, where="the pose")
-    return persons.person(picture.image, picture.mask, pose, side)
+    pose = Pose(joint_orders.VOLSYNTH_15, visible, px, mm, where="the pose")
+    return persons.crop_person(picture.image, picture.mask, pose, side)
 
 
 def describe_person(person: Person) -> dict[str, Any]:
@@ -64,18 +65,24 @@ def describe_person(person: Person) -> dict[str, Any]:
       "bones": the lengths of `retargeting.BONES` in mm}.
     """
     # In mm of an average adult, since poses of the library are: the page mixes both.
-    joints = retargeting.completed(person.body, _standing_body()) / retargeting.size(person.body)
+    joints = retargeting.complete_body(person.body, _standing_body()) / retargeting.body_size(
+        person.body
+    )
     return {
         "joints_mm": rounded(relative_to_pelvis(joints[None])[0]),
         "flat": person.body.flat,
-        "bones": rounded(retargeting.bones(person.body)),
+        "bones": rounded(retargeting.bone_lengths(person.body)),
     }
 
 
 def target_pose(joints_mm: Points) -> Pose:
     """A target pose by its fifteen joints in mm, all of which are known."""
     return Pose(
-        joint_orders.OURS, np.ones(NUM_JOINTS, bool), None, np.array(joints_mm), where="the pose"
+        joint_orders.VOLSYNTH_15,
+        np.ones(NUM_JOINTS, bool),
+        None,
+        np.array(joints_mm),
+        where="the pose",
     )
 
 
@@ -94,7 +101,7 @@ def read_poses(content: bytes, suffix: Literal[".json", ".csv"]) -> list[dict[st
       UserError: it is no file of poses, or has too many or none.
     """
     name = f"poses{suffix}"
-    poses = animate.in_order(keypoint_files.read(InMemory(name, content)), name)
+    poses = motions.sort_frames(keypoint_files.read(InMemory(name, content)), name)
     if len(poses) > MOST_FRAMES:
         raise UserError(f"the file has {len(poses)} poses; at most {MOST_FRAMES} are taken.")
     return [_describe_pose(pose, number) for number, pose in enumerate(poses)]
@@ -102,7 +109,7 @@ def read_poses(content: bytes, suffix: Literal[".json", ".csv"]) -> list[dict[st
 
 def _describe_pose(pose, number):
     name = pose.action or pathlib.PurePosixPath(pose.image).stem or f"pose {number}"
-    pose = keypoint_files.to_ours(pose)
+    pose = keypoint_files.to_skeleton(pose)
     px, mm = pose.joints_px, pose.joints_mm
     if px is not None:
         px = [point if seen else None for point, seen in zip(rounded(px), pose.visible)]
@@ -111,7 +118,7 @@ def _describe_pose(pose, number):
         in_mm = dataclasses.replace(pose, joints_px=None, intrinsics=None)
         # Complete in mm only: there joints are a pose to drag, and the skeleton needs all of them;
         # in pixels they say what a picture shows.
-        mm = rounded(retargeting.completed(persons.body_of(in_mm), _standing_body()))
+        mm = rounded(retargeting.complete_body(to_body(in_mm), _standing_body()))
     # JSON may hold half of a surrogate pair, which cannot be sent as UTF-8.
     name = name[:_LONGEST_NAME].encode("utf-8", "replace").decode()
     return {"name": name, "joints_px": px, "joints_mm": mm}
@@ -119,7 +126,7 @@ def _describe_pose(pose, number):
 
 @functools.cache
 def _standing_body():
-    return persons.body_of(pose_library.named_pose("standing"))
+    return to_body(pose_library.named_pose("standing"))
 
 
 def relative_to_pelvis(joints: Float[np.ndarray, "F 15 3"]) -> Float[np.ndarray, "F 15 3"]:

@@ -14,7 +14,8 @@ from PIL import Image
 
 from volsynth.export import exported_model
 from volsynth.files import InMemory
-from volsynth.generation import persons
+from volsynth.generation import estimation
+from volsynth.generation.pictures import mask_from_background, read_mask
 from volsynth.images import reader
 from volsynth.poses.keypoint_files import Pose
 
@@ -64,7 +65,7 @@ def read_picture(content: bytes, estimator: exported_model.Model | None) -> Pict
     # Files keep colours under transparent pixels, which nobody has ever seen: they are no
     # background to show.
     image = np.where(picture[..., 3:] == 0, np.uint8(_LIGHT_GREY), picture[..., :3])
-    return _with_suggested_pose(image, persons.own_mask(picture, file), estimator)
+    return _with_suggested_pose(image, mask_from_background(picture, file), estimator)
 
 
 def with_mask(picture: Picture, content: bytes, estimator: exported_model.Model | None) -> Picture:
@@ -78,7 +79,7 @@ def with_mask(picture: Picture, content: bytes, estimator: exported_model.Model 
     Raises:
       UserError: the mask is no picture, has another size, or its person is tiny or not there.
     """
-    mask = persons.given_mask(picture.image.shape[:2], InMemory("the mask", content))
+    mask = read_mask(picture.image.shape[:2], InMemory("the mask", content))
     return _with_suggested_pose(picture.image, mask, estimator)
 
 
@@ -87,8 +88,8 @@ def _with_suggested_pose(image, mask, estimator):
         # Without a mask nothing tells where the person stands or how large it is.
         return Picture(image, None)
     if estimator is None:
-        return Picture(image, mask, persons.guess(mask, "the picture"))
-    pose = persons.estimate(estimator, image, mask, "the picture")
+        return Picture(image, mask, estimation.guess_pose(mask, "the picture"))
+    pose = estimation.estimate_pose(estimator, image, mask, "the picture")
     height, width = mask.shape
     # An estimator may put a joint beyond the edge, where nobody can take hold of it.
     inside = np.clip(pose.joints_px, 0, (width, height))

@@ -7,14 +7,14 @@ import numpy as np
 from jaxtyping import UInt8
 
 from volsynth.conventions import MAGENTA
-from volsynth.diagnostics.volume_features import GENERATORS
 from volsynth.export import exported_model
-from volsynth.generation import animate, persons
-from volsynth.generation.persons import Person, Square
+from volsynth.generation import estimation, render, staged
+from volsynth.generation.bodies import to_body
+from volsynth.generation.persons import Crop, Person
 from volsynth.poses import pose_library
 from volsynth.poses.retargeting import Body
 
-BATCH = animate.BATCH
+BATCH = render.BATCH
 """How many frames of a motion the model renders at once."""
 
 
@@ -31,7 +31,7 @@ class EncodedPerson:
     def __init__(self, person: Person) -> None:
         """Takes a person that was not encoded yet."""
         self.person = person
-        self.features: animate.Features | None = None
+        self.features: staged.Features | None = None
 
 
 class Renderer:
@@ -44,11 +44,11 @@ class Renderer:
     """
 
     def __init__(self, model: exported_model.Model) -> None:
-        """Takes a model of `animate.load`; it is compiled when it is first called."""
+        """Takes a model of `staged.load_staged`; it is compiled when it is first called."""
         self.card, self.image_size = model.card, model.image_size
         self._model = model
         # Only systems with a volume can be taken apart into encoding and rendering.
-        self._staged = animate.Apart(model) if model.config.system in GENERATORS else None
+        self._staged = staged.StagedModel(model) if model.config.system in GENERATORS else None
         self.bytes_per_person = 3 * self.image_size**2
 
     def warm_up(self) -> None:
@@ -56,9 +56,9 @@ class Renderer:
         # XLA compiles by shapes, so that a picture without anybody does as well as any other.
         image = np.empty((self.image_size, self.image_size, 3), np.uint8)
         image[:] = MAGENTA
-        body = persons.body_of(pose_library.named_pose("standing"))
+        body = to_body(pose_library.named_pose("standing"))
         # A square of 2 m, for the standing figure is in mm.
-        square = Square(body.joints[:, :2].min(axis=0), 2000.0, self.image_size)
+        square = Crop(body.joints[:, :2].min(axis=0), 2000.0, self.image_size)
         encoded = EncodedPerson(Person(image, square, body, (2000, 2000)))
         for batch in (1, BATCH):
             self.render(encoded, [body], square, batch)
@@ -66,7 +66,7 @@ class Renderer:
             self.bytes_per_person += encoded.features.volume.nbytes
 
     def render(
-        self, encoded: EncodedPerson, bodies: Sequence[Body], square: Square, batch: int
+        self, encoded: EncodedPerson, bodies: Sequence[Body], square: Crop, batch: int
     ) -> UInt8[np.ndarray, "B S S 3"]:
         """Renders a person in poses that lie in one square.
 
@@ -77,7 +77,7 @@ class Renderer:
           batch: the batch size that the model runs with: 1 or `BATCH`, for which it is compiled.
         """
         if self._staged is None:
-            return animate.whole_maker(self._model, encoded.person, square, batch)(bodies)
+            return render.render_whole(self._model, encoded.person, square, batch)(bodies)
         if encoded.features is None:
             encoded.features = self._staged.look(encoded.person)
         return self._staged.make(encoded.features, bodies, square, batch)
@@ -87,9 +87,9 @@ def load_estimator(path: pathlib.Path) -> exported_model.Model:
     """Loads and compiles a pose estimator.
 
     Raises:
-      UserError: as `persons.load_estimator`.
+      UserError: as `estimation.load_estimator`.
     """
-    model = persons.load_estimator(path)
+    model = estimation.load_estimator(path)
     # Nobody's first picture should wait for the compiler.
     model(np.zeros((1, model.image_size, model.image_size, 3), np.float32))
     return model
@@ -106,7 +106,7 @@ class RenderedMotion:
     """
 
     def __init__(
-        self, encoded: EncodedPerson, bodies: Sequence[Body], square: Square, fps: float
+        self, encoded: EncodedPerson, bodies: Sequence[Body], square: Crop, fps: float
     ) -> None:
         """Renders nothing yet.
 
@@ -119,7 +119,7 @@ class RenderedMotion:
         self.encoded, self.num_frames, self.fps = encoded, len(bodies), fps
         self._square = square
         # A frame that is like the one before is the same picture: it is rendered once.
-        self._distinct, self._numbers = animate.distinct(bodies)
+        self._distinct, self._numbers = render.distinct_bodies(bodies)
         self._batches: dict[int, UInt8[np.ndarray, "B S S 3"]] = {}
         # Counted as if all were there, for what a cache holds must not grow later.
         self.nbytes = len(self._distinct) * 3 * square.side**2

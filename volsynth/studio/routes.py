@@ -13,7 +13,7 @@ import numpy as np
 from starlette.exceptions import HTTPException
 
 from volsynth.errors import UserError
-from volsynth.generation import animate, persons
+from volsynth.generation import motions, persons
 from volsynth.images import clips
 from volsynth.poses import pose_library, retargeting
 from volsynth.poses.keypoint_files import Pose
@@ -93,7 +93,7 @@ def render_routes(studio: Studio) -> fastapi.APIRouter:
         encoded = studio.persons.get(given.person)
         pose = page_poses.target_pose(given.joints_mm)
         with _client_errors():
-            bodies, square = persons.stage([pose], encoded.person, given.turn)
+            bodies, square = persons.fit_poses([pose], encoded.person, given.turn)
 
         def render_png():
             # In the job, so that the seconds are the model's and not those of waiting.
@@ -116,15 +116,15 @@ def motion_routes(studio: Studio) -> fastapi.APIRouter:
     async def add_motion(given: MotionRequest) -> dict[str, Any]:
         encoded = studio.persons.get(given.person)
         poses, fps = _poses_of_motion(given, studio.motion_library)
-        bodies, square = await _read(studio, persons.stage, poses, encoded.person, given.turn)
+        bodies, square = await _read(studio, persons.fit_poses, poses, encoded.person, given.turn)
         unturned = bodies
         if given.turn:
             # The page turns the skeleton that it shows by itself.
-            unturned, _ = await _read(studio, persons.stage, poses, encoded.person)
+            unturned, _ = await _read(studio, persons.fit_poses, poses, encoded.person)
         motion = rendering.RenderedMotion(encoded, bodies, square, fps)
         # A motion holds its person, too, even after the person's own name is forgotten.
         name = studio.motions.add(motion, motion.nbytes + studio.renderer.bytes_per_person)
-        size = retargeting.size(encoded.person.body)
+        size = retargeting.body_size(encoded.person.body)
         joints = np.stack([body.joints for body in unturned]) / size
         return {
             "motion": name,
@@ -142,7 +142,7 @@ def motion_routes(studio: Studio) -> fastapi.APIRouter:
     ) -> fastapi.Response:
         motion = studio.motions.get(name)
         with _client_errors():
-            clips.check_kind(pathlib.Path(f"clip.{kind}"), motion.fps)
+            clips.check_format(pathlib.Path(f"clip.{kind}"), motion.fps)
         frames = await _render_frames(studio, motion, 0, motion.num_frames, request)
         content = await studio.readings.run(_encode_clip, kind, frames, motion.fps)
         headers = {"content-disposition": f'attachment; filename="clip.{kind}"'}
@@ -208,10 +208,10 @@ def _poses_of_motion(
     if (given.name is None) == (given.poses is None):
         raise HTTPException(422, "A motion has a name, or else poses.")
     if given.name is None:
-        return [page_poses.target_pose(joints) for joints in given.poses], given.fps or animate.FPS
+        return [page_poses.target_pose(joints) for joints in given.poses], given.fps or motions.FPS
     if given.name not in library:
         raise HTTPException(422, f"There is no such motion; there are {', '.join(library)}.")
-    return library[given.name], given.fps or pose_library.FPS
+    return library[given.name], given.fps or pose_library.MOTION_FPS
 
 
 async def _render_frames(studio, motion, start, stop, request):

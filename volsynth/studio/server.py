@@ -13,8 +13,9 @@ import fastapi
 
 from volsynth.errors import UserError
 from volsynth.export import exported_model
-from volsynth.generation import animate, generate
+from volsynth.generation import staged
 from volsynth.generation.persons import Person
+from volsynth.generation.source import read_person
 from volsynth.studio import cache, rendering, request_bodies, routes
 from volsynth.studio.job_queue import ClientGoneError, QueueFullError
 from volsynth.studio.state import Studio
@@ -91,7 +92,7 @@ def _describe_invalid(errors):
 def serve(
     model: pathlib.Path,
     estimator: pathlib.Path | None = None,
-    source: generate.Source | None = None,
+    source: Source | None = None,
     host: str = "127.0.0.1",
     port: int = 8766,
     names: Sequence[str] = (),
@@ -119,10 +120,10 @@ def serve(
     with serving.open_socket(host, port) as listener:
         port = listener.getsockname()[1]
         pose_estimator = rendering.load_estimator(estimator) if estimator else None
-        renderer = rendering.Renderer(animate.load(model))
+        renderer = rendering.Renderer(staged.load_staged(model))
         person = None
         if source:
-            person = generate.read_person(source, renderer.image_size, pose_estimator)
+            person = read_person(source, renderer.image_size, pose_estimator)
         say("compiling the model; it takes up to a minute")
         renderer.warm_up()
         hosts = [*serving.host_names(host, port), *names]

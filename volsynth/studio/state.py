@@ -66,7 +66,7 @@ class Studio:
 
 @functools.cache
 def _named_motions() -> dict[str, list[Pose]]:
-    return {name: pose_library.read(name) for name in pose_library.NAMES}
+    return {name: pose_library.named_motion(name) for name in pose_library.MOTIONS}
 
 
 def _about_model(renderer, estimator) -> dict[str, Any]:
@@ -96,10 +96,10 @@ def _about_page() -> dict[str, Any]:
                     page_poses.relative_to_pelvis(pose.joints_mm[None])[0]
                 ),
             }
-            for pose in keypoint_files.read(pose_library.LIBRARY)
+            for pose in keypoint_files.read(pose_library.POSES_FILE)
         ],
         "motions": [
-            {"name": name, "frames": len(poses), "fps": pose_library.FPS}
+            {"name": name, "frames": len(poses), "fps": pose_library.MOTION_FPS}
             for name, poses in _named_motions().items()
         ],
         "clips": _kinds_of_clips(),
@@ -116,6 +116,6 @@ def _kinds_of_clips():
     kinds = ["gif"]
     # MP4 needs ffmpeg, of another extra.
     with contextlib.suppress(UserError):
-        clips.check_kind(pathlib.Path("clip.mp4"), 25.0)
+        clips.check_format(pathlib.Path("clip.mp4"), 25.0)
         kinds.append("mp4")
     return kinds

@@ -7,7 +7,6 @@ import numpy as np
 from PIL import Image
 
 from volsynth.data import pairing, prepared
-from volsynth.images import draw
 from volsynth.system import Batch
 from volsynth.tasks import Task
 from volsynth.tasks.base import PredictFn
@@ -50,4 +49,4 @@ def gallery(
         half = len(rows) // 2
         rows = [left + right for left, right in zip(rows[:half], rows[half:])]
         titles = titles * 2
-    return draw.grid(rows, titles, labels, cell=cell)
+    return grids.grid(rows, titles, labels, cell=cell)
