@@ -194,15 +194,14 @@ class InstanceNorm(nn.Module):
     whatever the input is; the result has the input's dtype.
     """
 
-    epsilon: float = 1e-5
-
     @nn.compact
     def __call__(self, x: Float[Array, "b *axes c"]) -> Float[Array, "b *axes c"]:
-        axes = tuple(range(1, x.ndim - 1))
-        y = x.astype(jnp.float32)
-        mean = jnp.mean(y, axis=axes, keepdims=True)
-        variance = jnp.mean(jnp.square(y - mean), axis=axes, keepdims=True)
-        return ((y - mean) * jax.lax.rsqrt(variance + self.epsilon)).astype(x.dtype)
+        norm = nn.InstanceNorm(
+            epsilon=1e-5, use_bias=False, use_scale=False, use_fast_variance=False
+        )
+        # In float32 from here on: with an input of half precision Flax would compute the statistics
+        # in float32, too, but add up the parts of the gradient in half precision.
+        return norm(x.astype(jnp.float32)).astype(x.dtype)
 
 
 class LayerNorm(nn.Module):
