@@ -10,7 +10,7 @@ import numpy as np
 
 from volsynth.bench import naive, timing
 from volsynth.ops import pose_volumes
-from volsynth.ops.warp import warp
+from volsynth.ops.warp import voxel_lists, warp
 
 FORMS = {
     "ours": warp.warp,
@@ -140,7 +140,7 @@ def _reached(masks, transforms, shape, side):
     """How many voxels the parts reach, all together."""
     inside = masks & transforms.valid[:, :, None, None, None]
     matrix, offset = warp.voxel_transforms(transforms, shape, side)
-    return jnp.sum(warp.packing.list_targets(inside, matrix, offset)[1])
+    return jnp.sum(voxel_lists.list_targets(inside, matrix, offset)[1])
 
 
 def _torch_runs(volume, weight, masks, transforms, shape, side):

@@ -44,7 +44,7 @@ class ImageEncoder(nn.Module):
       widths: output channels of each convolution; all but the first halve the size.
       dilation_block: ends with the block that widens the receptive field (seed 000, 4.3.3).
       depth: of the volume that the result is lifted to; 1 for none. See `layers.depth_tied`.
-      remat: see `blocks.forgetful`.
+      remat: see `blocks.maybe_remat`.
       dtype: of the computation.
     """
 
@@ -61,7 +61,7 @@ class ImageEncoder(nn.Module):
     def levels(self, image: Float[Array, "b h w c"]) -> list[Array]:
         """The features of every width, the last of them those of a call."""
         tied = {"kernel_init": layers.depth_tied(self.depth, axis=-1), "dtype": self.dtype}
-        conv_block = blocks.forgetful(blocks.ConvBlock, self.remat)
+        conv_block = blocks.maybe_remat(blocks.ConvBlock, self.remat)
         first, *widths = self.widths
         found = [conv_block(first, (7, 7), dtype=self.dtype, name="ConvBlock_0")(image)]
         for i, width in enumerate(widths):
@@ -72,7 +72,7 @@ class ImageEncoder(nn.Module):
             )
             found.append(block(found[-1]))
         if self.dilation_block:
-            block = blocks.forgetful(blocks.ResidualBlock, self.remat)
+            block = blocks.maybe_remat(blocks.ResidualBlock, self.remat)
             found[-1] = block((3, 3), dilations=(4, 8), name="ResidualBlock_0", **tied)(found[-1])
         return found
 
@@ -83,7 +83,7 @@ class VolumeStack(nn.Module):
     Attributes:
       num_blocks: how many residual blocks.
       features: output channels of the first convolution; None leaves it out.
-      remat: see `blocks.forgetful`.
+      remat: see `blocks.maybe_remat`.
       dtype: of the computation.
     """
 
@@ -96,9 +96,9 @@ class VolumeStack(nn.Module):
     def __call__(self, volume: Float[Array, "b h w d c"]) -> Float[Array, "b h w d f"]:
         x = volume
         if self.features is not None:
-            conv_block = blocks.forgetful(blocks.ConvBlock, self.remat)
+            conv_block = blocks.maybe_remat(blocks.ConvBlock, self.remat)
             x = conv_block(self.features, (3, 3, 3), dtype=self.dtype, name="ConvBlock_0")(x)
-        block = blocks.forgetful(blocks.ResidualBlock, self.remat)
+        block = blocks.maybe_remat(blocks.ResidualBlock, self.remat)
         for i in range(self.num_blocks):
             x = block((3, 3, 3), dtype=self.dtype, name=f"ResidualBlock_{i}")(x)
         return x
@@ -111,7 +111,7 @@ class ImageDecoder(nn.Module):
       widths: output channels of each doubling.
       channels: of the result.
       depth: of the volume that was flattened to the input; 1 for none. See `layers.depth_tied`.
-      remat: see `blocks.forgetful`.
+      remat: see `blocks.maybe_remat`.
       dtype: of the computation.
     """
 
@@ -129,7 +129,7 @@ class ImageDecoder(nn.Module):
         skips = [*skips, *[None] * (len(self.widths) - len(skips))]
         first, *widths = self.widths
         tied = layers.depth_tied(self.depth, axis=-2)
-        block = blocks.forgetful(blocks.UpBlock, self.remat)
+        block = blocks.maybe_remat(blocks.UpBlock, self.remat)
         x = block(first, kernel_init=tied, dtype=self.dtype, name="UpBlock_0")(x)
         x = _joined(x, skips[0])
         for i, width in enumerate(widths, start=1):

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from volsynth.nn import layers
 
 
-def forgetful(block: type[nn.Module], remat: bool) -> type[nn.Module]:
+def maybe_remat(block: type[nn.Module], remat: bool) -> type[nn.Module]:
     """The block itself, or with `remat` one that keeps only its input for the backward pass.
 
     What is between is computed again then: about a third more time for less memory. Give the block

@@ -25,14 +25,6 @@ def namespace(*arrays: Array) -> Any:
     return jnp
 
 
-def world_to_camera(
-    points: Float[Array, "*b n 3"], rotation: Float[Array, "*b 3 3"], position: Float[Array, "*b 3"]
-) -> Float[Array, "*b n 3"]:
-    """X_cam = R (X_world - t), in millimetres; `position` is the camera's centre in the world."""
-    xnp = namespace(points, rotation, position)
-    return (points - position[..., None, :]) @ xnp.swapaxes(rotation, -1, -2)
-
-
 def project(
     points: Float[Array, "*b n 3"],
     intrinsics: Float[Array, "*b 3 3"],

@@ -24,7 +24,7 @@ def forward(interpolation, volume, masks, matrix, offset, targets, lowest):
       interpolation: "linear" or "nearest".
       volume: [B, H, W, D, C].
       masks: [B, P, H, W, D], matrix and offset: of target to source, in voxels.
-      targets: `packing.Lists` of them.
+      targets: `VoxelLists` of them.
       lowest: [B, N, 1], what the maximum begins with.
 
     Returns:

@@ -8,15 +8,44 @@ made for; they are slow at gathering and scattering rows.
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
-from volsynth.ops.warp import trilinear, voxel_lists
+from volsynth.ops.warp import voxel_lists
 
 BLOCK = 128
 """Voxels in a block of targets and in a block of sources."""
 
 
+def hat_weights(
+    positions: Float[Array, "*b n k"], centres: Float[Array, "*b m k"]
+) -> Float[Array, "*b n m"]:
+    """The same interpolation as a matrix: the weight of the voxel at each centre at each position.
+
+    The N-linear weight of a voxel is a product of hats, max(0, 1 - |distance|), one per axis; so
+    sampling is `hat_weights(positions, centres) @ values`, and its gradient the transposed product.
+    """
+    weights = 1.0
+    for axis in range(positions.shape[-1]):
+        distance = positions[..., :, None, axis] - centres[..., None, :, axis]
+        weights = weights * jnp.maximum(1 - jnp.abs(distance), 0)
+    return weights
+
+
+def nearest_weights(
+    positions: Float[Array, "*b n k"], centres: Float[Array, "*b m k"]
+) -> Float[Array, "*b n m"]:
+    """The matrix that takes the nearest voxel; of two as near the one with the larger index."""
+    voxels = jnp.floor(positions + 0.5)
+    equal = jnp.all(voxels[..., :, None, :] == centres[..., None, :, :], axis=-1)
+    return equal.astype(positions.dtype)
+
+
+WEIGHTS = {"linear": hat_weights, "nearest": nearest_weights}
+"""By the name of the interpolation."""
+
+
 def forward(interpolation, volume, masks, matrix, offset, targets, lowest):
-    """Merges all parts; arguments and results are those of `warp_rows.forward`."""
+    """Merges all parts; arguments and results are those of `gather.forward`."""
     shape = volume.shape[1:4]
     sources = voxel_lists.list_sources(masks)
     rows = volume.reshape(volume.shape[0], -1, volume.shape[-1])
@@ -30,7 +59,7 @@ def forward(interpolation, volume, masks, matrix, offset, targets, lowest):
 
             def source_block(j, total):
                 taken, centres = _source_block(sources, p, j, shape)
-                weights = trilinear.WEIGHTS[interpolation](at, centres).astype(volume.dtype)
+                weights = WEIGHTS[interpolation](at, centres).astype(volume.dtype)
                 return total + weights @ voxel_lists.take(rows, taken)
 
             total = jnp.zeros((*voxels.shape, volume.shape[-1]), volume.dtype)
@@ -55,7 +84,7 @@ def backward(interpolation, gradient, winner, masks, matrix, offset, targets):
             def target_block(i, block):
                 voxels, at = _target_block(targets, matrix, offset, p, i, shape)
                 won = voxel_lists.take(winner, voxels) == p
-                weights = trilinear.WEIGHTS[interpolation](at, centres).astype(gradient.dtype)
+                weights = WEIGHTS[interpolation](at, centres).astype(gradient.dtype)
                 given = jnp.where(won, voxel_lists.take(rows, voxels), 0)
                 return block + jnp.swapaxes(weights, -1, -2) @ given
 

@@ -43,7 +43,7 @@ Coordinates = tuple[Array, Array, Array]
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Lists:
+class VoxelLists:
     """The listed voxels of every part.
 
     Attributes:
@@ -72,7 +72,7 @@ class Lists:
         return self.longest[part] > self.voxels.shape[2]
 
 
-def list_sources(masks: Bool[Array, "b p h w d"]) -> Lists:
+def list_sources(masks: Bool[Array, "b p h w d"]) -> VoxelLists:
     """The voxels of every mask."""
     batch, parts, *shape = masks.shape
     tiling = _Tiling(shape)
@@ -88,7 +88,7 @@ def list_targets(
     masks: Bool[Array, "b p h w d"],
     matrix: Float[Array, "b p 3 3"],
     offset: Float[Array, "b p 3"],
-) -> tuple[Lists, Int[Array, "b n"]]:
+) -> tuple[VoxelLists, Int[Array, "b n"]]:
     """The voxels that can receive from every mask, and for every voxel how many parts reach it.
 
     Args:
@@ -268,7 +268,7 @@ def _list_voxels(flags, keep, tiling, room):
     )
     turns = -(-jnp.max(used) // TILES)
     listed, ends, parts_of = jax.lax.fori_loop(0, turns, some_tiles, start)
-    return Lists(listed, jnp.max(ends, axis=0), count), parts_of
+    return VoxelLists(listed, jnp.max(ends, axis=0), count), parts_of
 
 
 def _list_tiles(flags):

@@ -12,8 +12,8 @@ Everything that moves is a mask and a transform: a part in 3D, a prism (`prisms`
 image plane through all of the depth, with a `planar` transform), a part of an image (D = 1), and
 the offcut, which stays where it is (`with_offcut`).
 
-The parts are never copied. The voxels that can receive from a part are listed (`packing`), and only
-those are computed; the number of blocks that are cut from the lists follows their length, at run
+The parts are never copied. The voxels that can receive from a part are listed (`voxel_lists`), and
+only those are computed; the number of blocks that are cut from the lists follows their length at run
 time, so the result is exact for parts of any size and the cost goes with the voxels of the parts.
 """
 
@@ -26,7 +26,7 @@ from jaxtyping import Array, Bool, Float
 from volsynth.ops.pose_volumes import PartTransforms
 from volsynth.ops.warp import gather, matmul, voxel_lists
 
-FORMS = {"rows": gather, "products": matmul}
+FORMS = {"gather": gather, "matmul": matmul}
 """Ways to compute the same."""
 
 INTERPOLATIONS = ("linear", "nearest")
@@ -138,4 +138,4 @@ def _run(form, step, interpolation, *arguments):
     if form is not None:
         return forms[form](*arguments)
     # What was measured where: docs/performance.md.
-    return jax.lax.platform_dependent(*arguments, tpu=forms["products"], default=forms["rows"])
+    return jax.lax.platform_dependent(*arguments, tpu=forms["matmul"], default=forms["gather"])
