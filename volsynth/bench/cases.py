@@ -16,7 +16,7 @@ from volsynth.bench import naive, timing
 from volsynth.data import fake, pairing, pipeline, prepared
 from volsynth.diagnostics import describe
 from volsynth.errors import UserError
-from volsynth.nn import layers
+from volsynth.ops import convolution
 from volsynth.train import program
 
 Say = Callable[[str], None]
@@ -40,7 +40,7 @@ def bench_conv3d(
         x, weight = (jax.random.normal(key, shape) for key in keys[:2])
         kernel = jax.random.normal(keys[2], (3, 3, 3, shape[-1], shape[-1])) / shape[-1] ** 0.5
         runs = {}
-        for name, function in (("ours", layers.conv3d), ("xla", naive.conv3d)):
+        for name, function in (("ours", convolution.conv3d), ("xla", naive.conv3d)):
 
             def total(x, kernel, function=function, weight=weight):
                 return jnp.sum(function(x, kernel) * weight)

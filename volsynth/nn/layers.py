@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from volsynth.errors import UserError, did_you_mean
+from volsynth.ops import convolution
 
 Dtype = Any
 Initialiser = Callable[..., Array]
@@ -92,99 +93,13 @@ class Conv(nn.Module):
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32).astype(self.dtype)
         x = x.astype(self.dtype)
         if len(self.kernel) == 3 and self.stride == self.dilation == 1:
-            y = conv3d(x, kernel)
+            y = convolution.conv3d(x, kernel)
         else:
-            y = _conv(x, kernel, self.stride, self.dilation, self.padding)
+            y = convolution.conv(x, kernel, self.stride, self.dilation, self.padding)
         if not self.has_bias:
             return y
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
         return y + bias.astype(self.dtype) if self.adds_bias else y
-
-
-def conv3d(
-    x: Float[Array, "b h w d c"], kernel: Float[Array, "kh kw kd c o"]
-) -> Float[Array, "b h w d o"]:
-    """3D convolution, stride 1, "SAME": the fastest form on each platform.
-
-    On the CPU, XLA's own 3D convolution runs at a fraction of the speed of its 2D one, forward and
-    backward, so there it becomes 2D ones: by Winograd's algorithm along the depth where that pays,
-    else with the depth in the batch and the depth taps in the channels. docs/performance.md has
-    what was measured.
-    """
-    taps, depth, channels = kernel.shape[2], x.shape[3], min(kernel.shape[3:])
-    # Its sums and differences would cost half precision too many of its bits.
-    pays = taps == 3 and depth >= 4 and channels >= 16 and x.dtype == jnp.float32
-    cpu = _conv3d_winograd if pays else _conv3d_folded
-    return jax.lax.platform_dependent(x, kernel, cpu=cpu, default=_conv)
-
-
-def _conv(x, kernel, stride=1, dilation=1, padding="SAME"):
-    axes = kernel.ndim - 2
-    spatial = "HWD"[:axes]
-    return jax.lax.conv_general_dilated(
-        x,
-        kernel,
-        (stride,) * axes,
-        padding,
-        rhs_dilation=(dilation,) * axes,
-        dimension_numbers=(f"N{spatial}C", f"{spatial}IO", f"N{spatial}C"),
-    )
-
-
-def _conv3d_folded(x, kernel):
-    batch, height, width, depth, channels = x.shape
-    taps = kernel.shape[2]
-    padded = jnp.pad(x, ((0, 0), (0, 0), (0, 0), ((taps - 1) // 2, taps // 2), (0, 0)))
-    shifted = jnp.concatenate([padded[:, :, :, t : t + depth] for t in range(taps)], axis=-1)
-    folded = jnp.moveaxis(shifted, 3, 1).reshape(batch * depth, height, width, taps * channels)
-    y = _conv(folded, kernel.reshape(*kernel.shape[:2], taps * channels, -1))
-    return jnp.moveaxis(y.reshape(batch, depth, height, width, -1), 1, 3)
-
-
-def _conv3d_winograd(x, kernel):
-    """Winograd's F(4, 3) along the depth: six 2D convolutions for four layers, not twelve.
-
-    Lavin and Gray, Fast Algorithms for Convolutional Neural Networks (2016), section 4.
-    """
-    batch, height, width, depth, channels = x.shape
-    tiles = -(-depth // 4)
-    padded = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (1, 4 * tiles - depth + 1), (0, 0)))
-    # Layer i of every tile of six; tiles overlap by two.
-    d = [padded[:, :, :, i : i + 4 * tiles - 3 : 4] for i in range(6)]
-    combined = (
-        4 * d[0] - 5 * d[2] + d[4],
-        -4 * (d[1] + d[2]) + d[3] + d[4],
-        4 * (d[1] - d[2]) - d[3] + d[4],
-        2 * (d[3] - d[1]) - d[2] + d[4],
-        2 * (d[1] - d[3]) - d[2] + d[4],
-        4 * d[1] - 5 * d[3] + d[5],
-    )
-    g = [kernel[:, :, t] for t in range(3)]
-    even, odd = g[0] + g[2], g[0] / 24 + g[2] / 6
-    kernels = (
-        g[0] / 4,
-        -(even + g[1]) / 6,
-        -(even - g[1]) / 6,
-        odd + g[1] / 12,
-        odd - g[1] / 12,
-        g[2],
-    )
-
-    def product(layer, taps):
-        flat = jnp.moveaxis(layer, 3, 1).reshape(batch * tiles, height, width, channels)
-        return _conv(flat, taps).reshape(batch, tiles, height, width, -1)
-
-    m = [product(layer, taps) for layer, taps in zip(combined, kernels)]
-    y = jnp.stack(
-        (
-            m[0] + m[1] + m[2] + m[3] + m[4],
-            m[1] - m[2] + 2 * (m[3] - m[4]),
-            m[1] + m[2] + 4 * (m[3] + m[4]),
-            m[1] - m[2] + 8 * (m[3] - m[4]) + m[5],
-        ),
-        axis=2,
-    ).reshape(batch, 4 * tiles, height, width, -1)
-    return jnp.moveaxis(y[:, :depth], 1, 3)
 
 
 class InstanceNorm(nn.Module):
@@ -265,36 +180,8 @@ class UpConv(nn.Module):
         shape = (3, 3, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
-        y = upsample_conv(x.astype(self.dtype), kernel.astype(self.dtype))
+        y = convolution.upsample_conv(x.astype(self.dtype), kernel.astype(self.dtype))
         return y + bias.astype(self.dtype) if self.adds_bias else y
-
-
-def upsample_conv(
-    x: Float[Array, "b h w c"], kernel: Float[Array, "3 3 c o"]
-) -> Float[Array, "b 2*h 2*w o"]:
-    """Nearest-neighbour doubling followed by a 3x3 convolution, "SAME"; see `UpConv`."""
-    # Along one axis: an even output pixel i sees the input pixels i / 2 - 1 and i / 2 through the
-    # taps (first, second + third); an odd one (i - 1) / 2 and (i + 1) / 2 through the taps
-    # (first + second, third). [position in the doubled pixel, input pixel, tap]
-    taps = jnp.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], x.dtype)
-    return _doubling_conv(x, kernel, taps)
-
-
-def _doubling_conv(x, kernel, taps):
-    """A 2x2 convolution for each position in a doubled pixel; see `upsample_conv` for `taps`."""
-    batch, height, width, _ = x.shape
-    summed = jnp.einsum("pit,qju,tuco->ijcpqo", taps, taps, kernel)
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    y = jax.lax.conv_general_dilated(
-        padded,
-        summed.reshape(2, 2, x.shape[-1], -1),
-        (1, 1),
-        "VALID",
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    ).reshape(batch, height + 1, width + 1, 2, 2, -1)
-    rows = jnp.stack([y[:, :-1, :, 0], y[:, 1:, :, 1]], axis=2)
-    both = jnp.stack([rows[:, :, :, :-1, 0], rows[:, :, :, 1:, 1]], axis=4)
-    return both.reshape(batch, 2 * height, 2 * width, -1)
 
 
 class ConvTranspose(nn.Module):
@@ -313,17 +200,7 @@ class ConvTranspose(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w features"]:
         shape = (4, 4, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
-        return transposed_conv(x.astype(self.dtype), kernel.astype(self.dtype))
-
-
-def transposed_conv(
-    x: Float[Array, "b h w c"], kernel: Float[Array, "4 4 c o"]
-) -> Float[Array, "b 2*h 2*w o"]:
-    """Input pixel i adds to output pixels 2 i - 1 + t through tap t; see `ConvTranspose`."""
-    # An even output pixel 2 m sees the input pixels m - 1 and m through the taps 3 and 1, an odd
-    # one 2 m + 1 the input pixels m and m + 1 through the taps 2 and 0.
-    taps = [[[0, 0, 0, 1], [0, 1, 0, 0]], [[0, 0, 1, 0], [1, 0, 0, 0]]]
-    return _doubling_conv(x, kernel, jnp.array(taps, x.dtype))
+        return convolution.transposed_conv(x.astype(self.dtype), kernel.astype(self.dtype))
 
 
 def lift(x: Float[Array, "b h w dc"], depth: int) -> Float[Array, "b h w d c"]:
