@@ -1,4 +1,4 @@
-"""Convolution in two and three dimensions, normalisation, upsampling, lifting.
+"""Layers of networks: convolutions in two and three dimensions, norms, upsampling, lifting.
 
 All modules work on channels-last arrays; a volume is [B, H, W, D, C]. Parameters are float32;
 `dtype` is that of the computation. Normalisation computes its statistics in float32.
@@ -16,14 +16,17 @@ from volsynth.errors import UserError, did_you_mean
 from volsynth.ops import convolution
 
 Dtype = Any
+"""A dtype in any form that NumPy accepts."""
+
 Initialiser = Callable[..., Array]
+"""A function of (key, shape, dtype) that makes the first values of a parameter."""
 
 PRECISIONS = ("float32", "bfloat16", "float16")
-"""What networks can compute in; parameters, norms and losses are float32 in any case."""
+"""Dtypes that networks can compute in; parameters, norms and losses are float32 in any case."""
 
 
 def precision(name: str) -> Dtype:
-    """The dtype of a config's `precision`.
+    """The dtype that a config's `precision` names.
 
     Raises:
       UserError: there is no such precision.
@@ -35,7 +38,7 @@ def precision(name: str) -> Dtype:
 
 
 def depth_tied(depth: int, axis: int) -> Initialiser:
-    """Kernels that start the same for every depth layer of a volume that is folded into channels.
+    """An initialiser of kernels: every depth layer of a volume in the channels starts the same.
 
     A lifted feature is read by whatever depth layer its part is moved to. With independent random
     kernels every layer starts in a code of its own, and what arrives from several of them averages
@@ -43,7 +46,7 @@ def depth_tied(depth: int, axis: int) -> Initialiser:
     Training is free to let the layers part.
 
     Args:
-      depth: of the volume; channel d * C + c is channel c of layer d.
+      depth: number of layers of the volume; channel d * C + c is channel c of layer d.
       axis: the kernel's axis that is tied: -1 for a convolution that is lifted afterwards, -2 for
         one that reads a flattened volume.
     """
@@ -52,7 +55,8 @@ def depth_tied(depth: int, axis: int) -> Initialiser:
         small = list(shape)
         small[axis] //= depth
         kernel = nn.initializers.lecun_normal()(key, tuple(small), dtype)
-        # The same variance of the result as without tying, for layers that are independent.
+        # The initialiser has seen a fraction 1 / depth of the input channels. Scaled so, results
+        # have the variance that they would have without tying, for layers that are independent.
         scale = depth**-0.5 if axis == -2 else 1.0
         return jnp.concatenate([kernel * scale] * depth, axis=axis)
 
@@ -63,18 +67,17 @@ class Conv(nn.Module):
     """A convolution that keeps the size, or divides it by the stride; 2D or 3D like its kernel.
 
     Attributes:
-      features: output channels.
+      features: number of output channels.
       kernel: size along each axis; three sizes make a 3D convolution (H, W, D).
       stride: the same along every axis.
       dilation: the same along every axis.
       padding: "SAME", or "SAME_LOWER": where the padding is odd, whether the pixel more goes to the
         end of each axis or to its start; or "VALID"; or for each axis the pixels before and after.
-      has_bias: False: there is no such parameter.
-      adds_bias: False leaves the bias out of the sum, not out of the parameters, which published
-        counts include. For convolutions before a norm that would subtract it again: its gradient
-        would be rounding errors, and Adam would make steps of its full rate of them.
+      has_bias: whether there is a bias among the parameters.
+      adds_bias: whether the bias is added to the result; where not, it is a parameter all the same,
+        as the published counts of parameters include it.
       kernel_init: initialiser of the kernel.
-      dtype: of the computation.
+      dtype: dtype of the computation.
     """
 
     features: int
@@ -89,9 +92,11 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *axes c"]) -> Float[Array, "b *out features"]:
+        """Convolves images or volumes."""
         shape = (*self.kernel, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32).astype(self.dtype)
         x = x.astype(self.dtype)
+        # The faster forms of 3D convolution know no stride and no dilation.
         if len(self.kernel) == 3 and self.stride == self.dilation == 1:
             y = convolution.conv3d(x, kernel)
         else:
@@ -99,18 +104,21 @@ class Conv(nn.Module):
         if not self.has_bias:
             return y
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
+        # Not before a norm that would subtract it again: its gradient would be rounding errors, of
+        # which Adam would make steps of its full rate (docs/volumetric.md).
         return y + bias.astype(self.dtype) if self.adds_bias else y
 
 
 class InstanceNorm(nn.Module):
     """Zero mean and unit variance per example and channel (seed 000, section 2.1.5).
 
-    Without parameters: so the counts are those of seed 000, table 6.16. Statistics are float32
-    whatever the input is; the result has the input's dtype.
+    It has no parameters, as the counts of seed 000, table 6.16, have none for it. Statistics are
+    float32 whatever the input is; the result has the input's dtype.
     """
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *axes c"]) -> Float[Array, "b *axes c"]:
+        """Normalises over space."""
         norm = nn.InstanceNorm(
             epsilon=1e-5, use_bias=False, use_scale=False, use_fast_variance=False
         )
@@ -120,7 +128,7 @@ class InstanceNorm(nn.Module):
 
 
 class LayerNorm(nn.Module):
-    """Zero mean and unit variance per example, over space and channels; scale and bias a channel.
+    """Zero mean and unit variance per example, with a scale and a bias for each channel.
 
     Ba et al. 2016; what a critic with gradient penalty has in the place of other norms (seed 000,
     section 4.4). Statistics are float32 whatever the input is; the result has the input's dtype.
@@ -128,7 +136,9 @@ class LayerNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *axes c"]) -> Float[Array, "b *axes c"]:
+        """Normalises over space and channels."""
         axes = tuple(range(1, x.ndim))
+        # The fast variance, the mean of squares minus the squared mean, can cancel to rounding.
         y = nn.LayerNorm(epsilon=1e-5, reduction_axes=axes, use_fast_variance=False)(
             x.astype(jnp.float32)
         )
@@ -136,16 +146,20 @@ class LayerNorm(nn.Module):
 
 
 class SampleNorm(nn.Module):
-    """Zero mean and unit variance per example, over space and channels; one scale and one bias.
+    """Zero mean and unit variance per example, with one scale and one bias for all channels.
 
-    The instance norm of pose-gan: that of keras-contrib without an axis. Statistics are float32
-    whatever the input is; the result has the input's dtype.
+    The code of pose-gan calls it instance norm: it is that of keras-contrib without an axis.
+    Statistics are float32 whatever the input is; the result has the input's dtype.
+
+    Attributes:
+      epsilon: added to the variance, so that a constant input has a finite gradient.
     """
 
     epsilon: float = 1e-5
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *axes c"]) -> Float[Array, "b *axes c"]:
+        """Normalises over space and channels."""
         scale = self.param("scale", nn.initializers.ones_init(), (), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros_init(), (), jnp.float32)
         axes = tuple(range(1, x.ndim))
@@ -157,17 +171,19 @@ class SampleNorm(nn.Module):
 
 
 NORMS = {"instance": InstanceNorm, "layer": LayerNorm}
-"""Normalisations by the name that a config gives them."""
+"""Module classes of the norms, by the names that a config gives them."""
 
 
 class UpConv(nn.Module):
-    """Doubles height and width (nearest neighbour), then a 3x3 convolution with "SAME" padding.
+    """Doubles height and width (nearest neighbour), then convolves by 3x3 with "SAME" padding.
 
-    Each output pixel sees at most two by two input pixels, so the two are computed as one: a 2x2
-    convolution for each of the four positions in a doubled pixel, with the kernel's taps that fall
-    on the same input pixel added up. The same numbers for 4/9 of the multiplications.
+    See `convolution.upsample_conv` for how the two are computed as one.
 
-    `adds_bias` is that of `Conv`.
+    Attributes:
+      features: number of output channels.
+      adds_bias: see `Conv`.
+      kernel_init: initialiser of the kernel.
+      dtype: dtype of the computation.
     """
 
     features: int
@@ -177,6 +193,7 @@ class UpConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w features"]:
+        """Doubles images and convolves them."""
         shape = (3, 3, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
@@ -185,26 +202,32 @@ class UpConv(nn.Module):
 
 
 class ConvTranspose(nn.Module):
-    """Transposed 4x4 convolution of stride 2 that doubles height and width, without a bias.
+    """A transposed 4x4 convolution of stride 2 that doubles height and width, without a bias.
 
     It equals `torch.nn.ConvTranspose2d(c, features, 4, 2, 1)`, and a "valid" one with its outermost
-    pixels cropped. Each output pixel sees two by two input pixels; see `UpConv`.
+    pixels cropped.
+
+    Attributes:
+      features: number of output channels.
+      kernel_init: initialiser of the kernel.
+      dtype: dtype of the computation.
     """
 
     features: int
-    # Of the kernel's 16 taps an output pixel sees four.
+    # An output pixel sees four of the kernel's 16 taps; the initialiser counts all, hence the 4.
     kernel_init: Initialiser = nn.initializers.variance_scaling(4.0, "fan_in", "truncated_normal")
     dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w features"]:
+        """Doubles images."""
         shape = (4, 4, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         return convolution.transposed_conv(x.astype(self.dtype), kernel.astype(self.dtype))
 
 
 def lift(x: Float[Array, "b h w dc"], depth: int) -> Float[Array, "b h w d c"]:
-    """Image features to a volume: channel d * C + c becomes depth d, channel c (seed 000, 4.3.1).
+    """Turns image features into a volume: channel d * C + c is channel c of layer d (4.3.1).
 
     Raises:
       ValueError: the channels do not divide by the depth.
@@ -215,10 +238,10 @@ def lift(x: Float[Array, "b h w dc"], depth: int) -> Float[Array, "b h w d c"]:
 
 
 def flatten_depth(x: Float[Array, "b h w d c"]) -> Float[Array, "b h w dc"]:
-    """The inverse of `lift`."""
+    """Turns a volume into image features, with its layers as channels: the inverse of `lift`."""
     return x.reshape(*x.shape[:-2], -1)
 
 
 def leaky_relu(x: Array) -> Array:
-    """Slope 0.2 for negative values."""
+    """The leaky ReLU with slope 0.2 for negative values."""
     return jax.nn.leaky_relu(x, 0.2)

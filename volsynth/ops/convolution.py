@@ -21,8 +21,8 @@ def conv3d(
     pays, else with the depth in the batch and the depth taps in the channels.
     """
     taps, depth, channels = kernel.shape[2], x.shape[3], min(kernel.shape[3:])
-    # With fewer channels or layers, combining the layers takes longer than it saves. In half
-    # precision the algorithm's sums and differences would cost too many of the bits.
+    # From how many channels and layers on it pays was measured. In half precision the algorithm's
+    # sums and differences would cost too many of the bits.
     pays = taps == 3 and depth >= 4 and channels >= 16 and x.dtype == jnp.float32
     cpu = _conv3d_winograd if pays else _conv3d_folded
     return jax.lax.platform_dependent(x, kernel, cpu=cpu, default=conv)
