@@ -67,7 +67,7 @@ class ImageEncoder(nn.Module):
         for i, width in enumerate(widths):
             # Only the last convolution's result is lifted.
             settings = tied if i == len(widths) - 1 else {"dtype": self.dtype}
-            # Padding alternates between the ends of the axes, so that a feature sees what lies around
+            # Padding alternates between the ends of the axes, so that a feature sees what is around
             # its own centre: padded at the same end twice, all of them would look 1.5 pixels to the
             # lower right.
             padding = ("SAME", "SAME_LOWER")[i % 2]

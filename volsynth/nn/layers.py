@@ -96,8 +96,9 @@ class Conv(nn.Module):
         shape = (*self.kernel, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32).astype(self.dtype)
         x = x.astype(self.dtype)
-        # The faster forms of 3D convolution know no stride and no dilation.
-        if len(self.kernel) == 3 and self.stride == self.dilation == 1:
+        # The faster forms of 3D convolution know no stride, no dilation and no other padding.
+        plain = self.stride == self.dilation == 1 and self.padding == "SAME"
+        if len(self.kernel) == 3 and plain:
             y = convolution.conv3d(x, kernel)
         else:
             y = convolution.conv(x, kernel, self.stride, self.dilation, self.padding)
