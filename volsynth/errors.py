@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 
 
 class UserError(ValueError):
-    """Something the user gave is wrong: the message says what, what is allowed, and what to do."""
+    """An error in what the user gave; its message says what, what is allowed and what to do."""
 
 
 def did_you_mean(name: str, allowed: Iterable[str]) -> str:
-    """A clause naming the nearest allowed name, and all of them, to end an error message."""
+    """The end of an error message about an unknown name: the nearest allowed one, and all."""
     allowed = sorted(allowed)
     near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""

@@ -1,7 +1,8 @@
-"""Augmentation of pixels: images and masks moved in the plane, recoloured, partly covered.
+"""Augmentation of the fields of a batch, each as `Field.augmented` says; above all of its pictures.
 
-Stateless TensorFlow, eagerly or in a graph; what is done comes from `augment.draw`. Coordinates
-are those of the whole package: the centre of the pixel in row i and column j lies at
+Images, masks and labels are moved in the plane, images are recoloured and partly covered. That is
+stateless TensorFlow, to be run eagerly or in a graph; what is done comes from `augment.draw`.
+Coordinates are those of the whole package: the centre of the pixel in row i and column j lies at
 (j + 0.5, i + 0.5).
 """
 
@@ -17,10 +18,10 @@ from volsynth.fields import OF_A_PICTURE
 
 
 def with_needed(settings: Augment, kinds: Sequence[str]) -> tuple[str, ...]:
-    """These kinds of fields, and those that changing them needs: for images, the mask.
+    """Kinds of fields, with those that are needed to change them: images need their mask.
 
     Args:
-      settings: how much is changed.
+      settings: the largest changes.
       kinds: names in `fields.OF_A_PICTURE`.
     """
     needs_mask = settings.moves or settings.colours
@@ -32,14 +33,17 @@ def with_needed(settings: Augment, kinds: Sequence[str]) -> tuple[str, ...]:
 def apply(
     settings: Augment, values: Mapping[str, np.ndarray], params: AugmentParams, side: int
 ) -> dict[str, np.ndarray]:
-    """The fields of N pictures, changed as `Field.augmented` says for each.
+    """Changes the fields of N pictures, each as `Field.augmented` says.
 
     Args:
-      settings: how much is changed, as the parameters were drawn with.
-      values: fields by kind, see `fields.OF_A_PICTURE`, each [N, ...]; with those that
-        `with_needed` names.
-      params: what is done to each picture.
-      side: of the pictures, pixels.
+      settings: the settings with which the parameters were drawn.
+      values: fields by kind, see `fields.OF_A_PICTURE`, each [N, ...]; those that `with_needed`
+        names must be among them.
+      params: changes of each picture.
+      side: side of the pictures, pixels.
+
+    Returns:
+      The same kinds of fields.
     """
     changed = dict(values)
     kinds = tuple(kind for kind in values if _treated(kind) in ("image", "mask", "labels"))
@@ -59,6 +63,7 @@ def _treated(kind):
     return OF_A_PICTURE[kind].augmented
 
 
+# A graph is quicker than one call after the other, and is made once for all batches.
 @functools.cache
 def _graph(settings, kinds):
     """`change_pictures` as one graph for any number of pictures of any size."""
@@ -85,17 +90,18 @@ def _graph(settings, kinds):
 def change_pictures(
     settings: Augment, pictures: Mapping[str, Any], params: AugmentParams
 ) -> dict[str, Any]:
-    """Images, masks and labels, changed; stateless TensorFlow, to be run eagerly or in a graph.
+    """Changes images, masks and labels; stateless TensorFlow, to be run eagerly or in a graph.
 
     Interpolation is bilinear among pixels of the person, so that no magenta gets into the edge;
     masks and labels take the nearest pixel. What is not person is magenta, exactly, and stays so;
     only occluders cover it, too.
 
     Args:
-      settings: what is left out: where nothing is asked for, nothing is computed.
-      pictures: by kind: images [N, S, S, 3] float32 in [-1, 1], magenta outside of the mask; masks
+      settings: the settings with which the parameters were drawn; nothing is computed for those
+        that are zero.
+      pictures: by kind images [N, S, S, 3] float32 in [-1, 1], magenta outside of the mask; masks
         [N, S, S] bool, the person; labels [N, S, S], 0 outside of the person.
-      params: what is done to each of N pictures.
+      params: changes of each of N pictures.
 
     Returns:
       The same kinds, in the same form.
@@ -117,7 +123,7 @@ def change_pictures(
 
 
 def _image(tf, settings, images, masks, moved, backward, params):
-    """Images, changed; their masks are given as they were, and moved."""
+    """Changed images; `masks` are those of the images as they were, `moved` the same after that."""
     # Most of a picture is background: colours are computed where the person is, and nowhere else.
     # Every operation rounds each value by itself, so that neither other rows of the batch nor the
     # place among them can change a bit.
@@ -138,7 +144,7 @@ def _image(tf, settings, images, masks, moved, backward, params):
 
 
 def _backward(tf, params, side):
-    """Where pixels come from: [N, 6], rows of x = h + M (x' - h - t), h the centre of the image.
+    """Where pixels come from, [N, 6]: rows of x = h + M (x' - h - t), h the centre of the image.
 
     Counted from the centre of the first pixel, which the package has at (0.5, 0.5).
     """
@@ -157,7 +163,7 @@ def _nearest(tf, labels, backward):
     dtype = tf.uint8 if labels.dtype in (tf.bool, tf.uint8) else tf.int32
     moved = tf.raw_ops.ImageProjectiveTransformV3(
         images=tf.cast(labels, dtype)[..., None],
-        # Of a projective map the last two are zero.
+        # The two last numbers of a projective map are zero for an affine one.
         transforms=tf.pad(backward, [[0, 0], [0, 2]]),
         output_shape=tf.shape(labels)[1:],
         interpolation="NEAREST",
@@ -168,7 +174,7 @@ def _nearest(tf, labels, backward):
 
 
 def _bilinear(tf, images, masks, backward, places):
-    """Colours [P, 3] at places [P, 3], each (image, row, column), of the pixels of the person."""
+    """Colours [P, 3] at places [P, 3] (image, row, column), mixed from the person's pixels only."""
     side = tf.shape(images, out_type=tf.int64)[1]
     image, row, column = tf.unstack(places, axis=1)
     across, down = tf.cast(column, tf.float32), tf.cast(row, tf.float32)
@@ -195,7 +201,7 @@ def _bilinear(tf, images, masks, backward, places):
 
 
 def _recoloured(tf, settings, colours, params, image):
-    """Colours [P, 3] of pixels that belong to these images [P]."""
+    """Changed colours [P, 3] of pixels that belong to the images with these numbers [P]."""
 
     def each(values):
         return tf.gather(tf.cast(values, tf.float32), image)[:, None]
@@ -239,6 +245,7 @@ def _turned(tf, colours, turn, saturation):
 
 
 def _covered(tf, images, params):
+    """Images with their occluders."""
     side = tf.shape(images)[1]
     places = (tf.range(side, dtype=tf.float32) + 0.5) / tf.cast(side, tf.float32)
 

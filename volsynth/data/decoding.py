@@ -1,7 +1,6 @@
-"""Serialised records to arrays, with errors that name the record.
+"""Parses and decodes serialised records, with errors that name the record.
 
-TensorFlow parses and decodes. What it takes as input and gives stays in this module and in
-`augment_images`.
+TensorFlow does the work, and is imported in this module and in `augment_images` only.
 """
 
 import functools
@@ -18,14 +17,14 @@ from volsynth.data.mixture import Split
 Record = dict[str, np.ndarray]
 """Fields of N records by name, each [N, ...]; see `schema.FIELDS`."""
 
-# How tf.train.Example stores the dtypes of the schema.
+# The lists in which tf.train.Example stores the dtypes of the schema; it has no smaller ones.
 _LISTS = {"float32": "float_list", "bool": "int64_list", "int64": "int64_list"}
 
 
 def _tensorflow():
-    """TensorFlow, kept off the accelerators and quiet."""
+    """The module of TensorFlow, kept off the accelerators and quiet."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Only decoding runs in it; switched on, it says so on standard error.
+    # Only decoding runs in TensorFlow; with oneDNN switched on it says so on standard error.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     import tensorflow as tf
 
@@ -36,16 +35,16 @@ def _tensorflow():
 
 @functools.cache
 def decoder(fields: tuple[str, ...]) -> Callable[[Split, Sequence[int]], Record]:
-    """A function that reads and decodes some fields of the records with these numbers in a split.
+    """A function that reads and decodes some fields of records of a split, given their numbers.
 
-    It is a TensorFlow graph, which is quicker than one call after the other. Making it takes part
-    of a second, so it is made once; make it before threads begin, or each makes its own.
+    It runs a TensorFlow graph, which is quicker than one call after the other. Making the graph
+    takes part of a second, so it is made once; make it before threads begin, or each makes its own.
 
     Args:
-      fields: names, see `schema.FIELDS`.
+      fields: names of the fields, see `schema.FIELDS`.
 
     Returns:
-      A function that raises as `read_fields` does.
+      The function; it returns and raises as `read_fields` does.
     """
     tf = _tensorflow()
     signature = [tf.TensorSpec([None], tf.string)]
@@ -68,15 +67,15 @@ def decoder(fields: tuple[str, ...]) -> Callable[[Split, Sequence[int]], Record]
 
 
 def read_fields(split: Split, numbers: Sequence[int], fields: Sequence[str]) -> Record:
-    """Some fields of some records of a split, decoded.
+    """Reads and decodes some fields of some records of a split.
 
     Args:
-      split: to read from.
-      numbers: of the records.
-      fields: names, see `schema.FIELDS`.
+      split: split to read from.
+      numbers: numbers of the records.
+      fields: names of the fields, see `schema.FIELDS`.
 
     Returns:
-      Each field by its name, one row per record; images as arrays.
+      Each field by its name, with one row per record; images as arrays.
 
     Raises:
       DataError: a shard is damaged.
@@ -86,7 +85,7 @@ def read_fields(split: Split, numbers: Sequence[int], fields: Sequence[str]) -> 
 
 
 def stored_fields(split: Split, number: int) -> frozenset[str]:
-    """The fields that a record holds; not every data set has the optional ones.
+    """The names of the fields that a record holds; not every data set has the optional ones.
 
     Raises:
       DataError, RecordError: the record cannot be read.
@@ -105,6 +104,7 @@ def _parse(tf, serialised, fields):
     for key in fields:
         field = schema.FIELDS[key]
         kind = tf.string if field.kind == "image" else wire[field.dtype]
+        # A number of joints that varies from data set to data set can have any length.
         if "J" in field.shape:
             features[key] = tf.io.FixedLenSequenceFeature(field.shape[1:], kind, allow_missing=True)
             continue
@@ -113,6 +113,7 @@ def _parse(tf, serialised, fields):
     for key in fields:
         field = schema.FIELDS[key]
         if field.kind == "image":
+            # One picture after the other, as decode_png takes a single one.
             record[key] = tf.map_fn(
                 functools.partial(
                     tf.io.decode_png,
@@ -126,10 +127,11 @@ def _parse(tf, serialised, fields):
 
 
 def _explain(tf, split, numbers, fields, error) -> NoReturn:
-    """Finds the record that a batch failed on, and says what is wrong with it.
+    """Raises an error that names the record on which a batch failed, and what is wrong with it.
 
     TensorFlow's own message names no record.
     """
+    # The side of the first record; a batch of images must have one.
     sides = {}
     for number in numbers:
         name = split.locate(number)
@@ -176,7 +178,7 @@ def _explain(tf, split, numbers, fields, error) -> NoReturn:
 
 
 def _image_shape(tf, value, field):
-    """The shape of a stored image; None where it is none."""
+    """The shape of a stored image; None where the stored bytes are no image."""
     try:
         return tuple(tf.io.decode_png(value.bytes_list.value[0], field.shape[-1]).shape)
     except (tf.errors.OpError, IndexError):

@@ -1,4 +1,4 @@
-"""A valid random batch of any size, without any data: for tests, benchmarks and shape inference."""
+"""Random batches in a valid form, without any data: for tests, benchmarks and shape inference."""
 
 import zlib
 from collections.abc import Sequence
@@ -10,7 +10,8 @@ from volsynth import skeleton
 from volsynth.fields import BATCH, PAIR, ROLES, role_and_kind, shapes
 from volsynth.ops import geometry
 
-_PICTURE_MM = np.float32(2000)  # What a whole picture shows.
+# The length that a picture's side shows, in float32 as a batch's joints are.
+_PICTURE_MM = np.float32(2000)
 
 # A standing person from the front, as shares of the image's side, (x, y, z) from the centre.
 _STANDING = {
@@ -33,7 +34,14 @@ _STANDING = {
 
 
 def poses(count: int, image_size: int, seed: int = 0, spread: float = 0.02) -> np.ndarray:
-    """Standing people with joints moved at random, [count, 15, 3] in pixels."""
+    """Joints of standing people, moved at random, [count, 15, 3] in pixels.
+
+    Args:
+      count: number of people.
+      image_size: side of the images, pixels.
+      seed: seed of the random numbers.
+      spread: standard deviation of the movement, as a share of the image's side.
+    """
     rng = np.random.Generator(np.random.Philox(seed))
     standing = np.array([_STANDING[name] for name in skeleton.JOINTS])
     moved = standing + spread * rng.standard_normal((count, *standing.shape)) + 0.5
@@ -50,12 +58,12 @@ def batch(
     """A batch in the form in which `data.pipeline` yields it: noise for images, people for poses.
 
     Args:
-      batch_size: examples in it.
+      batch_size: number of examples.
       image_size: side of the images, pixels.
-      seed: of the random numbers.
-      fields: names of what the batch holds, see `fields.BATCH`. What a field holds does not depend
-        on the others that are asked for.
-      frames: length of clips.
+      seed: seed of the random numbers.
+      fields: names of the fields, see `fields.BATCH`. The values of a field do not depend on the
+        others that are asked for.
+      frames: number of frames of clips.
 
     Raises:
       UserError: a batch has no such field.
@@ -63,18 +71,19 @@ def batch(
     wanted = {name: role_and_kind(name) for name in fields}
     shared = np.random.Generator(np.random.Philox(seed))
     made = {}
-    # All fields of a pair take their turn, so that the noise of each is that of its place.
+    # All fields of a pair are made in order, also those that were not asked for: they draw from one
+    # stream, and the numbers that each gets shall not depend on the others.
     for name in (*PAIR, *(name for name in wanted if name not in PAIR)):
         field, (role, _) = BATCH[name], role_and_kind(name)
         shape = field.shape(batch_size, image_size, frames)
         if field.augmented in ("points", "directions"):
             made[name] = _pose(field, shape, image_size, 2 * seed + ROLES.index(role))
         elif field.is_picture:
-            # Further fields have streams of their own, named by them.
+            # Other fields have streams of their own, which their names give.
             own = np.random.Philox(key=[seed, zlib.crc32(name.encode())])
             made[name] = _noise(field, shape, shared if name in PAIR else np.random.Generator(own))
         else:
-            # A flag of each joint: all of these people's joints are known.
+            # Flags of joints: all joints of these people are known.
             made[name] = np.ones(shape, field.dtype)
     return {name: made[name] for name in wanted}
 
@@ -99,7 +108,7 @@ def _noise(field, shape, rng):
 def spec(
     batch_size: int, image_size: int, fields: Sequence[str] = PAIR, frames: int = 1
 ) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shapes and dtypes of such a batch, without making one; see `batch` for the arguments."""
+    """The shapes and dtypes of a batch, without making one; see `batch` for the arguments."""
     return {
         name: jax.ShapeDtypeStruct(shape, dtype)
         for name, (shape, dtype) in shapes(fields, batch_size, image_size, frames).items()

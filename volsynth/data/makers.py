@@ -1,6 +1,6 @@
-"""How each field of a batch is made from the fields of records: one entry for each kind.
+"""Makers of the fields of a batch from the fields of records, one for each kind of field.
 
-A new field of a batch is an entry in `volsynth.fields` and one here.
+A new field of a batch needs an entry in `volsynth.fields` and one in the table here.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,12 +15,12 @@ Values = dict[str, np.ndarray]
 
 
 class Maker(NamedTuple):
-    """How one kind of field is made.
+    """The recipe of one kind of field.
 
     Attributes:
-      record_fields: names of the fields of a record that it is made of, see `schema.FIELDS`.
-      make: computes the field, [N, ...], from these fields of N records, decoded, and the side of
-        the images in pixels.
+      record_fields: names of the fields of a record that are needed, see `schema.FIELDS`.
+      make: function from these fields of N records, decoded, and the side of the images in pixels,
+        to the field, [N, ...].
     """
 
     record_fields: tuple[str, ...]
@@ -28,6 +28,7 @@ class Maker(NamedTuple):
 
 
 def _image(record, side):
+    # 0 and 255 become -1 and 1 exactly.
     return record["image"].astype(np.float32) / 127.5 - 1
 
 
@@ -49,6 +50,7 @@ MAKERS: Mapping[str, Maker] = {
     "image": Maker(("image",), _image),
     "mask": Maker(("mask",), _mask),
     "joints": Maker(("joints_px", "joints_mm", "visible", "camera_intrinsics"), _joints),
+    # From the pelvis, since one picture does not say how far away the person is.
     "joints_mm": Maker(
         ("joints_mm",), lambda record, side: geometry.from_pelvis(record["joints_mm"])
     ),
@@ -61,16 +63,16 @@ MAKERS: Mapping[str, Maker] = {
 
 
 def record_fields(kinds: Iterable[str]) -> tuple[str, ...]:
-    """The fields of a record that fields of these kinds are made of, each once."""
+    """Names of the fields of a record that fields of these kinds are made of, each once."""
     return tuple(dict.fromkeys(name for kind in kinds for name in MAKERS[kind].record_fields))
 
 
 def make(kinds: Iterable[str], record: Mapping[str, np.ndarray], side: int) -> Values:
-    """Fields of these kinds, made of N decoded records.
+    """Makes fields of these kinds from N decoded records.
 
     Args:
       kinds: names in `MAKERS`.
-      record: what `record_fields(kinds)` names, each [N, ...].
-      side: of the square images, pixels.
+      record: the fields that `record_fields(kinds)` names, each [N, ...].
+      side: side of the square images, pixels.
     """
     return {kind: MAKERS[kind].make(record, side) for kind in kinds}

@@ -1,4 +1,8 @@
-"""Which records make a pair of source and target: drawn for training, each once for evaluation."""
+"""Pairs of records, a source and a target: drawn for training, listed for evaluation.
+
+A pair is two images of one person in one outfit. For training, person and outfit are drawn
+uniformly, then two of their images (seed 000, section 4.5).
+"""
 
 import numpy as np
 
@@ -12,18 +16,21 @@ def training_pairs(
     """The record numbers of one training batch, [batch_size, 2]: source, target.
 
     Args:
-      split: to draw from.
-      seed: of the run.
-      step: whose batch.
-      batch_size: pairs in it.
-      single: share of the samples whose target is the source image itself, as seed 000 does with
+      split: split to draw from.
+      seed: seed of the run.
+      step: number of the step.
+      batch_size: number of pairs.
+      single: share of the samples whose target is the source image itself, as in seed 000 for
         images that have no partner.
     """
+    # Seed and step are the key of a counter-based generator: any step's pairs can be drawn without
+    # those before it, and no two steps share a stream.
     rng = np.random.Generator(np.random.Philox(key=[seed, step]))
     shares, sources = zip(*split.sources)
     pairs = []
     for _ in range(batch_size):
-        # A choice among one would take a number all the same, and change every batch.
+        # A choice among one would take a number from the stream, and change all batches of runs
+        # with a single data set.
         groups = sources[rng.choice(len(sources), p=shares) if len(sources) > 1 else 0]
         outfits = groups[rng.integers(len(groups))]
         records = outfits[rng.integers(len(outfits))]
@@ -33,12 +40,12 @@ def training_pairs(
 
 
 def evaluation_pairs(split: prepared.Split, seed: int, alone: bool = True) -> np.ndarray:
-    """Every record of the split once as the target, with another image of the outfit as source.
+    """The pairs for evaluation: every record once as the target, with another one as the source.
 
     Args:
-      split: to pair.
-      seed: of the choice of sources.
-      alone: whether an image without another one of its outfit is there, too, as its own source.
+      split: split to evaluate on.
+      seed: seed of the choice of sources.
+      alone: whether an image that is the only one of its outfit is there, too, as its own source.
 
     Returns:
       [N, 2]: source, target; the same for the same seed.

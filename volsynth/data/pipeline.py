@@ -1,4 +1,4 @@
-"""From records to batches, in threads. The batch is a pure function of (seed, step).
+"""Batches of records, made by threads; each is a pure function of the seed and the step.
 
 A training sample is a pair of images of one person in one outfit, see `pairing`. Since every step
 draws its own pairs from its number, resuming needs no state of an iterator, and any host can make
@@ -29,8 +29,7 @@ Batch = dict[str, np.ndarray]
 MOST_THREADS = 8
 """The number of threads that `threads=-1` stands for on a machine with as many processors."""
 
-# How many batches each thread has ready or begun: one to work on, and one so that a batch that
-# takes longer than others does not keep training waiting.
+# The number of batches that are ready or begun, for every thread.
 _AHEAD = 2
 
 
@@ -47,22 +46,22 @@ def training_batches(
     augmentation: augment.Augment = augment.NONE,
     fields: Sequence[str] = PAIR,
 ) -> Iterator[Batch]:
-    """The batches of the steps start, ..., stop - 1; see `pairing.training_pairs`.
+    """The batches of the steps start, ..., stop - 1, with the pairs of `pairing.training_pairs`.
 
     Args:
-      split: to draw from.
-      seed: of the run.
-      batch_size: pairs of a step, on all hosts together.
-      start: first step; what came before costs nothing.
+      split: split to draw from.
+      seed: seed of the run.
+      batch_size: number of pairs of a step, on all hosts together.
+      start: first step; steps before it cost nothing.
       stop: step after the last.
       single: see `pairing.training_pairs`.
-      rows: of the batch that are made; hosts that each take their own make the whole of it.
-      threads: that read and decode; -1 is one for every processor, `MOST_THREADS` at most.
-      augmentation: how much images and poses are changed.
-      fields: names of what batches hold, see `fields.BATCH`. Only what these need is decoded.
+      rows: rows of the batch that are made; hosts that each make their own rows make all of it.
+      threads: number of threads; -1 is one for every processor, `MOST_THREADS` at most.
+      augmentation: largest changes of images and poses.
+      fields: names of the fields of batches, see `fields.BATCH`; only what these need is decoded.
 
     Raises:
-      UserError: a number of threads that cannot be, or a batch has no such field.
+      UserError: the number of threads is not allowed, or a batch has no such field.
       DataError: a data set does not store what one of the fields is made of.
       DataError, RecordError: a record cannot be read or decoded.
       ValueError: there is no such row.
@@ -86,14 +85,14 @@ def training_batches(
 def evaluation_batches(
     split: prepared.Split, pairs: np.ndarray, batch_size: int, fields: Sequence[str] = PAIR
 ) -> Iterator[Batch]:
-    """All pairs in order, in batches of one size, with `valid` and `records` besides.
+    """The batches of all pairs in order, with the fields of `fields.EVALUATION` besides.
 
     Args:
-      split: to read from.
+      split: split to read from.
       pairs: record numbers, [N, 2]: source, target.
-      batch_size: rows of every batch.
-      fields: names of what batches hold, see `fields.BATCH`; `fields.EVALUATION` is always there.
-        Optional fields that the first target's record does not store are left out.
+      batch_size: number of rows of every batch, the last one included.
+      fields: names of the fields of batches, see `fields.BATCH`. Optional fields are left out where
+        the first target's record does not store what they are made of.
 
     Raises:
       UserError: a batch has no such field.
@@ -104,6 +103,7 @@ def evaluation_batches(
         fields = [name for name in fields if name not in lacking]
     count = -(-len(pairs) // batch_size)
     rows = np.arange(count * batch_size)
+    # The last batch is filled up with the last pair: programs are compiled for one shape.
     filled = pairs[np.minimum(rows, len(pairs) - 1)]
     valid = (rows < len(pairs)).reshape(count, batch_size)
 
@@ -116,6 +116,7 @@ def evaluation_batches(
 
 def _check_stored(split, names):
     """Raises where a data set that training draws from lacks what one of the fields is made of."""
+    # The first record of each data set speaks for all of them.
     for _, groups in split.sources:
         number = groups[0][0][0]
         for name in _not_stored(split, number, names):
@@ -144,8 +145,9 @@ def _batches(
     augmentation=augment.NONE,
     params_of_step=None,
 ):
-    """Yields the batches of these steps; begins with the first that is asked for."""
+    """Yields the batches of these steps; nothing is done before the first is asked for."""
     threads = thread_count(threads)
+    # Before threads begin, as TensorFlow is imported here and graphs are made.
     parts = _parts(names, augmentation)
 
     def load(step):
@@ -168,12 +170,12 @@ def _batches(
 
 
 class _Part(NamedTuple):
-    """Roles of which a batch holds the same kinds of fields; they are decoded together.
+    """Roles for which a batch holds the same kinds of fields; they are decoded together.
 
     Attributes:
-      roles: the one, or both.
-      kinds: of the fields to be made.
-      decode: reads what these are made of.
+      roles: one role or both.
+      kinds: kinds of the fields to make, with those that augmentation needs.
+      decode: function that reads the fields of records of which these are made.
     """
 
     roles: tuple[str, ...]
@@ -182,9 +184,10 @@ class _Part(NamedTuple):
 
 
 def _parts(names, augmentation):
-    """What to read and to make for the fields of these names."""
+    """The parts of a batch that has the fields with these names."""
     roles_of_kinds = {}
     for role in ROLES:
+        # In the table's order, whatever that of the names: both roles then share one graph.
         kinds = tuple(kind for kind in OF_A_PICTURE if f"{role}_{kind}" in names)
         if kinds:
             kinds = augment_images.with_needed(augmentation, kinds)
@@ -196,7 +199,7 @@ def _parts(names, augmentation):
 
 
 def _by_role(values, roles):
-    """Fields of the pictures of one role after those of the other, under their names in a batch."""
+    """Splits fields of the pictures of all roles, one role after the other, by their names."""
     return {
         f"{role}_{kind}": rows
         for kind, value in values.items()
@@ -208,6 +211,7 @@ def _in_threads(load, steps, threads):
     """Yields load(step) of every step, in order, computed ahead by threads."""
     pool = concurrent.futures.ThreadPoolExecutor(threads, "volsynth-data")
     todo = iter(steps)
+    # Not pool.map, which would begin all steps at once.
     begun = collections.deque(
         pool.submit(load, step) for step in itertools.islice(todo, _AHEAD * threads)
     )
@@ -217,14 +221,15 @@ def _in_threads(load, steps, threads):
             begun.extend(pool.submit(load, step) for step in itertools.islice(todo, 1))
             yield batch
     finally:
+        # Who leaves the iterator early does not wait for batches that nobody will see.
         pool.shutdown(wait=False, cancel_futures=True)
 
 
 def thread_count(threads: int) -> int:
-    """How many threads a config value stands for.
+    """The number of threads for which a config's `data.threads` stands.
 
     Raises:
-      UserError: it is neither -1 nor at least 1.
+      UserError: the value is neither -1 nor at least 1.
     """
     if threads == -1:
         # Not every system can say how many processors this process may use.
