@@ -34,7 +34,7 @@ def bench_generation(path: pathlib.Path, batch: int, repeats: int, say: Say) -> 
     """
     if batch < 1:
         raise UserError(f"--batch must be at least 1, got {batch}.")
-    # Without the compiled program of the export, which always runs the whole network.
+    # Not the exported program, which always runs the whole network.
     model = persons.load_generator(path, program=False)
     if model.config.system not in GENERATORS:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Commands that say what a config costs: its size, and speed and memory as measured."""
+"""Commands on what a config costs: the size of its networks, and measured speed and memory."""
 
 import json
 import pathlib
@@ -8,11 +8,12 @@ from typing import Any
 from volsynth.commands import shared
 from volsynth.errors import UserError
 
+# The configs that benchmarks measure by default.
 DEMO, FULL = "configs/volumetric.py:demo", "configs/volumetric.py:full"
 
 
 def add(commands: Any) -> None:
-    """Adds describe and bench."""
+    """Adds the commands describe and bench to the parser."""
     describe = shared.command(
         commands, "describe", _describe, "parameters, multiply-adds and memory"
     )
@@ -85,7 +86,7 @@ def _bench(options):
     loaded = [load_config(spec, options.overrides) for spec in specs]
     for config in loaded:
         requirements.check_volumetric(config, options.bench_command)
-    # Only the convolution has several.
+    # Only the benchmark of the convolution has several configs.
     config = loaded[0]
     with_torch = not options.no_torch and requirements.torch_found()
     settings = (options.repeats, with_torch, shared.say)

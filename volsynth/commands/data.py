@@ -8,7 +8,7 @@ from volsynth.errors import UserError
 
 
 def add(commands: Any) -> None:
-    """Adds data."""
+    """Adds the command data to the parser."""
     data = commands.add_parser("data", help="look at a prepared data set")
     data_commands = data.add_subparsers(dest="data_command", required=True, metavar="COMMAND")
     show = shared.command(data_commands, "show", _show, "a contact sheet: pictures, joints, parts")
@@ -104,21 +104,22 @@ def _check(options):
     from volsynth.diagnostics import data_check
 
     data, names = _splits(options)
-    report = data_check.check(data, names, shared.say)
-    print(json.dumps(report) if options.json else data_check.table(report))
+    report = data_check.check_records(data, names, shared.say)
+    print(json.dumps(report) if options.json else data_check.format_report(report))
+    # Not 2, which is the status of errors: the check itself succeeded.
     return 1 if report["problem_count"] else 0
 
 
 def _stats(options):
     from volsynth.diagnostics import data_check
 
-    report = data_check.stats(*_splits(options))
-    print(json.dumps(report) if options.json else data_check.table(report))
+    report = data_check.statistics(*_splits(options))
+    print(json.dumps(report) if options.json else data_check.format_report(report))
     return 0
 
 
 def _splits(options):
-    """The data set that the options name, and its splits, or the one that they name."""
+    """The data set that the options name, and the split that they name, or all of them."""
     from volsynth.data import prepared
 
     data = prepared.open_prepared(options.data_dir, options.name, options.config_name)

@@ -1,4 +1,4 @@
-"""Commands that give a run away as one folder, and that use such a model."""
+"""Commands that export a run as one folder, and that use such an exported model."""
 
 import json
 import pathlib
@@ -9,11 +9,13 @@ from volsynth.commands import shared
 
 
 def add(commands: Any) -> None:
-    """Adds export, generate, animate and pose."""
+    """Adds the commands export, generate, animate and pose to the parser."""
     export = shared.command(commands, "export", _export, "put a run into one folder to give away")
     export.add_argument("--workdir", required=True, help="of a run of volsynth train")
     export.add_argument("--out", required=True, metavar="FOLDER", help="of the exported model")
-    export.add_argument("--step", type=shared.step, help="checkpoint, or best; default: the newest")
+    export.add_argument(
+        "--step", type=shared.checkpoint_step, help="checkpoint, or best; default: the newest"
+    )
     export.add_argument(
         "--split", default="test", help="whose scores go into the card; default: test"
     )
@@ -190,7 +192,7 @@ def _paths(texts):
 
 
 def _progress(items, count):
-    """Passes on `count` items; on a terminal a bar shows how many."""
+    """Yields `count` items; on a terminal a bar shows how many are done."""
     import rich.console
     import rich.progress
 

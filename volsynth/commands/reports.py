@@ -1,4 +1,4 @@
-"""Commands that show what runs did and hold."""
+"""Commands that show how runs went, and what the volumes of their models hold."""
 
 import json
 import pathlib
@@ -8,7 +8,7 @@ from volsynth.commands import shared
 
 
 def add(commands: Any) -> None:
-    """Adds report and features."""
+    """Adds the commands report and features to the parser."""
     report = shared.command(
         commands, "report", _report, "one page about runs: state, curves, samples"
     )
@@ -22,7 +22,9 @@ def add(commands: Any) -> None:
     features.add_argument("--workdir", required=True, help="of a run of volsynth train")
     features.add_argument("--split", default="validation", help="default: validation")
     features.add_argument(
-        "--step", type=shared.step, help="checkpoint to look into, or best; default: the newest"
+        "--step",
+        type=shared.checkpoint_step,
+        help="checkpoint to look into, or best; default: the newest",
     )
     features.add_argument("--count", type=int, default=4, help="pairs to show; default: 4")
     features.add_argument("--data-dir", help="where the data is, if not where it was in training")
@@ -46,7 +48,7 @@ def _report(options):
 def _features(options):
     from volsynth.diagnostics import volume_features
 
-    report = volume_features.features(
+    report = volume_features.draw_features(
         pathlib.Path(options.workdir),
         split_name=options.split,
         step=options.step,

@@ -10,7 +10,7 @@ from volsynth.errors import UserError
 
 
 def add(commands: Any) -> None:
-    """Adds evaluate and compare."""
+    """Adds the commands evaluate and compare to the parser."""
     _evaluate_arguments(
         shared.command(commands, "evaluate", _evaluate, "score a run, or pictures, with galleries")
     )
@@ -40,7 +40,9 @@ def _evaluate_arguments(evaluate):
     )
     evaluate.add_argument("--split", default="test", help="default: test")
     evaluate.add_argument(
-        "--step", type=shared.step, help="checkpoint to score, or best; default: the newest"
+        "--step",
+        type=shared.checkpoint_step,
+        help="checkpoint to score, or best; default: the newest",
     )
     evaluate.add_argument("--data-dir", help="where the data is; default: as in training, or data")
     evaluate.add_argument("--name", help="data set of --images; default: posed_people")
@@ -86,7 +88,7 @@ def _evaluate_arguments(evaluate):
 
 
 def _setting(text):
-    """KEY=VALUE with a value of JSON, or a word."""
+    """Parses KEY=VALUE, where the value is JSON or plain text."""
     key, equals, value = text.partition("=")
     if not key or not equals:
         raise argparse.ArgumentTypeError(f"must be KEY=VALUE, got {text!r}")
@@ -94,6 +96,7 @@ def _setting(text):
         found = json.loads(value)
     except ValueError:
         found = value
+    # A tuple, as `detectors.Options` has them for sizes and means.
     return key, tuple(found) if isinstance(found, list) else found
 
 

@@ -1,4 +1,4 @@
-"""What commands of several families take, and how they speak."""
+"""Options that commands of several families share, and how commands report their progress."""
 
 import argparse
 import sys
@@ -11,14 +11,30 @@ from volsynth.errors import UserError
 def command(
     commands: Any, name: str, run: Callable[[argparse.Namespace], int], summary: str
 ) -> argparse.ArgumentParser:
-    """Adds a command to `commands`: `run` is given the options and returns the exit status."""
+    """Adds a command to a parser's commands.
+
+    Args:
+      commands: the commands, as `add_subparsers` of argparse returns them.
+      name: the name of the command.
+      run: runs the command with the parsed options and returns the exit status.
+      summary: one line for the help.
+
+    Returns:
+      The parser of the command, for its options.
+    """
     parser = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
     parser.set_defaults(run=run)
     return parser
 
 
 def config_argument(parser: argparse.ArgumentParser, *defaults: str) -> None:
-    """`--config`; what has several configs without it finds them in `default_configs`."""
+    """Adds `--config`.
+
+    Args:
+      parser: the parser of a command.
+      defaults: the configs without the option, which the command finds in
+        `options.default_configs`; without any the option is required.
+    """
     usual = f"; default: {' and '.join(defaults)}" if defaults else ""
     parser.set_defaults(default_configs=defaults)
     parser.add_argument(
@@ -36,7 +52,14 @@ def data_arguments(
     usual: str = "64",
     of_config: bool = False,
 ) -> None:
-    """Which data set; with `of_config` what is not given is the config's."""
+    """Adds the options that name a prepared data set.
+
+    Args:
+      parser: the parser of a command.
+      config_name: the default of `--config-name`.
+      usual: that default in words.
+      of_config: whether what is not given comes from the config, so that the defaults are None.
+    """
     for option, default in (("--data-dir", "data"), ("--name", "posed_people")):
         whose = f"default: {'CONFIG has, or ' if of_config else ''}{default}"
         parser.add_argument(option, default=None if of_config else default, help=whose)
@@ -49,12 +72,17 @@ def data_arguments(
 
 
 def json_argument(parser: argparse.ArgumentParser) -> None:
-    """`--json`, for programs that read the result."""
+    """Adds `--json`, for programs that read the result."""
     parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
 
 
 def server_arguments(parser: argparse.ArgumentParser, port: int) -> None:
-    """Where a page is served."""
+    """Adds the options that say where a page is served.
+
+    Args:
+      parser: the parser of a command.
+      port: the default port.
+    """
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen at; default: this machine only"
     )
@@ -68,11 +96,15 @@ def server_arguments(parser: argparse.ArgumentParser, port: int) -> None:
     )
 
 
-def needs(what: str, extra: str) -> None:
-    """Whether a page can be served.
+def check_extra(what: str, extra: str) -> None:
+    """Checks that the packages that serve a page are installed.
+
+    Args:
+      what: the page, in words.
+      extra: the extra of the project that has the packages.
 
     Raises:
-      UserError: an extra is not installed.
+      UserError: a package is missing.
     """
     try:
         from volsynth.web import serving  # noqa: F401
@@ -80,15 +112,15 @@ def needs(what: str, extra: str) -> None:
         raise UserError(f"{what} needs {error.name}: pip install 'volsynth[{extra}]'.") from error
 
 
-def step(text: str) -> int | str:
-    """The type of an option for a checkpoint: its step, or "best"."""
+def checkpoint_step(text: str) -> int | str:
+    """Parses an option that names a checkpoint: a step, or "best"."""
     if text != "best" and not text.isdecimal():
         raise argparse.ArgumentTypeError(f"must be a number or best, got {text!r}")
     return text if text == "best" else int(text)
 
 
 def optional_config(options: argparse.Namespace) -> Any:
-    """The config where one is given, else None.
+    """Loads the config of the options; returns None if there is none.
 
     Raises:
       UserError: the config cannot be read, or there are overrides without one.
@@ -101,5 +133,6 @@ def optional_config(options: argparse.Namespace) -> Any:
 
 
 def say(line: object) -> None:
-    """What is not the result goes to standard error, at once."""
+    """Prints progress to standard error: standard output is for results alone."""
+    # Flushed, as standard error may be a file or a pipe that somebody watches.
     print(line, file=sys.stderr, flush=True)

@@ -27,7 +27,7 @@ def add(commands: Any) -> None:
 def _studio(options):
     if not options.image and (options.mask or options.source_pose):
         raise UserError("--mask and --source-pose are of --image FILE; give it, too.")
-    shared.needs("the studio's page", "studio")
+    shared.check_extra("the studio's page", "studio")
     from volsynth.generation import generate
     from volsynth.studio import server
 

@@ -1,4 +1,4 @@
-"""Commands of the study: who asks people, and what their decisions say."""
+"""Commands of the study, which asks people to compare pictures and rates models by the answers."""
 
 import json
 import pathlib
@@ -8,7 +8,7 @@ from volsynth.commands import shared
 
 
 def add(commands: Any) -> None:
-    """Adds study."""
+    """Adds the command study to the parser."""
     study = commands.add_parser("study", help="ratings of models from people's decisions")
     studies = study.add_subparsers(dest="study_command", required=True, metavar="COMMAND")
     simulate = shared.command(
@@ -38,7 +38,7 @@ def add(commands: Any) -> None:
     collect.add_argument("--count", type=int, default=200, help="most pictures; default: 200")
     collect.add_argument("--split", default="test", help="default: test")
     collect.add_argument(
-        "--step", type=shared.step, help="checkpoint, or best; default: the newest"
+        "--step", type=shared.checkpoint_step, help="checkpoint, or best; default: the newest"
     )
     collect.add_argument("--method", help="its name in the report; default: that of WORKDIR")
     collect.add_argument("--data-dir", help="where the data is, if not where it was in training")
@@ -109,7 +109,7 @@ def _collect(options):
 
 
 def _serve(options):
-    shared.needs("the study's page", "study")
+    shared.check_extra("the study's page", "study")
     from volsynth.study import server
 
     server.serve(

@@ -8,11 +8,11 @@ from volsynth.commands import shared
 from volsynth.errors import UserError
 
 INTERRUPTED = 3
-"""The exit status of a run that was stopped, with its checkpoint saved."""
+"""The exit status of a run that was stopped after it had saved a checkpoint."""
 
 
 def add(commands: Any) -> None:
-    """Adds train."""
+    """Adds the command train to the parser."""
     train = shared.command(commands, "train", _train, "train a system, or resume its training")
     shared.config_argument(train)
     train.add_argument("--workdir", required=True, help="checkpoints, metrics and samples go here")
