@@ -148,6 +148,7 @@ def bench_input(
         for _ in stream:
             pass
 
+    # One batch for all copies to the device, so that decoding is not in their time.
     batch = next(pipeline.training_batches(split, 0, batch_size, 0, 1, single))
     pools = sorted({*POOLS, threads})
     runs = {f"{n} threads": functools.partial(consume, n) for n in pools}
@@ -158,6 +159,7 @@ def bench_input(
     say(f"{data.folder}: batches of {batch_size} pairs")
     seconds = timing.median_seconds(runs, repeats, say)
     images = 2 * batch_size * BATCHES
+    # Strings, because JSON has no other keys.
     rates = {str(n): images / seconds[f"{n} threads"] for n in pools}
     if augmentation.changes:
         plain = {"images_per_second_not_augmented": images / seconds[unchanged]}
@@ -192,6 +194,7 @@ def bench_waiting(config: Any, data: prepared.Prepared, repeats: int, say: Say) 
     (batch,) = _training_batches(config, data, 0, 1)
     loop = _Loop(config, batch, say)
 
+    # Costs nothing, so that the step alone is measured.
     def same_batch():
         while True:
             yield batch
@@ -264,6 +267,7 @@ class _Loop:
         read when the next one has been started.
         """
         waited = 0.0
+        # The first batch is fetched outside of the measured wait, as in a run that is under way.
         following, pending = mesh.put(self.devices, next(stream), self.batch_size), None
         for _ in range(count):
             self.state, metrics = self.step(self.state, following)

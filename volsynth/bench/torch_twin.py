@@ -167,12 +167,14 @@ class Generator(nn.Module):
 
     def forward(self, image: torch.Tensor, poses: Poses) -> torch.Tensor:
         """Renders source images [B, 3, H, W] in other poses."""
+        # 0.2 is the slope of the Flax module.
         x = functional.leaky_relu(self.first(image), 0.2)
         for block in self.strided:
             x = functional.leaky_relu(block(x), 0.2)
         for block in self.dilated:
             x = block(x)
         batch, _, height, width = x.shape
+        # Channels of an image become depth layers of a volume, in the order of the Flax module.
         volume = x.view(batch, self.depth, -1, height, width).permute(0, 2, 3, 4, 1)
         for block in self.before:
             volume = block(volume)

@@ -49,10 +49,12 @@ def bench_warp(
     batch = len(poses["source_joints"])
     keys = jax.random.split(jax.random.key(0))
     full = (batch, *shape, model.image_channels)
+    # Random features: only the poses decide which voxels are moved, and with that the cost.
     volume, weight = (jax.random.normal(key, full).astype(config.precision) for key in keys)
     # Where two parts are equal up to rounding, forms may differ in which one gets the gradient.
     weight = jnp.where(_decided(volume, masks, transforms, side), weight, 0)
 
+    # The cost should go with the voxels of the parts, not with the number of parts.
     double = _halved(masks, transforms)
     tasks = {name: (form, masks, transforms) for name, form in FORMS.items()}
     tasks["ours, twice the parts"] = (warp.warp, *double)
@@ -152,6 +154,7 @@ def _compiled(function, volume, weight, masks, transforms, side):
     def forward(volume, masks, transforms):
         return function(volume, masks, transforms, side)
 
+    # The masks and transforms are arguments, or the compiler could compute with them beforehand.
     def both(volume, weight, masks, transforms):
         result, pull = jax.vjp(lambda v: forward(v, masks, transforms), volume)
         return result, pull(weight)[0]
@@ -194,6 +197,7 @@ def _reached(masks, transforms, shape, side):
 def _torch_runs(volume, weight, masks, transforms, shape, side):
     from volsynth.bench import torch_twin
 
+    # The grids are made beforehand, which is in PyTorch's favour.
     part_masks, grids = torch_twin.part_tensors(masks, transforms, shape, side)
     volume, weight = torch_twin.channels_first(volume), torch_twin.channels_first(weight)
 

@@ -14,50 +14,52 @@ DEMO, FULL = "configs/volumetric.py:demo", "configs/volumetric.py:full"
 
 def add(commands: Any) -> None:
     """Adds the commands describe and bench to the parser."""
-    describe = shared.command(
+    describe = shared.add_command(
         commands, "describe", _describe, "parameters, multiply-adds and memory"
     )
-    shared.config_argument(describe)
+    shared.add_config_argument(describe)
     describe.add_argument(
         "--step", action="store_true", help="compile the training step, too: its peak memory"
     )
-    shared.json_argument(describe)
+    shared.add_json_argument(describe)
 
     bench = commands.add_parser("bench", help="measure speed and memory against other forms")
     benches = bench.add_subparsers(dest="bench_command", required=True, metavar="COMMAND")
-    of_warp = shared.command(benches, "warp", _bench, "the warp: ours, the naive form, PyTorch")
-    shared.data_arguments(of_warp)
-    of_conv = shared.command(
+    of_warp = shared.add_command(benches, "warp", _bench, "the warp: ours, the naive form, PyTorch")
+    shared.add_data_arguments(of_warp)
+    of_conv = shared.add_command(
         benches, "conv3d", _bench, "3D convolution: ours, XLA's own, PyTorch's"
     )
-    of_step = shared.command(benches, "step", _bench, "a training step: ours and a PyTorch twin's")
-    shared.config_argument(of_warp, FULL)
-    shared.config_argument(of_conv, DEMO, FULL)
-    shared.config_argument(of_step, FULL)
+    of_step = shared.add_command(
+        benches, "step", _bench, "a training step: ours and a PyTorch twin's"
+    )
+    shared.add_config_argument(of_warp, FULL)
+    shared.add_config_argument(of_conv, DEMO, FULL)
+    shared.add_config_argument(of_step, FULL)
     for command in (of_warp, of_conv, of_step):
         command.add_argument(
             "--repeats", type=int, default=5, help="turns of each candidate; default: 5"
         )
         command.add_argument("--no-torch", action="store_true", help="leave PyTorch out")
-        shared.json_argument(command)
+        shared.add_json_argument(command)
 
-    of_input = shared.command(
+    of_input = shared.add_command(
         benches, "input", _bench_input, "images per second of the input pipeline"
     )
-    shared.data_arguments(of_input, config_name=None, usual="CONFIG has, or 64, 128 and 256")
+    shared.add_data_arguments(of_input, config_name=None, usual="CONFIG has, or 64, 128 and 256")
     of_input.add_argument(
         "--config", metavar="FILE[:VARIANT]", help="measure its training step beside, too"
     )
     of_input.add_argument("--repeats", type=int, default=5, help="turns of each; default: 5")
-    shared.json_argument(of_input)
+    shared.add_json_argument(of_input)
 
-    of_generate = shared.command(
+    of_generate = shared.add_command(
         benches, "generate", _bench_generate, "frames per second of an exported model"
     )
     of_generate.add_argument("--model", required=True, help="of volsynth export")
     of_generate.add_argument("--batch", type=int, default=8, help="frames at once; default: 8")
     of_generate.add_argument("--repeats", type=int, default=5, help="turns of each; default: 5")
-    shared.json_argument(of_generate)
+    shared.add_json_argument(of_generate)
 
 
 def _describe(options):
@@ -67,6 +69,7 @@ def _describe(options):
     config = load_config(options.config, options.overrides)
     figures = describe.describe(config)
     if options.step:
+        # Said beforehand, as compiling may take minutes.
         print("compiling the training step ...", file=sys.stderr)
         figures["step_bytes"] = describe.step_bytes(config)
     if options.json:
@@ -80,6 +83,7 @@ def _bench(options):
     from volsynth.bench import conv3d, requirements, training_step, warps
     from volsynth.config import load_config
 
+    # Without a turn there would be no median.
     if options.repeats < 1:
         raise UserError(f"--repeats must be at least 1, got {options.repeats}.")
     specs = [options.config] if options.config else options.default_configs

@@ -11,8 +11,10 @@ def add(commands: Any) -> None:
     """Adds the command data to the parser."""
     data = commands.add_parser("data", help="look at a prepared data set")
     data_commands = data.add_subparsers(dest="data_command", required=True, metavar="COMMAND")
-    show = shared.command(data_commands, "show", _show, "a contact sheet: pictures, joints, parts")
-    shared.data_arguments(show, config_name=None, usual="CONFIG has, or 64", of_config=True)
+    show = shared.add_command(
+        data_commands, "show", _show, "a contact sheet: pictures, joints, parts"
+    )
+    shared.add_data_arguments(show, config_name=None, usual="CONFIG has, or 64", of_config=True)
     show.add_argument(
         "--config",
         metavar="FILE[:VARIANT]",
@@ -26,10 +28,10 @@ def add(commands: Any) -> None:
     )
     show.add_argument("--out", default="contact_sheet.png", help="default: contact_sheet.png")
 
-    of_pairs = shared.command(
+    of_pairs = shared.add_command(
         data_commands, "pairs", _pairs, "write the pairs of a split, for other methods to generate"
     )
-    shared.data_arguments(of_pairs)
+    shared.add_data_arguments(of_pairs)
     of_pairs.add_argument("--split", default="test", help="default: test")
     of_pairs.add_argument("--out", default="pairs", metavar="FOLDER", help="default: pairs")
 
@@ -37,11 +39,11 @@ def add(commands: Any) -> None:
         ("check", _check, "whether every record of a data set is sound"),
         ("stats", _stats, "what a data set holds, in figures"),
     ):
-        command = shared.command(data_commands, name, run, summary)
-        shared.data_arguments(command)
+        command = shared.add_command(data_commands, name, run, summary)
+        shared.add_data_arguments(command)
         command.add_argument("--split", help="default: all")
-        shared.json_argument(command)
-    of_keypoints = shared.command(
+        shared.add_json_argument(command)
+    of_keypoints = shared.add_command(
         data_commands, "convert-keypoints", _convert_keypoints, "files of poses to our own format"
     )
     of_keypoints.add_argument(
@@ -55,7 +57,7 @@ def add(commands: Any) -> None:
         metavar="ORDER",
         help="of its joints: openpose_18, openpose_25, coco_17, human36m_17, ... (docs/data.md)",
     )
-    shared.json_argument(of_keypoints)
+    shared.add_json_argument(of_keypoints)
 
 
 def _show(options):
@@ -71,6 +73,7 @@ def _show(options):
     data = prepared.open_prepared(
         folder, options.name or usual["name"], options.config_name or usual["config"]
     )
+    # A config may mix data sets, as its training does; the other two sheets show one data set.
     if options.joints:
         split = data.split(options.split)
         sheet, shown = data_sheet.named_joints(split, options.seed), "1 record"
@@ -132,6 +135,7 @@ def _convert_keypoints(options):
     left_out = []
     poses = keypoint_files.read(options.source, options.order, left_out.append)
     keypoint_files.write(options.out, [keypoint_files.to_ours(pose) for pose in poses])
+    # What could not be converted is named, and makes the status 1, but does not stop the rest.
     for error in left_out:
         shared.say(f"volsynth: left out: {' '.join(str(error).split())}")
     counts = {"poses": len(poses), "left_out": len(left_out), "out": options.out}

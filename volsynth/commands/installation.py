@@ -10,7 +10,7 @@ def add(commands: Any) -> None:
     """Adds the commands weights and doctor to the parser."""
     weights = commands.add_parser("weights", help="weights of networks that losses and scores use")
     of_weights = weights.add_subparsers(dest="weights_command", required=True, metavar="COMMAND")
-    convert = shared.command(
+    convert = shared.add_command(
         of_weights, "convert", _convert, "check weights, and keep what is used"
     )
     convert.add_argument("source", metavar="IN", help="of torch.save, or safetensors")
@@ -20,12 +20,12 @@ def add(commands: Any) -> None:
     convert.add_argument("--kind", choices=kinds, default="vgg19", help="default: vgg19")
     convert.add_argument("--lin", metavar="FILE", help="learned weights of LPIPS, for lpips kinds")
 
-    doctor = shared.command(
+    doctor = shared.add_command(
         commands, "doctor", _doctor, "devices, versions, data sets and weights found"
     )
     doctor.add_argument("--data-dir", default="data", help="default: data")
     doctor.add_argument("--weights-dir", default="weights", help="default: weights")
-    shared.json_argument(doctor)
+    shared.add_json_argument(doctor)
 
 
 def _convert(options):

@@ -10,7 +10,9 @@ from volsynth.commands import shared
 
 def add(commands: Any) -> None:
     """Adds the commands export, generate, animate and pose to the parser."""
-    export = shared.command(commands, "export", _export, "put a run into one folder to give away")
+    export = shared.add_command(
+        commands, "export", _export, "put a run into one folder to give away"
+    )
     export.add_argument("--workdir", required=True, help="of a run of volsynth train")
     export.add_argument("--out", required=True, metavar="FOLDER", help="of the exported model")
     export.add_argument(
@@ -25,9 +27,9 @@ def add(commands: Any) -> None:
     export.add_argument(
         "--force", action="store_true", help="replace a folder that holds other things, too"
     )
-    shared.json_argument(export)
+    shared.add_json_argument(export)
 
-    generate = shared.command(
+    generate = shared.add_command(
         commands, "generate", _generate, "show a person of a picture in new poses"
     )
     _source_arguments(generate)
@@ -42,9 +44,9 @@ def add(commands: Any) -> None:
     generate.add_argument(
         "--sheet", action="store_true", help="one picture: source, skeletons, what was generated"
     )
-    shared.json_argument(generate)
+    shared.add_json_argument(generate)
 
-    animate = shared.command(
+    animate = shared.add_command(
         commands, "animate", _animate, "show a person of a picture in a motion"
     )
     _source_arguments(animate)
@@ -57,14 +59,14 @@ def add(commands: Any) -> None:
     animate.add_argument("--out", required=True, help="*.mp4, *.gif or a folder for frames")
     animate.add_argument("--fps", type=float, help="frames per second; default: 25")
     animate.add_argument("--batch", type=int, default=8, help="frames at once; default: 8")
-    shared.json_argument(animate)
+    shared.add_json_argument(animate)
 
-    pose = shared.command(commands, "pose", _pose, "find the pose of the person in a picture")
+    pose = shared.add_command(commands, "pose", _pose, "find the pose of the person in a picture")
     pose.add_argument("--model", required=True, help="pose estimator, of volsynth export")
     _image_arguments(pose)
     pose.add_argument("--out", required=True, metavar="FILE.json", help="of the pose")
     pose.add_argument("--picture", metavar="FILE.png", help="draw the skeleton over the picture")
-    shared.json_argument(pose)
+    shared.add_json_argument(pose)
 
 
 def _image_arguments(parser):
@@ -150,6 +152,7 @@ def _animate(options):
         watch=_progress,
         background=options.background,
     )
+    # Also with --json, whose reader may never look at the warnings in it.
     for warning in made["warnings"]:
         print(f"volsynth: warning: {warning}", file=sys.stderr)
     said = f"{made['clip']}: {made['frames']} frames in {made['seconds']:.1f} s"
@@ -196,6 +199,8 @@ def _progress(items, count):
     import rich.console
     import rich.progress
 
+    # On standard error, and only on a terminal: standard output is for the result, and in a log a
+    # bar would be hundreds of lines.
     console = rich.console.Console(stderr=True)
     shown = console.is_terminal
     return rich.progress.track(items, "frames", count, console=console, disable=not shown)

@@ -8,7 +8,7 @@ from typing import Any
 from volsynth.errors import UserError
 
 
-def command(
+def add_command(
     commands: Any, name: str, run: Callable[[argparse.Namespace], int], summary: str
 ) -> argparse.ArgumentParser:
     """Adds a command to a parser's commands.
@@ -27,8 +27,8 @@ def command(
     return parser
 
 
-def config_argument(parser: argparse.ArgumentParser, *defaults: str) -> None:
-    """Adds `--config`.
+def add_config_argument(parser: argparse.ArgumentParser, *defaults: str) -> None:
+    """Adds the option `--config` to a command.
 
     Args:
       parser: the parser of a command.
@@ -46,7 +46,7 @@ def config_argument(parser: argparse.ArgumentParser, *defaults: str) -> None:
     )
 
 
-def data_arguments(
+def add_data_arguments(
     parser: argparse.ArgumentParser,
     config_name: str | None = "64",
     usual: str = "64",
@@ -71,12 +71,12 @@ def data_arguments(
     )
 
 
-def json_argument(parser: argparse.ArgumentParser) -> None:
-    """Adds `--json`, for programs that read the result."""
+def add_json_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds the option `--json` to a command, for programs that read the result."""
     parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
 
 
-def server_arguments(parser: argparse.ArgumentParser, port: int) -> None:
+def add_server_arguments(parser: argparse.ArgumentParser, port: int) -> None:
     """Adds the options that say where a page is served.
 
     Args:
@@ -106,6 +106,7 @@ def check_extra(what: str, extra: str) -> None:
     Raises:
       UserError: a package is missing.
     """
+    # The module imports every package of the extra, so that no list of them has to be kept here.
     try:
         from volsynth.web import serving  # noqa: F401
     except ModuleNotFoundError as error:
@@ -114,6 +115,7 @@ def check_extra(what: str, extra: str) -> None:
 
 def checkpoint_step(text: str) -> int | str:
     """Parses an option that names a checkpoint: a step, or "best"."""
+    # argparse turns this error into its own, with the option's name.
     if text != "best" and not text.isdecimal():
         raise argparse.ArgumentTypeError(f"must be a number or best, got {text!r}")
     return text if text == "best" else int(text)
@@ -127,6 +129,7 @@ def optional_config(options: argparse.Namespace) -> Any:
     """
     from volsynth.config import load_config
 
+    # An override without a config would be ignored without a word.
     if options.overrides and not options.config:
         raise UserError(f"{options.overrides[0]}: give --config, too.")
     return load_config(options.config, options.overrides) if options.config else None

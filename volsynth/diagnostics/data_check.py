@@ -40,6 +40,7 @@ def check_records(
     try:
         verify.verify(data, names, say)
     except prepared.DataError as error:
+        # The records are still read: they may tell what is wrong with the files.
         problems.append(str(error))
     splits = {}
     for name in names:
@@ -48,6 +49,7 @@ def check_records(
         except prepared.DataError as error:
             problems.append(str(error))
             continue
+        # `_records` also adds to the problems.
         for number, record in _records(split, problems):
             problems += _faults(split, number, record)
         splits[name] = split_statistics(split)
@@ -61,7 +63,7 @@ def check_records(
 
 
 def statistics(data: prepared.Prepared, names: Iterable[str]) -> dict[str, Any]:
-    """Computes the statistics of some splits, JSON values: "splits" has `split_statistics`."""
+    """Computes `split_statistics` of some splits, with folder and size of images; JSON values."""
     return {
         "data": str(data.folder),
         "image_size": data.image_size,
@@ -91,7 +93,9 @@ def split_statistics(split: prepared.Split) -> dict[str, Any]:
         "actions": _named(split, "action"),
         "cameras": _named(split, "camera"),
     }
+    # Without the images, whose decoding would take most of the time.
     rows = (row for _, row in _records(split, [], images=False))
+    # A record without a known joint has no distance.
     known = [row for row in rows if row["visible"].any()]
     if not known:
         return result
@@ -182,6 +186,7 @@ def _faults(split, number, record) -> list[str]:
         schema.validate(record, name)
     except schema.RecordError as error:
         return [str(error)]
+    # All faults of a record rather than the first: they often have one cause.
     faults = []
     side, seen = record["image"].shape[0], record["visible"]
     outside = seen & ~np.all((record["joints_px"] >= 0) & (record["joints_px"] <= side), axis=1)
@@ -194,6 +199,7 @@ def _faults(split, number, record) -> list[str]:
         faults.append(f"{name}: joints lie behind the camera.")
     said = {
         "person": record["person"],
+        # The names of outfits are unique within a person only.
         "outfit": f"{record['person']}/{record['outfit']}",
         "action": record["action"],
         "camera": record["camera"],

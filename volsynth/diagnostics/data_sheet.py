@@ -79,6 +79,7 @@ def named_joints(split: prepared.Split, seed: int = 0, side: int = 560) -> Image
     record = pipeline.read_fields(split, [number], ["image", "joints_px", "visible"])
     small, joints = record["image"][0], record["joints_px"][0]
     scale = side / small.shape[0]
+    # Nearest neighbours, which show the pixels as they are stored.
     large = np.asarray(Image.fromarray(small).resize((side, side), Image.Resampling.NEAREST))
     joints = joints * scale
     large = draw.overlay_skeleton(large, joints, record["visible"][0])

@@ -42,6 +42,7 @@ def describe(config: Any) -> dict[str, Any]:
         for name, tree in variables.items()
     }
     making = [networks[name] for name in state.averaged_networks(system)]
+    # The state of training also holds averages, moments of optimisers and critics.
     whole = jax.eval_shape(program.make(system, config).init, jax.random.key(0), batch)
     return {
         "system": system.name,
@@ -130,6 +131,7 @@ def _count(system: System, variables, batch) -> dict[Any, int]:
 
     def add_once(network, module, macs, axes):
         # A critic sees the real and the generated image in one step; one call counts.
+        # Losses may call the generator again; that is in `forward` already.
         if network not in used and (network, module.path) not in seen:
             seen.add((network, module.path))
             counts[network, axes] += macs

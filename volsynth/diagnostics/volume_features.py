@@ -1,4 +1,4 @@
-"""What the volume of a trained model holds: its views, and images made from half of its layers.
+"""The contents of a trained model's volume: views of it, and images from half of its layers.
 
 Knoche 2019, sections 6.2.4 and 6.3: tables 6.7, 6.11 and 6.13 (views) and 6.14 (deleted features).
 """
@@ -84,15 +84,9 @@ def draw_features(
         raise UserError(f"cannot write the picture to {out}: {error.strerror}.") from error
     run = training.restore(workdir, (split_name,), step, data_dir)
     split = run.data.split(split_name)
-    probe = volume_probe(GENERATORS[name](run.config))
-    pairs = gallery.gallery_pairs(split, 0, count)
-    seen = []
-    for batch in pipeline.evaluation_batches(split, pairs, run.config.evaluate.batch_size):
-        outputs = {**batch, **probe(run.averages["generator"], batch)}
-        for i in np.flatnonzero(batch["valid"]):
-            # Reduced to views at once: the volumes of all pairs would fill the memory.
-            seen.append(_views_of({key: np.asarray(value[i]) for key, value in outputs.items()}))
+    seen = _viewed_pairs(run, split, GENERATORS[name](run.config), count)
     draw.save_png(out, feature_sheet(seen))
+    # Correlations with the parts of other pairs tell what a correlation with the own ones is worth.
     rows = [measure_pair(pair, [other for other in seen if other is not pair]) for pair in seen]
     layers = seen[0]["before"]["side"].shape[1]
     return {
@@ -103,18 +97,38 @@ def draw_features(
         "inner_layers": np.flatnonzero(volume_views.inner_layers(layers)).tolist(),
         "pairs": rows,
         "mean": _mean(rows),
-        "across_pairs": {
-            key: volume_views.correlation(
-                [row["depth"]["parts"][key] for row in rows],
-                [row["depth"]["before"][key] for row in rows],
-            )
-            for key in ("centre", "width")
-        },
+        "across_pairs": _across_pairs(rows),
+    }
+
+
+def _viewed_pairs(run, split, generator, count):
+    """Views and images of the first pairs of a gallery of the split."""
+    probe = volume_probe(generator)
+    pairs = gallery.gallery_pairs(split, 0, count)
+    seen = []
+    for batch in pipeline.evaluation_batches(split, pairs, run.config.evaluate.batch_size):
+        # The averages of the parameters: they are what is scored and exported.
+        outputs = {**batch, **probe(run.averages["generator"], batch)}
+        # The last batch is filled up with pairs that do not count.
+        for i in np.flatnonzero(batch["valid"]):
+            # Reduced to views at once: the volumes of all pairs would fill the memory.
+            seen.append(_views_of({key: np.asarray(value[i]) for key, value in outputs.items()}))
+    return seen
+
+
+def _across_pairs(rows):
+    """Correlations, over the pairs, of the depths of the parts with those of the features."""
+    return {
+        key: volume_views.correlation(
+            [row["depth"]["parts"][key] for row in rows],
+            [row["depth"]["before"][key] for row in rows],
+        )
+        for key in ("centre", "width")
     }
 
 
 def volume_probe(generator: nn.Module) -> Callable[[Variables, Batch], dict[str, jax.Array]]:
-    """Returns a function that computes the volumes inside a generator, and ablated images.
+    """Returns a function that computes the volumes in a generator, and images from parts of them.
 
     The function takes the parameters and a batch. It returns "volume", "warped", "masks" and
     "image", and as "inner" and "outer" the images that are rendered when only the inner or the
@@ -136,6 +150,7 @@ def volume_probe(generator: nn.Module) -> Callable[[Variables, Batch], dict[str,
 
     def probe(parameters, batch):
         volume = encode(parameters, batch)
+        # Only here is the depth known: it belongs to the config, not to the generator's interface.
         inner = volume_views.inner_layers(volume.shape[3])
         halves = {
             name: finish(parameters, volume, batch, kept)["image"]
@@ -212,6 +227,7 @@ def _profile_of(pair):
 
 
 def _correlations(of_parts, pair, others):
+    # Before the warp: after it, the masks have cut the features to the shape of the parts.
     side = pair["before"]["side"]
     seen = volume_views.depth_profile(side) if of_parts is _profile_of else side
     own, *rest = (volume_views.correlation(seen, of_parts(each)) for each in (pair, *others))

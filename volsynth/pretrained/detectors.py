@@ -133,6 +133,7 @@ def load(path: str | os.PathLike[str], options: Options) -> Detector:
         outputs mean cannot be told, or is not what the options say.
     """
     model = onnx_files.load(path)
+    # Once, when it is loaded: the settings belong to the protocol of a score.
     inputs = detector_input.resolve(model, options.input_format)
     outputs = detector_output.resolve(model, options.output_format, options.person)
     options = dataclasses.replace(options, **inputs._asdict(), **outputs._asdict())

@@ -89,6 +89,7 @@ def features_name(path: str | os.PathLike[str], layers: Sequence[str]) -> str:
     depth = vgg.layer_count(layers)
     if not os.fspath(path):
         return BUILTIN + vgg.LAYERS[depth - 1]
+    # Not an error: a finished run can be compared where its weights are not.
     if not pathlib.Path(path).is_file():
         return f"vgg19 of {os.fspath(path)}, which is not here"
     return f"vgg19 {weights.sha256(path)[:12]}"
@@ -202,6 +203,7 @@ def convert_weights(
             f"weights convert: {network} has no second file; leave --lin out, or give --kind"
             f" {' or '.join(LIN_LAYOUTS)}."
         )
+    # What the layout does not name, such as the classifier, is left out here.
     arrays = weights.load(source, LAYOUTS[network](), _ADVICE.get(network, weights.ADVICE))
     digests = {"source": weights.sha256(source)}
     if lin is not None:

@@ -27,8 +27,10 @@ POOLED = 2048
 """The number of features after the last average pool, which Fréchet distances compare."""
 
 CLASSES = 1008
-"""The number of outputs; eight more than ImageNet has classes, never trained but with a share of
-the softmax."""
+"""The number of outputs: ImageNet's thousand classes, and eight that were never trained.
+
+The eight have a share of the softmax all the same, so that they cannot be left out.
+"""
 
 # Added to the variance by every batch normalisation of the published network.
 _EPSILON = 1e-3
@@ -183,6 +185,7 @@ def _side_by_side(step: _Conv | tuple[_Conv, ...]) -> tuple[_Conv, ...]:
 
 def _shapes() -> Iterator[tuple[str, tuple[int, int, int, int]]]:
     """Names of all convolutions, and the shapes of their kernels."""
+    # Follows the channels through the network, so that no shape has to be written down.
     inputs = 3
     for block, branches in _BLOCKS.items():
         joined = 0
@@ -229,6 +232,7 @@ def from_torch(arrays: Mapping[str, np.ndarray]) -> Parameters:
             arrays[f"{name}.bn.{part}"].astype(np.float64)
             for part in ("weight", "bias", "running_mean", "running_var")
         )
+        # A damaged file: the root would make the kernels NaN without a word.
         if np.any(variance < 0):
             raise UserError(
                 f"weights of Inception-v3: '{name}.bn.running_var': expected variances, found"
@@ -295,6 +299,7 @@ def outputs(
       from.
     """
     features = pooled_features(parameters, resize(image))
+    # The bias is added for the logits only; the probabilities do without.
     unbiased = jnp.dot(
         features, jnp.asarray(parameters["fc"]["kernel"]), precision=jax.lax.Precision.HIGHEST
     )
@@ -321,6 +326,7 @@ def _convolve(parameters, conv, x):
 
 def _pool(step, x):
     if step == _AVERAGE:
+        # torchvision's network counts the padding, which makes other features at the border.
         return nn.avg_pool(x, (3, 3), (1, 1), "SAME", count_include_pad=False)
     if step == _MAXIMUM:
         return nn.max_pool(x, (3, 3), (1, 1), "SAME")
