@@ -14,6 +14,15 @@ DEMO, FULL = "configs/volumetric.py:demo", "configs/volumetric.py:full"
 
 def add(commands: Any) -> None:
     """Adds the commands describe and bench to the parser."""
+    _add_describe(commands)
+    bench = commands.add_parser("bench", help="measure speed and memory against other forms")
+    benches = bench.add_subparsers(dest="bench_command", required=True, metavar="COMMAND")
+    _add_comparisons(benches)
+    _add_bench_input(benches)
+    _add_bench_generate(benches)
+
+
+def _add_describe(commands):
     describe = shared.add_command(
         commands, "describe", _describe, "parameters, multiply-adds and memory"
     )
@@ -23,43 +32,46 @@ def add(commands: Any) -> None:
     )
     shared.add_json_argument(describe)
 
-    bench = commands.add_parser("bench", help="measure speed and memory against other forms")
-    benches = bench.add_subparsers(dest="bench_command", required=True, metavar="COMMAND")
-    of_warp = shared.add_command(benches, "warp", _bench, "the warp: ours, the naive form, PyTorch")
-    shared.add_data_arguments(of_warp)
-    of_conv = shared.add_command(
+
+def _add_comparisons(benches):
+    """Adds the benchmarks that compare our code with other forms of it."""
+    warp = shared.add_command(benches, "warp", _bench, "the warp: ours, the naive form, PyTorch")
+    shared.add_data_arguments(warp)
+    conv3d = shared.add_command(
         benches, "conv3d", _bench, "3D convolution: ours, XLA's own, PyTorch's"
     )
-    of_step = shared.add_command(
-        benches, "step", _bench, "a training step: ours and a PyTorch twin's"
-    )
-    shared.add_config_argument(of_warp, FULL)
-    shared.add_config_argument(of_conv, DEMO, FULL)
-    shared.add_config_argument(of_step, FULL)
-    for command in (of_warp, of_conv, of_step):
+    step = shared.add_command(benches, "step", _bench, "a training step: ours and a PyTorch twin's")
+    shared.add_config_argument(warp, FULL)
+    shared.add_config_argument(conv3d, DEMO, FULL)
+    shared.add_config_argument(step, FULL)
+    for command in (warp, conv3d, step):
         command.add_argument(
             "--repeats", type=int, default=5, help="turns of each candidate; default: 5"
         )
         command.add_argument("--no-torch", action="store_true", help="leave PyTorch out")
         shared.add_json_argument(command)
 
-    of_input = shared.add_command(
+
+def _add_bench_input(benches):
+    pipeline = shared.add_command(
         benches, "input", _bench_input, "images per second of the input pipeline"
     )
-    shared.add_data_arguments(of_input, config_name=None, usual="CONFIG has, or 64, 128 and 256")
-    of_input.add_argument(
+    shared.add_data_arguments(pipeline, config_name=None, usual="CONFIG has, or 64, 128 and 256")
+    pipeline.add_argument(
         "--config", metavar="FILE[:VARIANT]", help="measure its training step beside, too"
     )
-    of_input.add_argument("--repeats", type=int, default=5, help="turns of each; default: 5")
-    shared.add_json_argument(of_input)
+    pipeline.add_argument("--repeats", type=int, default=5, help="turns of each; default: 5")
+    shared.add_json_argument(pipeline)
 
-    of_generate = shared.add_command(
+
+def _add_bench_generate(benches):
+    generate = shared.add_command(
         benches, "generate", _bench_generate, "frames per second of an exported model"
     )
-    of_generate.add_argument("--model", required=True, help="of volsynth export")
-    of_generate.add_argument("--batch", type=int, default=8, help="frames at once; default: 8")
-    of_generate.add_argument("--repeats", type=int, default=5, help="turns of each; default: 5")
-    shared.add_json_argument(of_generate)
+    generate.add_argument("--model", required=True, help="of volsynth export")
+    generate.add_argument("--batch", type=int, default=8, help="frames at once; default: 8")
+    generate.add_argument("--repeats", type=int, default=5, help="turns of each; default: 5")
+    shared.add_json_argument(generate)
 
 
 def _describe(options):

@@ -11,6 +11,13 @@ def add(commands: Any) -> None:
     """Adds the command data to the parser."""
     data = commands.add_parser("data", help="look at a prepared data set")
     data_commands = data.add_subparsers(dest="data_command", required=True, metavar="COMMAND")
+    _add_show(data_commands)
+    _add_pairs(data_commands)
+    _add_check_and_stats(data_commands)
+    _add_convert_keypoints(data_commands)
+
+
+def _add_show(data_commands):
     show = shared.add_command(
         data_commands, "show", _show, "a contact sheet: pictures, joints, parts"
     )
@@ -28,13 +35,17 @@ def add(commands: Any) -> None:
     )
     show.add_argument("--out", default="contact_sheet.png", help="default: contact_sheet.png")
 
-    of_pairs = shared.add_command(
+
+def _add_pairs(data_commands):
+    pairs = shared.add_command(
         data_commands, "pairs", _pairs, "write the pairs of a split, for other methods to generate"
     )
-    shared.add_data_arguments(of_pairs)
-    of_pairs.add_argument("--split", default="test", help="default: test")
-    of_pairs.add_argument("--out", default="pairs", metavar="FOLDER", help="default: pairs")
+    shared.add_data_arguments(pairs)
+    pairs.add_argument("--split", default="test", help="default: test")
+    pairs.add_argument("--out", default="pairs", metavar="FOLDER", help="default: pairs")
 
+
+def _add_check_and_stats(data_commands):
     for name, run, summary in (
         ("check", _check, "whether every record of a data set is sound"),
         ("stats", _stats, "what a data set holds, in figures"),
@@ -43,21 +54,24 @@ def add(commands: Any) -> None:
         shared.add_data_arguments(command)
         command.add_argument("--split", help="default: all")
         shared.add_json_argument(command)
-    of_keypoints = shared.add_command(
+
+
+def _add_convert_keypoints(data_commands):
+    keypoints = shared.add_command(
         data_commands, "convert-keypoints", _convert_keypoints, "files of poses to our own format"
     )
-    of_keypoints.add_argument(
+    keypoints.add_argument(
         "source", metavar="IN", help="JSON or CSV (docs/data.md), or a folder of OpenPose's JSON"
     )
-    of_keypoints.add_argument("out", metavar="OUT.json", help="the new file")
-    of_keypoints.add_argument(
+    keypoints.add_argument("out", metavar="OUT.json", help="the new file")
+    keypoints.add_argument(
         "--from",
         dest="order",
         required=True,
         metavar="ORDER",
         help="of its joints: openpose_18, openpose_25, coco_17, human36m_17, ... (docs/data.md)",
     )
-    shared.add_json_argument(of_keypoints)
+    shared.add_json_argument(keypoints)
 
 
 def _show(options):

@@ -9,9 +9,11 @@ from volsynth.commands import shared
 def add(commands: Any) -> None:
     """Adds the commands weights and doctor to the parser."""
     weights = commands.add_parser("weights", help="weights of networks that losses and scores use")
-    of_weights = weights.add_subparsers(dest="weights_command", required=True, metavar="COMMAND")
+    weights_commands = weights.add_subparsers(
+        dest="weights_command", required=True, metavar="COMMAND"
+    )
     convert = shared.add_command(
-        of_weights, "convert", _convert, "check weights, and keep what is used"
+        weights_commands, "convert", _convert, "check weights, and keep what is used"
     )
     convert.add_argument("source", metavar="IN", help="of torch.save, or safetensors")
     convert.add_argument("out", metavar="OUT.safetensors", help="the new file")

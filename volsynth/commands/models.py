@@ -10,6 +10,13 @@ from volsynth.commands import shared
 
 def add(commands: Any) -> None:
     """Adds the commands export, generate, animate and pose to the parser."""
+    _add_export(commands)
+    _add_generate(commands)
+    _add_animate(commands)
+    _add_pose(commands)
+
+
+def _add_export(commands):
     export = shared.add_command(
         commands, "export", _export, "put a run into one folder to give away"
     )
@@ -29,6 +36,8 @@ def add(commands: Any) -> None:
     )
     shared.add_json_argument(export)
 
+
+def _add_generate(commands):
     generate = shared.add_command(
         commands, "generate", _generate, "show a person of a picture in new poses"
     )
@@ -46,6 +55,8 @@ def add(commands: Any) -> None:
     )
     shared.add_json_argument(generate)
 
+
+def _add_animate(commands):
     animate = shared.add_command(
         commands, "animate", _animate, "show a person of a picture in a motion"
     )
@@ -61,6 +72,8 @@ def add(commands: Any) -> None:
     animate.add_argument("--batch", type=int, default=8, help="frames at once; default: 8")
     shared.add_json_argument(animate)
 
+
+def _add_pose(commands):
     pose = shared.add_command(commands, "pose", _pose, "find the pose of the person in a picture")
     pose.add_argument("--model", required=True, help="pose estimator, of volsynth export")
     _image_arguments(pose)

@@ -11,6 +11,14 @@ def add(commands: Any) -> None:
     """Adds the command study to the parser."""
     study = commands.add_parser("study", help="ratings of models from people's decisions")
     studies = study.add_subparsers(dest="study_command", required=True, metavar="COMMAND")
+    _add_simulate(studies)
+    _add_coverage(studies)
+    _add_collect(studies)
+    _add_serve(studies)
+    _add_report(studies)
+
+
+def _add_simulate(studies):
     simulate = shared.add_command(
         studies, "simulate", _simulate, "how well each way to select pairs recovers known ratings"
     )
@@ -20,6 +28,8 @@ def add(commands: Any) -> None:
     simulate.add_argument("--seed", type=int, default=0, help="default: 0")
     shared.add_json_argument(simulate)
 
+
+def _add_coverage(studies):
     coverage = shared.add_command(
         studies, "coverage", _coverage, "how often a report's intervals hold the truth"
     )
@@ -30,6 +40,8 @@ def add(commands: Any) -> None:
     )
     shared.add_json_argument(coverage)
 
+
+def _add_collect(studies):
     collect = shared.add_command(
         studies, "collect", _collect, "a run's pictures, in a folder for a study"
     )
@@ -44,6 +56,8 @@ def add(commands: Any) -> None:
     collect.add_argument("--data-dir", help="where the data is, if not where it was in training")
     shared.add_json_argument(collect)
 
+
+def _add_serve(studies):
     serve = shared.add_command(studies, "serve", _serve, "ask people, on a page in the browser")
     serve.add_argument(
         "--results", nargs="+", required=True, metavar="DIR", help="of volsynth study collect"
@@ -56,18 +70,20 @@ def add(commands: Any) -> None:
     )
     shared.add_server_arguments(serve, 8765)
 
-    found = shared.add_command(
+
+def _add_report(studies):
+    report = shared.add_command(
         studies, "report", _study_report, "ratings, agreement, metrics with people"
     )
-    found.add_argument("--database", required=True, metavar="FILE", help="of volsynth study serve")
-    found.add_argument(
+    report.add_argument("--database", required=True, metavar="FILE", help="of volsynth study serve")
+    report.add_argument(
         "--results", nargs="+", default=[], metavar="DIR", help="for the metrics in results.json"
     )
-    found.add_argument("--out", metavar="DIR", help="for JSON, Markdown and pictures")
-    found.add_argument(
+    report.add_argument("--out", metavar="DIR", help="for JSON, Markdown and pictures")
+    report.add_argument(
         "--resamples", type=int, default=1000, help="of the bootstrap over judges; default: 1000"
     )
-    shared.add_json_argument(found)
+    shared.add_json_argument(report)
 
 
 def _simulate(options):
