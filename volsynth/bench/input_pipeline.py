@@ -61,6 +61,7 @@ def open_sets(
             missing.append(error)
     if not found:
         raise missing[0]
+    # Their messages name the command that prepares them.
     for error in missing:
         say(str(error))
     return found
@@ -153,6 +154,7 @@ def bench_input(
     pools = sorted({*POOLS, threads})
     runs = {f"{n} threads": functools.partial(consume, n) for n in pools}
     unchanged = f"{threads} threads, not augmented"
+    # Beside the same without changes: the difference is what the augmentation costs.
     if augmentation.changes:
         runs[unchanged] = functools.partial(consume, threads, augment.NONE)
     runs["to the device"] = lambda: jax.device_put(batch)

@@ -74,6 +74,7 @@ def part_tensors(
     masks: ArrayLike, transforms: PartTransforms, shape: tuple[int, int, int], side: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Converts arguments of `warp.warp` to masks [P, B, 1, H, W, D], grids [P, B, H, W, D, 3]."""
+    # A part that cannot be placed is empty.
     masks = np.asarray(masks & transforms.valid[:, :, None, None, None])
     matrix, offset = map(np.asarray, warp.voxel_transforms(transforms, shape, side))
     centres = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
@@ -104,6 +105,7 @@ class _Block(nn.Module):
         outputs, inputs, *taps = (kernel.shape[-1], kernel.shape[-2], *kernel.shape[:axes])
         make = {2: nn.Conv2d, 3: nn.Conv3d}[axes]
         self.convolution = make(inputs, outputs, taps, stride=stride, dilation=dilation)
+        # Kernels of JAX are [..., inputs, outputs], PyTorch's [outputs, inputs, ...].
         order = (axes + 1, axes, *range(axes))
         with torch.no_grad():
             self.convolution.weight.copy_(tensor(kernel.transpose(order)))

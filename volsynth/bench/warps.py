@@ -180,6 +180,7 @@ def _decided(volume, masks, transforms, side):
 def _halved(masks, transforms):
     """Every part as two: the upper and the lower half of its voxels."""
     flat = masks.reshape(*masks.shape[:2], -1)
+    # The voxels of a part by their number in memory, so that both halves have the same size.
     rank = jnp.cumsum(flat, axis=-1)
     upper = (rank <= rank[..., -1:] // 2).reshape(masks.shape)
     masks = jnp.concatenate([masks & upper, masks & ~upper], axis=1)
@@ -190,6 +191,7 @@ def _halved(masks, transforms):
 def _reached(masks, transforms, shape, side):
     """The number of voxels that the parts reach, added over the parts."""
     inside = masks & transforms.valid[:, :, None, None, None]
+    # By the lists that the warp itself works through.
     matrix, offset = warp.voxel_transforms(transforms, shape, side)
     return jnp.sum(voxel_lists.list_targets(inside, matrix, offset)[1])
 

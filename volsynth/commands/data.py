@@ -82,6 +82,7 @@ def _show(options):
     if options.count < 1:
         raise UserError(f"--count must be at least 1, got {options.count}.")
     config = shared.optional_config(options)
+    # The keys of config.data, so that both serve as defaults.
     usual = {"dir": "data", "name": "posed_people", "config": "64"} if not config else config.data
     folder = options.data_dir or usual["dir"]
     data = prepared.open_prepared(

@@ -41,6 +41,7 @@ def _add_generate(commands):
     generate = shared.add_command(
         commands, "generate", _generate, "show a person of a picture in new poses"
     )
+    # One list of options for one person, whether still or moving.
     _source_arguments(generate)
     wanted = generate.add_argument_group("poses, each as often as you like")
     for option, metavar, what in (
@@ -183,6 +184,7 @@ def _pose(options):
         _path(options.mask),
         _path(options.picture),
     )
+    # There is a picture only with --picture.
     written = [path for path in (found["poses"], found["picture"]) if path]
     print(json.dumps(found) if options.json else "\n".join(written))
     return 0

@@ -66,6 +66,7 @@ def _evaluate_arguments(evaluate):
         metavar="DIR",
         help="PoseEst, by a run of pose_estimator, or an exported one",
     )
+    # Written out, as `lpips_networks.NETWORKS` would import JAX.
     for network in ("alex", "vgg"):
         tools.add_argument(
             f"--lpips-{network}", metavar="FILE", help=f"LPIPS, with weights of lpips-{network}"

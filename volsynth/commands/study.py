@@ -120,6 +120,7 @@ def _collect(options):
         print(json.dumps(report))
     else:
         print(f"{report['out']}: {report['items']} pictures of {report['method']}")
+        # Without them the report can only rate, not compare metrics with people.
         if not report["scores"]:
             print("without scores: volsynth evaluate, and copy its results.json there")
     return 0

@@ -19,6 +19,7 @@ def contact_sheet(split: prepared.Split, count: int, seed: int = 0, cell: int = 
     """
     rng = np.random.Generator(np.random.Philox(key=[seed, 2]))
     numbers = np.sort(rng.permutation(split.records)[:count])
+    # Labels of parts are optional in a data set.
     fields = ["image", "joints_px", "visible"]
     titles = ["picture", "joints"]
     if "parts" in pipeline.stored_fields(split, numbers[0]):
@@ -54,6 +55,7 @@ def training_sheet(
       single: the share of pairs whose target is the source.
       cell: the side of a picture in the table, in pixels.
     """
+    # From the pipeline itself, so that the sheet cannot differ from what training sees.
     (batch,) = pipeline.training_batches(
         split, seed, count, 0, 1, single, augmentation=augmentation
     )

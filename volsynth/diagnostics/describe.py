@@ -136,6 +136,7 @@ def _count(system: System, variables, batch) -> dict[Any, int]:
             seen.add((network, module.path))
             counts[network, axes] += macs
 
+    # Critics are called by losses only, not by the forward pass.
     def losses(variables, outputs):
         with nn.intercept_methods(_watch(variables, add_once)):
             for phase in system.phases.values():

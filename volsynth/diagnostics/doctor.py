@@ -115,6 +115,7 @@ def _plain(text: str, style: str = "") -> Any:
     """
     from rich.text import Text
 
+    # Line breaks stay: they separate the devices in one cell.
     shown = (
         letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}"
         for letter in text
@@ -147,6 +148,7 @@ def _machine_rows(report):
     lines = (f"{count} x {' '.join(dict.fromkeys(kind))}" for kind, count in kinds.items())
     yield "JAX devices", jax["error"] or "\n".join(lines), jax["error"] is None
     yield "CPU cores", str(figures["cpu_cores"]), None
+    # Only training on the CPU gets faster by them.
     if jax["platform"] == "cpu" and figures["huge_pages"] is False:
         hint = f"off; with {machine.HUGE_PAGES} training on the CPU is faster"
         yield "Huge pages", hint, None

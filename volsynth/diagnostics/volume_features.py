@@ -142,6 +142,7 @@ def volume_probe(generator: nn.Module) -> Callable[[Variables, Batch], dict[str,
     @jax.jit
     def finish(parameters, volume, batch, kept):
         apply = functools.partial(generator.apply, {"params": parameters})
+        # Depth is the last axis but one, before the channels.
         volume = jnp.where(kept[:, None], volume, 0)
         warped, masks = apply(volume, batch, method="move")
         target = (batch["target_joints"], batch["target_visible"])
@@ -188,6 +189,7 @@ def measure_pair(pair: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -
         and whole side views ("side"): with the pair's own parts and, on average, with the others';
       "l1": of the images from half of the layers, against the image from all.
     """
+    # Before the warp the features stand where the source is, after it where the target is.
     silhouettes = {
         when: volume_views.share_inside(pair[when]["front"], pair[f"{role}_mask"])
         for when, role in (("before", "source"), ("after", "target"))
@@ -207,6 +209,7 @@ def measure_pair(pair: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -
             "side": _correlations(_covered, pair, others),
         },
         "l1": {
+            # The metric wants a batch.
             half: float(
                 metrics.l1(jnp.asarray(pair[half])[None], jnp.asarray(pair["image"])[None])[0]
             )
@@ -231,6 +234,7 @@ def _correlations(of_parts, pair, others):
     side = pair["before"]["side"]
     seen = volume_views.depth_profile(side) if of_parts is _profile_of else side
     own, *rest = (volume_views.correlation(seen, of_parts(each)) for each in (pair, *others))
+    # A pair whose view does not vary has no correlation.
     known = [value for value in rest if value is not None]
     return {"own": own, "others": float(np.mean(known)) if known else None}
 
@@ -272,6 +276,7 @@ def feature_sheet(pairs: Sequence[Mapping[str, Any]], cell: int = 128) -> Image.
 
 
 def _square(view, cell):
+    # Nearest neighbours: labels have no mean, and voxels should stay visible.
     return np.asarray(Image.fromarray(view).resize((cell, cell), Image.Resampling.NEAREST))
 
 

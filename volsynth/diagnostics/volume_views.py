@@ -45,6 +45,7 @@ def volume_views(volume: Float[np.ndarray, "H W D C"]) -> dict[str, Float[np.nda
     noise = 10 * np.finfo(np.float32).eps * np.max(np.abs(volume), axis=(0, 1, 2))
     varies = largest - least > noise
     span = np.where(varies, largest - least, 1.0)
+    # A channel that does not vary counts as zero, not as missing, in the mean over the channels.
     front, side, top = (np.mean(varies * (view - least) / span, axis=-1) for view in deviations)
     return {"front": front, "side": side, "top": _from_above(top)}
 
@@ -112,6 +113,8 @@ def share_inside(
       of the area that the silhouette covers.
     """
     height, width = view.shape
+    # The silhouette has the size of the image, the view that of the volume: every place of the view
+    # gets the share of its pixels that are in the silhouette.
     covered = np.reshape(silhouette, (height, silhouette.shape[0] // height, width, -1))
     covered = np.mean(covered, axis=(1, 3))
     total = float(np.sum(view))

@@ -118,6 +118,7 @@ class Detector:
                 f" {values[~valid][0]:g} from {form.scores!r} read as {form.style!r}; export it"
                 f" with its softmax or sigmoid, or give another style."
             )
+        # `initial` is the result where there is no box.
         return float(min(values.max(initial=0.0), 1.0))
 
 

@@ -148,6 +148,7 @@ def load_inception(path: str | os.PathLike[str]) -> Inception:
     if not os.fspath(path):
         raise UserError(f"Inception-v3: no file of weights is given. {_ADVICE['inception']}")
     arrays = weights.load(path, inception.torch_layout(), _ADVICE["inception"])
+    # On the device once, as every call takes them as arguments.
     parameters = jax.tree.map(jnp.asarray, inception.from_torch(arrays))
     return Inception(f"inception-v3 {weights.sha256(path)[:12]}", parameters)
 
@@ -193,6 +194,7 @@ def convert_weights(
     """
     if pathlib.Path(out).suffix != ".safetensors":
         raise UserError(f"weights convert: {str(out)!r} must end in .safetensors.")
+    # Before the files are read, which takes seconds.
     if network in LIN_LAYOUTS and lin is None:
         raise UserError(
             f"weights convert: {network} needs the file of its learned weights, too: --lin FILE"

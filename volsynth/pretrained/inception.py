@@ -244,6 +244,7 @@ def from_torch(arrays: Mapping[str, np.ndarray]) -> Parameters:
             "bias": np.float32(bias - mean * gain),
         }
     found["fc"] = {
+        # Linear layers of PyTorch have the outputs first.
         "kernel": np.float32(np.ascontiguousarray(arrays["fc.weight"].T)),
         "bias": np.float32(arrays["fc.bias"]),
     }
@@ -252,6 +253,7 @@ def from_torch(arrays: Mapping[str, np.ndarray]) -> Parameters:
 
 def resize(image: Float[Array, "b h w 3"]) -> Float[Array, "b s s 3"]:
     """Resizes images to `SIDE` x `SIDE` pixels, float32; images of this size stay as they are."""
+    # Without antialiasing, as the port does; with it, distances would be others.
     return jax.image.resize(
         image.astype(jnp.float32), (image.shape[0], SIDE, SIDE, 3), RESIZE, antialias=False
     )
@@ -330,4 +332,5 @@ def _pool(step, x):
         return nn.avg_pool(x, (3, 3), (1, 1), "SAME", count_include_pad=False)
     if step == _MAXIMUM:
         return nn.max_pool(x, (3, 3), (1, 1), "SAME")
+    # Without padding, as the published graph halves: 35 pixels become 17, and those 8.
     return nn.max_pool(x, (3, 3), (2, 2), "VALID")
