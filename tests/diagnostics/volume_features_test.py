@@ -250,7 +250,7 @@ def test_without_json_there_are_sentences(shown):
 
 def test_the_picture_goes_to_the_workdir_unless_told_otherwise(capsys, monkeypatch, tmp_path):
     asked = []
-    monkeypatch.setattr(volume_features, "features", lambda *a, **k: asked.append((a, k)))
+    monkeypatch.setattr(volume_features, "draw_features", lambda *a, **k: asked.append((a, k)))
     monkeypatch.setattr(volume_features, "summary", lambda report: "said")
     assert cli.main(["features", "--workdir", str(tmp_path), "--step", "best"]) == 0
     assert capsys.readouterr().out == "said\n"
