@@ -81,7 +81,7 @@ def _bench_shape(shape, repeats, with_torch, say) -> dict[str, Any]:
 
 
 def _compiled(function, x, kernel, weight):
-    """A compiled function of nothing: the weighted sum of a convolution, and its gradients."""
+    """A compiled function without arguments: the weighted sum of a convolution, and gradients."""
 
     # Weighted, because the gradient of a plain sum would be a convolution of ones.
     def total(x, kernel):

@@ -44,6 +44,7 @@ def bench_generation(path: pathlib.Path, batch: int, repeats: int, say: Say) -> 
         )
     who = _noise_person(model)
     pose = pose_library.named_pose("walking")
+    # Turning, so that no two frames have the same pose.
     turns = np.linspace(0, 180, batch, endpoint=False)
     fitted = [persons.fit_poses([pose], who, turn) for turn in turns]
     bodies, square = [body for (body,), _ in fitted], fitted[0][1]

@@ -61,6 +61,7 @@ def open_sets(
             missing.append(error)
     if not found:
         raise missing[0]
+    # Their messages name the command that prepares them.
     for error in missing:
         say(str(error))
     return found
@@ -148,16 +149,19 @@ def bench_input(
         for _ in stream:
             pass
 
+    # One batch for all copies to the device, so that decoding is not in their time.
     batch = next(pipeline.training_batches(split, 0, batch_size, 0, 1, single))
     pools = sorted({*POOLS, threads})
     runs = {f"{n} threads": functools.partial(consume, n) for n in pools}
     unchanged = f"{threads} threads, not augmented"
+    # Beside the same without changes: the difference is what the augmentation costs.
     if augmentation.changes:
         runs[unchanged] = functools.partial(consume, threads, augment.NONE)
     runs["to the device"] = lambda: jax.device_put(batch)
     say(f"{data.folder}: batches of {batch_size} pairs")
     seconds = timing.median_seconds(runs, repeats, say)
     images = 2 * batch_size * BATCHES
+    # Strings, because JSON has no other keys.
     rates = {str(n): images / seconds[f"{n} threads"] for n in pools}
     if augmentation.changes:
         plain = {"images_per_second_not_augmented": images / seconds[unchanged]}
@@ -192,6 +196,7 @@ def bench_waiting(config: Any, data: prepared.Prepared, repeats: int, say: Say) 
     (batch,) = _training_batches(config, data, 0, 1)
     loop = _Loop(config, batch, say)
 
+    # Costs nothing, so that the step alone is measured.
     def same_batch():
         while True:
             yield batch
@@ -268,6 +273,7 @@ class _Loop:
         read when the next one has been started.
         """
         waited = 0.0
+        # The first batch is fetched outside of the measured wait, as in a run that is under way.
         following, pending = mesh.to_devices(self.devices, next(stream), self.batch_size), None
         for _ in range(count):
             self.state, metrics = self.step(self.state, following)

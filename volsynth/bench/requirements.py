@@ -1,4 +1,4 @@
-"""What a benchmark needs, checked before anything is measured."""
+"""Checks that a benchmark can run, before anything is measured."""
 
 import importlib.util
 from typing import Any

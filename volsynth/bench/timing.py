@@ -14,10 +14,10 @@ Say = Callable[[str], None]
 """A function that is told of the progress of a benchmark, one line at a time."""
 
 PATIENCE = 20.0
-"""The longest first run, in seconds, after which a candidate is run again."""
+"""The longest first run of a candidate that is run again, in seconds."""
 
 QUICK = 0.1
-"""The first run, in seconds, below which a candidate counts as quick.
+"""The first run below which a candidate counts as quick, in seconds.
 
 Quick candidates take their turns among themselves, because what a slow one leaves behind (cold
 caches, memory given back to the system) would count as much as what they do.

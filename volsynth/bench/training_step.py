@@ -34,6 +34,7 @@ def bench_step(config: Any, repeats: int, with_torch: bool, say: Say) -> dict[st
     current = jax.jit(trained.init)(jax.random.key(0), batch)
     # A copy on the host: the step donates the state, and with it the buffers of the parameters.
     parameters = jax.device_get(current.variables["generator"])
+    # The volumetric system has one phase.
     (move,) = trained.steps.values()
     say("compiling the step")
     compiled = jax.jit(move, donate_argnums=0).lower(current, batch).compile()
@@ -55,6 +56,7 @@ def bench_step(config: Any, repeats: int, with_torch: bool, say: Say) -> dict[st
         image, _ = jax.jit(lambda v, b: system.forward(v, b, jax.random.key(0), train=False))(
             {"generator": parameters}, batch
         )
+        # The report says by this that both networks are the same.
         difference = image["image"] - torch_twin.generate(parameters, batch, *settings)
         report["largest_difference_of_images"] = float(jnp.max(jnp.abs(difference)))
         runs["torch"] = torch_twin.training_step(parameters, batch, *settings)

@@ -49,10 +49,12 @@ def bench_warp(
     batch = len(poses["source_joints"])
     keys = jax.random.split(jax.random.key(0))
     full = (batch, *shape, model.image_channels)
+    # Random features: only the poses decide which voxels are moved, and with that the cost.
     volume, weight = (jax.random.normal(key, full).astype(config.precision) for key in keys)
     # Where two parts are equal up to rounding, forms may differ in which one gets the gradient.
     weight = jnp.where(_decided(volume, masks, transforms, side), weight, 0)
 
+    # The cost should go with the voxels of the parts, not with the number of parts.
     double = _halved(masks, transforms)
     tasks = {name: (form, masks, transforms) for name, form in FORMS.items()}
     tasks["ours, twice the parts"] = (warp.warp, *double)
@@ -152,6 +154,7 @@ def _compiled(function, volume, weight, masks, transforms, side):
     def forward(volume, masks, transforms):
         return function(volume, masks, transforms, side)
 
+    # The masks and transforms are arguments, or the compiler could compute with them beforehand.
     def both(volume, weight, masks, transforms):
         result, pull = jax.vjp(lambda v: forward(v, masks, transforms), volume)
         return result, pull(weight)[0]
@@ -177,6 +180,7 @@ def _decided(volume, masks, transforms, side):
 def _halved(masks, transforms):
     """Every part as two: the upper and the lower half of its voxels."""
     flat = masks.reshape(*masks.shape[:2], -1)
+    # The voxels of a part by their number in memory, so that both halves have the same size.
     rank = jnp.cumsum(flat, axis=-1)
     upper = (rank <= rank[..., -1:] // 2).reshape(masks.shape)
     masks = jnp.concatenate([masks & upper, masks & ~upper], axis=1)
@@ -187,6 +191,7 @@ def _halved(masks, transforms):
 def _reached(masks, transforms, shape, side):
     """The number of voxels that the parts reach, added over the parts."""
     inside = masks & transforms.valid[:, :, None, None, None]
+    # By the lists that the warp itself works through.
     matrix, offset = warp.voxel_transforms(transforms, shape, side)
     return jnp.sum(voxel_lists.list_targets(inside, matrix, offset)[1])
 
@@ -194,6 +199,7 @@ def _reached(masks, transforms, shape, side):
 def _torch_runs(volume, weight, masks, transforms, shape, side):
     from volsynth.bench import torch_twin
 
+    # The grids are made beforehand, which is in PyTorch's favour.
     part_masks, grids = torch_twin.part_tensors(masks, transforms, shape, side)
     volume, weight = torch_twin.channels_first(volume), torch_twin.channels_first(weight)
 

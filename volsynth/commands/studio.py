@@ -9,7 +9,7 @@ from volsynth.errors import UserError
 
 def add(commands: Any) -> None:
     """Adds the command studio to the parser."""
-    studio = shared.command(
+    studio = shared.add_command(
         commands, "studio", _studio, "pose the person of a picture, on a page in the browser"
     )
     studio.add_argument("--model", required=True, help="of volsynth export")
@@ -21,13 +21,16 @@ def add(commands: Any) -> None:
         help="white where the person is; not needed with a transparent or magenta background",
     )
     studio.add_argument("--source-pose", metavar="FILE", help="of the person (docs/data.md)")
-    shared.server_arguments(studio, 8766)
+    # Not the port of the study, so that both can run at once.
+    shared.add_server_arguments(studio, 8766)
 
 
 def _studio(options):
     if not options.image and (options.mask or options.source_pose):
         raise UserError("--mask and --source-pose are of --image FILE; give it, too.")
-    shared.needs("the studio's page", "studio")
+    # Before the imports below, which would fail with a traceback.
+    shared.check_extra("the studio's page", "studio")
+    from volsynth.generation.source import Source
     from volsynth.studio import server
 
     source = None

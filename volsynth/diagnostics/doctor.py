@@ -1,4 +1,4 @@
-"""What this machine has of what volsynth needs, what is missing, and the command that gets it.
+"""A report on what volsynth needs and this machine has, what is missing, and how to get it.
 
 Nothing heavy is imported to find out; JAX is imported when its devices are asked for.
 """
@@ -17,7 +17,7 @@ GET_DATA = "python -m data_prep.posed_people --config 64 --data-dir"
 
 
 def report(data_dir: str, weights_dir: str = "weights") -> dict[str, Any]:
-    """Looks at Python, packages, devices, machine, prepared data and weights.
+    """Describes Python, packages, devices, machine, prepared data and weights.
 
     Args:
       data_dir: the folder with the prepared data sets; it need not exist.
@@ -55,6 +55,7 @@ def report(data_dir: str, weights_dir: str = "weights") -> dict[str, Any]:
 
 
 def _missing(result: Mapping[str, Any], data_dir: str) -> list[dict[str, str]]:
+    # In the order in which they should be mended: the later ones need the earlier ones.
     missing = []
     if result["python"]["status"] != "ok":
         missing.append(
@@ -71,10 +72,12 @@ def _missing(result: Mapping[str, Any], data_dir: str) -> list[dict[str, str]]:
             missing.append({"what": f"package {package['name']} ({package['status']})", "get": get})
     if result["jax"]["error"] is not None:
         what = f"a device that JAX can use ({result['jax']['error']})"
+        # The CPU always works, and says whether the rest is sound.
         missing.append({"what": what, "get": "JAX_PLATFORMS=cpu volsynth doctor"})
     if result["machine"]["nvidia_gpus"] and result["jax"]["platform"] == "cpu":
         what = "JAX for the NVIDIA GPU of this machine: it sees only the CPU"
         missing.append({"what": what, "get": "pip install 'jax[cuda13]'"})
+    # One sound data set is enough; broken ones are shown in the table.
     if not any(entry["problem"] is None for entry in result["data"]["sets"]):
         get = f"{GET_DATA} {shlex.quote(str(data_dir))}"
         missing.append({"what": "a prepared data set", "get": get})
@@ -112,6 +115,7 @@ def _plain(text: str, style: str = "") -> Any:
     """
     from rich.text import Text
 
+    # Line breaks stay: they separate the devices in one cell.
     shown = (
         letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}"
         for letter in text
@@ -144,6 +148,7 @@ def _machine_rows(report):
     lines = (f"{count} x {' '.join(dict.fromkeys(kind))}" for kind, count in kinds.items())
     yield "JAX devices", jax["error"] or "\n".join(lines), jax["error"] is None
     yield "CPU cores", str(figures["cpu_cores"]), None
+    # Only training on the CPU gets faster by them.
     if jax["platform"] == "cpu" and figures["huge_pages"] is False:
         hint = f"off; with {machine.HUGE_PAGES} training on the CPU is faster"
         yield "Huge pages", hint, None

@@ -1,4 +1,4 @@
-"""Whether Python and the packages that volsynth needs are installed, and new enough.
+"""Checks that Python and the packages that volsynth needs are installed, and new enough.
 
 Both come from the metadata of installed packages: importing TensorFlow alone would take seconds.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 from volsynth.errors import UserError
 
-# Other distributions of the same modules.
+# Other distributions of the same modules; the one with GPU support has another name.
 _STANDS_IN_FOR = {"tensorflow-cpu": ("tensorflow",)}
 
 
@@ -40,6 +40,7 @@ def needed_packages() -> dict[str, str | None]:
     needed = {}
     for line in _metadata(lambda: importlib.metadata.requires("volsynth")):
         requirement, _, marker = line.partition(";")
+        # Optional packages; they are named by the commands that need them.
         if "extra" in marker:
             continue
         # By hand: the package that reads requirements in full may itself be missing.
@@ -71,7 +72,7 @@ def package_reports() -> list[dict[str, Any]]:
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    """Returns the first three numbers of a version, as many as there are and zeros for the rest."""
+    """Returns the first three numbers of a version, with zeros for those that it lacks."""
     # Without the padding 2.20 would be older than 2.20.0.
     found = [int(number) for number in re.findall(r"\d+", version.split("+")[0])[:3]]
     return tuple(found + [0] * (3 - len(found)))

@@ -13,7 +13,7 @@ LAYOUTS = ("NCHW", "NHWC")
 """Orders of the input's axes: batch, channels, height and width; or with the channels last."""
 
 LARGEST_SIDE = 4096
-"""The largest height or width of an input, in pixels; more memory than this takes is a mistake."""
+"""The largest height or width of an input, in pixels."""
 
 
 class InputFormat(NamedTuple):
@@ -92,7 +92,7 @@ def prepare(
 
 
 def describe_ports(ports: tuple[onnx_files.Port, ...] | list[onnx_files.Port]) -> str:
-    """Names, types and shapes of the first inputs or outputs, for error messages."""
+    """Returns names, types and shapes of the first inputs or outputs, for error messages."""
 
     def describe(port):
         kind = np.dtype(port.dtype).name if port.dtype else "no numbers"
@@ -122,6 +122,7 @@ def _picture_port(model) -> onnx_files.Port:
         raise _error(
             model, f"its input must have 3 axes, or 4 with the batch's; it is {described}."
         )
+    # A fixed batch would have to be filled up with pictures that nobody asked about.
     if len(port.shape) == 4 and port.shape[0] not in (1, None):
         raise _error(model, f"must take one picture at a time, not {port.shape[0]}; export it so.")
     return port
@@ -158,6 +159,7 @@ def _size(model, port, layout, wanted) -> tuple[int, int] | None:
         return wanted
     if None not in declared:
         return declared
+    # The other side is not guessed: a square is as likely as the picture's own proportions.
     if any(declared):
         raise _error(model, f"give the size: only one side of its input {described} is fixed.")
     return None

@@ -1,4 +1,4 @@
-"""What the outputs of an object detector mean, and the confidences in a person that are in them.
+"""The outputs of an object detector: what they mean, and the confidences in a person in them.
 
 Detectors differ in how they return boxes; five forms cover the usual exports. The form is found out
 from names and shapes of the outputs, where those tell, and is an error where they do not.
@@ -79,7 +79,7 @@ def resolve(model: onnx_files.Model, wanted: OutputFormat, person: int) -> Outpu
 def person_confidences(
     path: str, form: OutputFormat, person: int, outputs: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """The confidence of every box that it shows a person.
+    """Returns the confidence of every box that it shows a person.
 
     Args:
       path: the detector's file, for error messages.

@@ -118,6 +118,7 @@ class Detector:
                 f" {values[~valid][0]:g} from {form.scores!r} read as {form.style!r}; export it"
                 f" with its softmax or sigmoid, or give another style."
             )
+        # `initial` is the result where there is no box.
         return float(min(values.max(initial=0.0), 1.0))
 
 
@@ -133,6 +134,7 @@ def load(path: str | os.PathLike[str], options: Options) -> Detector:
         outputs mean cannot be told, or is not what the options say.
     """
     model = onnx_files.load(path)
+    # Once, when it is loaded: the settings belong to the protocol of a score.
     inputs = detector_input.resolve(model, options.input_format)
     outputs = detector_output.resolve(model, options.output_format, options.person)
     options = dataclasses.replace(options, **inputs._asdict(), **outputs._asdict())

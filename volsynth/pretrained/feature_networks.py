@@ -89,6 +89,7 @@ def features_name(path: str | os.PathLike[str], layers: Sequence[str]) -> str:
     depth = vgg.layer_count(layers)
     if not os.fspath(path):
         return BUILTIN + vgg.LAYERS[depth - 1]
+    # Not an error: a finished run can be compared where its weights are not.
     if not pathlib.Path(path).is_file():
         return f"vgg19 of {os.fspath(path)}, which is not here"
     return f"vgg19 {weights.sha256(path)[:12]}"
@@ -147,6 +148,7 @@ def load_inception(path: str | os.PathLike[str]) -> Inception:
     if not os.fspath(path):
         raise UserError(f"Inception-v3: no file of weights is given. {_ADVICE['inception']}")
     arrays = weights.load(path, inception.torch_layout(), _ADVICE["inception"])
+    # On the device once, as every call takes them as arguments.
     parameters = jax.tree.map(jnp.asarray, inception.from_torch(arrays))
     return Inception(f"inception-v3 {weights.sha256(path)[:12]}", parameters)
 
@@ -192,6 +194,7 @@ def convert_weights(
     """
     if pathlib.Path(out).suffix != ".safetensors":
         raise UserError(f"weights convert: {str(out)!r} must end in .safetensors.")
+    # Before the files are read, which takes seconds.
     if network in LIN_LAYOUTS and lin is None:
         raise UserError(
             f"weights convert: {network} needs the file of its learned weights, too: --lin FILE"
@@ -202,6 +205,7 @@ def convert_weights(
             f"weights convert: {network} has no second file; leave --lin out, or give --kind"
             f" {' or '.join(LIN_LAYOUTS)}."
         )
+    # What the layout does not name, such as the classifier, is left out here.
     arrays = weights.load(source, LAYOUTS[network](), _ADVICE.get(network, weights.ADVICE))
     digests = {"source": weights.sha256(source)}
     if lin is not None:

@@ -27,8 +27,10 @@ POOLED = 2048
 """The number of features after the last average pool, which Fréchet distances compare."""
 
 CLASSES = 1008
-"""The number of outputs; eight more than ImageNet has classes, never trained but with a share of
-the softmax."""
+"""The number of outputs: ImageNet's thousand classes, and eight that were never trained.
+
+The eight have a share of the softmax all the same, so that they cannot be left out.
+"""
 
 # Added to the variance by every batch normalisation of the published network.
 _EPSILON = 1e-3
@@ -183,6 +185,7 @@ def _side_by_side(step: _Conv | tuple[_Conv, ...]) -> tuple[_Conv, ...]:
 
 def _shapes() -> Iterator[tuple[str, tuple[int, int, int, int]]]:
     """Names of all convolutions, and the shapes of their kernels."""
+    # Follows the channels through the network, so that no shape has to be written down.
     inputs = 3
     for block, branches in _BLOCKS.items():
         joined = 0
@@ -229,6 +232,7 @@ def from_torch(arrays: Mapping[str, np.ndarray]) -> Parameters:
             arrays[f"{name}.bn.{part}"].astype(np.float64)
             for part in ("weight", "bias", "running_mean", "running_var")
         )
+        # A damaged file: the root would make the kernels NaN without a word.
         if np.any(variance < 0):
             raise UserError(
                 f"weights of Inception-v3: '{name}.bn.running_var': expected variances, found"
@@ -240,6 +244,7 @@ def from_torch(arrays: Mapping[str, np.ndarray]) -> Parameters:
             "bias": np.float32(bias - mean * gain),
         }
     found["fc"] = {
+        # Linear layers of PyTorch have the outputs first.
         "kernel": np.float32(np.ascontiguousarray(arrays["fc.weight"].T)),
         "bias": np.float32(arrays["fc.bias"]),
     }
@@ -248,6 +253,7 @@ def from_torch(arrays: Mapping[str, np.ndarray]) -> Parameters:
 
 def resize(image: Float[Array, "b h w 3"]) -> Float[Array, "b s s 3"]:
     """Resizes images to `SIDE` x `SIDE` pixels, float32; images of this size stay as they are."""
+    # Without antialiasing, as the port does; with it, distances would be others.
     return jax.image.resize(
         image.astype(jnp.float32), (image.shape[0], SIDE, SIDE, 3), RESIZE, antialias=False
     )
@@ -295,6 +301,7 @@ def outputs(
       from.
     """
     features = pooled_features(parameters, resize(image))
+    # The bias is added for the logits only; the probabilities do without.
     unbiased = jnp.dot(
         features, jnp.asarray(parameters["fc"]["kernel"]), precision=jax.lax.Precision.HIGHEST
     )
@@ -321,7 +328,9 @@ def _convolve(parameters, conv, x):
 
 def _pool(step, x):
     if step == _AVERAGE:
+        # torchvision's network counts the padding, which makes other features at the border.
         return nn.avg_pool(x, (3, 3), (1, 1), "SAME", count_include_pad=False)
     if step == _MAXIMUM:
         return nn.max_pool(x, (3, 3), (1, 1), "SAME")
+    # Without padding, as the published graph halves: 35 pixels become 17, and those 8.
     return nn.max_pool(x, (3, 3), (2, 2), "VALID")

@@ -202,6 +202,7 @@ def load(path: str | os.PathLike[str], network: str) -> Lpips:
 
 def smallest_side(network: str) -> int:
     """Returns the smallest height and width, in pixels, that leave a feature in every layer."""
+    # Found by trying: strides and pools round down, so that there is no short formula.
     side = 1
     while not _fits(side, network):
         side += 1

@@ -144,7 +144,7 @@ _CALLS: Mapping[str, Callable[..., Any]] = {
 
 
 def read(file: io.BytesIO) -> Any:
-    """The value of the pickle at the file's position; the position is behind it afterwards.
+    """Reads the pickle at the file's position; afterwards the position is behind it.
 
     Args:
       file: in memory: a length in a damaged pickle may be any number.

@@ -78,6 +78,7 @@ def save(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], network
     Raises:
       UserError: the file cannot be written.
     """
+    # Through memory rather than save_file, so that no half-written file is ever in place.
     contents = safetensors.numpy.save(dict(arrays), {_NETWORK: network})
     try:
         files.write_atomically(path, lambda file: file.write(contents))
@@ -176,6 +177,7 @@ def _read(path, name, shape, found) -> np.ndarray:
     if entry.dtype not in DTYPES:
         raise UserError(f"{where}: expected {', '.join(DTYPES)}, found {entry.dtype}.")
     array = entry.read().astype(np.float32)
+    # One NaN would make every score NaN, far from its cause.
     if not np.all(np.isfinite(array)):
         raise UserError(f"{where}: expected numbers, found values that are not finite.")
     return array
