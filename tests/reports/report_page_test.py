@@ -12,7 +12,7 @@ from PIL import Image
 
 from volsynth import cli
 from volsynth.errors import UserError
-from volsynth.reports import plots, report_page
+from volsynth.reports import logged, plots, report_page
 from volsynth.results import result_files
 
 NOW = 1_000_000_000.0
@@ -202,11 +202,27 @@ def test_panels_go_player_by_player_and_end_with_the_machine(tmp_path):
     names += ["process_bytes", "images_per_second", "share_waiting_for_data", "time"]
     names += ["b/loss_scale", "seconds_per_step"]
     logs = [[{"step": s, **dict.fromkeys(names, float(s))} for s in (1, 2)]]
-    assert report_page._drawn(logs)[0] == [
+    assert logged.drawn_keys(logs)[0] == [
         *("a/loss", "a/gan", "a/gradient_norm"),
         *("b/loss", "b/l1", "b/gradient_norm", "b/loss_scale", "b/skipped"),
         *("images_per_second", "share_waiting_for_data", "process_bytes"),
     ]
+
+
+def test_the_learning_rates_are_those_of_the_runs_own_players(tmp_path):
+    optim = {"painter": {"learning_rate": 2e-4, "b1": 0.5}, "judge": {"learning_rate": 1e-3}}
+    page = _page(_run(tmp_path / "a", _rows([10, 20]), {"optim": optim}))[1]
+    assert page.rows["optim.painter.learning_rate"] == ["0.0002"]
+    assert page.rows["optim.judge.learning_rate"] == ["0.001"]
+    assert "optim.painter.b1" not in page.rows
+
+
+def test_the_page_is_one_document_from_its_first_line(tmp_path):
+    text, page = _page(_run(tmp_path / "a", _rows([10, 20]), samples=[10], scores={"l1": 0.25}))
+    assert text.startswith('<!doctype html>\n<html lang="en">\n')
+    assert text.endswith("</html>\n")
+    assert "{{" not in text
+    assert page.tags.count("title") == 1
 
 
 def test_samples_are_a_few_evenly_chosen(tmp_path):
@@ -241,7 +257,7 @@ def test_scores_with_baselines_gallery_and_protocol(tmp_path):
     # Twice as wide as it may be.
     assert gallery.shape == (15, 1200, 3)
     assert gallery[5, 5].tolist() == [0, 0, 255]
-    assert "&quot;images&quot;: 640" in text
+    assert "&#34;images&#34;: 640" in text
 
 
 def test_the_scores_of_poses_go_by_their_own_names(tmp_path):
@@ -365,7 +381,7 @@ def test_a_folder_is_not_written_into_by_reading(tmp_path):
     before = listing()
     report_page.page([report_page.read(folder)], NOW)
     assert listing() == before
-    assert result_files.splits(folder) == ["test"]
+    assert result_files.evaluated_splits(folder) == ["test"]
     (folder / "evaluate-test" / "results.json").write_text("{")
     with pytest.raises(UserError, match="is damaged"):
         report_page.read(folder)

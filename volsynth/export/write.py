@@ -21,7 +21,7 @@ from volsynth.data import fake, pipeline
 from volsynth.errors import UserError
 from volsynth.export import exported_model, model_folder
 from volsynth.pretrained import weights
-from volsynth.results import result_files
+from volsynth.results import result_files, tables
 from volsynth.runs import training
 from volsynth.system import System
 from volsynth.train import manifest, run_log, run_record
@@ -256,7 +256,7 @@ def _card(workdir, run, config, system, step, split, licence, inputs, parameters
 
 def _evaluation(workdir, split, step):
     """The workdir's scores on a split, if they are of this step."""
-    found = result_files.results(workdir, split)
+    found = result_files.read_split(workdir, split)
     if found is None or found["step"] != step:
         why = (
             f"{workdir} has no scores on {split}"
@@ -348,7 +348,7 @@ def _scores(found):
     protocol = found["protocol"]
     return (
         f"{protocol['images']} images of the split {protocol['split']} of {protocol['data']}; the "
-        f"whole protocol is in `{model_folder.CARD}`.\n\n{result_files.table(found)}"
+        f"whole protocol is in `{model_folder.CARD}`.\n\n{tables.results_table(found)}"
     )
 
 
