@@ -113,6 +113,7 @@ class _Gathered:
 
     def __init__(self, task, scorers, total):
         self._task = task
+        # Each compiles once for the whole split: the last batch is padded to full size.
         self._score, self._facts_of = jax.jit(task.score), jax.jit(task.facts)
         self._image_scorers = [s for s in scorers if isinstance(s, ImageScorer)]
         self._set_scorers = [s for s in scorers if isinstance(s, SetScorer)]
@@ -133,6 +134,7 @@ class _Gathered:
         for row, candidate in self._task.candidates(made, fitted, batch).items():
             pictures = self._task.picture(candidate) if self._task.picture else None
             self._add_row(row, candidate, pictures, batch, valid)
+            # Every row has sets of its own, to be compared with that of the true pictures.
             if self._set_scorers:
                 state = self._sets.get(row) or self._empty_sets()
                 self._sets[row] = self._extended(state, pictures, places, valid)
@@ -192,5 +194,6 @@ def best_and_worst(scores: ImageScores, better: str, count: int) -> tuple[np.nda
     counted = np.flatnonzero(scores.counted)
     worth = scores.values[counted] * (1 if better == "higher" else -1)
     # A score that is NaN comes from a picture that is broken: worst of all, and to be looked at.
+    # A stable sort, so that galleries are the same wherever scores are equal.
     order = counted[np.argsort(np.nan_to_num(worth, nan=-np.inf), kind="stable")]
     return order[::-1][:count], order[:count]

@@ -57,6 +57,7 @@ def evaluate_run(
     )
     mesh, batch_size = _devices(config.evaluate.batch_size)
     place_batch = _batch_placement(mesh)
+    # A copy of the weights on every device: only the batch is divided.
     if mesh is not None:
         averages = jax.device_put(averages, _sharding(mesh))
     make_one = training.maker(system)
@@ -107,6 +108,7 @@ def evaluate_model(
     model = exported_model.load(path)
     config = model.config.data
     data = prepared.open_prepared(data_dir or "data", config.name, config.config)
+    # A model may be trained on several data sets; it is scored on the one that its config names.
     identity = mixture.main_identity(model.card["trained_on"]["identity"])
     if not data.is_called(identity):
         raise UserError(
@@ -211,6 +213,7 @@ def _devices(batch_size: int) -> tuple[jax.sharding.Mesh | None, int]:
     devices = jax.local_devices()
     if len(devices) == 1:
         return None, batch_size
+    # Rounded up, as each device takes an equal part; rows that only fill a batch are not scored.
     mesh = jax.sharding.Mesh(np.array(devices), ("data",))
     return mesh, math.ceil(batch_size / len(devices)) * len(devices)
 

@@ -69,6 +69,7 @@ def write(
         (folder / "images").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}.") from error
+    # A record is in several pairs, and its picture is written once.
     poses = _write_pictures(split, np.unique(pairs), folder, progress)
     values = {"joints": list(skeleton.JOINTS), "records": poses}
     files.write_text(folder / POSES_FILE, json.dumps(values) + "\n")

@@ -39,6 +39,7 @@ class PictureFolder:
           UserError: the folder cannot be read, or lacks pictures.
         """
         self.folder, self.side = folder, side
+        # Names alone: each picture is read when its batch is scored.
         try:
             names = {path.name for path in folder.iterdir()}
         except OSError as error:
@@ -47,6 +48,7 @@ class PictureFolder:
         for pair in pairs:
             stem = pair_lists.pair_stem(*pair)
             found = [stem + suffix for suffix in _SUFFIXES if stem + suffix in names]
+            # Which of them is meant is not for us to guess.
             if len(found) > 1:
                 raise UserError(f"{folder} has two pictures of one pair: {' and '.join(found)}.")
             (self.files if found else missing).append(found[0] if found else f"{stem}.png")
@@ -57,6 +59,7 @@ class PictureFolder:
             )
         self.sizes: set[tuple[int, int]] = set()
         self.formats: set[str] = set()
+        # Keys are tuples of int: rows of an array have no hash.
         self._file_of_pair = {tuple(map(int, pair)): name for pair, name in zip(pairs, self.files)}
 
     def read_batch(self, batch: Mapping[str, np.ndarray]) -> Float[np.ndarray, "B S S 3"]:
@@ -72,6 +75,7 @@ class PictureFolder:
 
     def _read(self, pair):
         picture, kind = reader.read(self.folder / self._file_of_pair[pair])
+        # The protocol says what was read, and suffixes can be wrong.
         self.formats.add(kind)
         self.sizes.add((picture.shape[1], picture.shape[0]))
         return conventions.to_float(resize_to_square(picture, self.side))

@@ -46,6 +46,7 @@ def make_record(
     return {
         "label": task.label,
         "metrics": rows.pop(task.label),
+        # Without the system's own row, which was taken out on the line above.
         "baselines": rows,
         **({"details": details} if any(details.values()) else {}),
         "intervals": scores.intervals(persons),
@@ -59,6 +60,7 @@ def make_record(
 
 def image_columns(scores: Scores, row: str) -> dict[str, list[float | None]]:
     """Facts of every image, and its scores in one row, by name; None where it has no such score."""
+    # Facts first, so that the scores stand together at the end of each line.
     columns = {name: list(values) for name, values in scores.facts.items()}
     for name, found in scores.images[row].items():
         columns[name] = [v if c else None for v, c in zip(found.values, found.counted)]

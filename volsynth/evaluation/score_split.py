@@ -82,6 +82,7 @@ def score_split(subject: Subject, out: pathlib.Path, options: Options) -> dict[s
         scores = compute_scores.score_batches(
             task, subject.make, batches, fitted, advance, scorers, len(pairs)
         )
+    # Only now are all files of pictures read, and their formats known.
     protocol = Protocol(_shared_protocol(subject, pairs) | subject.file_format(), entries)
     try:
         found = _write_scores(subject, pairs, out, scores, protocol, scorers, options)
@@ -96,6 +97,7 @@ def score_split(subject: Subject, out: pathlib.Path, options: Options) -> dict[s
 
 def _extra_fields(task, split, pairs):
     """Fields that batches hold for scores that not every data set allows."""
+    # All records of a data set store the same fields, so one of them tells.
     stored = pipeline.stored_fields(split, pairs[0, 1]) if task.picture else ()
     return tuple(name for name in ("parts",) if name in stored)
 
@@ -113,6 +115,7 @@ def _entries(task, scorers):
 def _sorting(sorted_by, entries, scorers):
     """The score to sort by: one that every picture has, and of which it is known what is better."""
     of_sets = {n for scorer in scorers if isinstance(scorer, SetScorer) for n in scorer.scores}
+    # Some scores, as sharpness, are best where they equal the true picture's: no order.
     ways = ("higher", "lower")
     known = [n for n, entry in entries.items() if n not in of_sets and entry.get("better") in ways]
     if sorted_by not in known:
@@ -185,6 +188,7 @@ def _write_scores(subject, pairs, out, scores, protocol, scorers, options):
 def _gallery_pairs(subject, pairs, scores, sorted_by, entries, count):
     """The pairs of each gallery, {name: (pairs, label of each, or None without labels)}."""
     split, task = subject.data.split(subject.split_name), subject.task
+    # The worst and the best are told by the system's own row; baselines have no galleries.
     ranked = scores.images[task.label][sorted_by]
     best, worst = compute_scores.best_and_worst(ranked, entries[sorted_by]["better"], count)
     chosen = {"gallery": (gallery.gallery_pairs(split, PAIRS_SEED, count, task.alone), None)}

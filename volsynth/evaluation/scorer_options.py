@@ -107,6 +107,7 @@ def _detector_options(options):
     for name in options.detector_options:
         if name not in known:
             raise UserError(f"--detector-option {name!r}: {did_you_mean(name, known)}")
+    # There is no default: detectors count their classes differently.
     if "person" not in options.detector_options:
         raise UserError(
             "--detector needs the class of persons, as the detector counts: "
@@ -147,6 +148,7 @@ def pose_estimator(path: str, data: prepared.Prepared) -> ImageScorer:
             f"--estimator {path} is of {config.system}, which finds no poses; give one of "
             f"configs/pose_estimator.py."
         )
+    # Images are never resized for an estimator: its score would depend on how that is done.
     if config.data.image_size != data.image_size:
         raise UserError(
             f"--estimator {path} was trained on images of {config.data.image_size} pixels; "
@@ -165,6 +167,7 @@ def pose_estimator(path: str, data: prepared.Prepared) -> ImageScorer:
 def sha256_of_arrays(arrays: Mapping[str, Any]) -> str:
     """SHA-256 of the names, dtypes, shapes and bytes of arrays, in the order of their names."""
     digest = hashlib.sha256()
+    # Sorted, as the order of a dict is no part of what the weights are.
     for name in sorted(arrays):
         array = np.asarray(arrays[name])
         digest.update(f"{name} {array.dtype} {array.shape}\n".encode())

@@ -79,6 +79,7 @@ def pose_estimator(
       estimate: (batch) -> "joints_mm" [B, 15, 3] of the person in "target_image".
       identity: what identifies the estimator in the protocol, JSON values.
     """
+    # The same function as the pose task's: a row "truth" is the estimator's own evaluation.
     score = jax.jit(pose.score)
 
     def measure(images, batch):
@@ -107,6 +108,7 @@ def occlusion_state() -> ImageScorer:
         overlap = occlusion.overlapping_parts(
             batch["target_joints"], batch["target_visible"], batch["target_mask"]
         )
+        # Decided by the true image alone, so that every method is scored on the same images.
         seen = metrics.has_pixels(metrics.occlusion_decidable(target, labels, overlap))
         value = metrics.occlusion_accuracy(images, target, labels, overlap)
         return {name: (value, batch["valid"] & seen)}
@@ -127,6 +129,7 @@ def detector(path: str, options: detectors.Options) -> ImageScorer:
     network = detectors.load(path, options)
 
     def measure(images, batch):
+        # Outside of jit: ONNX Runtime takes NumPy arrays.
         value = metrics.detection_score(network, images)
         return {"detection_score": (value, jnp.asarray(batch["valid"]))}
 

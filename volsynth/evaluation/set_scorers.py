@@ -86,6 +86,7 @@ def _from_network(network, names, identity, total):
         return {frechet: metrics.frechet(state[1], true_state[1]), classes: mean, deviation: spread}
 
     protocol = {name: {**metrics.DISTRIBUTION_PROTOCOL[name], **identity} for name in names}
+    # The number of splits changes the score, so the protocol has the one that was used.
     protocol[classes]["splits"] = splits
     protocol[deviation] = {**protocol[classes], "better": "neither: the spread over the splits"}
     return SetScorer((*names, deviation), protocol, start, network, add, result)

@@ -90,6 +90,7 @@ def _write_items(run, picture, split_name, count, out):
             name = f"{split_name}-{source:06}-{target:06}"
             item = {"id": name, "generated": f"generated/{name}.png"}
             item["source"] = f"source/{name}.png"
+            # Hundredths of a millimetre are far below any error of a pose, and keep the file short.
             item["target_joints"] = np.round(batch["target_joints_mm"][i], 2).tolist()
             draw.save_png(out / item["generated"], conventions.to_uint8(images[i]))
             draw.save_png(out / item["source"], conventions.to_uint8(batch["source_image"][i]))
@@ -99,6 +100,7 @@ def _write_items(run, picture, split_name, count, out):
 
 def _copy_results(workdir, split_name, step, out):
     """Copies the results of `volsynth evaluate`, if they are of the same step; returns whether."""
+    # Results of another step are of other weights, and would be shown beside the wrong pictures.
     path = workdir / f"evaluate-{split_name}" / "results.json"
     try:
         if json.loads(path.read_bytes())["step"] != step:

@@ -45,6 +45,9 @@ from volsynth.metrics.structural_similarity import (
     ssim_as,
 )
 
+# No module may be called like a function that is imported above: the name would be one or the other
+# by the order of imports. So `sharpness` is in `gradients`, and `lpips` in `perceptual`.
+
 IMAGE_PROTOCOL = {
     "all": {
         "images": "RGB, as float32, neither clipped nor quantised, at the size they were made",

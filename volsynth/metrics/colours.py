@@ -109,6 +109,7 @@ def colour_chi_squared(
     values_b, inside_b = _values("colour_chi_squared", b, b_mask)
     p, q = _histogram(values_a, inside_a), _histogram(values_b, inside_b)
     both = p + q
+    # A bin that is empty in both adds 0, and not 0 / 0.
     terms = jnp.where(both > 0.0, (p - q) ** 2 / jnp.where(both > 0.0, both, 1.0), 0.0)
     return _with_empty(jnp.sum(terms, axis=(1, 2)) / 2.0, inside_a, inside_b, 1.0)
 
@@ -141,6 +142,7 @@ def _histogram(values, inside) -> Float[Array, "B 3 bins"]:
     in_bin = [
         jnp.sum((index == k) & inside[:, None], axis=-1, dtype=jnp.float32) for k in range(BINS)
     ]
+    # Each pixel is counted once in each of three channels.
     total = 3.0 * jnp.sum(inside, axis=-1, dtype=jnp.float32)
     return jnp.stack(in_bin, axis=-1) / jnp.maximum(total, 1.0)[:, None, None]
 

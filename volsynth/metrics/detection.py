@@ -53,6 +53,7 @@ def detection_score(
     """
     checks.image("detection_score", images)
     values = []
+    # One by one: the input of a detector is a single picture.
     for image in np.asarray(images):
         image = image.astype(np.float32)
         # Rounded to 8 bits, a NaN would be a black pixel like any other, and the score a number.

@@ -162,4 +162,5 @@ def channel_difference(
 
 
 def _squares(a: Float[Array, "B H W 3"], b: Float[Array, "B H W 3"]) -> Float[Array, "B H W"]:
+    # Float32 before the subtraction: in half precision small differences would be rounded away.
     return jnp.mean((a.astype(jnp.float32) - b.astype(jnp.float32)) ** 2, axis=-1)

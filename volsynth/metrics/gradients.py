@@ -51,12 +51,15 @@ def sharpness(
     else:
         checks.mask("sharpness", image, mask)
         inside = mask.astype(jnp.float32) > MASK_THRESHOLD
+    # One division at the end: every pair weighs the same, however many there are in each direction.
     total, count = jnp.zeros(image.shape[:1]), jnp.zeros(image.shape[:1])
     for axis in (1, 2):
         last = image.shape[axis] - 1
         both = jax.lax.slice_in_dim(inside, 0, last, axis=axis)
+        # Inside only if both pixels are: a pair across the outline is no detail of the person.
         both &= jax.lax.slice_in_dim(inside, 1, last + 1, axis=axis)
         step = jnp.mean(jnp.abs(jnp.diff(image, axis=axis)), axis=-1)
+        # Selected rather than multiplied: outside of the mask values may be NaN.
         total = total + jnp.sum(jnp.where(both, step, 0.0), axis=(1, 2))
         count = count + jnp.sum(both, axis=(1, 2), dtype=jnp.float32)
     return total / jnp.maximum(count, 1.0)

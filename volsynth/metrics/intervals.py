@@ -42,8 +42,11 @@ class Persons:
           samples: number of draws.
           seed: seed of the draws.
         """
+        # Sorted names, so that the draws do not depend on the order of the pictures.
         names, self._of_picture = np.unique(np.asarray(persons), return_inverse=True)
         self.count = len(names)
+        # The stream depends on the seed and the number of persons alone: two methods that were scored
+        # at different times get the same draws, so that their differences are paired.
         rng = np.random.Generator(np.random.Philox(key=[seed, self.count]))
         shares = np.full(self.count, 1 / max(self.count, 1))
         # How often each draw has each person is all that a mean needs, and far smaller than lists.

@@ -79,6 +79,7 @@ def occlusion_accuracy(
     means, rivals = _means_and_rivals(target, labels, overlap)
     distances = _distances(generated, means)
     own = jnp.take_along_axis(distances, _part(labels), axis=-1)
+    # A pixel without rivals has none at a finite distance and is "right"; the mean leaves it out.
     nearest = jnp.min(jnp.where(rivals, distances, jnp.inf), axis=-1)
     right = (own[..., 0] < nearest).astype(jnp.float32)
     return mean_over(right, jnp.any(rivals, axis=-1))
@@ -104,6 +105,7 @@ def _means_and_rivals(target, labels, overlap):
 
     A pixel whose true part is no part of the overlap has no rivals.
     """
+    # Labels count parts from 1. The same dtype on both sides, as callers may forbid promotion.
     shown = labels[:, None] == jnp.arange(1, skeleton.NUM_PARTS + 1, dtype=jnp.uint8).reshape(
         1, -1, 1, 1
     )
@@ -113,6 +115,8 @@ def _means_and_rivals(target, labels, overlap):
     means = jnp.sum(values, axis=(2, 3)) / jnp.maximum(count, 1.0)[..., None]
     distances = _distances(target, means)
     own = jnp.take_along_axis(distances, _part(labels), axis=-1)
+    # The true image itself must say clearly whose colour a pixel has: two legs in one pair of
+    # trousers cannot be told apart in any picture.
     rivals = distances - own > COLOUR_MARGIN
     rivals &= jnp.moveaxis(overlap, 1, -1) & (count >= LEAST_PIXELS)[:, None, None]
     return means, rivals & jnp.any(shown & overlap, axis=1)[..., None]

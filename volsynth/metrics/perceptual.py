@@ -45,5 +45,6 @@ def lpips(
       ValueError: the shapes differ or are not those of images.
       UserError: the images are too small for the network.
     """
+    # Here rather than in the network, whose errors would not name the score.
     checks.pair("lpips", a, b)
     return network(a, b)

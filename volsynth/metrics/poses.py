@@ -100,6 +100,7 @@ def pa_mpjpe(
     # The fit has no weights: in both poses an invisible joint is put at the mean of the visible
     # ones, where it changes neither the centre nor the correlation of the two.
     estimated, true = (_gathered(p.astype(jnp.float32), visible) for p in (estimated, true))
+    # Estimate to truth, not the other way: the error is then in millimetres of the true pose.
     scale, rotation, offset = geometry.similarity_fit(estimated, true)
     moved = scale[:, None, None] * (estimated @ jnp.swapaxes(rotation, -1, -2)) + offset[:, None, :]
     return _over_joints(jnp.sqrt(jnp.sum((moved - true) ** 2, axis=-1)), visible)
@@ -118,6 +119,7 @@ def pck(
     """
     _check("pck", estimated, true, visible)
     near = joint_errors(estimated, true) < threshold
+    # One less the share of the far ones: without a visible joint the result is 1, the best value.
     return 1.0 - _over_joints(jnp.where(near, 0.0, 1.0), visible)
 
 
@@ -141,6 +143,7 @@ def auc(
             f"auc: the highest threshold must be a positive multiple of {AUC_STEP_MM:g} mm, "
             f"got {highest}."
         )
+    # The highest threshold is one of them, and so is 0, below which there is no error.
     thresholds = jnp.arange(int(highest / AUC_STEP_MM) + 1, dtype=jnp.float32) * AUC_STEP_MM
     errors = joint_errors(estimated, true)
     # Not ">=": an error that is NaN is below no threshold, and must count as missed.

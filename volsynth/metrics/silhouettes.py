@@ -78,6 +78,8 @@ def silhouette_iou(
     checks.mask("silhouette_iou", image, mask)
     seen = foreground(image)
     true = mask.astype(jnp.float32) > MASK_THRESHOLD
+    # As float32: the division would promote integers, which callers may forbid.
     intersection = jnp.sum(seen & true, axis=(1, 2), dtype=jnp.float32)
     union = jnp.sum(seen | true, axis=(1, 2), dtype=jnp.float32)
+    # The inner maximum keeps 0 / 0 out of the branch that `where` does not take.
     return jnp.where(union > 0.0, intersection / jnp.maximum(union, 1.0), 1.0)

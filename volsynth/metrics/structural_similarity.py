@@ -234,6 +234,7 @@ def _centres(mask):
 def _similarity(score, generated, target, settings) -> Float[Array, "B h w"]:
     """SSIM of every window inside the image, mean over channels; a value stands at its centre."""
     x, y = ((image.astype(jnp.float32) + 1.0) / 2.0 for image in (generated, target))
+    # Pictures of DeepFashion are 176 pixels wide; the program scores them as squares of 256.
     if settings.white_columns:
         width = ((0, 0), (0, 0), (settings.white_columns,) * 2, (0, 0))
         x, y = (jnp.pad(image, width, constant_values=1.0) for image in (x, y))
@@ -242,6 +243,7 @@ def _similarity(score, generated, target, settings) -> Float[Array, "B h w"]:
             f"{score}: images must be at least {settings.window} pixels high and wide, the size "
             f"of its window, got {x.shape[1]} x {x.shape[2]}."
         )
+    # The constants grow with the square of the range, as in the paper; images are in [0, 1] here.
     span = jnp.ones((x.shape[0], 1, 1, 1), jnp.float32)
     if settings.measured_range:
         axes = (1, 2, 3)
@@ -255,9 +257,11 @@ def _similarity(score, generated, target, settings) -> Float[Array, "B h w"]:
     u, v = x - 0.5, y - 0.5
     mean_u, mean_v = mean_x - 0.5, mean_y - 0.5
     pixels_inside = settings.window**2
+    # From the population's (co)variance to the sample's; both have the same factor.
     scale = pixels_inside / (pixels_inside - 1) if settings.sample_covariance else 1.0
     variances = _filtered(u * u + v * v, weights) - mean_u * mean_u - mean_v * mean_v
     covariance = _filtered(u * v, weights) - mean_u * mean_v
+    # With C3 = C2 / 2 contrast and structure of the paper become one fraction.
     luminance = (2.0 * mean_x * mean_y + c1) / (mean_x * mean_x + mean_y * mean_y + c1)
     structure = (2.0 * scale * covariance + c2) / (scale * variances + c2)
     return jnp.mean(luminance * structure, axis=-1)

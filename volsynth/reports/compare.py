@@ -35,6 +35,7 @@ def read(workdir: pathlib.Path, split: str) -> dict[str, Any]:
         if not (workdir / "run.json").exists() and (found := result_files.read(folder)):
             bare = {"workdir": str(workdir), "config": {}, "data": None, "log": [], "damaged": 0}
             return {**bare, "results": found, "images": result_files.read_images(folder, found)}
+    # A run that was not evaluated is compared, too: by its losses.
     folder = workdir / f"evaluate-{split}"
     results = result_files.read_split(workdir, split)
     images = result_files.read_images(folder, results) if results else None
@@ -106,6 +107,7 @@ def _protocols(runs):
     """A letter for each run, None without results, and the protocol of each letter."""
     scored = [run["results"]["protocol"] for run in runs if run["results"]]
     letters, protocols = told_apart([Protocol.of_json(protocol) for protocol in scored])
+    # Letters are given to runs with results only; the others stay without one.
     left = iter(letters)
     return [next(left) if run["results"] else None for run in runs], protocols
 
@@ -140,10 +142,12 @@ def _paired(run, first, names):
     persons = intervals.Persons([run["images"][name]["person"] for name in shared])
     found = {}
     for score in names:
+        # Paired: what makes a picture hard for both methods drops out of the difference.
         pairs = [(run["images"][f].get(score), first["images"][f].get(score)) for f in shared]
         counted = np.array([a is not None and b is not None for a, b in pairs])
         if not np.any(counted):
             continue
+        # A placeholder where a value is missing: the draws go by the places of all pictures.
         difference = np.array([a - b if ok else 0.0 for (a, b), ok in zip(pairs, counted)])
         mean = float(np.mean(difference[counted]))
         # A picture whose score is NaN is not passed over, and JSON has no NaN: no difference then.

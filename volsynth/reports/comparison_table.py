@@ -25,6 +25,7 @@ def comparison_table(comparison: Mapping[str, Any]) -> str:
 
 def _runs_table(runs, titles, several):
     """A line for each run; with several protocols a column says by which one it was scored."""
+    # All terms that any run has: objectives differ, and a run without a term has a dash.
     losses = sorted({name for run in runs for name in run["losses"]})
     heads = ["", "steps", *titles.values(), *(["protocol"] if several else [])]
     heads += [*losses, "skipped", "loss scale"]
@@ -66,6 +67,7 @@ def _steps(run):
     # Results without a run have no seed.
     if run["seed"] is None:
         return "-"
+    # A row of results alone has no step, and a run may be scored at an earlier checkpoint.
     other = run["scored_step"] not in (None, run["steps"]) and run["steps"]
     return f"{run['steps']}, scored {run['scored_step']}" if other else str(run["steps"])
 

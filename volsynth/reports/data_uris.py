@@ -23,6 +23,7 @@ def picture_uri(path: pathlib.Path) -> str | None:
         height = max(round(small.height * _WIDEST / small.width), 1)
         small = small.resize((_WIDEST, height), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
+    # Optimised, since base64 adds a third to every byte.
     small.save(buffer, format="PNG", optimize=True)
     return _png_uri(buffer.getvalue())
 

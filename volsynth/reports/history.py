@@ -33,6 +33,7 @@ def read(workdir: pathlib.Path) -> dict[str, Any]:
 
 def samples(workdir: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
     """The sample pictures of training, [(step, file)] in the order of the steps."""
+    # Pictures of other names may lie there, and are no samples.
     named = [
         (re.fullmatch(r"step_(\d+)\.png", path.name), path)
         for path in (workdir / "samples").glob("*.png")

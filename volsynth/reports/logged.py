@@ -57,6 +57,7 @@ def values(log: Log, key: str) -> list[tuple[int, float]]:
 
 def sum_of_last(log: Log, name: str) -> float:
     """The sum over the players of the last value of a counter, such as "skipped"."""
+    # A counter is logged as its total so far, for each player on its own.
     found = [values(log, key) for key in keys_of([log], name)]
     return sum(of_key[-1][1] for of_key in found if of_key)
 
@@ -73,6 +74,7 @@ def drawn_keys(logs: Sequence[Log]) -> tuple[list[str], dict[str, float]]:
     order = [*sorted(players, key=_by_player), *(key for key in RUN_WIDE if key in known)]
     drawn, constant = [], {}
     for key in order:
+        # Over all runs: a key that is constant in each of them, but differs, is worth a panel.
         found = {value for log in logs for _, value in values(log, key)}
         rows = sum(key in row for log in logs for row in log)
         # A single value of a single row is not a constant yet.

@@ -75,6 +75,7 @@ def _duration(seconds):
 def _start_facts(starts):
     if not starts:
         return {"commit": "not recorded", "device": "not recorded"}
+    # The last start is the code that is at work, or was last.
     start = starts[-1]
     since = ", ".join(f"{row['step']:,}" for row in starts[1:])
     return {
@@ -92,6 +93,7 @@ def _log_facts(log):
     recent = [row.get("images_per_second") for row in log[-max(len(log) // 10, 1) :]]
     recent = sorted(value for value in recent if value is not None)
     if recent:
+        # The median, which one slow line, as that of a sample, does not move.
         facts["speed"] = f"{recent[len(recent) // 2]:.3g} images/s lately"
     lost = sum(any(value is None for value in row.values()) for row in log)
     if lost:

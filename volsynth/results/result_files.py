@@ -110,12 +110,14 @@ def read_images(
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}.") from error
+    # Results of other programs need not say which file is theirs.
     if results.get("images_sha256") not in (None, hashlib.sha256(text.encode()).hexdigest()):
         raise UserError(
             f"{path} is not of {RESULTS_FILE} beside it. Evaluate again: volsynth evaluate."
         )
     try:
         return dict(_image_rows(text))
+    # A column that is missing, a line of another length, a cell that is no number, wrong quotes.
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise UserError(
             f"{path} is damaged: no table of scores. Evaluate again: volsynth evaluate."

@@ -47,6 +47,7 @@ def score_cell(value: float | None, bounds: Sequence[float] | None = None) -> st
     """
     if value is None:
         return "-"
+    # Half the width, though an interval by a bootstrap need not be symmetric.
     spread = f" ±{_number((bounds[1] - bounds[0]) / 2, value)}" if bounds else ""
     return _number(value, value) + spread
 
@@ -75,6 +76,7 @@ def markdown_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     text = []
     for line in (heads, rule, *lines):
         first, *rest = line
+        # Numbers are aligned to the right, so that their decimal points stand below one another.
         cells = [first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(rest, widths[1:]))]
         text.append("| " + " | ".join(cells) + " |")
     return "\n".join(text) + "\n"
