@@ -56,7 +56,7 @@ def gather(
     _check_names("published", [name for name in about.published if name not in known], known)
     reference = groups[first]
     pictures = next(iter(reference.values()))["images"]
-    persons = intervals.Persons([line["person"] for line in pictures.values()])
+    persons = intervals.PersonDraws([line["person"] for line in pictures.values()])
     facts = sorted({key for line in pictures.values() for key in line} - {"person", *scores})
     return {
         "title": about.title,
@@ -98,7 +98,7 @@ def _read(runs, root, split):
             raise UserError(
                 f"{workdir} is a run of another config than the table's ({'; '.join(differing)})."
             )
-        own = Protocol.of_json(one["results"]["protocol"])
+        own = Protocol.from_json(one["results"]["protocol"])
         different = protocol.differences(own) if protocol else []
         if found and list(one["images"]) != list(found[0][1]["images"]):
             different.append("pictures")

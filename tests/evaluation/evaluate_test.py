@@ -82,7 +82,7 @@ def test_the_protocol_says_what_the_scores_depend_on(scored, tiny):
     assert (protocol["file_format"], protocol["resize"]) == (evaluate.AS_MADE, None)
     names = {*scored[0]["metrics"], *scored[0]["details"]["generated"]}
     assert names < set(protocol["scores"])
-    assert Protocol.of_json(protocol).to_json() == protocol
+    assert Protocol.from_json(protocol).to_json() == protocol
 
 
 def test_every_picture_has_its_line_of_scores_and_its_place_in_the_galleries(scored):
@@ -137,7 +137,9 @@ def test_pictures_from_files_are_scored_as_those_of_the_run_to_rounding(scored, 
         assert other["metrics"][name] == pytest.approx(value, abs=6e-3 * scale), name
     for row, values in found["baselines"].items():
         assert other["baselines"][row] == pytest.approx(values, abs=1e-5), row
-    different = Protocol.of_json(found["protocol"]).differences(Protocol.of_json(other["protocol"]))
+    different = Protocol.from_json(found["protocol"]).differences(
+        Protocol.from_json(other["protocol"])
+    )
     assert different == ["file_format"]
     assert width_of(other["galleries"]["gallery"]) > 8 * 128
 

@@ -70,7 +70,7 @@ class Scores:
           {row: {score: [low, high], or None where there is no interval}}.
         """
         # The same draws for all scores, so that their differences can be compared.
-        draws = intervals.Persons(persons)
+        draws = intervals.PersonDraws(persons)
         found = {}
         for row, scores in self.images.items():
             pairs = {name: draws.interval(s.values, s.counted) for name, s in scores.items()}

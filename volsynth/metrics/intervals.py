@@ -27,7 +27,7 @@ PROTOCOL: dict[str, Any] = {
 """How intervals are computed, as JSON values; part of the protocol of a result."""
 
 
-class Persons:
+class PersonDraws:
     """Draws of persons, the same for every score, so that differences of scores are paired.
 
     Attributes:
@@ -45,8 +45,8 @@ class Persons:
         # Sorted names, so that the draws do not depend on the order of the pictures.
         names, self._of_picture = np.unique(np.asarray(persons), return_inverse=True)
         self.count = len(names)
-        # The stream depends on the seed and the number of persons alone: two methods that were scored
-        # at different times get the same draws, so that their differences are paired.
+        # The stream depends on the seed and the number of persons alone: two methods, scored at
+        # different times, get the same draws, so that their differences are paired.
         rng = np.random.Generator(np.random.Philox(key=[seed, self.count]))
         shares = np.full(self.count, 1 / max(self.count, 1))
         # How often each draw has each person is all that a mean needs, and far smaller than lists.
@@ -62,8 +62,8 @@ class Persons:
         """
         if values.shape != self._of_picture.shape or counted.shape != values.shape:
             raise ValueError(
-                f"Persons.means: values and counted must have shape {self._of_picture.shape}, got "
-                f"{values.shape} and {counted.shape}."
+                f"PersonDraws.means: values and counted must have shape {self._of_picture.shape}, "
+                f"got {values.shape} and {counted.shape}."
             )
         kept = np.where(counted, values.astype(np.float64), 0.0)
         totals = np.bincount(self._of_picture, kept, self.count)

@@ -10,7 +10,7 @@ import numpy as np
 from volsynth.metrics import intervals
 from volsynth.reports import history, labels, logged, plots
 from volsynth.results import result_files, tables
-from volsynth.results.protocol import Protocol, told_apart
+from volsynth.results.protocol import Protocol, group_protocols
 
 # The share of a run, from its end, over which a loss is averaged: a single step is a single batch.
 _LAST = 0.1
@@ -106,7 +106,7 @@ def _row(run, label, differs):
 def _protocols(runs):
     """A letter for each run, None without results, and the protocol of each letter."""
     scored = [run["results"]["protocol"] for run in runs if run["results"]]
-    letters, protocols = told_apart([Protocol.of_json(protocol) for protocol in scored])
+    letters, protocols = group_protocols([Protocol.from_json(protocol) for protocol in scored])
     # Letters are given to runs with results only; the others stay without one.
     left = iter(letters)
     return [next(left) if run["results"] else None for run in runs], protocols
@@ -139,7 +139,7 @@ def _paired(run, first, names):
     shared = [name for name in run["images"] if name in first["images"]]
     if not shared:
         return {}
-    persons = intervals.Persons([run["images"][name]["person"] for name in shared])
+    persons = intervals.PersonDraws([run["images"][name]["person"] for name in shared])
     found = {}
     for score in names:
         # Paired: what makes a picture hard for both methods drops out of the difference.

@@ -56,7 +56,7 @@ def _differences_table(runs, titles):
 
 def _summaries(protocols):
     """A line about each protocol, with its letter where there are several."""
-    lines = [Protocol.of_json(protocol).summary() for protocol in protocols.values()]
+    lines = [Protocol.from_json(protocol).summary() for protocol in protocols.values()]
     if len(lines) > 1:
         lines = [f"{letter}: {line}" for letter, line in zip(protocols, lines)]
     return lines

@@ -27,7 +27,7 @@ class Protocol:
     scores: Mapping[str, Mapping[str, Any]]
 
     @classmethod
-    def of_json(cls, value: Mapping[str, Any]) -> "Protocol":
+    def from_json(cls, value: Mapping[str, Any]) -> "Protocol":
         """The protocol of a JSON object that `to_json` returned; entries may be missing."""
         shared = {k: v for k, v in value.items() if k not in ("scores", "digest")}
         scores = value.get("scores")
@@ -83,7 +83,7 @@ class Protocol:
         return f"Protocol {self.digest}: " + "; ".join(parts) + "."
 
 
-def told_apart(protocols: Sequence[Protocol]) -> tuple[list[str], dict[str, Protocol]]:
+def group_protocols(protocols: Sequence[Protocol]) -> tuple[list[str], dict[str, Protocol]]:
     """Groups protocols into those whose scores may be compared with one another.
 
     Returns:

@@ -102,4 +102,4 @@ def _number(value, like):
 
 
 def _protocol(results):
-    return Protocol.of_json(results.get("protocol") or {})
+    return Protocol.from_json(results.get("protocol") or {})

@@ -9,7 +9,7 @@ import numpy as np
 
 from volsynth import files
 from volsynth.errors import UserError
-from volsynth.results.protocol import Protocol, told_apart
+from volsynth.results.protocol import Protocol, group_protocols
 from volsynth.study import agreement, folders, plots, questions, ratings, resampling, store
 
 LEVEL = 0.95
@@ -215,7 +215,7 @@ def _scores(methods, results, warnings):
         if results:
             warnings.append(f"no metrics of {', '.join(missing)}: metrics are not compared.")
         return {}, {}
-    letters, known = told_apart([Protocol.of_json(one) for one in protocols.values()])
+    letters, known = group_protocols([Protocol.from_json(one) for one in protocols.values()])
     if len(known) > 1:
         different = {key for other in known.values() for key in known["a"].differences(other)}
         warnings.append(
