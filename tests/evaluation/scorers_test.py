@@ -25,7 +25,7 @@ def _batch(count, valid, seed=0):
 
 @dataclasses.dataclass(frozen=True)
 class Distance:
-    """As `nn.lpips.Lpips`, of one number."""
+    """As `lpips_networks.Lpips`, of one number."""
 
     name: str
     parameters: np.ndarray

@@ -91,7 +91,7 @@ def score_batches(
 
     Args:
       task: the task whose scores are computed.
-      make: what the system makes of a batch.
+      make: (batch) -> what the system makes of it.
       batches: batches with `valid`.
       fitted: what the baselines need of the training split; see `Task.trained`.
       progress: called with the number of images scored in each batch.

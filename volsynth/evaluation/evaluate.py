@@ -223,7 +223,7 @@ def _sharding(mesh, *axes):
 
 
 def _batch_placement(mesh) -> Callable[[Batch], Batch]:
-    """What puts a batch onto the devices of a mesh, an equal part on each."""
+    """A function that puts a batch onto the devices of a mesh, an equal part on each."""
     if mesh is None:
         return lambda batch: batch
     return functools.partial(jax.device_put, device=_sharding(mesh, "data"))

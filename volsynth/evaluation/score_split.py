@@ -28,11 +28,11 @@ PAIRS_SEED = 0
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """What an evaluation scores.
+    """The subject of an evaluation: a task, what makes the pictures, and the data.
 
     Attributes:
       task: the task, with its scores.
-      make: what a system, or another program, makes of a batch.
+      make: (batch) -> what a system, or another program, makes of it.
       data: the data set.
       split_name: name of the split.
       batch_size: number of pairs that are made and scored at a time.
@@ -126,7 +126,7 @@ def _sorting(sorted_by, entries, scorers):
 
 
 def _saving(subject, folder):
-    """What makes the pictures, and writes them to a folder where one is given."""
+    """The subject's `make`, which also writes the pictures to a folder where one is given."""
     if folder is None:
         return subject.make
     save = picture_folders.make_saver(folder)

@@ -62,10 +62,10 @@ IMAGE_PROTOCOL = {
     **occlusion_states.PROTOCOL,
     **detection.PROTOCOL,
 }
-"""How every score of images is computed, as plain JSON values; "all" holds for each of them."""
+"""The protocols of all scores of images, as JSON values; "all" holds for each of them."""
 
 DISTRIBUTION_PROTOCOL = {**set_features.PROTOCOL, **fid.PROTOCOL, **inception_score.PROTOCOL}
-"""How every score of a whole set is computed, as JSON values; "all" holds for each of them."""
+"""The protocols of all scores of a whole set, as JSON values; "all" holds for each of them."""
 
 __all__ = [
     "DISTRIBUTION_PROTOCOL",

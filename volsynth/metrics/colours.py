@@ -47,7 +47,7 @@ PROTOCOL: Mapping[str, Mapping[str, Any]] = {
         "one_empty": 1.0,
     },
 }
-"""How each score is computed, as plain JSON values."""
+"""The protocol of each score of this module: how it is computed, as JSON values."""
 
 
 def colour_wasserstein(

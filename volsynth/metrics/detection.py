@@ -26,7 +26,7 @@ PROTOCOL: Mapping[str, Mapping[str, Any]] = {
         "network": "an ONNX file, named by its SHA-256",
     },
 }
-"""How the score is computed, as plain JSON values; see `detection_protocol`."""
+"""The protocol of the score, as JSON values, without the detector; see `detection_protocol`."""
 
 
 def detection_protocol(detector: detectors.Detector) -> dict[str, Any]:

@@ -28,7 +28,7 @@ PROTOCOL: Mapping[str, Mapping[str, Any]] = {
     "fid": {**_FRECHET, **INCEPTION, "features": f"the {inception.POOLED} of the last pool"},
     "frechet_builtin": {**_FRECHET, **BUILTIN},
 }
-"""How each distance is computed, as plain JSON values."""
+"""The protocol of each distance of this module: how it is computed, as JSON values."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

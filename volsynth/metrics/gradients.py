@@ -22,7 +22,7 @@ PROTOCOL: Mapping[str, Mapping[str, Any]] = {
         "empty_mask": 0.0,
     },
 }
-"""How the score is computed, as plain JSON values."""
+"""The protocol of the score of this module: how it is computed, as JSON values."""
 
 
 def sharpness(

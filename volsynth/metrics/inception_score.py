@@ -40,7 +40,7 @@ PROTOCOL: Mapping[str, Mapping[str, Any]] = {
     },
     "diversity_builtin": {**_SCORE, **BUILTIN, "classes": "softmax over the features"},
 }
-"""How each score is computed, as plain JSON values."""
+"""The protocol of each score of this module: how it is computed, as JSON values."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

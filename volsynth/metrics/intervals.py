@@ -24,7 +24,7 @@ PROTOCOL: dict[str, Any] = {
     "samples": SAMPLES,
     "seed": 0,
 }
-"""How intervals are computed, as JSON values; part of the protocol of a result."""
+"""The protocol of intervals: how they are computed, as JSON values."""
 
 
 class PersonDraws:

@@ -18,10 +18,11 @@ from volsynth.metrics.masks import mean_over
 from volsynth.ops import occlusion
 
 COLOUR_MARGIN = 0.3
-"""By how much a pixel of the true image must be nearer to its own part's colour than to another's.
+"""The smallest difference of colour distances by which the true image tells two parts apart.
 
-Clothes have patterns, sleeves end, and light falls on one side: only where the true image itself is
-told right from its colours can those of another image say anything.
+A pixel of the true image must be nearer to its own part's colour than to a rival's by more than
+this. Clothes have patterns, sleeves end, and light falls on one side: only where the colours of the
+true image itself say the right part can those of another image say anything.
 """
 
 LEAST_PIXELS = 5
@@ -50,7 +51,7 @@ PROTOCOL: Mapping[str, Mapping[str, Any]] = {
         "no_pixels": 0.0,
     },
 }
-"""How the score is computed, as plain JSON values."""
+"""The protocol of the score of this module: how it is computed, as JSON values."""
 
 
 def occlusion_accuracy(

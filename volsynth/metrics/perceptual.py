@@ -25,7 +25,7 @@ PROTOCOL: Mapping[str, Mapping[str, Any]] = {
     "lpips_alex": {**_COMMON, "network": "AlexNet, after each of its five ReLUs"},
     "lpips_vgg": {**_COMMON, "network": "VGG-16, after the last ReLU of each of its five blocks"},
 }
-"""How each score is computed, as plain JSON values."""
+"""The protocol of each score of this module: how it is computed, as JSON values."""
 
 
 def lpips(

@@ -3,8 +3,8 @@
 Everywhere: joints float [B, J, 3] in millimetres, of `volsynth.skeleton`, along the axes of the
 camera; `visible` bool [B, J], the joints that are compared. Both poses are first moved so that
 their pelvis, the mean of the hips, lies at the origin. An image without a joint to compare gets the
-best value: leave it out of a mean. Everything is computed in float32 and works under
-`jax.jit`. `PROTOCOL` says the same for a reader of the numbers.
+best value: leave it out of a mean. Everything is computed in float32 and works under `jax.jit`.
+`PROTOCOL` says the same for a reader of the numbers.
 """
 
 from collections.abc import Mapping
@@ -57,7 +57,7 @@ PROTOCOL: Mapping[str, Mapping[str, Any]] = {
     "auc_150": {**_CURVE, "highest_mm": 150.0, "largest_possible": "30/31, as for MPI-INF-3DHP"},
     "auc_200": {**_CURVE, "highest_mm": 200.0, "largest_possible": "40/41"},
 }
-"""How each score is computed, as plain JSON values; "all" holds for each of them."""
+"""The protocol of each score of poses, as JSON values; "all" holds for each of them."""
 
 
 def joint_errors(

@@ -27,7 +27,7 @@ INCEPTION: Mapping[str, Any] = {
         "antialias": False,
     },
 }
-"""What every score that sees pictures through Inception-v3 depends on, as JSON values."""
+"""The entries of the protocol of all scores that see pictures through Inception-v3."""
 
 BUILTIN: Mapping[str, Any] = {
     "network": feature_networks.name("", [BUILTIN_LAYER]),
@@ -35,7 +35,7 @@ BUILTIN: Mapping[str, Any] = {
     "resize": None,
     "features": f"{BUILTIN_LAYER} after the ReLU, mean over all pixels",
 }
-"""What every score that sees pictures through the built-in features depends on, as JSON values."""
+"""The entries of the protocol of all scores that see pictures through the built-in features."""
 
 PROTOCOL: Mapping[str, Mapping[str, Any]] = {
     "all": {
@@ -43,7 +43,7 @@ PROTOCOL: Mapping[str, Mapping[str, Any]] = {
         "over_images": "every valid image once; padding rows are left out",
     },
 }
-"""What holds for every score of a set, as JSON values."""
+"""The entry of the protocol that holds for every score of a set, as JSON values."""
 
 
 def builtin_outputs(image: Float[Array, "B H W 3"]) -> dict[str, Float[Array, "B C"]]:

@@ -32,7 +32,7 @@ PROTOCOL: Mapping[str, Mapping[str, Any]] = {
         "empty_union": 1.0,
     },
 }
-"""How the score is computed, as plain JSON values."""
+"""The protocol of the score of this module: how it is computed, as JSON values."""
 
 
 def foreground(

@@ -104,7 +104,7 @@ PROTOCOL: Mapping[str, Mapping[str, Any]] = {
         "empty_mask": 0.0,
     },
 }
-"""How each score is computed, as plain JSON values."""
+"""The protocol of each score of this module: how it is computed, as JSON values."""
 
 
 def ssim(a: Float[Array, "B H W 3"], b: Float[Array, "B H W 3"]) -> Float[Array, "B"]:
