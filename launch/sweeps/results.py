@@ -63,7 +63,7 @@ def gather(
     _check_names("published", [name for name in about.published if name not in known], known)
     reference = groups[first]
     pictures = next(iter(reference.values()))["images"]
-    persons = intervals.Persons([line["person"] for line in pictures.values()])
+    persons = intervals.PersonDraws([line["person"] for line in pictures.values()])
     facts = sorted({key for line in pictures.values() for key in line} - {"person", *scores})
     return {
         "title": about.title,
@@ -108,7 +108,7 @@ def _read(
             raise UserError(
                 f"{workdir} is a run of another config than the table's ({'; '.join(differing)})."
             )
-        own = Protocol.of_json(one["results"]["protocol"])
+        own = Protocol.from_json(one["results"]["protocol"])
         different = protocol.differences(own) if protocol else []
         # Differences are taken picture by picture, so that all runs need the same ones in one
         # order.
@@ -167,7 +167,7 @@ def _scores(
     members: Mapping[int, Any],
     reference: Mapping[int, Any] | None,
     names: Iterable[str],
-    persons: intervals.Persons,
+    persons: intervals.PersonDraws,
 ) -> dict[str, Any]:
     """Each score's mean over the seeds of a group, and its difference from the reference.
 
@@ -196,7 +196,7 @@ def _thirds(
     fact: str,
     groups: Mapping[str, Mapping[int, Any]],
     shown: Sequence[str],
-    persons: intervals.Persons,
+    persons: intervals.PersonDraws,
 ) -> dict[str, Any]:
     """Differences from the first group, in the thirds of the pictures by a fact about them."""
     (_, reference), *others = groups.items()
@@ -225,7 +225,7 @@ def _difference(
     reference: Mapping[int, Any],
     seeds: Sequence[int],
     score: str,
-    persons: intervals.Persons,
+    persons: intervals.PersonDraws,
     part: Any,
 ) -> tuple[float | None, list[float] | None]:
     """The difference of a score between two groups, and the bounds of its interval.
@@ -257,7 +257,7 @@ def _values(
 
 
 def _summary(
-    values: np.ndarray, counted: np.ndarray, persons: intervals.Persons
+    values: np.ndarray, counted: np.ndarray, persons: intervals.PersonDraws
 ) -> tuple[float | None, list[float] | None]:
     """The mean of the pictures that count, and the bounds of its interval."""
     mean = _mean(values, counted)

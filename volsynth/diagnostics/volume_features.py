@@ -18,7 +18,7 @@ from volsynth import conventions, metrics
 from volsynth.data import pipeline
 from volsynth.diagnostics import volume_views
 from volsynth.errors import UserError
-from volsynth.images import draw
+from volsynth.images import draw, grids
 from volsynth.runs import restoring
 from volsynth.skeleton import NUM_PARTS
 from volsynth.system import Batch, Variables

@@ -13,7 +13,7 @@ from volsynth import fields, skeleton
 from volsynth.data import fake
 from volsynth.errors import UserError
 from volsynth.export import forward, model_folder
-from volsynth.results import result_files
+from volsynth.results import result_files, tables
 from volsynth.train import run_log
 
 KEYPOINTS = {
@@ -83,7 +83,7 @@ def make_card(workdir, run, config, system, step, split, licence, inputs, parame
 
 def _evaluation(workdir, split, step):
     """The workdir's scores on a split, if they are of this step."""
-    found = result_files.results(workdir, split)
+    found = result_files.read_split(workdir, split)
     if found is None or found["step"] != step:
         why = (
             f"{workdir} has no scores on {split}"
@@ -175,5 +175,5 @@ def _scores(found):
     protocol = found["protocol"]
     return (
         f"{protocol['images']} images of the split {protocol['split']} of {protocol['data']}; the "
-        f"whole protocol is in `{model_folder.CARD}`.\n\n{result_files.table(found)}"
+        f"whole protocol is in `{model_folder.CARD}`.\n\n{tables.results_table(found)}"
     )

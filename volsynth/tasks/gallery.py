@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from volsynth.data import pairing, prepared
+from volsynth.images import grids
 from volsynth.system import Batch
 from volsynth.tasks import Task
 from volsynth.tasks.base import PredictFn
