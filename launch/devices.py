@@ -45,6 +45,7 @@ def shares(
             for _ in range(processes)
         ]
     each = per_process or len(names) // processes
+    # Two processes on one GPU would each take most of its memory, and the second one fail.
     if each < 1 or each * processes > len(names):
         raise UserError(
             f"{processes} processes of {max(each, 1)} GPU(s) need {max(each, 1) * processes}, "

@@ -36,6 +36,7 @@ class Signals:
         self._old: dict[int, Any] = {}
 
     def __enter__(self) -> "Signals":
+        # The two by which people and schedulers end a command.
         for number in (signal.SIGTERM, signal.SIGINT):
             self._old[number] = signal.signal(number, lambda n, _: self.seen.append(n))
         return self
@@ -80,6 +81,7 @@ def run(
     processes: list[subprocess.Popen] = []
     readers: list[threading.Thread] = []
     ended: dict[int, int] = {}
+    # What comes at the deadline: SIGTERM first, SIGKILL after it.
     passed_on, deadline, force = 0, None, signal.SIGTERM
     try:
         for i, environment in enumerate(environments):
@@ -109,6 +111,7 @@ def run(
                     say(f"{force.name} to {_count(processes, ended)}")
                 _signal(processes, force)
                 deadline, force = time.monotonic() + KILL_AFTER, signal.SIGKILL
+            # Polled: one place waits for processes, signals and time at once.
             time.sleep(_POLL)
     finally:
         # The whole process group: what the processes have started and left behind ends, too.

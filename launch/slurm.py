@@ -70,6 +70,7 @@ def render(job: Job, argv: Sequence[str]) -> str:
         "signal": "TERM@120",
     }
     header = "".join(_directive(key, value) for key, value in options.items() if value is not None)
+    # Before the loop, as it holds for all attempts.
     setup = f"{job.setup}\n" if job.setup else ""
     return f"""#!/bin/bash
 {header}#SBATCH --requeue

@@ -77,6 +77,7 @@ def prepare(sighting: Sighting, side: int) -> dict[str, Any]:
         "original_visible": seen,
     }
     try:
+        # Checked here, where one record can still be left out, and not by its readers.
         schema.validate(record, where)
     except schema.RecordError as error:
         # The schema has put the place in front already.

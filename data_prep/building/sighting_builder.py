@@ -138,6 +138,7 @@ class SightingBuilder(record_builder.RecordBuilder, skip_registration=True):
         """Makes all pieces and tells splits that have records; returns the report."""
         found = self.find(source)
         names = [(piece.split, piece.name) for piece in found.pieces]
+        # A fault of a reader, not of the user, and one that would lose records silently.
         assert len(set(names)) == len(names), "pieces of one name would write over one another"
         if self.beam is not None:
             self._finish_in_pipeline(found.pieces, self.beam)

@@ -25,6 +25,7 @@ def flatten(path: str) -> str:
 
     MEN/Shirts_Polos/id_00001802/02_4_full.jpg is fashionMENShirts_Polosid0000180202_4full.jpg.
     """
+    # The last four parts only: folders of an archive may stand before them.
     parts = pathlib.PurePosixPath(path).parts
     if len(parts) < 4 or parts[-4] not in ("MEN", "WOMEN"):
         return parts[-1] if parts else ""
@@ -39,4 +40,5 @@ def parse(name: str) -> Name | None:
     if found is None:
         return None
     gender, category, item, variant, _, _ = found.groups()
+    # The item stands for the person: the names say nothing else about who wears it.
     return Name(f"{gender}/{category}/id_{item}", variant)

@@ -35,6 +35,7 @@ class Options:
     test: float = 0.1
 
     def __post_init__(self) -> None:
+        # Written as what is allowed: a share that is not a number then fails, too.
         if not (self.validation >= 0 and self.test >= 0 and self.validation + self.test <= 1):
             raise BuildError(
                 "the shares for validation and test must lie in [0, 1] together, got "
@@ -71,6 +72,7 @@ def find(source: pathlib.Path, options: Options) -> Found:
     pieces = []
     for split in ("train", "validation", "test"):
         chosen = tuple(pose for pose in poses if splits[pose.person] == split)
+        # The pieces are numbered within their split, and need no other name.
         every = pictures.Pictures("", split, source, chosen, masks, plain=options.plain)
         pieces += pictures.cut_into_pieces(every)
     return Found(pieces, left_out, _notes(poses, names, source))
@@ -83,6 +85,7 @@ def _complete(pose: keypoints.Pose, names: frozenset[str]) -> keypoints.Pose:
     """
     image = pictures.find_image(pose.image, names)
     folder = pathlib.PurePosixPath(image).parent
+    # Without persons, pictures of one folder would be taken for strangers, and never be paired.
     person = pose.person or (str(folder) if folder.name else image)
     return dataclasses.replace(pose, image=image, person=person or "unknown")
 

@@ -24,6 +24,7 @@ class Config(NamedTuple):
 CONFIGS = {
     "256": Config(256, "correct"),
     "64": Config(64, "correct"),
+    # For those who would rather have fewer poses than poses that were moved.
     "256_drop_shifted": Config(256, "drop"),
     "64_drop_shifted": Config(64, "drop"),
 }

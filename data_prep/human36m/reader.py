@@ -51,6 +51,7 @@ def find(source: pathlib.Path, shifted: Literal["correct", "drop"] = "correct") 
     Raises:
       ArchiveError: there is no subject, or no metadata.xml.
     """
+    # Part of the archive is enough: not everybody downloads all subjects.
     there = [name for name in SUBJECTS if (source / name).is_dir()]
     if not there:
         raise ArchiveError(source, f"has none of the folders {', '.join(SUBJECTS)}")
@@ -88,6 +89,7 @@ def _reason(
     """Why a recording is left out on purpose; None where it is not."""
     if (subject, stem, camera) in CORRUPT:
         return "whose video is corrupt in the archive"
+    # By the action, not by the file name, which differs among subjects.
     if about.action(subject, stem).split()[0] in CHAIRS:
         return "with a chair"
     if shifted == "drop" and (subject, stem) in SHIFTED:
@@ -111,6 +113,7 @@ class _Files(NamedTuple):
         features = folder / "MyPoseFeatures"
         return cls(
             folder,
+            # The folder of the archive, or that of a common export.
             poses.listed(features / "D3_Positions")
             or poses.listed(folder / "MyPoses" / "3D_positions"),
             poses.listed(features / "D3_Positions_mono"),
@@ -137,6 +140,7 @@ def _recording(
       ArchiveError: a file of it is missing.
     """
     name = f"{stem}.{camera}"
+    # Both are the same poses; those in the world need no file for each camera.
     positions = files.world.get(stem) or files.mono.get(name)
     if positions is None:
         raise ArchiveError(files.films[name], "has no positions of joints")
@@ -149,6 +153,7 @@ def _recording(
     return Recording(
         name=f"{subject}/{name}",
         split=SPLITS.get(subject, "train"),
+        # Files that may be missing count as soon as they are there: they change the masks.
         stamps=sequences.stamp([p for p in (positions, pixels, video, masks, boxes) if p]),
         subject=subject,
         action=about.action(subject, stem),

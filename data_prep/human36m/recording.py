@@ -60,6 +60,7 @@ class Recording(sequences.Sequence):
     def _joints(self) -> np.ndarray:
         joints = poses.read(self.positions_file, 3)
         if not self.mono:
+            # X_cam = R (X - t), for rows of vectors.
             joints = (joints - self.camera.position) @ self.camera.rotation.T
         # The cameras stand in the corners, and nobody goes behind them.
         if np.min(joints[..., 2]) <= 0:

@@ -24,6 +24,7 @@ class Config(NamedTuple):
 CONFIGS = {
     "256": Config(256, "keep"),
     "64": Config(64, "keep"),
+    # For those who would rather have fewer pictures than some with bad masks.
     "256_drop_bad_masks": Config(256, "drop"),
     "64_drop_bad_masks": Config(64, "drop"),
 }

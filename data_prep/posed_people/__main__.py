@@ -43,12 +43,14 @@ def bench(config: str, seconds: float) -> dict[str, float | str]:
             f"posed_people has no config {config!r}; {did_you_mean(config, plan.SIZES)}"
         )
     size = plan.SIZES[config]
+    # The groups begin anew where the time is longer than the data set.
     todo = itertools.cycle(plan.groups(size, "train"))
     # The first group makes the template mesh and warms caches, which a build does only once.
     records.render_group(next(todo), size)
     images, start, cpu = 0, time.perf_counter(), 0.0
     while time.perf_counter() - start < seconds:
         batch = records.render_group(next(todo), size)
+        # Processor time, so that other work on the machine does not change the rate.
         images, cpu = images + len(batch.records), cpu + batch.seconds
     return {
         "config": config,

@@ -116,6 +116,7 @@ def joints_of(pose: Pose) -> np.ndarray:
 def named_poses() -> list[keypoints.Pose]:
     """All named poses; `action` is the name."""
     return [
+        # Without breathing and looking around: a named pose is the same every time.
         _entry(name, pose if isinstance(pose, Pose) else actions.ACTIONS[pose[0]](pose[1], STYLE))
         for name, pose in NAMED.items()
     ]
@@ -134,6 +135,7 @@ def motion_poses(action: str, seconds: float, fps: float) -> list[keypoints.Pose
     """
     if action not in actions.ACTIONS:
         raise UserError(f"there is no action {action!r}; {did_you_mean(action, actions.ACTIONS)}")
+    # Written as what is allowed, so that a value that is not a number fails, too.
     if not (seconds > 0 and fps > 0 and 1 <= round(seconds * fps) <= MAX_FRAMES):
         raise UserError(f"--seconds times --fps must be from 1 to {MAX_FRAMES:,} frames.")
     return [
@@ -148,6 +150,7 @@ def loop_pose(name: str, number: int) -> keypoints.Pose:
     if loop.action is None:
         pose = primitives.stand()
     else:
+        # The tempo that fits whole cycles into whole frames, near 1 for all of them.
         tempo = loop.cycles * LOOP_FPS / (loop.frames * loop.hertz)
         time = loop.start + number / LOOP_FPS
         pose = actions.ACTIONS[loop.action](time, STYLE._replace(tempo=tempo))
@@ -200,6 +203,7 @@ def main(argv: list[str] | None = None) -> int:
     def run() -> int:
         if options.motion:
             poses = motion_poses(options.motion, options.seconds, options.fps)
+            # Without the note: it is a file of the user, not of the package.
             keypoints.write(options.out, poses)
         elif options.loops:
             write_loops(options.out)

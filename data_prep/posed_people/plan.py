@@ -91,7 +91,9 @@ def shots(group: Group, images: int, cameras: int, seed: int) -> list[Shot]:
       cameras: how many cameras there are.
       seed: the seed of the data set.
     """
+    # A generator for each group: no record depends on how many others there are.
     rng = np.random.default_rng([seed, 4, group.person, group.outfit])
+    # Without repetition, so that source and target of a pair differ in what is done.
     actions = rng.permutation(len(ACTION_NAMES))
     turn = rng.permutation(cameras)
     # Always so many that the first ones do not depend on how many are wanted.

@@ -90,6 +90,7 @@ def shoot(
     dressed = records.dressed(plan.Group(person, 0))
     pose = actions.pose_at(action, seconds, library.STYLE)
     points, joints = figure.place(dressed, pose)
+    # The camera stands at negative y, and a turn of 0 faces it.
     spot = scene.Placement(np.zeros(2), -np.pi / 2 + np.radians(turn))
     camera = _camera()
     points = scene.to_camera(scene.to_world(points, spot), camera)
@@ -104,6 +105,7 @@ def shoot(
     # The square is cut to the picture, and the intrinsics follow below.
     left, top = (side - 2 * width) // 2, (side - 2 * height) // 2
     box = (left, top, left + 2 * width, top + 2 * height)
+    # Box filter: exactly the mean of the four samples of each pixel.
     resized = [
         Image.fromarray(each).resize((width, height), Image.Resampling.BOX, box)
         for each in (image, inside.astype(np.uint8) * 255)
@@ -161,11 +163,13 @@ def _room(camera: scene.Camera, intrinsics: np.ndarray, side: int, feet: np.ndar
     on_floor = to_floor < to_wall
     at = camera.position + np.minimum(to_floor, to_wall)[..., None] * rays
     wall = np.array([196, 204, 206]) - 26 * np.clip(at[..., 2:] / 2600, -0.2, 1.2)
+    # Boards of 14 cm, along the view, each with a grain of its own.
     board = np.floor(at[..., 0] / 140)
     grain = np.sin(2.4 * board) + 0.35 * np.sin(at[..., 1] / 45 + 3.1 * board)
     gap = np.abs(at[..., 0] / 140 - board - 0.5) > 0.47
     floor = np.array([158, 122, 88]) * (1 + 0.05 * grain - 0.25 * gap)[..., None]
     away = np.hypot(at[..., 0] - feet[0], at[..., 1] - feet[1])
+    # A soft dark disc: without any shadow a person floats.
     floor *= 1 - 0.45 * np.exp(-((away / _SHADOW) ** 2))[..., None]
     skirting = (at[..., 2] < 90) & ~on_floor
     wall = np.where(skirting[..., None], [232, 230, 224], wall)
@@ -185,6 +189,7 @@ def write(path: pathlib.Path, portrait: Portrait) -> list[pathlib.Path]:
     mask, pose = path.with_name(f"{path.stem}-mask.png"), path.with_suffix(".json")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # JPEG only: PNG takes no quality.
         options = {} if path.suffix.lower() == ".png" else {"quality": 92}
         Image.fromarray(portrait.image).save(path, **options)
         Image.fromarray(portrait.mask.astype(np.uint8) * 255).save(mask)

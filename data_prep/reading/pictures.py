@@ -73,6 +73,7 @@ class Pictures:
         where = f"{self.source}/{pose.image}"
         pixels = images.read(sources.read(self.source, pose.image), where)
         height, width = pixels.shape[:2]
+        # Joints of lists are often given for a resized copy of the image.
         if pose.joints_px is not None and self.frame is not None:
             scale = np.array([width, height]) / self.frame
             pose = dataclasses.replace(pose, joints_px=pose.joints_px * scale)
@@ -84,6 +85,7 @@ class Pictures:
             joints_mm=placed.joints_mm,
             visible=pose.visible,
             order=pose.order,
+            # The camera is the middle of its own world: pictures say nothing of another.
             camera=Camera(placed.intrinsics, np.eye(3), np.zeros(3), np.zeros(5)),
             person=pose.person,
             outfit=pose.outfit or "a",
@@ -104,6 +106,7 @@ class Pictures:
                     f"has {mask.shape[1]} x {mask.shape[0]} pixels, its image "
                     f"{pixels.shape[1]} x {pixels.shape[0]}",
                 )
+            # Masks may be grey or coloured; white is the person.
             return mask[..., :3].mean(axis=-1) >= _OPAQUE
         # An image that is opaque all over was read without an alpha channel, or has one that says
         # nothing.

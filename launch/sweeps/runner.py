@@ -184,6 +184,7 @@ class _Attempt:
     def kill(self) -> None:
         """Kills the command under way, and lets go of the workdir."""
         if self._process is not None:
+            # SIGKILL: it is called only when this command itself fails.
             self._process.kill()
             self._process.wait()
         self._stack.close()

@@ -56,6 +56,7 @@ def mark_covers(mark: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     if mark == "square":
         return np.maximum(np.abs(x), np.abs(y)) < 0.052
     if mark == "star":
+        # A star is one point of it, turned five times.
         wedge = np.abs((angle + np.pi / 5) % (2 * np.pi / 5) - np.pi / 5)
         return r * (np.cos(wedge) + 1.1 * np.sin(wedge)) < 0.075
     if mark == "triangle":
@@ -84,7 +85,14 @@ def _limb_coordinates(
     return across, np.where(arm, 1.4 - down_arm, y)
 
 
-def body_colours(person: Person, outfit: Outfit, points, member, along, arm) -> np.ndarray:
+def body_colours(
+    person: Person,
+    outfit: Outfit,
+    points: np.ndarray,
+    member: np.ndarray,
+    along: np.ndarray,
+    arm: np.ndarray,
+) -> np.ndarray:
     """Colours of the skin piece: trunk, neck, arms and legs.
 
     Args:
@@ -101,8 +109,10 @@ def body_colours(person: Person, outfit: Outfit, points, member, along, arm) -> 
     x, y, z = points.T
     limb = member > 0.5
     limb_across, limb_down = _limb_coordinates(points, along, arm)
+    # Angles times a radius, so that patterns have metres as their unit on trunk and limbs.
     across = np.where(limb, limb_across, np.arctan2(x, z) * 0.15)
     down = np.where(limb & arm, limb_down, y)
+    # Skin everywhere first; clothes are painted over it from the inside out.
     colour = np.broadcast_to(person.skin, points.shape).copy()
     on_leg = ~arm & (limb | (y < 1.0))
     sock = on_leg & (along > outfit.sock_height)

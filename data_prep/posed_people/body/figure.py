@@ -59,6 +59,7 @@ def dress(person: Person, outfit: Outfit) -> Figure:
     body = kind == template.BODY
     offsets[body] += _cloth_thickness(outfit, mesh, arm)[body]
     skull = kind == template.HEAD
+    # Short hair is thickness of the skull; longer hair is a shell of its own.
     offsets[skull] += head.hair_offsets(person, mesh.points[skull])
     points = mesh.points + mesh.normals * offsets[:, None]
     return Figure(person, outfit, mesh, points, scipy.sparse.csr_array(mesh.weights))
@@ -79,6 +80,7 @@ def _cloth_thickness(outfit: Outfit, mesh: template.Mesh, arm: np.ndarray) -> np
     )
     trunk = (0.004 + 0.008 * loose) * (y > outfit.hem - 0.01) * (y < 1.46)
     thickness += np.where(on_arm, sleeve, np.where(arm | (y > 0.95), trunk, 0))
+    # Leggings lie on the skin, trousers do not.
     tight = 0.003 if outfit.bottom == "leggings" else 0.004 + 0.012 * loose
     on_leg = ~arm & (along < outfit.leg) & (y < 0.97)
     leg = tight * (0.5 + 0.5 * smoothstep(along, 0.2, min(outfit.leg, 1.6)))
@@ -112,6 +114,7 @@ def colours(
     """
     person, outfit = figure.person, figure.outfit
     points, member, along = attributes[:, :3], attributes[:, 3], attributes[:, 4]
+    # Piece by piece: each has its own rules, and needs only its own points.
     result = np.empty((len(piece), 3), np.float32)
     for kind in range(6):
         at = np.flatnonzero(piece == kind)
@@ -127,6 +130,7 @@ def colours(
         elif kind == template.HAIR:
             result[at] = head.hair_colours(person, p)
         elif kind == template.SKIRT:
+            # Around the axis of the skirt; 0.18 m is about its radius.
             around = np.arctan2(p[:, 0], p[:, 2]) * 0.18
             result[at] = clothing.pattern_at(outfit.bottom_fabric, around, p[:, 1])
         else:
@@ -142,5 +146,6 @@ def parts(piece: np.ndarray, limb: np.ndarray, attributes: np.ndarray) -> np.nda
     side = limb // 2 * 2 + (x > 0)
     label = np.where(along < 1.0, UPPER_PART[side], LOWER_PART[side])
     is_head = (piece == template.HEAD) | (piece == template.HAIR)
+    # The seam between trunk and limb is where both have the same share.
     label = np.where(member < 0.5, np.where(y > 1.475, _PART["head"], _PART["torso"]), label)
     return np.where(is_head, _PART["head"], label).astype(np.uint8)

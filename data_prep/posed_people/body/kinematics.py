@@ -173,6 +173,7 @@ def _limb_roots(
     reach = _unit(pose.wrists)
     # A raised arm lifts the shoulder blade; a fixed shoulder would look like a doll.
     rise = np.clip(reach[:, 1] + 0.15, 0.0, 1.0)
+    # Outward, up and forward, in metres: at most 4.5 cm.
     give = np.stack([-0.4 * rise, rise, 0.55 * np.clip(reach[:, 2], -0.4, 1)], -1) * 0.045
     give[:, 0] -= 0.025 * np.clip(-reach[:, 0], 0, 1)
     offset = scales[skinning.CHEST] * (REST.root[:2] - anatomy.SPINE) + give * _sided()
@@ -193,6 +194,7 @@ def solve(pose: Pose, scales: np.ndarray) -> Skeleton:
       pose: the pose.
       scales: [NUM_BONES, 3] the stretch of the person's bones.
     """
+    # From the trunk outwards, since limbs hang on it.
     trunk_frames, trunk_origins = _trunk(pose, scales)
     chest = trunk_frames[skinning.CHEST]
     roots = _limb_roots(pose, trunk_frames, trunk_origins, scales)
@@ -201,6 +203,7 @@ def solve(pose: Pose, scales: np.ndarray) -> Skeleton:
     to_root = np.stack([pose.ankles, pose.knees, pose.toes]) * _sided()
     target = roots + np.concatenate([to_chest[0], to_root[0]]) * np.sum(lengths, 0)[:, None]
     hint = np.concatenate([to_chest[1], to_root[1]])
+    # Both arms and both legs in one call: Python costs more here than arithmetic.
     middle, tip = solve_limbs(roots, target, hint, *lengths)
     # The elbow's point is away from the biceps, the knee's is towards the kneecap.
     front = hint * np.array([-1.0, -1.0, 1.0, 1.0])[:, None]
@@ -209,9 +212,11 @@ def solve(pose: Pose, scales: np.ndarray) -> Skeleton:
     front = np.where(np.arange(4)[:, None] < 2, tip - middle, -(tip - middle)) + 1e-6 * front
     upper = frame_along(middle - roots, front)
     y = _unit(middle - tip)
+    # Elbow and knee are hinges: both segments share the axis x.
     lower = np.stack([upper[..., 0], y, cross(upper[..., 0], y)], -1)
     attached = np.concatenate([chest @ REST.upper[:2], trunk_frames[0] @ REST.upper[2:]])
     swing = _swing(attached, _unit(middle - roots))
+    # Half of the roll is in the forearm, whose two bones cross, and half in the wrist.
     rolled, hands = _hands(lower[:2], to_chest[2], pose.grip)
     ends = np.concatenate([hands, _feet(lower[2:], to_root[2])])
     rolled = np.concatenate([rolled, lower[2:]])

@@ -104,6 +104,7 @@ def _distinct(rng: np.random.Generator, *others: np.ndarray) -> np.ndarray:
 
     The two can then be told apart in a picture of 64 pixels.
     """
+    # Distance in RGB; below about 110, two colours look alike in a small picture.
     far = np.min([np.linalg.norm(PALETTE - o, axis=1) for o in others], axis=0) > 110
     return PALETTE[rng.choice(np.flatnonzero(far))]
 
@@ -130,6 +131,7 @@ def draw_outfit(person: Person, index: int, seed: int) -> Outfit:
     top_fabric = _fabric(rng, base, (0.36, 0.24, 0.06, 0.16, 0.10, 0.08), person.skin)
     chances = (0.42, 0.18, 0.32, 0.08) if person.female else (0.70, 0.30, 0.0, 0.0)
     bottom = str(rng.choice(BOTTOMS, p=chances))
+    # A dress is a skirt of the cloth of its top.
     dress = bottom == "skirt" and rng.random() < 0.45
     below = _bottom_colour(rng, person, base)
     # Skirts have a pattern more often than trousers do.
@@ -145,6 +147,7 @@ def draw_outfit(person: Person, index: int, seed: int) -> Outfit:
     leg = {
         "trousers": rng.uniform(1.86, 2.0),
         "shorts": rng.uniform(0.50, 0.92),
+        # What is worn under the skirt ends high on the thigh.
         "skirt": 0.30,
         "leggings": 1.75,
     }
@@ -153,9 +156,11 @@ def draw_outfit(person: Person, index: int, seed: int) -> Outfit:
         top_fabric=top_fabric,
         sleeve=float(sleeve),
         neckline=float(rng.uniform(0.075, 0.095)),
+        # Long sleeves go with a less open neck.
         vee=float(rng.choice([0.0, 0.03, 0.07]))
         if top != "long"
         else float(rng.choice([0.0, 0.05])),
+        # Above a skirt, so that the skirt covers the hem; over trousers it hangs.
         hem=1.03 if bottom == "skirt" else float(rng.uniform(0.90, 0.97)),
         bottom=bottom,
         bottom_fabric=top_fabric if dress else _fabric(rng, below, plain, base),

@@ -71,6 +71,7 @@ def _scales(rng: np.random.Generator, female: bool, build: float) -> np.ndarray:
     leg, arm, torso = height * rng.normal(1.0, 0.022, 3)
     width = height * (0.93 if female else 1.06) * rng.normal(1.0, 0.025)
     hips = height * (1.03 if female else 0.97) * rng.normal(1.0, 0.025)
+    # Bones of the trunk vary less in girth than limbs do.
     girth = 0.5 * (1 + build)
     # Heads differ less than bodies do.
     head = 0.97 * height**0.4 * rng.normal(1.0, 0.015)
@@ -107,6 +108,7 @@ def draw_person(number: int, seed: int) -> Person:
     build = float(np.clip(rng.normal(0.99, 0.085), BUILD_LOW, BUILD_HIGH))
     tone = rng.uniform(0, len(SKIN_TONES) - 1)
     low = int(tone)
+    # Between two tones, so that persons differ in their skin.
     skin = SKIN_TONES[low] + (tone - low) * (SKIN_TONES[min(low + 1, 7)] - SKIN_TONES[low])
     # Dark skin goes with dark hair and brown eyes.
     dark = tone > 4
@@ -129,6 +131,7 @@ def draw_person(number: int, seed: int) -> Person:
         eyes=np.array(
             [(70, 46, 30), (60, 90, 130), (70, 100, 60)][rng.integers(0, 1 if dark else 3)]
         ),
+        # Nearly half of the men have none.
         beard=0.0 if female else float(max(0.0, rng.uniform(-0.8, 1.0))),
     )
 
@@ -149,6 +152,7 @@ def build_offsets(person: Person, mesh: Mesh) -> np.ndarray:
         offset += 0.010 * bump(0.15, 0.90, 0.09, 0.08)
     else:
         offset += 0.006 * bump(0.0, 1.36, 0.25, 0.07)
+    # Head, hands and feet are the same on every build.
     used = np.zeros(len(offset), bool)
     used[mesh.triangles[mesh.piece == BODY]] = True
     return np.where(used, offset, 0.0).astype(np.float32)

@@ -43,11 +43,13 @@ def skirt(outfit: Outfit) -> Mesh:
     hip = smoothstep(-height, -1.035, -0.90)
     half_width = 0.163 + 0.035 * hip + (0.035 + 0.07 * outfit.flare) * fall
     half_depth = 0.113 + 0.040 * hip + (0.005 + 0.10 * outfit.flare) * fall
+    # Seven folds, deeper the lower and wider the skirt.
     folds = 1 + 0.05 * outfit.flare * fall[:, None] * np.sin(7 * angle)[None]
     x = half_width[:, None] * np.sin(angle)[None] * folds
     z = half_depth[:, None] * np.cos(angle)[None] * folds - 0.012
     y = np.broadcast_to(height[:, None], x.shape)
     points = np.stack([x, y, z], -1).reshape(-1, 3)
+    # Inner and outer layer must not lie in one place, where rounding would choose between them.
     inward = -0.006 * np.stack([np.sin(angle), 0 * angle, np.cos(angle)], -1)
     inward = np.tile(inward, (len(height), 1))
     points, triangles = _two_sided(points, _grid_triangles(len(height), AROUND, True), inward)
@@ -91,6 +93,7 @@ def _hair_weights(points: np.ndarray) -> np.ndarray:
     """Skinning weights [V, NUM_BONES] of hair, which hangs on head, neck and back."""
     lowered = points + np.array([0.0, 0.02, 0.0])
     weights = np.zeros((len(points), skinning.NUM_BONES))
+    # As if it were 2 cm higher: long hair follows the head before it follows the back.
     weights[:, :5] = skinning.trunk_weights(lowered)
     return weights
 
@@ -136,6 +139,7 @@ def _tail() -> Mesh:
 
 def _ball(centre: np.ndarray, radii: np.ndarray) -> Mesh:
     """A bun: a tube whose ends are closed."""
+    # Not to the poles, where the rings would shrink to a point without normals.
     t = np.linspace(0.02, np.pi - 0.02, 9)
     path = centre + np.stack([0 * t, np.cos(t) * radii[1], 0 * t], -1)
     return _as_hair(

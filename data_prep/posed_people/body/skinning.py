@@ -117,6 +117,7 @@ def _ramp(t: np.ndarray) -> np.ndarray:
 def trunk_weights(points: np.ndarray) -> np.ndarray:
     """Weights [N, 5] of pelvis, half spine, chest, half neck and head, by the height of points."""
     y = points[:, 1]
+    # The spine bends between waist and ribs, the neck over its own length (m).
     low = _ramp((y - 1.00) / 0.24)
     high = _ramp((y - 1.475) / 0.10)
     return np.stack([low[:, 0], low[:, 1], low[:, 2] * high[:, 0], high[:, 1], high[:, 2]], -1)
@@ -131,14 +132,17 @@ def along_limb(points: np.ndarray, limb: int) -> np.ndarray:
     upper, lower = middle - root, tip - middle
     first = (points - root) @ upper / (upper @ upper)
     second = (points - middle) @ lower / (lower @ lower)
+    # Each segment counts from 0 to 1; beyond the middle joint the second one goes on.
     return np.where(first < 1.0, first, 1.0 + np.maximum(second, 0.0))
 
 
 def limb_weights(s: np.ndarray, limb: int) -> np.ndarray:
     """Weights [N, 7] of the bones SWING to END for positions `s` along a limb."""
     arm = limb < 2
+    # The upper segment twists over most of its length, not at the shoulder.
     twist = _ramp((s - 0.15) / 0.70)
     bend = _ramp((s - (0.80 if arm else 0.87)) / (0.40 if arm else 0.26))
+    # The forearm rolls along its length, not at the elbow.
     roll = np.clip((s - 1.25) / 0.45, 0, 1)
     end = np.clip((s - (1.82 if arm else 1.95)) / (0.22 if arm else 0.10), 0, 1)
     lower = bend[:, 2]
@@ -188,6 +192,7 @@ def bone_matrices(frames: np.ndarray, origins: np.ndarray, scales: np.ndarray) -
     """
     # Stretched in the frame of the bone, so that a longer arm is longer in every pose.
     linear = (frames * scales[:, None, :]) @ np.swapaxes(REST_FRAMES, 1, 2)
+    # The map takes the origin of the bone in the template to its posed origin.
     shift = origins - np.einsum("bij,bj->bi", linear, REST_ORIGINS)
     return np.concatenate([linear, shift[:, :, None]], -1)
 
@@ -198,5 +203,6 @@ def skin(points: np.ndarray, weights: scipy.sparse.csr_array, matrices: np.ndarr
     Sparse, because a vertex hangs on few bones, and because the sum then has one order: see
     `arithmetic.transform`.
     """
+    # float32 is exact to far less than a millimetre at the size of a person.
     m = (weights @ matrices.reshape(NUM_BONES, 12).astype(np.float32)).reshape(-1, 3, 4)
     return np.einsum("vij,vj->vi", m[:, :, :3], points) + m[:, :, 3]

@@ -83,6 +83,7 @@ def make_mesh(
 
 def join(meshes: list[Mesh]) -> Mesh:
     """Joins several meshes to one."""
+    # Corners are numbers of vertices, which are shifted when meshes are put together.
     starts = np.cumsum([0] + [len(m.points) for m in meshes[:-1]])
     triangles = [m.triangles + np.int32(s) for m, s in zip(meshes, starts)]
     fields = {
@@ -96,9 +97,11 @@ def join(meshes: list[Mesh]) -> Mesh:
 def _body() -> Mesh:
     """The skin of trunk, neck, arms and legs."""
     low, high = np.array([-0.690, 0.02, -0.22]), np.array([0.690, 1.69, 0.22])
+    # The cells are larger here than for head, hands and feet, whose details are smaller.
     points, triangles = surface.extract(anatomy.body_distance, low, high, 0.023)
     trunk = np.minimum(anatomy.torso_distance(points), anatomy.neck_distance(points))
     arm, leg = anatomy.arm_distance(points), anatomy.leg_distance(points)
+    # The nearer of the two: arms and legs never touch in the template.
     is_arm = arm < leg
     # Half way between trunk and limb both distances are equal, and the seam is there.
     member = np.where(is_arm, (trunk - arm) / ARM_BLEND, (trunk - leg) / LEG_BLEND) + 0.5
@@ -139,7 +142,11 @@ def _extremity(limb: int) -> Mesh:
     along = skinning.along_limb(points, limb)
     one = np.ones(len(points))
     weights = skinning.blend_weights(
-        points, limb, one, np.maximum(along, 1.8) if limb < 2 else 2.1 * one
+        # Hands bend at the wrist only; feet are rigid, beyond the end of the blend.
+        points,
+        limb,
+        one,
+        np.maximum(along, 1.8) if limb < 2 else 2.1 * one,
     )
     along = np.maximum(along, 1.8)
     return make_mesh(points, triangles, one, along, weights, HAND if limb < 2 else FOOT, one * limb)

@@ -49,6 +49,7 @@ def pose_at(action: str, t: float, style: Style) -> Pose:
       style: how this sequence differs from others of the action.
     """
     pose = ACTIONS[action](t, style)
+    # Mirrored before the idle motion is added, which is drawn for each person anyway.
     if style.side < 0:
         pose = mirrored(pose)
     return with_idle_motion(pose, t, style)

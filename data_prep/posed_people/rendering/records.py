@@ -59,6 +59,7 @@ def placement(rng: np.random.Generator, seconds: float) -> scene.Placement:
         rng.uniform(0, 2 * np.pi),
         rng.uniform(-1, 1, 3),
     )
+    # Millimetres: a person stays near the middle, where all four cameras see them.
     drift = 120 * np.array(
         [np.sin(0.5 * seconds + 3 * turn[0]), np.cos(0.4 * seconds + 3 * turn[1])]
     )
@@ -98,6 +99,7 @@ def record(
         "camera_rotation": camera.rotation.astype(np.float32),
         "camera_position": camera.position.astype(np.float32),
         "camera_intrinsics": intrinsics,
+        # Rendered pictures have no lens.
         "camera_distortion": np.zeros(5, np.float32),
         "person": plan.person_name(group.person),
         "outfit": plan.OUTFITS[group.outfit],

@@ -169,6 +169,7 @@ def render(
       ambient_only: whether colours are shown without any light, for tests.
     """
     mesh, fine = figure.mesh, size * OVERSAMPLING
+    # Pixel centres lie at half numbers, so that finer samples only scale the intrinsics.
     grid = intrinsics.astype(float) * np.array([[OVERSAMPLING], [OVERSAMPLING], [1.0]])
     hits = raster.rasterize(points, mesh.triangles, grid, fine)
     normals = vertex_normals(points, mesh.triangles)
@@ -186,6 +187,7 @@ def render(
         view = -np.concatenate([ray, np.ones((len(ray), 1))], 1).astype(np.float32)
         view /= np.sqrt(np.sum(view**2, 1, keepdims=True))
         normal = values[:, 5:8]
+        # Interpolated normals are shorter than one between vertices.
         normal = normal / np.maximum(np.sqrt(np.sum(normal**2, 1, keepdims=True)), 1e-6)
         colour = shade(colour, normal, view, camera_up.astype(np.float32))
     # Labels and colours come from template coordinates, not from the picture: they are exact.
@@ -201,6 +203,7 @@ def _downsample(hits: raster.Hits, colour: np.ndarray, label: np.ndarray, size: 
     y, x = np.divmod(hits.sample, size * OVERSAMPLING)
     pixel = (y // OVERSAMPLING) * size + x // OVERSAMPLING
     covered = np.bincount(pixel, minlength=size * size)
+    # A pixel is all person or all background: magenta must not mix into an edge.
     mask = covered * 2 >= OVERSAMPLING**2
     mean = np.stack([np.bincount(pixel, colour[:, n], minlength=size * size) for n in range(3)], -1)
     mean = np.clip(mean / np.maximum(covered, 1)[:, None], 0, 255)
@@ -208,6 +211,7 @@ def _downsample(hits: raster.Hits, colour: np.ndarray, label: np.ndarray, size: 
     mean[:, 1] = np.maximum(mean[:, 1], purple)
     image = np.where(mask[:, None], np.round(mean), MAGENTA).astype(np.uint8)
     # Label and depth are those of the pixel's nearest sample: averages of labels mean nothing.
+    # From far to near: the last one written to a pixel is the nearest.
     order = np.argsort(-hits.depth, kind="stable")
     nearest = np.zeros(size * size, np.int64)
     nearest[pixel[order]] = order
