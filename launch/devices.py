@@ -33,8 +33,7 @@ def shares(
       processes: how many processes share the machine.
       platform: "cpu", "cuda", or "auto", which is CUDA where there are GPUs.
       per_process: how many devices each process gets; None is an equal share of the GPUs, or one
-        CPU
-      device.
+        CPU device.
 
     Raises:
       UserError: there are too few GPUs.

@@ -83,7 +83,7 @@ def path_of(piece: Piece, side: int, folder: pathlib.Path) -> pathlib.Path:
 
     Args:
       piece: the piece; its `repr` holds the sizes and times of its files, so that other files are
-      another piece.
+        another piece.
       side: side of the images in pixels.
       folder: the folder of the files of all pieces.
     """

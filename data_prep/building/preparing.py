@@ -37,8 +37,8 @@ def prepare(sighting: Sighting, side: int) -> dict[str, Any]:
 
     Raises:
       SightingError: the sighting's arrays do not fit together or hold values that are not finite,
-        the
-      mask is empty, joints lie outside of the frame or behind the camera, or the person is tiny.
+        the mask is empty, joints lie outside of the frame or behind the camera, or the person is
+        tiny.
     """
     where = sighting.where
     px, mm, visible = _joints(sighting)

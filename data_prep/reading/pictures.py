@@ -174,8 +174,7 @@ def split_persons(persons: set[str], shares: dict[str, float]) -> dict[str, str]
     Args:
       persons: ids of the persons.
       shares: the share of the persons for each split besides "train". A share above zero is one
-        person
-      at least where there are more persons than splits.
+        person at least where there are more persons than splits.
     """
     # By a hash: by their names, persons who are alike (one family, one day) would go to one split.
     ordered = sorted(persons, key=lambda person: hashlib.sha256(person.encode()).digest())

@@ -89,7 +89,7 @@ def read(source: pathlib.Path, name: str) -> bytes:
 
     Raises:
       SightingError: there is no such file, its name leads out of the source, or it is damaged or
-      too large.
+        too large.
     """
     where = f"{source}/{name}"
     if fault := _outside(name):

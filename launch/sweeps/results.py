@@ -41,9 +41,8 @@ def gather(
 
     Raises:
       UserError: no run of the first group was scored, a run is of another config than the
-        specification's,
-      two were scored by different protocols or on other pictures, the specification names scores or
-      groups that do not exist, or a file is damaged.
+        specification's, two were scored by different protocols or on other pictures, the
+        specification names scores or groups that do not exist, or a file is damaged.
     """
     found, protocol = _read(runs, root, split)
     groups: dict[str, dict[int, Any]] = {}

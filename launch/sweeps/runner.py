@@ -93,8 +93,7 @@ def run_all(
       root: the folder of their workdirs.
       train: the beginning of the training command.
       score: options of `volsynth evaluate` for each finished run: none, or --estimator and its
-        workdir;
-      None to score nothing.
+        workdir; None to score nothing.
       slots: the variables of each run that goes on at a time; as many runs as there are go on.
       base: the environment that all runs have in common.
       say: a function that is given lines about what happens.
