@@ -13,7 +13,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.,:/@%+=\[\]-]+")
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What is asked of Slurm; None leaves a thing to the defaults of the cluster.
+    """A batch job of Slurm; None leaves a setting to the defaults of the cluster.
 
     Attributes:
       name: the name of the job.

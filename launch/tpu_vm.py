@@ -10,7 +10,7 @@ _PID = "volsynth.pid"
 
 @dataclasses.dataclass(frozen=True)
 class Tpu:
-    """What is asked of Google Cloud; None leaves a thing to the defaults of gcloud.
+    """A Cloud TPU; None leaves a setting to the defaults of gcloud.
 
     Attributes:
       name: the name of the queued resource and of its node.

@@ -1,4 +1,4 @@
-"""What lies beside the shards of a data set: an index of every split, and the manifest."""
+"""The files beside the shards of a data set: an index of every split, and the manifest."""
 
 import hashlib
 import json

@@ -39,7 +39,7 @@ class Dropped(NamedTuple):
 
 
 class Piece(Protocol):
-    """Some sightings that are read in one go.
+    """A part of a data set: some sightings that are read in one go.
 
     A piece can be pickled, and its `repr` names everything that it reads.
 
@@ -60,7 +60,7 @@ class Piece(Protocol):
 
 
 class Outcome(NamedTuple):
-    """What became of the sightings of a piece, or of several pieces.
+    """The outcome of preparing a piece, or several pieces.
 
     Attributes:
       records: how many records were made.

@@ -27,7 +27,7 @@ SHARDS = 8
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """What the reader of a data set has found in a source.
+    """The contents of a source, as the reader of a data set has found them.
 
     Attributes:
       pieces: the pieces to make.
@@ -44,7 +44,7 @@ class Found:
 
 
 class Report(NamedTuple):
-    """What a build has prepared and what it has left out.
+    """The report of a build: how much was prepared, and what was left out.
 
     Attributes:
       folder: the folder of the data set.

@@ -9,7 +9,7 @@ _FLAT = re.compile(r"fashion(MEN|WOMEN)(.+?)id(\d{8})(\d{2})_(\d)(\w+)\.(?:jpg|p
 
 
 class Name(NamedTuple):
-    """What the name of an image says about it.
+    """The person and the outfit that the name of an image stands for.
 
     Attributes:
       person: gender, category and id. They name one piece of clothing, worn by one person.
@@ -35,7 +35,7 @@ def flatten(path: str) -> str:
 
 
 def parse(name: str) -> Name | None:
-    """What a flattened name says; None where it is not the name of an image of the set."""
+    """Person and outfit of a flattened name; None where the name is no image of the set."""
     found = _FLAT.fullmatch(name)
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""What a folder of DeepFashion In-shop holds: images, the public lists, masks and poses in space.
+"""The reader of DeepFashion In-shop: images, public lists, masks and poses in space.
 
 The lists are those that came with pose-gan and that others took over: `fasion-annotation-SPLIT.csv`
 has 18 joints for each image, in the frame of 176 x 256 pixels to which it was resized, and

@@ -1,4 +1,4 @@
-"""What a folder of pictures holds: images, `poses.json` or `poses.csv`, and perhaps `masks/`."""
+"""The reader of a folder of pictures: images, a file of poses, and masks where there are any."""
 
 import dataclasses
 import pathlib
@@ -17,7 +17,7 @@ POSES = ("poses.json", "poses.csv", "poses")
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What a user may say about their pictures.
+    """The options of a folder of pictures that the user may give.
 
     Attributes:
       poses: the file of poses, or a folder of OpenPose's files; None for the first of `POSES` in
@@ -91,7 +91,7 @@ def _complete(pose: keypoints.Pose, names: frozenset[str]) -> keypoints.Pose:
 
 
 def _notes(poses: list[keypoints.Pose], names: frozenset[str], source: pathlib.Path) -> list[str]:
-    """What the user should know about the pictures that are prepared, and about the others."""
+    """Notes for the user about poses without depth and images without a pose."""
     notes = []
     if flat := sum(pose.joints_mm is None for pose in poses):
         notes.append(f"{flat} of {len(poses)} poses have no depth: all of their joints lie at one")

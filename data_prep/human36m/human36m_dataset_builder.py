@@ -10,7 +10,7 @@ from data_prep.human36m import poses, reader
 
 
 class Config(NamedTuple):
-    """What a configuration of Human3.6M prepares.
+    """A configuration of Human3.6M.
 
     Attributes:
       side: side of the images in pixels.

@@ -24,7 +24,7 @@ _MAX_BYTES = 16 << 20
 
 
 class Metadata(NamedTuple):
-    """What `metadata.xml` says.
+    """The cameras and the names of actions in `metadata.xml`.
 
     Attributes:
       cameras: the camera of every (subject, camera id), because cameras were moved between

@@ -1,4 +1,4 @@
-"""What the archive of Human3.6M holds as its owners distribute it, and what is wrong with it."""
+"""The reader of Human3.6M: the recordings in the archive, and the known faults of the archive."""
 
 import pathlib
 from typing import Literal, NamedTuple
@@ -25,7 +25,7 @@ SHIFTED = {("S9", "Greeting"), ("S9", "SittingDown 1"), ("S9", "Waiting 1")}
 """The recordings whose poses and boxes stand beside the person, as (subject, name)."""
 
 SHIFT = np.array([-200.0, 0.0, 0.0])
-"""What must be added to shifted poses to put them right, in world coordinates (mm)."""
+"""The shift that puts shifted poses right, in world coordinates (mm)."""
 
 CHAIRS = ("Eating", "Phoning", "Sitting", "Smoking")
 """The actions with a chair, which masks do not tell from the person. The archive does not label
@@ -86,7 +86,7 @@ def find(source: pathlib.Path, shifted: Literal["correct", "drop"] = "correct") 
 def _reason(
     subject: str, stem: str, camera: str, about: metadata.Metadata, shifted: str
 ) -> str | None:
-    """Why a recording is left out on purpose; None where it is not."""
+    """The reason for which a recording is left out on purpose; None where it is not."""
     if (subject, stem, camera) in CORRUPT:
         return "whose video is corrupt in the archive"
     # By the action, not by the file name, which differs among subjects.

@@ -1,4 +1,4 @@
-"""One recording of Human3.6M: what one camera saw of one performance of an action."""
+"""One recording of Human3.6M: the frames of one camera in one performance of an action."""
 
 import dataclasses
 import functools
@@ -23,7 +23,7 @@ _PELVIS = 0
 
 @dataclasses.dataclass(frozen=True)
 class Recording(sequences.Sequence):
-    """What one camera saw of one performance.
+    """One recording: the frames of one camera in one performance of an action.
 
     Attributes:
       subject: the subject, as "S1".

@@ -10,7 +10,7 @@ from data_prep.mpi_inf_3dhp import reader
 
 
 class Config(NamedTuple):
-    """What a configuration of MPI-INF-3DHP prepares.
+    """A configuration of MPI-INF-3DHP.
 
     Attributes:
       side: side of the images in pixels.

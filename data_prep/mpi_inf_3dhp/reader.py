@@ -1,4 +1,4 @@
-"""What the archive of MPI-INF-3DHP holds as its owners distribute it, and what is missing."""
+"""The reader of MPI-INF-3DHP: the sequences in the archive, and the known faults of the archive."""
 
 import pathlib
 from collections.abc import Iterator

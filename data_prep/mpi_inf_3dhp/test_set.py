@@ -31,7 +31,7 @@ JOINTS = 17
 ACTIVITIES = (
     "Stand or walk", "Exercise", "Sit on chair", "Reach or crouch", "On floor", "Sports", "Misc",
 )  # fmt: skip
-"""What the people do, in the order of the numbers in the annotations."""
+"""The activities of the people, in the order of the numbers in the annotations."""
 
 SITTING = ACTIVITIES.index("Sit on chair")
 """The number of the activity with a chair, from 0."""

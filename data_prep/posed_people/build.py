@@ -11,7 +11,7 @@ from data_prep.posed_people import plan
 
 
 class BuildReport(NamedTuple):
-    """What a build has rendered, and what it cost.
+    """The report of a build: how much was rendered, and what that cost.
 
     Attributes:
       folder: the folder of the data set.

@@ -44,6 +44,7 @@ _T_POSE = primitives.stand(
     palms=primitives.pair((0.0, -1.0, 0.0)),
     ankles=primitives.pair((0.06, -0.985, -0.015)),
 )
+"""The pose with both arms stretched out to the sides."""
 
 NAMED: Mapping[str, tuple[str, float] | Pose] = {
     "standing": primitives.stand(),

@@ -43,7 +43,7 @@ _PERSON = plan.FIRST_PERSON["test"] + 10
 """The person of the picture, where the user names none: one that no model was trained on."""
 
 _ACTION = "hands_on_hips"
-"""What the person does, where the user names no action."""
+"""The action of the person, where the user names none."""
 
 _SHADOW = 330.0
 """The radius of the shadow on the floor, mm."""

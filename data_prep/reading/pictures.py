@@ -26,7 +26,7 @@ _OPAQUE = 128
 
 @dataclasses.dataclass(frozen=True)
 class Pictures:
-    """Some pictures of a source, with their poses; a piece.
+    """A piece that consists of some pictures of a source, with their poses.
 
     Attributes:
       name: the name of the piece, unique in its split.

@@ -136,7 +136,7 @@ def _check_names(what: str, names: Iterable[str], known: Collection[str]) -> Non
 
 
 def _run(run: spec.Run, one: Mapping[str, Any]) -> dict[str, Any]:
-    """What is kept of one run: what it was, and its scores."""
+    """The record of one run: its config, its starts and its scores."""
     starts, results = one["starts"], one["results"]
     # A run that was stopped has several starts; its weights come from the last one.
     last = starts[-1] if starts else {}

@@ -240,7 +240,7 @@ class _Attempt:
                 raise UserError(f"cannot start {argv[0]}: {error.strerror}.") from error
 
     def _failure(self, doing: str, status: int) -> str | None:
-        """Why a command has not done its work; None if it has."""
+        """The reason for which a command has not done its work; None if it has."""
         if status != command.FINISHED:
             return self._last_line() or process_group.reason(status)
         # A command given after -- may end well without training anything.

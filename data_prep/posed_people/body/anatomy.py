@@ -12,10 +12,11 @@ from numpy.typing import ArrayLike
 ARM_DIRECTION = np.array([np.sqrt(0.5), -np.sqrt(0.5), 0.0])
 """The direction of the left arm in the template, from shoulder to wrist."""
 
-SHOULDER = np.array([0.172, 1.412, -0.012])
 UPPER_ARM, LOWER_ARM = 0.285, 0.245
 """The lengths of upper arm and forearm (m)."""
 
+# The joints of the left arm and the left leg, and those in the middle of the body (m).
+SHOULDER = np.array([0.172, 1.412, -0.012])
 ELBOW = SHOULDER + UPPER_ARM * ARM_DIRECTION
 WRIST = ELBOW + LOWER_ARM * ARM_DIRECTION
 HIP = np.array([0.092, 0.915, 0.0])

@@ -12,10 +12,11 @@ THICKNESS = {
 """How far (m) hair stands off the skull, by hair style."""
 
 _LINE_Z = (-0.11, -0.06, -0.03, 0.000, 0.020, 0.055, 0.085, 0.11)
-"""The hairline from the back of the head to the forehead: heights `_LINE_Y` at depths `_LINE_Z`
-(m)."""
+"""The depths (m) at which the height of the hairline is given, from the back of the head to the
+forehead."""
 
 _LINE_Y = (1.565, 1.572, 1.595, 1.650, 1.672, 1.698, 1.714, 1.724)
+"""The heights of the hairline (m), at the depths `_LINE_Z`."""
 
 
 def hair_field(points: np.ndarray) -> np.ndarray:

@@ -38,7 +38,7 @@ TOPS = ("long", "short", "sleeveless")
 
 BOTTOMS = ("trousers", "shorts", "skirt", "leggings")
 
-"""What is worn below."""
+"""The kinds of clothes below the waist."""
 
 
 class Fabric(NamedTuple):

@@ -1,4 +1,4 @@
-"""What the people do: all actions by name, and the pose of an action at a time."""
+"""All actions of the rendered people by name, and the pose of an action at a time."""
 
 from collections.abc import Callable, Mapping
 

@@ -11,7 +11,7 @@ import numpy as np
 
 
 class Hits(NamedTuple):
-    """What is visible at the N covered samples, ordered by sample.
+    """The triangles that are visible at the N covered samples, ordered by sample.
 
     Attributes:
       sample: [N] int64, the number of the sample: row * size + column.
