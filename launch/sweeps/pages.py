@@ -39,6 +39,7 @@ def write(folder: pathlib.Path, page: pathlib.Path) -> tuple[list[pathlib.Path],
     if not names:
         raise UserError(f"{page} has no mark `<!-- results: NAME -->` ... `<!-- end -->`.")
     missing = [name for name in names if not (folder / f"{name}.json").exists()]
+    # All are read before anything is written: a damaged file leaves the page as it was.
     found = {n: _read(folder / f"{n}.json") for n in names if n not in missing}
     written = [page]
     for name, gathered in found.items():
@@ -47,6 +48,7 @@ def write(folder: pathlib.Path, page: pathlib.Path) -> tuple[list[pathlib.Path],
         written.append(path)
 
     def filled(match: re.Match[str]) -> str:
+        # A page may name results of a sweep that has not been run here.
         if match[2] in missing:
             return match[0]
         gathered = found[match[2]]
@@ -129,6 +131,7 @@ def plot(gathered: Mapping[str, Any], path: pathlib.Path) -> None:
     """
     from matplotlib.figure import Figure
 
+    # Late, with matplotlib: tables alone do not need it.
     from volsynth.reports import plots
 
     shown, groups = gathered["shown"], gathered["groups"]
@@ -143,6 +146,7 @@ def plot(gathered: Mapping[str, Any], path: pathlib.Path) -> None:
             if entry["interval"]:
                 panel.plot(entry["interval"], [place, place], color="#4477aa", lw=2)
             panel.plot(entry["seeds"], [place] * len(entry["seeds"]), "o", ms=3, color="#bbbbbb")
+            # Last, so that the mean lies over the seeds.
             panel.plot([entry["mean"]], [place], "o", ms=6, color="#4477aa")
         panel.set_title(score_title(name, gathered["protocol"]["scores"]), fontsize=9)
         panel.tick_params(labelsize=8)
