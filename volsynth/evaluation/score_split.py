@@ -15,6 +15,7 @@ from volsynth.evaluation import compute_scores, pair_lists, picture_folders, rec
 from volsynth.evaluation.progress import progress_bar
 from volsynth.evaluation.scorer_options import Options
 from volsynth.evaluation.set_scorers import SetScorer
+from volsynth.fields import PAIR
 from volsynth.images import draw
 from volsynth.metrics import intervals
 from volsynth.results import result_files
@@ -78,7 +79,7 @@ def score_split(subject: Subject, out: pathlib.Path, options: Options) -> dict[s
     sorted_by = _sorting(options.sorted_by or task.sorted_by, entries, scorers)
     subject = dataclasses.replace(subject, make=_saving(subject, options.save_images))
     fitted = task.fit_baselines(subject.data.split("train"), subject.batch_size)
-    batches = pipeline.evaluation_batches(split, pairs, subject.batch_size, extra)
+    batches = pipeline.evaluation_batches(split, pairs, subject.batch_size, (*PAIR, *extra))
     with progress_bar(f"scoring {subject.split_name}", len(pairs)) as advance:
         scores = compute_scores.score_batches(
             task, subject.make, batches, fitted, advance, scorers, len(pairs)
@@ -100,7 +101,7 @@ def _extra_fields(task, split, pairs):
     """Fields that batches hold for scores that not every data set allows."""
     # All records of a data set store the same fields, so one of them tells.
     stored = decoding.stored_fields(split, pairs[0, 1]) if task.images else ()
-    return tuple(name for name in ("parts",) if name in stored)
+    return ("target_parts",) if "parts" in stored else ()
 
 
 def _entries(task, scorers):
