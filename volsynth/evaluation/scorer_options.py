@@ -128,15 +128,18 @@ def pose_estimator(path: str, data: prepared.Prepared) -> ImageScorer:
       data: the data set, for the size of its images.
 
     Raises:
-      UserError: there is none at `path`, it finds no poses, or images have another size.
+      UserError: there is none at `path`, it finds no poses, it does not look at pictures alone, or
+        images have another size.
     """
     if model_folder.is_model(pathlib.Path(path)):
         model = exported_model.load(path)
-        task, config, parameters, estimate = model.task, model.config, model.parameters, model.make
+        config, parameters, estimate = model.config, model.parameters, model.make
+        task, inputs = model.task, model.inputs
         trained_on = model.card["trained_on"]["identity"]
     else:
         config, _, system, _, averages = restoring.restore_weights(pathlib.Path(path))
-        task, make = system.task, restoring.predictor(system)
+        task, inputs = system.task, forward.used_inputs(system, config.data.image_size)
+        make = restoring.predictor(system)
         parameters = forward.by_name(averages)
         trained_on = run_record.read_run(pathlib.Path(path))["data"]
 
@@ -147,6 +150,12 @@ def pose_estimator(path: str, data: prepared.Prepared) -> ImageScorer:
         raise UserError(
             f"--estimator {path} is of {config.system}, which finds no poses; give one of "
             f"configs/pose_estimator.py."
+        )
+    if not forward.is_estimator(task, inputs):
+        raise UserError(
+            f"--estimator {path} is of {config.system}, which reads {', '.join(inputs)}: it would be "
+            "told the true joints. Give a system that reads the picture alone, such as one of "
+            "configs/pose_estimator.py."
         )
     # Images are never resized for an estimator: its score would depend on how that is done.
     if config.data.image_size != data.image_size:

@@ -30,7 +30,7 @@ INCEPTION: Mapping[str, Any] = {
 """The entries of the protocol of all scores that see pictures through Inception-v3."""
 
 BUILTIN: Mapping[str, Any] = {
-    "network": feature_networks.name("", [BUILTIN_LAYER]),
+    "network": feature_networks.features_name("", [BUILTIN_LAYER]),
     "image_range": [-1.0, 1.0],
     "resize": None,
     "features": f"{BUILTIN_LAYER} after the ReLU, mean over all pixels",
