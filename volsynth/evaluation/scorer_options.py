@@ -153,8 +153,8 @@ def pose_estimator(path: str, data: prepared.Prepared) -> ImageScorer:
         )
     if not forward.is_estimator(task, inputs):
         raise UserError(
-            f"--estimator {path} is of {config.system}, which reads {', '.join(inputs)}: it would be "
-            "told the true joints. Give a system that reads the picture alone, such as one of "
+            f"--estimator {path} is of {config.system}, which reads {', '.join(inputs)}: it would "
+            "be told the true joints. Give a system that reads the picture alone, such as one of "
             "configs/pose_estimator.py."
         )
     # Images are never resized for an estimator: its score would depend on how that is done.
