@@ -27,7 +27,7 @@ def load_generator(
 
     Args:
       path: the model's folder.
-      program: as in `exported_model.load`.
+      program: which form of the model to load, as for `exported_model.load`.
 
     Raises:
       UserError: the model makes none, or `exported_model.load` raises.

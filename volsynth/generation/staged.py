@@ -46,7 +46,7 @@ def load_staged(path: str | os.PathLike[str]) -> exported_model.Model:
 
 
 class Features(NamedTuple):
-    """What a staged model computes of a person once.
+    """The result of the stage that a staged model runs once for a person.
 
     Attributes:
       volume: the encoded image.
@@ -118,7 +118,7 @@ def render_staged(model: exported_model.Model, person: Person, crop: Crop, batch
     Each call runs only the warp, the pose stream, and what comes after them.
 
     Args:
-      model: as `StagedModel` takes it.
+      model: model that has stages, rebuilt from code.
       person: whom to render.
       crop: the square that the bodies stand in.
       batch: the number of bodies of all calls but the last.
