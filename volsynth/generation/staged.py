@@ -107,7 +107,7 @@ class StagedModel:
           batch: how many are rendered at once; each new number is compiled once.
         """
         # Rows that only fill the batch are cut off again; another size would be compiled anew.
-        joints, visible = render.joints_in_crop(render.padded(bodies, batch), crop)
+        joints, visible = render.joints_in_crop(render.pad_bodies(bodies, batch), crop)
         image = self._finish(self._variables, *features, joints, visible)
         return conventions.to_uint8(np.asarray(image)[: len(bodies)])
 
