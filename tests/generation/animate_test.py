@@ -1,4 +1,4 @@
-"""A motion of a person: the source looked at once, still frames, order, and mistakes."""
+"""A person in motion: frames per second, transparency, warnings, the command, and mistakes."""
 
 import json
 import pathlib

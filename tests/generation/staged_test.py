@@ -68,7 +68,7 @@ def test_a_still_pose_is_made_once_and_every_batch_has_one_size():
     found = list(render.render_frames(make, bodies, 4))
     assert calls == [4, 2]
     assert found == [10, 11, 11, 12, 13, 20, 21, *[21] * 9]
-    assert len(render.padded(bodies[:3], 4)) == 4
+    assert len(render.pad_bodies(bodies[:3], 4)) == 4
     moved = bodies[0]._replace(visible=np.arange(15) > 0)
     assert not render._same(bodies[0], moved)
 

@@ -50,7 +50,7 @@ def load_staged(path: str | os.PathLike[str]) -> exported_model.Model:
 
 
 class Features(NamedTuple):
-    """What a staged model computes of a person once.
+    """The result of the stage that a staged model runs once for a person.
 
     Attributes:
       features: of the source, as `System.stages.encode` makes them.
@@ -114,7 +114,7 @@ class StagedModel:
           batch: how many are rendered at once; each new number is compiled once.
         """
         # Rows that only fill the batch are cut off again; another size would be compiled anew.
-        joints, visible = render.joints_in_crop(render.padded(bodies, batch), crop)
+        joints, visible = render.joints_in_crop(render.pad_bodies(bodies, batch), crop)
         image = self._finish(self._variables, *features, joints, visible)
         return conventions.to_uint8(np.asarray(image)[: len(bodies)])
 
@@ -125,7 +125,7 @@ def render_staged(model: exported_model.Model, person: Person, crop: Crop, batch
     Each call runs only the warp, the pose stream, and what comes after them.
 
     Args:
-      model: as `StagedModel` takes it.
+      model: model that has stages, rebuilt from code.
       person: whom to render.
       crop: the square that the bodies stand in.
       batch: the number of bodies of all calls but the last.
