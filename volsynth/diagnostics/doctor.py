@@ -30,6 +30,7 @@ PACKAGES: Mapping[str, str | None] = {
     "flax": "0.12",
     "jax": "0.10",
     "jaxtyping": "0.3",
+    "jinja2": "3.1",
     "matplotlib": "3.10",
     "ml-collections": "1.1",
     "numpy": "2.0",
