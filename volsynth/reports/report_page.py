@@ -16,8 +16,9 @@ import jinja2
 
 from volsynth import files
 from volsynth.errors import UserError
-from volsynth.reports import compare, history, logged, plots
+from volsynth.reports import history, logged, plots
 from volsynth.reports.data_uris import figure_uri, picture_uri
+from volsynth.reports.labels import label_runs
 from volsynth.reports.run_facts import date_text, run_facts
 from volsynth.results import result_files, tables
 from volsynth.train import run_log
@@ -128,15 +129,13 @@ def _template():
 
 
 def _labels(runs):
-    """Labels that tell the runs apart, as in `compare`, and the config's keys that differ."""
-    # Without results no scores are compared, which takes a while and is not shown here.
-    rows = compare.compare([{**run, "results": None} for run in runs])["runs"]
-    labels = [row["label"] for row in rows]
-    if max(map(len, labels)) > _LONGEST_LABEL:
-        labels = [pathlib.Path(run["workdir"]).resolve().name for run in runs]
-    if len(set(labels)) < len(labels):
-        labels = [run["workdir"] for run in runs]
-    return labels, list(rows[0]["differs"])
+    """Labels that tell the runs apart, and the keys of the config that differ."""
+    found, differs = label_runs(runs)
+    if max(map(len, found)) > _LONGEST_LABEL:
+        found = [pathlib.Path(run["workdir"]).resolve().name for run in runs]
+    if len(set(found)) < len(found):
+        found = [run["workdir"] for run in runs]
+    return found, list(differs[0])
 
 
 def _curves(logs, labels):
