@@ -117,7 +117,7 @@ def bench_waiting(config: Any, data: prepared.Prepared, repeats: int, say: Say) 
     split, settings = data.split("train"), config.data
     batch_size, threads = config.train.batch_size, settings.get("threads", -1)
 
-    augmentation = augment.of_config(settings)
+    augmentation = augment.from_config(settings)
 
     def batches(start, stop):
         return pipeline.training_batches(
@@ -208,7 +208,7 @@ def report(
                 )
         batch_size, single = config.train.batch_size, config.data.single
         threads = config.data.get("threads", -1)
-        augmentation = augment.of_config(config.data)
+        augmentation = augment.from_config(config.data)
     rows = [
         bench_input(data, batch_size, single, threads, repeats, say, augmentation)
         for data in sets.values()
