@@ -1,15 +1,27 @@
-"""A script for Cloud TPU VMs: a queued resource, and the command on all of its workers."""
+"""A script for Cloud TPU VMs: it creates a queued resource and runs the command on all workers."""
 
 import dataclasses
 import shlex
 from collections.abc import Sequence
 
 _PID = "volsynth.pid"
+"""The file in which a worker keeps the number of its training process."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Tpu:
-    """What is asked of Google Cloud; None leaves a thing to the defaults of gcloud."""
+    """What is asked of Google Cloud; None leaves a thing to the defaults of gcloud.
+
+    Attributes:
+      name: the name of the queued resource and of its node.
+      zone: the zone that it is in.
+      accelerator_type: such as v6e-16.
+      runtime_version: the image of the VMs, such as v2-alpha-tpuv6e.
+      project: the project that pays for it.
+      spot: whether it may be taken away at any time, for a lower price.
+      setup: a line of shell that is run once on every new worker.
+      max_restarts: how many times the command is run again after a fault.
+    """
 
     name: str
     zone: str
@@ -22,19 +34,18 @@ class Tpu:
 
 
 def render(tpu: Tpu, argv: Sequence[str]) -> str:
-    """The script; it needs bash and gcloud.
+    """Renders the script, which needs bash and gcloud.
 
     It creates the TPU where there is none, creates it anew when it was taken away, runs the command
     on all workers and runs it again after a fault. The TPU stays when the command has finished.
+
+    Args:
+      tpu: what is asked of Google Cloud.
+      argv: the command of every worker.
     """
     where = {"zone": tpu.zone, "project": tpu.project}
     common = " ".join(f"--{key}={shlex.quote(value)}" for key, value in where.items() if value)
-    # What an attempt whose connection broke has left running is ended before the next one.
-    running = f'grep -qs volsynth "/proc/$(cat {_PID} 2>/dev/null)/cmdline"'
-    stop = f"if {running}; then kill -TERM $(cat {_PID}); fi"
-    # One SIGTERM only: a second one would not wait for the checkpoint.
-    leftover = f"{stop}; for i in $(seq 60); do {running} || break; sleep 2; done"
-    start = f"{leftover}; echo $$ > {_PID}; exec {shlex.join(argv)}"
+    start, stop = _worker_commands(argv)
     setup = tpu.setup or "true"
     return f"""#!/bin/bash
 set -u
@@ -107,3 +118,16 @@ while true; do
   wait $!
 done
 """
+
+
+def _worker_commands(argv: Sequence[str]) -> tuple[str, str]:
+    """Lines of shell that start and that stop the command on a worker."""
+    # The number alone is not enough: after a restart of the VM it may be another process's.
+    running = f'grep -qs volsynth "/proc/$(cat {_PID} 2>/dev/null)/cmdline"'
+    stop = f"if {running}; then kill -TERM $(cat {_PID}); fi"
+    # What an attempt whose connection broke has left running is ended before the next one. One
+    # SIGTERM only: a second one would not wait for the checkpoint.
+    leftover = f"{stop}; for i in $(seq 60); do {running} || break; sleep 2; done"
+    # `exec` keeps the number of the shell, which is what was written to the file.
+    start = f"{leftover}; echo $$ > {_PID}; exec {shlex.join(argv)}"
+    return start, stop

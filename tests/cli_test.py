@@ -30,7 +30,7 @@ COMMANDS = [
     ("weights",), ("weights", "convert"), ("features",), ("export",), ("generate",),
     ("animate",), ("pose",), ("study",), ("study", "simulate"), ("study", "coverage"),
     ("study", "collect"),
-    ("study", "serve"), ("study", "report"), ("app",),
+    ("study", "serve"), ("study", "report"), ("studio",),
 ]  # fmt: skip
 
 
@@ -418,9 +418,9 @@ def test_bench_prints_one_json_object(capsys):
 
 
 def test_convolutions_are_those_of_demo_and_full(capsys, monkeypatch):
-    from volsynth.bench import cases
+    from volsynth.bench import conv3d
 
-    monkeypatch.setattr(cases, "bench_conv3d", lambda shapes, *settings: {"shapes": shapes})
+    monkeypatch.setattr(conv3d, "bench_conv3d", lambda shapes, *settings: {"shapes": shapes})
     assert cli.main(["bench", "conv3d", "--no-torch", "--json"]) == 0
     shapes = json.loads(capsys.readouterr().out)["shapes"]
     assert [tuple(shape[:4]) for shape in shapes] == [(8, 16, 16, 8)] * 3 + [(2, 64, 64, 24)] * 3

@@ -147,7 +147,7 @@ def test_memory_does_not_grow_with_the_neighbourhood():
 
 @pytest.mark.parametrize("neighbourhood", [3, 5])
 def test_at_full_size_value_and_gradient_fit_into_a_gibibyte(neighbourhood):
-    features = feature_networks.features("", ["block1_conv2"])
+    features = feature_networks.load_features("", ["block1_conv2"])
     spec = jax.ShapeDtypeStruct((2, 256, 256, 3), jnp.float32)
 
     def loss(image, target):

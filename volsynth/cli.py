@@ -1,7 +1,8 @@
 """The command line: `volsynth COMMAND`.
 
-Imports are late, so that `--help` answers at once. Errors a user can cause are one line on standard
-error and exit status 2; a run that was interrupted, with its checkpoint saved, exits with 3.
+Commands import what they need when they run, so that `--help` answers at once. An error that a user
+can cause is one line on standard error and exit status 2; a run that was interrupted and has saved
+its checkpoint exits with 3.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from volsynth.commands import (
 from volsynth.errors import UserError
 
 FAMILIES = (training, scores, reports, models, studio, costs, data, study, installation)
-"""Of commands, in the order of `--help`."""
+"""The families of commands, in the order of `--help`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not arguments:
         parser.print_help(sys.stderr)
         return 2
+    # argparse cannot know the overrides --config.SECTION.KEY=VALUE: configs name their keys.
     options, rest = parser.parse_known_args(arguments)
     overrides = [a for a in rest if a.startswith("--config.")]
     unknown = [a for a in rest if a not in overrides]
@@ -43,13 +45,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UserError(f"{overrides[0]}: volsynth {options.command} takes no config.")
         return options.run(options) or 0
     except UserError as error:
-        # One line, whatever an error that was passed on has in it.
+        # One line, even if the message quotes an error of several lines.
         print("volsynth: error: " + " ".join(str(error).splitlines()), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("volsynth: interrupted", file=sys.stderr)
-        return 130  # As shells report it.
+        # 128 + SIGINT, as shells report it.
+        return 130
     except BrokenPipeError:
+        # The reader of the output, such as `head`, has seen enough.
         return 1
 
 

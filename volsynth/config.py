@@ -1,36 +1,43 @@
-"""Config files, their variants, and overrides from the command line.
+"""Config files, their variants, overrides from the command line, and objects built from sections.
 
-A config is an ml_collections file with `get_config(variants)` and a table `VARIANTS`; it is Python
-and is executed, so give only files that you trust. It is named `PATH[:VARIANT[,VARIANT...]]`, and
-`--config.model.depth=16` overrides a value. A section that the file leaves empty is a table that
-takes any keys: `--config.data.also={'deepfashion/64': 0.6}` fills it. What several files of a
-folder share is in one whose name begins with an underscore: `from . import _NAME` imports it.
+A config file is a Python file that defines `get_config(variants)`, which returns an ml_collections
+ConfigDict, and a table `VARIANTS`. The file is executed, so load only files that you trust. A
+config is named `PATH[:VARIANT[,VARIANT...]]`, and `--config.model.depth=16` overrides one value. A
+section that the file leaves empty is a table that takes any keys:
+`--config.data.also={'deepfashion/64': 0.6}` fills it. Config files of one folder share code through
+a file whose name begins with an underscore, which `from . import _NAME` imports.
 """
 
 import ast
+import dataclasses
 import importlib.util
 import json
 import pathlib
 import sys
 import types
 import zlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import ml_collections
 
 from volsynth.errors import UserError, did_you_mean
 
+T = TypeVar("T")
+
 
 def load_config(spec: str, overrides: Sequence[str] = ()) -> ml_collections.ConfigDict:
-    """A locked config.
+    """Loads a config file with its variants and overrides.
 
     Args:
       spec: PATH or PATH:VARIANT[,VARIANT...].
       overrides: each "--config.SECTION.KEY=VALUE".
 
+    Returns:
+      The config, locked: assigning a key that it does not have is an error.
+
     Raises:
-      UserError: no such file, variant or key, or a value of the wrong type.
+      UserError: there is no such file, variant or key, or a value has the wrong type.
     """
     path, _, names = spec.partition(":")
     module = import_config(pathlib.Path(path))
@@ -38,10 +45,13 @@ def load_config(spec: str, overrides: Sequence[str] = ()) -> ml_collections.Conf
     for name in names.split(",") if names else ():
         if name not in variants:
             raise UserError(f"{path}: unknown variant {name!r}; {did_you_mean(name, variants)}")
+    # A file without variants may define `get_config()` without a parameter.
     config = _call(path, module.get_config, *([names] if names else []))
     if not isinstance(config, ml_collections.ConfigDict):
         raise UserError(f"{path}: get_config must return a ConfigDict, got {config!r}.")
     config.lock()
+    # Collected before the overrides: a table that one override has filled can be replaced by the
+    # next one.
     tables = _empty_sections(config)
     for override in overrides:
         _override(config, override, tables)
@@ -58,12 +68,15 @@ def _empty_sections(config, prefix=""):
 
 
 def config_to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:
-    """Nested dicts of JSON values: tuples become lists."""
+    """Turns a config into nested dicts of JSON values; tuples become lists."""
     return json.loads(config.to_json())
 
 
 def config_from_dict(values: dict[str, Any]) -> ml_collections.ConfigDict:
-    """The inverse of `config_to_dict`: a locked config; lists become tuples."""
+    """Turns nested dicts back into a locked config; lists become tuples.
+
+    This is the inverse of `config_to_dict`.
+    """
 
     def restore(value):
         if isinstance(value, dict):
@@ -74,13 +87,19 @@ def config_from_dict(values: dict[str, Any]) -> ml_collections.ConfigDict:
     return config.lock()
 
 
-def import_config(path):
+def import_config(path: pathlib.Path) -> types.ModuleType:
+    """Executes a config file and returns it as a module.
+
+    Raises:
+      UserError: there is no such file, it fails, or it has no function `get_config`.
+    """
     if not path.is_file():
         folder = path.parent if path.parent.is_dir() else pathlib.Path("configs")
         found = ", ".join(sorted(str(p) for p in folder.glob("[!_]*.py"))) or "none"
         where = "" if list(folder.glob("*.py")) else " Are you in the folder of the repository?"
         raise UserError(f"no config file {path}. Config files in {folder}: {found}.{where}")
-    # In a package of its folder, so that `from . import _common` finds what its configs share.
+    # The module is put into an artificial package of its folder, so that `from . import _common`
+    # works without an __init__.py. The checksum keeps two folders called "configs" apart.
     folder = path.parent.resolve()
     package = f"volsynth_configs_{zlib.crc32(bytes(folder)):08x}"
     sys.modules.setdefault(package, types.ModuleType(package)).__path__ = [str(folder)]
@@ -98,7 +117,8 @@ def import_config(path):
 def _call(path, function, *arguments):
     try:
         return function(*arguments)
-    except Exception as error:  # The file is the user's own code: anything may go wrong in it.
+    # The file is the user's own code, which may raise anything.
+    except Exception as error:
         if isinstance(error, ImportError) and (error.name or "").startswith("volsynth_configs_"):
             raise UserError(
                 f"{path} fails: {error}. Files that it imports from its own folder must lie beside "
@@ -122,6 +142,7 @@ def _override(config, override, tables):
         if depth < len(parts) - 1:
             section = section[part]
     old = section[parts[-1]]
+    # Before the check for a section: a table is an empty section, but can be assigned.
     if key in tables:
         section[parts[-1]] = _parse_table(override, text)
         return
@@ -139,13 +160,17 @@ def _parse_table(override, text):
 
 
 def _parse(override, text, old):
-    """The text as a value of the type that the config has there."""
+    """Parses the text of an override as a value of the type of the default `old`."""
     value = text
+    # Where the default is text, the override is text as it stands: --config.name=3 means "3".
     if not isinstance(old, str):
         try:
+            # literal_eval, because an override must not be able to run code. RecursionError and
+            # MemoryError are what it raises for deeply nested text.
             value = ast.literal_eval({"true": "True", "false": "False"}.get(text.lower(), text))
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             value = text
+    # A bool is an int in Python, but `true` for a learning rate is a mistake.
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if isinstance(old, tuple) and isinstance(value, list):
@@ -158,3 +183,48 @@ def _parse(override, text, old):
             f"{override}: {text!r} is not of type {type(old).__name__} (it is {old!r} by default)."
         )
     return value
+
+
+def build_section(
+    kind: Callable[..., T], config: Any, name: str, *, within: str = "config", **more: Any
+) -> T:
+    """Builds an object whose arguments are the keys of one section of a config.
+
+    Args:
+      kind: a dataclass; Flax modules are dataclasses, too.
+      config: the config that has the section.
+      name: the name of the section.
+      within: the name of the config in errors, where it is itself a section.
+      more: further arguments of `kind`, which are not in the section.
+
+    Raises:
+      UserError: the section lacks an argument that has no default, or has a key that is no
+        argument.
+    """
+    section = dict(config.get(name, {}))
+    # Flax gives every module the fields "parent" and "name"; a config must not set them.
+    others = {*more, "parent", "name"}
+    fields = {f.name: f for f in dataclasses.fields(kind) if f.init and f.name not in others}
+    needed = {
+        key
+        for key, field in fields.items()
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    }
+    for key in sorted(section.keys() - fields.keys()):
+        raise UserError(f"{within}.{name} has no key {key!r}; {did_you_mean(key, fields)}")
+    if missing := ", ".join(sorted(needed - section.keys())):
+        raise missing_keys(f"{within}.{name}", missing)
+    return kind(**section, **more)
+
+
+def missing_keys(section: str, keys: str) -> UserError:
+    """Returns the error for a config, or a section of it, that lacks some keys.
+
+    Args:
+      section: what lacks them, such as "config.model".
+      keys: the names of the missing keys, as text.
+    """
+    return UserError(
+        f"{section} lacks {keys}: it is of another version of volsynth. Add it to the config; a "
+        "run needs the version that trained it, or has to be trained anew."
+    )

@@ -7,7 +7,8 @@ import sys
 import time
 
 from data_prep.errors import reported
-from data_prep.posed_people import build, plan, render
+from data_prep.posed_people import build, plan
+from data_prep.posed_people.rendering import records
 from volsynth.errors import UserError
 
 
@@ -35,10 +36,10 @@ def bench(config: str, seconds: float) -> dict[str, float | str]:
         )
     size = plan.SIZES[config]
     todo = itertools.cycle(plan.groups(size, "train"))
-    render.render_group(next(todo), size)
+    records.render_group(next(todo), size)
     images, start, cpu = 0, time.perf_counter(), 0.0
     while time.perf_counter() - start < seconds:
-        batch = render.render_group(next(todo), size)
+        batch = records.render_group(next(todo), size)
         images, cpu = images + len(batch.records), cpu + batch.seconds
     return {
         "config": config,

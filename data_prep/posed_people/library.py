@@ -18,13 +18,14 @@ from typing import NamedTuple
 import numpy as np
 
 from data_prep.errors import reported
-from data_prep.posed_people import actions, kinematics, motion, skinning
-from data_prep.posed_people.kinematics import Pose
+from data_prep.posed_people.body import kinematics, skinning
+from data_prep.posed_people.body.kinematics import Pose
+from data_prep.posed_people.motion import actions, primitives
 from volsynth import files
 from volsynth.errors import UserError, did_you_mean
 from volsynth.poses import joint_orders, keypoint_files, retargeting
 
-STYLE = motion.Style(tempo=1.0, size=1.0, phase=0.0, side=1, lean=0.0, wiggle=np.zeros(4))
+STYLE = primitives.Style(tempo=1.0, size=1.0, phase=0.0, side=1, lean=0.0, wiggle=np.zeros(4))
 """Of nobody in particular."""
 
 FOOT_MM = 85.0
@@ -34,15 +35,15 @@ MOST_FRAMES = 10_000
 
 MADE_BY = "python -m data_prep.posed_people.library"
 
-_T_POSE = motion.stand(
-    wrists=motion.pair((1.0, 0.0, 0.0)),
-    elbows=motion.pair((0.0, 0.0, -1.0)),
-    palms=motion.pair((0.0, -1.0, 0.0)),
-    ankles=motion.pair((0.06, -0.985, -0.015)),
+_T_POSE = primitives.stand(
+    wrists=primitives.pair((1.0, 0.0, 0.0)),
+    elbows=primitives.pair((0.0, 0.0, -1.0)),
+    palms=primitives.pair((0.0, -1.0, 0.0)),
+    ankles=primitives.pair((0.06, -0.985, -0.015)),
 )
 
 NAMED: Mapping[str, tuple[str, float] | Pose] = {
-    "standing": motion.stand(),
+    "standing": primitives.stand(),
     "t_pose": _T_POSE,
     "walking": ("walk", 0.28),
     "running": ("run", 0.2),
@@ -132,15 +133,15 @@ def loop_pose(name: str, number: int) -> keypoint_files.Pose:
     """A frame of one of `LOOPS`, in whole mm; after its last one they repeat themselves."""
     loop = LOOPS[name]
     if loop.action is None:
-        pose = motion.stand()
+        pose = primitives.stand()
     else:
         tempo = loop.cycles * LOOP_FPS / (loop.frames * loop.hertz)
         time = loop.start + number / LOOP_FPS
         pose = actions.ACTIONS[loop.action](time, STYLE._replace(tempo=tempo))
     body = retargeting.Body(joints_of(pose), np.ones(15, bool), False)
-    turned = retargeting.turned(body, 360.0 * loop.turns * number / loop.frames)
+    turned = retargeting.turn_body(body, 360.0 * loop.turns * number / loop.frames)
     return keypoint_files.Pose(
-        joint_orders.OURS,
+        joint_orders.VOLSYNTH_15,
         turned.visible,
         joints_mm=turned.joints.round(),
         action=name,
@@ -155,7 +156,7 @@ def loop_poses() -> list[keypoint_files.Pose]:
 
 def _entry(name, pose, frame=0):
     return keypoint_files.Pose(
-        joint_orders.OURS,
+        joint_orders.VOLSYNTH_15,
         np.ones(15, bool),
         joints_mm=joints_of(pose).round(1),
         action=name,

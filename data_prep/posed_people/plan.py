@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_prep.posed_people.actions import ACTION_NAMES
+from data_prep.posed_people.motion.actions import ACTION_NAMES
 
 FPS = 50
 SECONDS = 20

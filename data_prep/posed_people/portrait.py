@@ -16,7 +16,10 @@ import numpy as np
 from PIL import Image
 
 from data_prep.errors import reported
-from data_prep.posed_people import actions, figure, library, plan, render, scene
+from data_prep.posed_people import library, plan
+from data_prep.posed_people.body import figure
+from data_prep.posed_people.motion import actions
+from data_prep.posed_people.rendering import records, scene
 from volsynth.errors import UserError, did_you_mean
 from volsynth.poses import joint_orders, keypoint_files
 
@@ -81,7 +84,7 @@ def shoot(
     if not (SIDES[0] <= min(width, height) and max(width, height) <= SIDES[1]):
         low, high = SIDES
         raise UserError(f"a picture has sides of {low} to {high} pixels, got {width} x {height}.")
-    dressed = render.dressed(plan.Group(person, 0))
+    dressed = records.dressed(plan.Group(person, 0))
     pose = actions.pose_at(action, seconds, library.STYLE)
     points, joints = figure.place(dressed, pose)
     spot = scene.Placement(np.zeros(2), -np.pi / 2 + np.radians(turn))
@@ -110,7 +113,7 @@ def shoot(
         np.asarray(resized[0]),
         np.asarray(resized[1]) >= 128,
         keypoint_files.Pose(
-            joint_orders.OURS,
+            joint_orders.VOLSYNTH_15,
             np.ones(len(joints), bool),
             projected[:, :2] / projected[:, 2:],
             joints,

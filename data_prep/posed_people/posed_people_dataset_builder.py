@@ -1,14 +1,13 @@
 """TFDS builder: `tfds build data_prep/posed_people --config=64 --data_dir=DIR`."""
 
-import io
 from collections.abc import Iterator
 from typing import Any
 
 import tensorflow_datasets as tfds
 
-from data_prep import common
-from data_prep.posed_people import plan, render
-from volsynth.data import schema
+from data_prep.building import record_builder
+from data_prep.posed_people import plan
+from data_prep.posed_people.rendering import records
 
 _DESCRIPTION = """
 Rendered people: articulated bodies of varied build in two outfits each, seen by four cameras while
@@ -16,7 +15,7 @@ they stand, walk, reach, sit, crawl and more, with 3D joints, masks, part labels
 """
 
 
-class Builder(common.RecordBuilder):
+class Builder(record_builder.RecordBuilder):
     """Renders the data set on all cores; any number of them gives the same bytes."""
 
     name = "posed_people"
@@ -47,7 +46,7 @@ class Builder(common.RecordBuilder):
         return tfds.core.DatasetInfo(
             builder=self,
             description=_DESCRIPTION,
-            features=common.features(self.image_side, optional=("parts", "depth")),
+            features=record_builder.features(self.image_side, optional=("parts", "depth")),
             license="Apache-2.0",
         )
 
@@ -56,13 +55,8 @@ class Builder(common.RecordBuilder):
         return {split: self._generate_examples(split) for split in plan.FIRST_PERSON}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        for batch in render.render_split(self.size, split, self.processes):
+        for batch in records.render_split(self.size, split, self.processes):
             for key, record in batch.records:
-                yield key, {k: _encodable(k, v) for k, v in record.items()}
+                yield key, record_builder.encodable(record)
             if self.on_records is not None:
                 self.on_records(len(batch.records), batch.seconds)
-
-
-def _encodable(name: str, value: Any) -> Any:
-    """Images are PNG already; a file object is how TFDS takes them as they are."""
-    return io.BytesIO(value) if schema.FIELDS[name].kind == "image" else value

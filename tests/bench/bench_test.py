@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from volsynth import cli, systems
-from volsynth.bench import cases, naive, timing, warps
+from volsynth.bench import conv3d, naive, requirements, timing, training_step, warps
 from volsynth.config import load_config
 from volsynth.data import fake
 from volsynth.errors import UserError
@@ -76,7 +76,7 @@ def test_candidates_take_turns_and_the_median_counts(monkeypatch):
         now[0] += lasts[name]
 
     runs = {name: functools.partial(run, name) for name in "aSb"}
-    assert timing.medians(runs, 2) == lasts
+    assert timing.median_seconds(runs, 2) == lasts
     # Quick ones are among themselves; the first time after the slow ones must not count.
     assert "".join(order) == "aSb" + 2 * ("S" + "ab" + timing.ROUNDS * "ab")
 
@@ -89,7 +89,7 @@ def test_a_first_time_after_slow_ones_is_not_in_the_median(monkeypatch):
         now[0] += 2.0 if name == "S" else 0.03 + 0.05 * (before[0] == "S")
         before[0] = name
 
-    found = timing.medians({name: functools.partial(run, name) for name in "Sa"}, 1)
+    found = timing.median_seconds({name: functools.partial(run, name) for name in "Sa"}, 1)
     assert found["a"] == pytest.approx(0.03)
 
 
@@ -97,7 +97,7 @@ def test_what_takes_too_long_runs_once(monkeypatch):
     clock = iter([0, 30, 30, 31, 31, 33, 33, 35])
     monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
     said = []
-    found = timing.medians({"slow": lambda: 0, "fast": lambda: 0}, 2, said.append)
+    found = timing.median_seconds({"slow": lambda: 0, "fast": lambda: 0}, 2, said.append)
     assert found == {"slow": 30, "fast": 2}
     assert said == ["slow: 30 s the first time", "fast: 1 s the first time"]
 
@@ -183,7 +183,7 @@ def test_the_report_of_the_warp(smoke, with_torch):
 
 @pytest.mark.parametrize("with_torch", [False, pytest.param(True, marks=needs_torch)])
 def test_the_report_of_the_convolution(with_torch):
-    report = cases.bench_conv3d([(1, 4, 4, 3, 2), (1, 4, 3, 2, 3)], 1, with_torch, _quiet)
+    report = conv3d.bench_conv3d([(1, 4, 4, 3, 2), (1, 4, 3, 2, 3)], 1, with_torch, _quiet)
     assert [row["shape"] for row in report["shapes"]] == [[1, 4, 4, 3, 2], [1, 4, 3, 2, 3]]
     ratios = []
     for row in report["shapes"]:
@@ -197,7 +197,7 @@ def test_the_report_of_the_convolution(with_torch):
 
 @pytest.mark.parametrize("with_torch", [False, pytest.param(True, marks=needs_torch)])
 def test_the_report_of_the_step(smoke, with_torch):
-    report = cases.bench_step(smoke, 1, with_torch, _quiet)
+    report = training_step.bench_step(smoke, 1, with_torch, _quiet)
     assert set(report["seconds"]) == ({"ours", "torch"} if with_torch else {"ours"})
     memory = report["memory"]
     # The state is donated: what comes out takes the place of what went in.
@@ -210,15 +210,15 @@ def test_the_report_of_the_step(smoke, with_torch):
 
 def test_shapes_are_those_of_the_volumes_of_a_config():
     settings = load_config("configs/volumetric.py:full")
-    assert cases.conv3d_shapes(settings) == [(2, 64, 64, 24, c) for c in (48, 16, 64)]
+    assert conv3d.conv3d_shapes(settings) == [(2, 64, 64, 24, c) for c in (48, 16, 64)]
 
 
 def test_poses_of_a_data_set_are_scaled_to_the_image(data_dir, tiny):
-    poses = cases.prepared_poses(str(data_dir), "posed_people", "tiny", 2, 256)
+    poses = warps.prepared_poses(str(data_dir), "posed_people", "tiny", 2, 256)
     assert set(poses) == {
         f"{role}_{key}" for role in ("source", "target") for key in ("joints", "visible")
     }
-    small = cases.prepared_poses(str(data_dir), "posed_people", "tiny", 2, tiny.image_size)
+    small = warps.prepared_poses(str(data_dir), "posed_people", "tiny", 2, tiny.image_size)
     scale = 256 / tiny.image_size
     np.testing.assert_allclose(poses["source_joints"], scale * small["source_joints"], rtol=1e-5)
     np.testing.assert_array_equal(poses["target_visible"], small["target_visible"])
@@ -227,7 +227,7 @@ def test_poses_of_a_data_set_are_scaled_to_the_image(data_dir, tiny):
 def test_without_torch_the_comparison_says_what_to_do(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=re.escape("pip install -e '.[bench]', or --no-torch")):
-        cases.torch_found()
+        requirements.torch_found()
 
 
 def test_the_naive_convolution_is_ours():

@@ -45,7 +45,7 @@ def _write(root):
         small_sets.save(root / "img_highres" / path, sighting.image)
         mask = 255 * sighting.mask.astype(np.uint8)
         small_sets.save(root / "masks" / path.replace(".jpg", ".png"), mask)
-        seen[names.flat(path)] = sighting
+        seen[names.flatten(path)] = sighting
     head = "name:keypoints_y:keypoints_x"
     train = [_line(name, sighting) for name, sighting in list(seen.items())[:-1]]
     cut_off = list(seen)[4]
@@ -73,10 +73,10 @@ def _write(root):
 
 def test_names_are_flattened_as_in_public_lists():
     path = "MEN/Shirts_Polos/id_00001802/02_4_full.jpg"
-    assert names.flat(path) == "fashionMENShirts_Polosid0000180202_4full.jpg"
-    assert names.flat(f"img/{path}") == names.flat(path)
-    assert names.flat(names.flat(path)) == names.flat(path)
-    assert names.parse(names.flat(path)) == ("MEN/Shirts_Polos/id_00001802", "02")
+    assert names.flatten(path) == "fashionMENShirts_Polosid0000180202_4full.jpg"
+    assert names.flatten(f"img/{path}") == names.flatten(path)
+    assert names.flatten(names.flatten(path)) == names.flatten(path)
+    assert names.parse(names.flatten(path)) == ("MEN/Shirts_Polos/id_00001802", "02")
     women = "fashionWOMENGraphic_Teesid0000022203_7additional.jpg"
     assert names.parse(women) == ("WOMEN/Graphic_Tees/id_00000222", "03")
     assert names.parse("holiday.jpg") is None

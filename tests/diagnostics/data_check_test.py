@@ -67,7 +67,7 @@ def test_everything_that_is_wrong_is_named(tmp_path, tiny, capsys):
     )
     np.savez(index, **columns)
     data = prepared.open_prepared(str(tmp_path), "small", "32")
-    report = data_check.check(data, ["train", "none"])
+    report = data_check.check_records(data, ["train", "none"])
     said = "\n".join(report["problems"])
     for line in (
         "1 joints lie outside of the image, such as the head.",
@@ -94,9 +94,9 @@ def test_no_more_lines_than_a_page_are_kept(tmp_path, tiny, monkeypatch):
     data = shards.write(
         tmp_path, {"train": [*shards.examples(tiny.split("train"), [0]), *[b"rubbish"] * 4]}
     )
-    report = data_check.check(data, ["train"])
+    report = data_check.check_records(data, ["train"])
     assert (len(report["problems"]), report["problem_count"]) == (2, 4)
-    assert data_check.table(report).endswith("2 more problems")
+    assert data_check.format_report(report).endswith("2 more problems")
 
 
 def test_a_split_that_is_missing_is_a_users_error(data_dir, capsys):
@@ -112,5 +112,5 @@ def test_lenses_are_those_of_the_record(tmp_path, tiny, model):
     if model:
         record.features.feature["camera_model"].bytes_list.value.append(model)
     data = shards.write(tmp_path, {"train": [record]})
-    far = data_check.figures(data.split("train"))["reprojection_px"][1]
+    far = data_check.split_statistics(data.split("train"))["reprojection_px"][1]
     assert (far < 0.01) == (model == b"none")

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import jax
@@ -14,11 +13,11 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from volsynth.diagnostics import doctor
+from volsynth.diagnostics import doctor, machine, packages, prepared_files
 from volsynth.errors import UserError
 from volsynth.pretrained import weights
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MANIFEST = {
     "format": 1,
     "name": "posed_people",
@@ -51,18 +50,8 @@ def test_a_report_is_json_with_every_section(tmp_path):
     }
 
 
-def test_the_package_list_is_that_of_the_project_file():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = {}
-    for line in project["dependencies"]:
-        name, minimum = re.fullmatch(r"([\w.-]+)(?:>=([\w.]+))?", line.split(";")[0]).groups()
-        wanted[name] = minimum
-    assert dict(doctor.PACKAGES) == wanted
-    assert project["requires-python"] == f">={doctor.PYTHON}"
-
-
 def test_versions_come_from_metadata_and_old_or_missing_ones_are_named(tmp_path, monkeypatch):
-    versions = {name: "99.1" for name in doctor.PACKAGES}
+    versions = {name: "99.1" for name in packages.needed_packages()}
     del versions["chex"]
     versions |= {"jax": "0.9.3", "flax": "0.12", "numpy": "2.0.0rc1", "absl-py": "0"}
 
@@ -79,25 +68,6 @@ def test_versions_come_from_metadata_and_old_or_missing_ones_are_named(tmp_path,
     assert missing["package chex (missing)"] == "pip install 'chex>=0.1.90'"
     assert missing["package jax (old)"] == "pip install 'jax>=0.10'"
     assert not report["ready"]
-
-
-def test_full_tensorflow_stands_in_for_tensorflow_cpu(monkeypatch):
-    def version(name):
-        if name == "tensorflow":
-            return "2.21.0"
-        raise importlib.metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(importlib.metadata, "version", version)
-    found = [entry for entry in doctor._packages() if entry["version"]]
-    assert [(entry["name"], entry["status"]) for entry in found] == [("tensorflow-cpu", "ok")]
-
-
-@pytest.mark.parametrize(
-    ("older", "newer"), [("2.9", "2.20"), ("0.9.99", "0.10"), ("1", "1.0.1"), ("0.1.9", "0.1.90")]
-)
-def test_versions_compare_by_number(older, newer):
-    assert doctor._numbers(older) < doctor._numbers(newer)
-    assert doctor._numbers(newer) == doctor._numbers(newer + "+local.7")
 
 
 def test_devices_are_those_of_jax(tmp_path):
@@ -123,9 +93,11 @@ def test_a_device_that_does_not_start_is_reported(tmp_path, monkeypatch, capsys)
 
 def test_a_gpu_that_jax_cannot_see_is_missing_a_package(tmp_path, monkeypatch):
     _prepare(tmp_path / "a")
-    monkeypatch.setattr(doctor, "_jax", lambda: {"platform": "cpu", "devices": [], "error": None})
+    monkeypatch.setattr(
+        machine, "jax_report", lambda: {"platform": "cpu", "devices": [], "error": None}
+    )
     for paths, commands in ((["/dev/nvidia0"], ["pip install 'jax[cuda13]'"]), ([], [])):
-        monkeypatch.setattr(doctor.glob, "glob", lambda pattern, paths=paths: paths)
+        monkeypatch.setattr(machine.glob, "glob", lambda pattern, paths=paths: paths)
         assert [entry["get"] for entry in doctor.report(str(tmp_path))["missing"]] == commands
 
 
@@ -135,16 +107,6 @@ def test_machine_figures_are_plausible(tmp_path):
     assert report["machine"]["memory_bytes"] > 2**28
     assert report["data"]["free_bytes"] > 0
     assert report["data"]["exists"] is False
-
-
-def test_memory_respects_the_limit_of_a_container(monkeypatch):
-    def limited(text):
-        monkeypatch.setattr(doctor.Path, "read_text", lambda self: text)
-        return doctor._memory_bytes()
-
-    whole = limited("max\n")
-    assert limited("1048576\n") == 2**20
-    assert limited(f"{whole * 2}\n") == whole
 
 
 def test_without_data_the_command_that_renders_some_is_given(tmp_path, monkeypatch):
@@ -213,7 +175,7 @@ def test_a_broken_manifest_is_a_problem_and_not_a_data_set(tmp_path, content, pr
 
 def test_a_manifest_of_absurd_size_is_not_read(tmp_path, monkeypatch):
     _prepare(tmp_path / "huge")
-    monkeypatch.setattr(doctor, "_MANIFEST_BYTES", 100)
+    monkeypatch.setattr(prepared_files, "_MANIFEST_BYTES", 100)
     (entry,) = doctor.report(str(tmp_path))["data"]["sets"]
     assert re.search(r"has \d+ bytes, more than 100", entry["problem"])
 
@@ -267,7 +229,7 @@ def test_render_shows_what_matters_and_prints_foreign_names_as_they_are(tmp_path
     assert "\x1b[2J" not in shown
     assert "none are needed: the built-in features are used" in shown
     assert "Nothing is missing." in shown
-    assert all(name in shown for name in doctor.PACKAGES)
+    assert all(name in shown for name in packages.needed_packages())
 
 
 def test_render_never_breaks_the_command_to_copy(tmp_path, capsys):
@@ -289,34 +251,10 @@ def test_importing_it_imports_neither_jax_nor_tensorflow():
     assert done.stdout.strip() == "[]"
 
 
-# --- huge pages ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("setting", "tunables", "wanted"),
-    [
-        ("[always] madvise never", "", True),
-        ("always [madvise] never", "", False),
-        ("always [madvise] never", "a=1:glibc.malloc.hugetlb=1", True),
-        ("always madvise [never]", "glibc.malloc.hugetlb=1", False),
-        (None, "", None),
-    ],
-)
-def test_huge_pages_need_the_system_and_the_c_library(monkeypatch, setting, tunables, wanted):
-    def read(path):
-        if setting is None:
-            raise FileNotFoundError
-        return setting
-
-    monkeypatch.setattr(Path, "read_text", read)
-    monkeypatch.setenv("GLIBC_TUNABLES", tunables)
-    assert doctor.huge_pages() is wanted
-
-
 def test_small_pages_are_pointed_out_where_they_cost_time(tmp_path, monkeypatch):
     report = doctor.report(str(tmp_path))
     for pages, shown in ((False, True), (True, False), (None, False)):
         report["machine"]["huge_pages"] = pages
         hints = [row for row in doctor._rows(report) if row[0] == "Huge pages"]
         assert bool(hints) == shown
-        assert all(doctor.HUGE_PAGES in row[1] for row in hints)
+        assert all(machine.HUGE_PAGES in row[1] for row in hints)

@@ -19,7 +19,7 @@ from volsynth.data import fake, pipeline
 from volsynth.diagnostics import volume_features, volume_views
 from volsynth.errors import UserError
 from volsynth.images import draw
-from volsynth.runs import training
+from volsynth.runs import restoring
 from volsynth.skeleton import NUM_PARTS
 from volsynth.tasks import gallery
 from volsynth.train import run_record
@@ -52,7 +52,7 @@ class Linear(nn.Module):
 def test_the_inner_and_the_outer_layers_together_are_the_whole():
     batch, generator = fake.batch(2, 16), Linear()
     parameters = generator.init(KEY, batch["source_image"], method="encode")["params"]
-    seen = volume_features.looker(generator)(parameters, batch)
+    seen = volume_features.volume_probe(generator)(parameters, batch)
     weights, image = np.asarray(parameters["weights"]), np.roll(batch["source_image"], 1, axis=2)
     for name, chosen in (("image", [0, 1, 2, 3]), ("inner", [1, 2]), ("outer", [0, 3])):
         np.testing.assert_allclose(seen[name], weights[chosen].sum() * image / 16, atol=1e-6)
@@ -87,7 +87,7 @@ def _pair(rows, layers, part_layers, side=8):
 def test_measures_of_a_person_whose_features_are_with_the_parts():
     front, back = slice(0, 2), slice(6, 8)
     own = _pair(slice(2, 6), front, front)
-    row = volume_features.measure(
+    row = volume_features.measure_pair(
         own, [_pair(slice(2, 6), back, back), _pair(slice(2, 6), back, front)]
     )
     assert row["silhouette"]["before"] == {"inside": pytest.approx(1), "area": 8 / 64}
@@ -108,17 +108,17 @@ def test_rows_tell_in_which_depth_the_features_are():
     """Profiles alone are the same where the upper half leans forward and the lower one back."""
     leaning = _pair(slice(0, 4), slice(0, 2), slice(0, 2))
     other = _pair(slice(4, 8), slice(0, 2), slice(0, 2))
-    row = volume_features.measure(leaning, [other])
+    row = volume_features.measure_pair(leaning, [other])
     assert row["correlation"]["profile"]["others"] == pytest.approx(1)
     assert row["correlation"]["side"]["others"] < 0
 
 
 def test_nobody_else_and_nothing_at_all_have_no_correlation():
     pair = _pair(slice(2, 6), slice(0, 2), slice(0, 2))
-    row = volume_features.measure(pair, [])
+    row = volume_features.measure_pair(pair, [])
     assert row["correlation"]["profile"] == {"own": pytest.approx(1), "others": None}
     empty = _pair(slice(0, 0), slice(0, 0), slice(0, 0))
-    row = volume_features.measure(empty, [pair])
+    row = volume_features.measure_pair(empty, [pair])
     assert row["correlation"]["side"] == {"own": None, "others": None}
     assert volume_features._mean([row, row])["correlation"]["side"] == {"own": None, "others": None}
 
@@ -151,7 +151,7 @@ class Shown(NamedTuple):
 def shown(trained, tmp_path_factory):
     """The command, run once on the checkpoint before the last."""
     out = tmp_path_factory.mktemp("features") / "new" / "features.png"
-    tables, printed, grid = [], io.StringIO(), draw.grid
+    tables, printed, grid = [], io.StringIO(), grids.grid
 
     def watched(rows, titles, cell):
         tables.append((rows, titles))
@@ -159,7 +159,7 @@ def shown(trained, tmp_path_factory):
 
     arguments = ["features", "--workdir", str(trained), "--split", "test", "--step", "4"]
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
-        patch.setattr(draw, "grid", watched)
+        patch.setattr(grids, "grid", watched)
         assert cli.main([*arguments, "--count", "3", "--out", str(out), "--json"]) == 0
     ((rows, titles),) = tables
     return Shown(printed.getvalue(), out, rows, titles)
@@ -168,11 +168,11 @@ def shown(trained, tmp_path_factory):
 def test_the_picture_has_a_row_for_each_pair_and_a_column_for_each_view(shown):
     blank = [[np.zeros((1, 1, 3), np.uint8)] * 14] * 3
     with Image.open(shown.out) as image:
-        assert image.size == draw.grid(blank, shown.titles, cell=128).size
+        assert image.size == grids.grid(blank, shown.titles, cell=128).size
 
 
 def test_what_stands_in_a_row(trained, shown):
-    run = training.restore(trained, ["test"], step=4)
+    run = restoring.restore(trained, ["test"], step=4)
     split = run.data.split("test")
     (batch,) = pipeline.evaluation_batches(split, gallery.gallery_pairs(split, 0, 3), 4)
     outputs = (
@@ -250,7 +250,7 @@ def test_without_json_there_are_sentences(shown):
 
 def test_the_picture_goes_to_the_workdir_unless_told_otherwise(capsys, monkeypatch, tmp_path):
     asked = []
-    monkeypatch.setattr(volume_features, "features", lambda *a, **k: asked.append((a, k)))
+    monkeypatch.setattr(volume_features, "draw_features", lambda *a, **k: asked.append((a, k)))
     monkeypatch.setattr(volume_features, "summary", lambda report: "said")
     assert cli.main(["features", "--workdir", str(tmp_path), "--step", "best"]) == 0
     assert capsys.readouterr().out == "said\n"
@@ -273,29 +273,29 @@ def test_a_system_without_a_volume(smoke_config, tiny, tmp_path):
         UserError,
         match=r"is a run of 'resnet2d', which has no volume .*; systems with one: volumet",
     ):
-        volume_features.features(folder, "test")
+        volume_features.draw_features(folder, "test")
 
 
 def test_a_run_without_a_checkpoint(smoke_config, tiny, tmp_path):
     folder = _claim(tmp_path / "run", smoke_config, tiny.identity)
     with pytest.raises(UserError, match="has no checkpoint yet"):
-        volume_features.features(folder, "test")
+        volume_features.draw_features(folder, "test")
     with pytest.raises(UserError, match="holds no run"):
-        volume_features.features(tmp_path, "test")
+        volume_features.draw_features(tmp_path, "test")
 
 
 def test_a_step_or_split_that_is_not_there(trained):
     with pytest.raises(UserError, match=r"no checkpoint 5; there are \[2, 4, 6\]"):
-        volume_features.features(trained, "test", step=5)
+        volume_features.draw_features(trained, "test", step=5)
     with pytest.raises(UserError, match="no split 'tset'; did you mean 'test'"):
-        volume_features.features(trained, "tset")
+        volume_features.draw_features(trained, "tset")
 
 
 def test_no_pairs_or_no_png(trained, tmp_path):
     with pytest.raises(UserError, match="--count must be at least 1, got 0"):
-        volume_features.features(trained, "test", count=0)
+        volume_features.draw_features(trained, "test", count=0)
     with pytest.raises(UserError, match=r"must end in \.png, got .*features\.jpg"):
-        volume_features.features(trained, "test", out=tmp_path / "features.jpg")
+        volume_features.draw_features(trained, "test", out=tmp_path / "features.jpg")
 
 
 def test_a_picture_that_cannot_be_written(trained, tmp_path):
@@ -303,11 +303,13 @@ def test_a_picture_that_cannot_be_written(trained, tmp_path):
     with pytest.raises(
         UserError, match=r"cannot write the picture to .*features\.png: File exists"
     ):
-        volume_features.features(trained, "test", count=1, out=tmp_path / "file" / "features.png")
+        volume_features.draw_features(
+            trained, "test", count=1, out=tmp_path / "file" / "features.png"
+        )
 
 
 def test_a_volume_too_shallow_for_halves():
     batch, generator = fake.batch(1, 16), Linear(layers=2)
     parameters = generator.init(KEY, batch["source_image"], method="encode")["params"]
     with pytest.raises(UserError, match="a volume of 2 layers has no inner and outer ones"):
-        volume_features.looker(generator)(parameters, batch)
+        volume_features.volume_probe(generator)(parameters, batch)

@@ -13,7 +13,7 @@ import pytest
 from launch_children import TRAIN, steps_of
 
 from launch import __main__ as launch
-from launch import sweep, table, workdirs
+from launch.sweeps import runner, spec, state
 from volsynth.errors import UserError
 
 SMOKE = "config: configs/volumetric.py:smoke\n"
@@ -54,7 +54,7 @@ def _states(capsys, arguments):
 
 
 def test_a_table_is_variants_times_grid_times_seeds(write):
-    runs = table.read(
+    runs = spec.read_runs(
         write(
             SMOKE + "overrides: {train.steps: 9}\n"
             "variants: {plain: {}, deep: {model.depth: 8}}\n"
@@ -63,7 +63,7 @@ def test_a_table_is_variants_times_grid_times_seeds(write):
         )
     )
     assert len({run.name for run in runs}) == len(runs) == 8
-    assert runs[-1] == table.Run(
+    assert runs[-1] == spec.Run(
         "deep_precision-bfloat16_l2-0.5_seed-7",
         "configs/volumetric.py:smoke",
         (
@@ -78,18 +78,18 @@ def test_a_table_is_variants_times_grid_times_seeds(write):
 
 def test_keys_with_one_last_part_are_told_apart(write):
     grid = "grid: {optim.generator.l2: [0.5], optim.discriminator.l2: [0.1], model.remat: [true]}"
-    (run,) = table.read(write(SMOKE + grid))
+    (run,) = spec.read_runs(write(SMOKE + grid))
     assert run.name == "generator.l2-0.5_discriminator.l2-0.1_remat-true"
     assert run.overrides[-1] == "--config.model.remat=true"
 
 
 def test_phases_count_together():
-    assert table.last_step({"train": {"steps": {"coarse": 3, "refine": 4}}}) == 7
+    assert spec.last_step({"train": {"steps": {"coarse": 3, "refine": 4}}}) == 7
 
 
 def test_a_variant_may_have_a_config_of_its_own(write):
     other = '{config: "configs/resnet2d.py:smoke", train.steps: 2}'
-    first, second = table.read(write(SMOKE + f"variants: {{a: {{}}, b: {other}}}"))
+    first, second = spec.read_runs(write(SMOKE + f"variants: {{a: {{}}, b: {other}}}"))
     assert (first.config, first.overrides) == ("configs/volumetric.py:smoke", ())
     assert (second.config, second.overrides) == (
         "configs/resnet2d.py:smoke",
@@ -127,7 +127,7 @@ def test_a_variant_may_have_a_config_of_its_own(write):
     ],
 )
 def test_the_shipped_tables(name, runs):
-    found = table.read(pathlib.Path(f"launch/sweeps/{name}.yaml"))
+    found = spec.read_runs(pathlib.Path(f"configs/sweeps/{name}.yaml"))
     assert [run.name for run in found] == runs
     assert {run.steps for run in found} == {1000}
 
@@ -149,7 +149,7 @@ def test_the_shipped_tables(name, runs):
 )
 def test_tables_that_are_none(write, text, message):
     with pytest.raises(UserError, match=re.escape(message)):
-        table.read(write(text))
+        spec.read_runs(write(text))
 
 
 def test_a_table_that_is_not_there(capsys):
@@ -213,7 +213,7 @@ def test_a_running_sweep_is_seen_and_a_signal_stops_it(three, log, capsys, tmp_p
     assert [row["state"] for row in states] == ["running", "waiting", "waiting"]
     assert states[0]["step"] == 3
     # Another sweep leaves it alone.
-    with workdirs.hold(first) as held:
+    with state.hold(first) as held:
         assert held is None
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=20)
@@ -263,7 +263,7 @@ def test_finished_runs_are_scored_once(three, log, capsys, monkeypatch, tmp_path
         "(w / 'evaluate-test' / 'results.json').write_text(json.dumps({'step': 6}))\n"
         "(w / 'evaluate-test' / 'images.csv').write_text('')\n"
     )
-    monkeypatch.setattr(sweep.command, "HERE", (sys.executable, str(tmp_path / "fake.py")))
+    monkeypatch.setattr(runner.command, "HERE", (sys.executable, str(tmp_path / "fake.py")))
     for _ in range(2):
         assert launch.main([*three, "--evaluate", "--", *TRAIN]) == 1
         rows = _states(capsys, three)
@@ -285,14 +285,14 @@ def test_half_a_checkpoint_and_half_a_line_do_not_count(tmp_path):
     for name in ("4", "9.orbax-checkpoint-tmp-1"):
         (tmp_path / "checkpoints" / name).mkdir(parents=True)
     (tmp_path / "metrics.jsonl").write_text('{"step": 5}\n{"step": ')
-    assert workdirs.state(tmp_path, 1) == {
+    assert state.read(tmp_path, 1) == {
         "state": "stopped", "step": 5, "steps": 9, "reason": None
     }  # fmt: skip
 
 
 def test_a_workdir_that_cannot_be(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="as workdir: Not a directory"), workdirs.hold(
+    with pytest.raises(UserError, match="as workdir: Not a directory"), state.hold(
         tmp_path / "file" / "run"
     ):  # fmt: skip
         pass

@@ -320,7 +320,7 @@ def test_built_in_outputs_are_those_of_the_deepest_layer():
     image = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (3, 16, 32, 3)), jnp.float32)
     got = metrics.builtin_outputs(image)
     layer = fid.BUILTIN_LAYER
-    deep = feature_networks.features("", ["block1_conv1", layer])(image)[layer]
+    deep = feature_networks.load_features("", ["block1_conv1", layer])(image)[layer]
     assert deep.shape == (3, 1, 2, 512)
     np.testing.assert_allclose(got["pool"], (deep[:, 0, 0] + deep[:, 0, 1]) / 2, rtol=1e-6)
     odds = np.exp(got["pool"])

@@ -206,7 +206,7 @@ def test_the_receptive_field_before_the_warp(dilation_block, side, monkeypatch):
 def test_the_built_in_features_never_change():
     """Scores and checkpoints refer to them by name: the numbers are part of that name."""
     image = jnp.linspace(-1, 1, 2 * 6 * 6 * 3).reshape(2, 6, 6, 3)
-    builtin = feature_networks.features("", ["block1_conv2"])
+    builtin = feature_networks.load_features("", ["block1_conv2"])
     features = builtin(image)["block1_conv2"]
     assert features.shape == (2, 6, 6, 64)
     assert features.dtype == jnp.float32

@@ -69,7 +69,7 @@ def test_blocks_are_those_of_pytorch(twin, parameters, name):
     x = _image(2, height, width, channels)
     module = getattr(twin, name) if name else twin.stem
     wanted = np.moveaxis(_of_torch(module, x).numpy(), 1, -1)
-    got = jax.jit(inception.block, static_argnums=1)(parameters, name, jnp.asarray(x))
+    got = jax.jit(inception.apply_block, static_argnums=1)(parameters, name, jnp.asarray(x))
     assert got.shape == wanted.shape
     assert np.mean(wanted > 0) > 0.1
     np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-4)
@@ -128,13 +128,15 @@ def test_it_has_as_many_parameters_as_published():
 def test_a_constant_stays_constant_up_to_the_border_of_an_average(parameters):
     """Where the border counted as zeros, an average would be less there."""
     x = jnp.ones((1, 5, 5, 192))
-    branch = inception.block(parameters, "Mixed_5b", x)[0, :, :, -32:]
+    branch = inception.apply_block(parameters, "Mixed_5b", x)[0, :, :, -32:]
     np.testing.assert_allclose(branch, jnp.broadcast_to(branch[2, 2], branch.shape), atol=1e-5)
     assert np.any(branch > 0.01)
 
 
 def test_half_precision_images_give_float32_features(parameters, monkeypatch):
-    monkeypatch.setattr(inception, "pooled", lambda _, image: jnp.tile(image[:, 0, 0, :1], 2048))
+    monkeypatch.setattr(
+        inception, "pooled_features", lambda _, image: jnp.tile(image[:, 0, 0, :1], 2048)
+    )
     image = jnp.asarray(_image(1, 8, 8, 3), jnp.bfloat16)
     got = inception.outputs(parameters, image)
     assert {values.dtype for values in got.values()} == {jnp.dtype(jnp.float32)}
@@ -150,12 +152,12 @@ def test_a_file_of_torch_is_converted_and_read(tmp_path, twin, parameters):
 
     source, out = tmp_path / "in.pth", tmp_path / "out.safetensors"
     torch.save(twin.state_dict(), source, _use_new_zipfile_serialization=False)
-    found = feature_networks.convert(source, out, "inception")
+    found = feature_networks.convert_weights(source, out, "inception")
     assert found["arrays"] == 94 * 5 + 2
     # 94 normalisations of 17,216 channels in all have two statistics for each.
     assert found["values"] == 23_834_568 + 8 * 2049 + 2 * 17_216
-    assert weights.network(out) == "inception"
-    net = feature_networks.inception_v3(out)
+    assert weights.network_name(out) == "inception"
+    net = feature_networks.load_inception(out)
     assert net.name == f"inception-v3 {found['out'][:12]}"
     jax.tree.map(np.testing.assert_array_equal, net.parameters, parameters)
 
@@ -165,17 +167,19 @@ def test_no_file(tmp_path):
         r"Get pt_inception-.*weights convert IN OUT\.safetensors --kind inception; frechet_builtin"
     )
     with pytest.raises(UserError, match=f"Inception-v3: no file of weights is given. {how}"):
-        feature_networks.inception_v3("")
+        feature_networks.load_inception("")
     with pytest.raises(UserError, match=f"no such file. {how}"):
-        feature_networks.inception_v3(tmp_path / "file")
+        feature_networks.load_inception(tmp_path / "file")
     with pytest.raises(UserError, match=f"no such file. {how}"):
-        feature_networks.convert(tmp_path / "file", tmp_path / "out.safetensors", "inception")
+        feature_networks.convert_weights(
+            tmp_path / "file", tmp_path / "out.safetensors", "inception"
+        )
 
 
 def test_a_file_of_another_network(tmp_path):
     weights.save(tmp_path / "x.safetensors", {"a": np.zeros(2, np.float32)}, "other")
     with pytest.raises(UserError, match=r"'Conv2d_1a_3x3\.conv\.weight': expected shape \(32, 3, "):
-        feature_networks.inception_v3(tmp_path / "x.safetensors")
+        feature_networks.load_inception(tmp_path / "x.safetensors")
 
 
 def test_a_variance_below_zero(zeros):

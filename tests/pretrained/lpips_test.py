@@ -73,7 +73,7 @@ def paths(states, network, tmp_path_factory):
 @pytest.fixture(scope="module")
 def converted(paths, network):
     source, lin, out = paths
-    return feature_networks.convert(source, out, f"lpips-{network}", lin)
+    return feature_networks.convert_weights(source, out, f"lpips-{network}", lin)
 
 
 @pytest.fixture(scope="module")
@@ -191,9 +191,9 @@ def test_what_is_converted_holds_both_and_nothing_else(paths, converted, states,
     assert set(arrays) == set(wanted) == set(lpips_networks.layout(network))
     for name, array in arrays.items():
         np.testing.assert_array_equal(array, wanted[name])
-    assert weights.network(out) == f"lpips-{network}"
+    assert weights.network_name(out) == f"lpips-{network}"
     assert ours.name == f"lpips-{network} {weights.sha256(out)[:12]}"
-    again = feature_networks.convert(out, out, f"lpips-{network}", out)
+    again = feature_networks.convert_weights(out, out, f"lpips-{network}", out)
     assert again["out"] == converted["out"]
 
 
@@ -201,13 +201,13 @@ def test_a_second_file_that_is_missing_or_too_much(paths, tmp_path, network):
     source, lin, _ = paths
     out = tmp_path / "x.safetensors"
     with pytest.raises(UserError, match=rf"lpips-{network} needs .*: --lin FILE"):
-        feature_networks.convert(source, out, f"lpips-{network}")
+        feature_networks.convert_weights(source, out, f"lpips-{network}")
     with pytest.raises(
         UserError, match=r"vgg19 has no second file; leave --lin out, or give --kind"
     ):
-        feature_networks.convert(source, out, "vgg19", lin)
+        feature_networks.convert_weights(source, out, "vgg19", lin)
     with pytest.raises(UserError, match=r"'lin0\.model\.1\.weight': expected shape .*, found no"):
-        feature_networks.convert(source, out, f"lpips-{network}", source)
+        feature_networks.convert_weights(source, out, f"lpips-{network}", source)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -75,7 +75,7 @@ def torch_features(state):
 @pytest.mark.parametrize("side", [32, 37])
 def test_features_are_those_of_pytorch(path, torch_features, side):
     image = _image(side, batch=2)
-    features = feature_networks.features(path, SOME)(image)
+    features = feature_networks.load_features(path, SOME)(image)
     wanted = torch_features(image)
     assert list(features) == list(SOME)
     for layer in SOME:
@@ -90,8 +90,8 @@ def test_files_of_torch_hold_the_same(tmp_path, state, path, legacy):
     torch = pytest.importorskip("torch")
     tensors = {key: torch.from_numpy(value) for key, value in state.items()}
     torch.save(tensors, tmp_path / "x.pth", _use_new_zipfile_serialization=not legacy)
-    ours = feature_networks.features(tmp_path / "x.pth", ["block5_conv4"]).parameters
-    wanted = feature_networks.features(path, ["block5_conv4"]).parameters
+    ours = feature_networks.load_features(tmp_path / "x.pth", ["block5_conv4"]).parameters
+    wanted = feature_networks.load_features(path, ["block5_conv4"]).parameters
     jax.tree.map(np.testing.assert_array_equal, ours, wanted)
 
 
@@ -100,30 +100,33 @@ def test_files_of_torch_hold_the_same(tmp_path, state, path, legacy):
 
 def test_nothing_deeper_than_asked_is_read_or_computed(path):
     for source in ("", path):
-        features = feature_networks.features(source, ["block1_conv2"])
+        features = feature_networks.load_features(source, ["block1_conv2"])
         assert list(features.parameters) == ["block1_conv1", "block1_conv2"]
         text = str(jax.make_jaxpr(features)(_image()))
         assert text.count("conv_general_dilated[") == 2
         assert "reduce_window" not in text
     text = str(
-        jax.make_jaxpr(feature_networks.features("", ["block1_conv1", "block3_conv2"]))(_image())
+        jax.make_jaxpr(feature_networks.load_features("", ["block1_conv1", "block3_conv2"]))(
+            _image()
+        )
     )
     assert text.count("conv_general_dilated[") == 6
     assert text.count("reduce_window_max[") == 2
 
 
 def test_the_name_says_which_weights(path):
-    name = feature_networks.features(path, ["block1_conv1"]).name
+    name = feature_networks.load_features(path, ["block1_conv1"]).name
     assert name == f"vgg19 {weights.sha256(path)[:12]}"
     assert (
-        feature_networks.features("", ["block1_conv2"]).name == "builtin-random-vgg19-block1_conv2"
+        feature_networks.load_features("", ["block1_conv2"]).name
+        == "builtin-random-vgg19-block1_conv2"
     )
-    deep = feature_networks.features("", ["block2_conv2", "block1_conv1"])
+    deep = feature_networks.load_features("", ["block2_conv2", "block1_conv1"])
     assert deep.name == "builtin-random-vgg19-block2_conv2"
 
 
 def test_weights_are_constants_with_a_gradient_for_images_only(path):
-    features = feature_networks.features(path, ["block2_conv1"])
+    features = feature_networks.load_features(path, ["block2_conv1"])
     call = jax.jit(lambda x: features(x)["block2_conv1"])
     image = _image(8)
     np.testing.assert_allclose(call(image), features(image)["block2_conv1"], rtol=1e-4, atol=1e-5)
@@ -134,7 +137,7 @@ def test_weights_are_constants_with_a_gradient_for_images_only(path):
 def test_half_precision_images_give_float32_features(path):
     image = jnp.asarray(_image(8), jnp.bfloat16)
     for source in ("", path):
-        features = feature_networks.features(source, ["block1_conv1"])
+        features = feature_networks.load_features(source, ["block1_conv1"])
         got = features(image)["block1_conv1"]
         assert got.dtype == jnp.float32
         np.testing.assert_array_equal(got, features(image.astype(jnp.float32))["block1_conv1"])
@@ -142,13 +145,13 @@ def test_half_precision_images_give_float32_features(path):
 
 def test_layers_that_cannot_be():
     with pytest.raises(UserError, match=r"no layer 'block6_conv2'; did you mean 'block5_conv2'\?"):
-        feature_networks.features("", ["block1_conv1", "block6_conv2"])
+        feature_networks.load_features("", ["block1_conv1", "block6_conv2"])
     with pytest.raises(UserError, match="no layer of VGG-19 is given; give one of block1_conv1, "):
-        feature_networks.features("", [])
+        feature_networks.load_features("", [])
 
 
 def test_an_image_too_small_for_a_layer():
-    features = feature_networks.features("", ["block2_conv1"])
+    features = feature_networks.load_features("", ["block2_conv1"])
     assert features(jnp.zeros((1, 2, 3, 3)))["block2_conv1"].shape == (1, 1, 1, 128)
     with pytest.raises(UserError, match=r"1x9 pixels is too small for block2_conv1 .* needs 2;"):
         features(jnp.zeros((1, 1, 9, 3)))
@@ -159,8 +162,8 @@ def test_a_file_that_is_not_vgg19(tmp_path, state):
     path = tmp_path / "x.safetensors"
     path.write_bytes(safetensors.numpy.save(arrays))
     with pytest.raises(UserError, match=r"'features\.2\.weight': expected shape \(64, 64, 3, 3\)"):
-        feature_networks.features(path, ["block1_conv2"])
-    assert len(feature_networks.features(path, ["block1_conv1"]).parameters) == 1
+        feature_networks.load_features(path, ["block1_conv2"])
+    assert len(feature_networks.load_features(path, ["block1_conv1"]).parameters) == 1
 
 
 # --- the built-in one ----------------------------------------------------------------------------
@@ -168,7 +171,7 @@ def test_a_file_that_is_not_vgg19(tmp_path, state):
 
 def test_the_built_in_network_is_what_it_was():
     """Sums taken before deeper layers were added: scores refer to these features by name."""
-    features = feature_networks.features("", ["block1_conv2"])
+    features = feature_networks.load_features("", ["block1_conv2"])
     for call in (features, jax.jit(features)):
         values = np.asarray(call(_small())["block1_conv2"], np.float64)
         assert values.sum() == pytest.approx(3389.8678148575127, rel=1e-6)
@@ -194,14 +197,14 @@ def _before(image):
 
 def test_the_built_in_features_are_equal_bit_by_bit_to_the_first_ones():
     image = _small()
-    features = feature_networks.features("", ["block1_conv2"])
+    features = feature_networks.load_features("", ["block1_conv2"])
     np.testing.assert_array_equal(features(image)["block1_conv2"], _before(image))
     np.testing.assert_array_equal(jax.jit(features)(image)["block1_conv2"], jax.jit(_before)(image))
 
 
 def test_the_built_in_network_keeps_the_scale_of_an_image_at_every_depth():
-    deep = feature_networks.features("", vgg.LAYERS)
-    first = feature_networks.features("", ["block1_conv2"])
+    deep = feature_networks.load_features("", vgg.LAYERS)
+    first = feature_networks.load_features("", ["block1_conv2"])
     for name, layer in first.parameters.items():
         jax.tree.map(np.testing.assert_array_equal, layer, deep.parameters[name])
     features = deep(_image(32))
@@ -218,7 +221,7 @@ def test_the_built_in_network_keeps_the_scale_of_an_image_at_every_depth():
 
 def test_what_is_converted_holds_the_features_and_nothing_else(tmp_path, path, state):
     out = tmp_path / "weights" / "vgg19.safetensors"
-    found = feature_networks.convert(path, out, "vgg19")
+    found = feature_networks.convert_weights(path, out, "vgg19")
     assert found == {
         "arrays": 32,
         "values": 20_024_384,
@@ -229,12 +232,12 @@ def test_what_is_converted_holds_the_features_and_nothing_else(tmp_path, path, s
     assert set(arrays) == set(state) - {"classifier.6.bias"}
     for name, array in arrays.items():
         np.testing.assert_array_equal(array, state[name])
-    assert weights.network(out) == "vgg19"
-    again = feature_networks.convert(out, out, "vgg19")
+    assert weights.network_name(out) == "vgg19"
+    again = feature_networks.convert_weights(out, out, "vgg19")
     assert again["source"] == again["out"] == found["out"]
 
 
 def test_a_converted_file_is_named_as_what_it_is(tmp_path, path):
     with pytest.raises(UserError, match=r"weights convert: '.*x\.pth' must end in \.safetensors\."):
-        feature_networks.convert(path, tmp_path / "x.pth", "vgg19")
+        feature_networks.convert_weights(path, tmp_path / "x.pth", "vgg19")
     assert list(tmp_path.iterdir()) == []

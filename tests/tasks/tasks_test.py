@@ -162,8 +162,8 @@ def test_a_row_of_the_gallery_has_both_skeletons_where_they_are():
     batch = _batch(1)
     batch["target_image"] = np.ones_like(batch["target_image"])
     made = _truth(batch)
-    row = POSE.row(made, batch, 0, 64)
-    assert len(row) == len(POSE.columns) == 5
+    row = POSE.gallery_row(made, batch, 0, 64)
+    assert len(row) == len(POSE.gallery_titles) == 5
     assert row[0].shape == (32, 32, 3)
     assert all(picture.shape == (64, 64, 3) for picture in row[1:])
     np.testing.assert_array_equal(row[1], row[2])
@@ -172,10 +172,10 @@ def test_a_row_of_the_gallery_has_both_skeletons_where_they_are():
         assert 0.01 < np.mean(np.any(picture != 255, axis=-1)) < 0.5
     # The picture's pixels are two by two, and so are the joints' places.
     moved = {**made, "joints_px": made["joints_px"] + 3.0}
-    other = POSE.row(moved, batch, 0, 64)[2]
+    other = POSE.gallery_row(moved, batch, 0, 64)[2]
     np.testing.assert_array_equal(other[6:, 6:], row[2][:-6, :-6])
     deeper = {**made, "joints_mm": made["joints_mm"] + np.float32([0, 0, 2200 / 64 * 5])}
-    other = POSE.row(deeper, batch, 0, 64)[4]
+    other = POSE.gallery_row(deeper, batch, 0, 64)[4]
     np.testing.assert_array_equal(other[:, 5:], row[4][:, :-5])
 
 

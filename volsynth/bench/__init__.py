@@ -1,5 +1,5 @@
-"""`volsynth bench`: ours, the naive form and PyTorch's, in one run.
+"""`volsynth bench`: our code, its naive form and PyTorch's, measured in one run.
 
-Machines are noisy, so that only ratios within a run count. Candidates take turns; every figure is
-the median over the turns; compiling, and the first run, are outside.
+Machines are noisy, so that only ratios within one run count. Candidates take turns, and a figure is
+the median over the turns; compiling and the first run are not measured.
 """

@@ -1,10 +1,12 @@
 """The volumetric generator in PyTorch, with `grid_sample` and `Conv3d` and the same weights.
 
-A twin to compare speed with, and an oracle for the numbers. What poses become (masks, transforms,
-heatmaps) is computed once, by ours, and handed over: neither differentiates it.
+It is a twin to compare speed with, and an oracle for the numbers. Masks, transforms and heatmaps of
+the poses are computed by our code and handed over: neither side differentiates them.
 """
 
 import functools
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,29 +15,45 @@ from torch import nn
 from torch.nn import functional
 
 from volsynth.ops import pose_volumes
+from volsynth.ops.pose_volumes import PartTransforms
 from volsynth.ops.warp import warp
 
+ArrayLike = np.ndarray | jax.Array
 
-def tensor(array) -> torch.Tensor:
-    """A float32 tensor of an array."""
+
+def tensor(array: ArrayLike) -> torch.Tensor:
+    """Copies an array into a float32 tensor."""
+    # A copy: PyTorch would warn of an array of JAX, which must not be written to.
     return torch.from_numpy(np.array(array, np.float32))
 
 
-def channels_first(array) -> torch.Tensor:
-    """[B, ..., C] to [B, C, ...]."""
+def channels_first(array: ArrayLike) -> torch.Tensor:
+    """Copies an array [B, ..., C] into a float32 tensor [B, C, ...]."""
     return tensor(np.moveaxis(np.asarray(array), -1, 1))
 
 
 class Poses:
-    """What a batch's poses become, as tensors.
+    """The volumes of a batch's poses, as tensors.
 
     Attributes:
-      masks: [P, B, 1, H, W, D].
-      grids: [P, B, H, W, D, 3], where each part's voxels come from, as `grid_sample` wants it.
-      heatmaps: [B, J, H, W, D].
+      masks: the masks of the parts, [P, B, 1, H, W, D].
+      grids: where each part's voxels come from, as `grid_sample` wants it, [P, B, H, W, D, 3].
+      heatmaps: the heatmaps of the target's joints, [B, J, H, W, D].
+
+    Args:
+      batch: a batch with the joints and the visibility of sources and targets.
+      shape: height, width and depth of the volume.
+      mask_width: half the width of a part, as a share of the distance from shoulder to hip.
+      heatmap_sigma: the standard deviation of the heatmaps, as a share of the image's side.
     """
 
-    def __init__(self, batch, shape, mask_width, heatmap_sigma):
+    def __init__(
+        self,
+        batch: Mapping[str, ArrayLike],
+        shape: tuple[int, int, int],
+        mask_width: float,
+        heatmap_sigma: float,
+    ) -> None:
         side = float(batch["source_image"].shape[2])
         poses = {k: v for k, v in batch.items() if k.endswith(("joints", "visible"))}
         masks, transforms, heatmaps = _from_poses(poses, shape, side, mask_width, heatmap_sigma)
@@ -52,20 +70,24 @@ def _from_poses(batch, shape, side, mask_width, heatmap_sigma):
     return masks, transforms, pose_volumes.heatmaps(*target, shape, side, heatmap_sigma * side)
 
 
-def part_tensors(masks, transforms, shape, side):
-    """Masks [P, B, 1, H, W, D] and grids [P, B, H, W, D, 3] of the arguments of `warp.warp`."""
+def part_tensors(
+    masks: ArrayLike, transforms: PartTransforms, shape: tuple[int, int, int], side: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Converts arguments of `warp.warp` to masks [P, B, 1, H, W, D], grids [P, B, H, W, D, 3]."""
+    # A part that cannot be placed is empty.
     masks = np.asarray(masks & transforms.valid[:, :, None, None, None])
     matrix, offset = map(np.asarray, warp.voxel_transforms(transforms, shape, side))
     centres = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
     positions = np.einsum("bpij,hwdj->pbhwdi", matrix, centres.astype(np.float32))
     positions += np.moveaxis(offset, 1, 0)[:, :, None, None, None]
-    # From the centre of voxel 0 at 0 to the borders at -1 and 1, the last axis first.
+    # Ours has the centre of voxel 0 at 0; grid_sample has the borders of the volume at -1 and 1,
+    # and wants the coordinate of the last axis first.
     grids = (2 * positions + 1) / np.array(shape) - 1
     return tensor(np.moveaxis(masks, 1, 0)[:, :, None]), tensor(grids[..., ::-1])
 
 
-def multi_part_warp(volume, masks, grids):
-    """`warp.warp` by a `grid_sample` for every part; volume [B, C, H, W, D]."""
+def multi_part_warp(volume: torch.Tensor, masks: torch.Tensor, grids: torch.Tensor) -> torch.Tensor:
+    """Computes `warp.warp` by a `grid_sample` for every part, for a volume [B, C, H, W, D]."""
     merged = None
     for mask, grid in zip(masks, grids):
         moved = functional.grid_sample(volume * mask, grid, align_corners=False)
@@ -83,11 +105,13 @@ class _Block(nn.Module):
         outputs, inputs, *taps = (kernel.shape[-1], kernel.shape[-2], *kernel.shape[:axes])
         make = {2: nn.Conv2d, 3: nn.Conv3d}[axes]
         self.convolution = make(inputs, outputs, taps, stride=stride, dilation=dilation)
+        # Kernels of JAX are [..., inputs, outputs], PyTorch's [outputs, inputs, ...].
         order = (axes + 1, axes, *range(axes))
         with torch.no_grad():
             self.convolution.weight.copy_(tensor(kernel.transpose(order)))
             self.convolution.bias.copy_(tensor(parameters["bias"]))
-        # The whole padding of one axis; of an odd one the larger half goes to one end.
+        # The padding of both ends of an axis together. PyTorch's convolutions pad both ends alike;
+        # of an odd total XLA gives the larger half to one end.
         total = dilation * (taps[0] - 1) + 1 - stride
         small, large = total // 2, total - total // 2
         self.even = small == large
@@ -105,6 +129,8 @@ class _Block(nn.Module):
 
 
 class _Residual(nn.Module):
+    """Two convolutions whose result is added to their input."""
+
     def __init__(self, parameters, dilations=(1, 1)):
         super().__init__()
         self.first = _Block(parameters["Conv_0"], dilation=dilations[0])
@@ -118,11 +144,11 @@ class Generator(nn.Module):
     """The generator of `volsynth.systems.volumetric`, without a chroma key.
 
     Args:
-      parameters: of the Flax module.
-      depth: of the volume.
+      parameters: the parameters of the Flax module.
+      depth: the number of layers of the volume.
     """
 
-    def __init__(self, parameters, depth):
+    def __init__(self, parameters: Mapping[str, Any], depth: int) -> None:
         super().__init__()
         self.depth = depth
         encoder, decoder = parameters["encoder"], parameters["decoder"]
@@ -141,14 +167,16 @@ class Generator(nn.Module):
         self.up = nn.ModuleList(_Block(p["UpConv_0"]) for p in _numbered(decoder, "UpBlock"))
         self.last = _Block(decoder["Conv_0"], norm=False)
 
-    def forward(self, image, poses):
-        """Source images [B, 3, H, W] in `poses`."""
+    def forward(self, image: torch.Tensor, poses: Poses) -> torch.Tensor:
+        """Renders source images [B, 3, H, W] in other poses."""
+        # 0.2 is the slope of the Flax module.
         x = functional.leaky_relu(self.first(image), 0.2)
         for block in self.strided:
             x = functional.leaky_relu(block(x), 0.2)
         for block in self.dilated:
             x = block(x)
         batch, _, height, width = x.shape
+        # Channels of an image become depth layers of a volume, in the order of the Flax module.
         volume = x.view(batch, self.depth, -1, height, width).permute(0, 2, 3, 4, 1)
         for block in self.before:
             volume = block(volume)
@@ -170,13 +198,19 @@ def _residuals(parameters):
 
 
 def _numbered(parameters, name):
-    """The children called `name_0`, `name_1`, ..."""
+    """The parameters of Flax's submodules `name_0`, `name_1`, and so on."""
     count = sum(key.rsplit("_", 1)[0] == name for key in parameters)
     return [parameters[f"{name}_{i}"] for i in range(count)]
 
 
-def generate(parameters, batch, depth, mask_width, heatmap_sigma) -> np.ndarray:
-    """The twin's images for a batch, [B, H, W, 3] in [-1, 1]."""
+def generate(
+    parameters: Mapping[str, Any],
+    batch: Mapping[str, ArrayLike],
+    depth: int,
+    mask_width: float,
+    heatmap_sigma: float,
+) -> np.ndarray:
+    """Renders the twin's images for a batch, [B, H, W, 3] in [-1, 1]."""
     height, width = batch["source_image"].shape[1:3]
     shape = (height // 4, width // 4, depth)
     poses = Poses(batch, shape, mask_width, heatmap_sigma)
@@ -185,8 +219,14 @@ def generate(parameters, batch, depth, mask_width, heatmap_sigma) -> np.ndarray:
     return np.moveaxis(image.numpy(), 1, -1)
 
 
-def training_step(parameters, batch, depth, mask_width, heatmap_sigma):
-    """A function that does one step of Adam under L1, and returns the loss."""
+def training_step(
+    parameters: Mapping[str, Any],
+    batch: Mapping[str, ArrayLike],
+    depth: int,
+    mask_width: float,
+    heatmap_sigma: float,
+) -> Callable[[], float]:
+    """Returns a function that does one step of Adam under L1 and returns the loss."""
     height, width = batch["source_image"].shape[1:3]
     shape = (height // 4, width // 4, depth)
     generator = Generator(parameters, depth)
@@ -194,7 +234,7 @@ def training_step(parameters, batch, depth, mask_width, heatmap_sigma):
     image, target = (channels_first(batch[f"{role}_image"]) for role in ("source", "target"))
 
     def step():
-        # Ours computes them in every step, too.
+        # Anew in every step, as our step does.
         poses = Poses(batch, shape, mask_width, heatmap_sigma)
         optimiser.zero_grad(set_to_none=True)
         loss = functional.l1_loss(generator(image, poses), target)

@@ -1,5 +1,5 @@
-"""What `volsynth COMMAND` does: one module for each family of commands.
+"""The commands of `volsynth COMMAND`: one module for each family of commands.
 
-A family's `add` gives the parser its commands; the functions beside it run them. They import what
-they need when they run: `volsynth --help` would wait for JAX.
+The function `add` of a family adds its commands to the parser; the functions beside it run them.
+These import what they need when they run, because `volsynth --help` would else wait for JAX.
 """

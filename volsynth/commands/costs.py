@@ -1,4 +1,4 @@
-"""Commands that say what a config costs: its size, and speed and memory as measured."""
+"""Commands on what a config costs: the size of its networks, and measured speed and memory."""
 
 import json
 import pathlib
@@ -8,55 +8,70 @@ from typing import Any
 from volsynth.commands import shared
 from volsynth.errors import UserError
 
+# The configs that benchmarks measure by default.
 DEMO, FULL = "configs/volumetric.py:demo", "configs/volumetric.py:full"
 
 
 def add(commands: Any) -> None:
-    """Adds describe and bench."""
-    describe = shared.command(
+    """Adds the commands describe and bench to the parser."""
+    _add_describe(commands)
+    bench = commands.add_parser("bench", help="measure speed and memory against other forms")
+    benches = bench.add_subparsers(dest="bench_command", required=True, metavar="COMMAND")
+    _add_comparisons(benches)
+    _add_bench_input(benches)
+    _add_bench_generate(benches)
+
+
+def _add_describe(commands):
+    describe = shared.add_command(
         commands, "describe", _describe, "parameters, multiply-adds and memory"
     )
-    shared.config_argument(describe)
+    shared.add_config_argument(describe)
     describe.add_argument(
         "--step", action="store_true", help="compile the training step, too: its peak memory"
     )
-    shared.json_argument(describe)
+    shared.add_json_argument(describe)
 
-    bench = commands.add_parser("bench", help="measure speed and memory against other forms")
-    benches = bench.add_subparsers(dest="bench_command", required=True, metavar="COMMAND")
-    of_warp = shared.command(benches, "warp", _bench, "the warp: ours, the naive form, PyTorch")
-    shared.data_arguments(of_warp)
-    of_conv = shared.command(
+
+def _add_comparisons(benches):
+    """Adds the benchmarks that compare our code with other forms of it."""
+    warp = shared.add_command(benches, "warp", _bench, "the warp: ours, the naive form, PyTorch")
+    shared.add_data_arguments(warp)
+    conv3d = shared.add_command(
         benches, "conv3d", _bench, "3D convolution: ours, XLA's own, PyTorch's"
     )
-    of_step = shared.command(benches, "step", _bench, "a training step: ours and a PyTorch twin's")
-    shared.config_argument(of_warp, FULL)
-    shared.config_argument(of_conv, DEMO, FULL)
-    shared.config_argument(of_step, FULL)
-    for command in (of_warp, of_conv, of_step):
+    step = shared.add_command(benches, "step", _bench, "a training step: ours and a PyTorch twin's")
+    shared.add_config_argument(warp, FULL)
+    shared.add_config_argument(conv3d, DEMO, FULL)
+    shared.add_config_argument(step, FULL)
+    for command in (warp, conv3d, step):
         command.add_argument(
             "--repeats", type=int, default=5, help="turns of each candidate; default: 5"
         )
         command.add_argument("--no-torch", action="store_true", help="leave PyTorch out")
-        shared.json_argument(command)
+        shared.add_json_argument(command)
 
-    of_input = shared.command(
+
+def _add_bench_input(benches):
+    pipeline = shared.add_command(
         benches, "input", _bench_input, "images per second of the input pipeline"
     )
-    shared.data_arguments(of_input, config_name=None, usual="CONFIG has, or 64, 128 and 256")
-    of_input.add_argument(
+    shared.add_data_arguments(pipeline, config_name=None, usual="CONFIG has, or 64, 128 and 256")
+    pipeline.add_argument(
         "--config", metavar="FILE[:VARIANT]", help="measure its training step beside, too"
     )
-    of_input.add_argument("--repeats", type=int, default=5, help="turns of each; default: 5")
-    shared.json_argument(of_input)
+    pipeline.add_argument("--repeats", type=int, default=5, help="turns of each; default: 5")
+    shared.add_json_argument(pipeline)
 
-    of_generate = shared.command(
+
+def _add_bench_generate(benches):
+    generate = shared.add_command(
         benches, "generate", _bench_generate, "frames per second of an exported model"
     )
-    of_generate.add_argument("--model", required=True, help="of volsynth export")
-    of_generate.add_argument("--batch", type=int, default=8, help="frames at once; default: 8")
-    of_generate.add_argument("--repeats", type=int, default=5, help="turns of each; default: 5")
-    shared.json_argument(of_generate)
+    generate.add_argument("--model", required=True, help="of volsynth export")
+    generate.add_argument("--batch", type=int, default=8, help="frames at once; default: 8")
+    generate.add_argument("--repeats", type=int, default=5, help="turns of each; default: 5")
+    shared.add_json_argument(generate)
 
 
 def _describe(options):
@@ -66,6 +81,7 @@ def _describe(options):
     config = load_config(options.config, options.overrides)
     figures = describe.describe(config)
     if options.step:
+        # Said beforehand, as compiling may take minutes.
         print("compiling the training step ...", file=sys.stderr)
         figures["step_bytes"] = describe.step_bytes(config)
     if options.json:
@@ -76,21 +92,22 @@ def _describe(options):
 
 
 def _bench(options):
-    from volsynth.bench import cases, warps
+    from volsynth.bench import conv3d, requirements, training_step, warps
     from volsynth.config import load_config
 
+    # Without a turn there would be no median.
     if options.repeats < 1:
         raise UserError(f"--repeats must be at least 1, got {options.repeats}.")
     specs = [options.config] if options.config else options.default_configs
     loaded = [load_config(spec, options.overrides) for spec in specs]
     for config in loaded:
-        cases.check_volumetric(config, options.bench_command)
-    # Only the convolution has several.
+        requirements.check_volumetric(config, options.bench_command)
+    # Only the benchmark of the convolution has several configs.
     config = loaded[0]
-    with_torch = not options.no_torch and cases.torch_found()
+    with_torch = not options.no_torch and requirements.torch_found()
     settings = (options.repeats, with_torch, shared.say)
     if options.bench_command == "warp":
-        poses = cases.prepared_poses(
+        poses = warps.prepared_poses(
             options.data_dir,
             options.name,
             options.config_name,
@@ -99,10 +116,10 @@ def _bench(options):
         )
         report = warps.bench_warp(config, poses, *settings)
     elif options.bench_command == "conv3d":
-        shapes = [shape for config in loaded for shape in cases.conv3d_shapes(config)]
-        report = cases.bench_conv3d(shapes, *settings)
+        shapes = [shape for config in loaded for shape in conv3d.conv3d_shapes(config)]
+        report = conv3d.bench_conv3d(shapes, *settings)
     else:
-        report = cases.bench_step(config, *settings)
+        report = training_step.bench_step(config, *settings)
     print(json.dumps(report, indent=None if options.json else 2))
     return 0
 
@@ -113,7 +130,7 @@ def _bench_input(options):
     if options.repeats < 1:
         raise UserError(f"--repeats must be at least 1, got {options.repeats}.")
     config = shared.optional_config(options)
-    wanted = input_pipeline.default_data(options.config_name, config)
+    wanted = input_pipeline.builder_configs(options.config_name, config)
     sets = input_pipeline.open_sets(options.data_dir, options.name, wanted, shared.say)
     report = input_pipeline.report(sets, config, options.repeats, shared.say)
     print(json.dumps(report, indent=None if options.json else 2))
@@ -125,7 +142,7 @@ def _bench_generate(options):
 
     if options.repeats < 1:
         raise UserError(f"--repeats must be at least 1, got {options.repeats}.")
-    report = generation.bench(
+    report = generation.bench_generation(
         pathlib.Path(options.model), options.batch, options.repeats, shared.say
     )
     print(json.dumps(report, indent=None if options.json else 2))

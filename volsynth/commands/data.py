@@ -8,11 +8,20 @@ from volsynth.errors import UserError
 
 
 def add(commands: Any) -> None:
-    """Adds data."""
+    """Adds the command data to the parser."""
     data = commands.add_parser("data", help="look at a prepared data set")
     data_commands = data.add_subparsers(dest="data_command", required=True, metavar="COMMAND")
-    show = shared.command(data_commands, "show", _show, "a contact sheet: pictures, joints, parts")
-    shared.data_arguments(show, config_name=None, usual="CONFIG has, or 64", of_config=True)
+    _add_show(data_commands)
+    _add_pairs(data_commands)
+    _add_check_and_stats(data_commands)
+    _add_convert_keypoints(data_commands)
+
+
+def _add_show(data_commands):
+    show = shared.add_command(
+        data_commands, "show", _show, "a contact sheet: pictures, joints, parts"
+    )
+    shared.add_data_arguments(show, config_name=None, usual="CONFIG has, or 64", of_config=True)
     show.add_argument(
         "--config",
         metavar="FILE[:VARIANT]",
@@ -26,36 +35,43 @@ def add(commands: Any) -> None:
     )
     show.add_argument("--out", default="contact_sheet.png", help="default: contact_sheet.png")
 
-    of_pairs = shared.command(
+
+def _add_pairs(data_commands):
+    pairs = shared.add_command(
         data_commands, "pairs", _pairs, "write the pairs of a split, for other methods to generate"
     )
-    shared.data_arguments(of_pairs)
-    of_pairs.add_argument("--split", default="test", help="default: test")
-    of_pairs.add_argument("--out", default="pairs", metavar="FOLDER", help="default: pairs")
+    shared.add_data_arguments(pairs)
+    pairs.add_argument("--split", default="test", help="default: test")
+    pairs.add_argument("--out", default="pairs", metavar="FOLDER", help="default: pairs")
 
+
+def _add_check_and_stats(data_commands):
     for name, run, summary in (
         ("check", _check, "whether every record of a data set is sound"),
         ("stats", _stats, "what a data set holds, in figures"),
     ):
-        command = shared.command(data_commands, name, run, summary)
-        shared.data_arguments(command)
+        command = shared.add_command(data_commands, name, run, summary)
+        shared.add_data_arguments(command)
         command.add_argument("--split", help="default: all")
-        shared.json_argument(command)
-    of_keypoints = shared.command(
+        shared.add_json_argument(command)
+
+
+def _add_convert_keypoints(data_commands):
+    keypoints = shared.add_command(
         data_commands, "convert-keypoints", _convert_keypoints, "files of poses to our own format"
     )
-    of_keypoints.add_argument(
+    keypoints.add_argument(
         "source", metavar="IN", help="JSON or CSV (docs/data.md), or a folder of OpenPose's JSON"
     )
-    of_keypoints.add_argument("out", metavar="OUT.json", help="the new file")
-    of_keypoints.add_argument(
+    keypoints.add_argument("out", metavar="OUT.json", help="the new file")
+    keypoints.add_argument(
         "--from",
         dest="order",
         required=True,
         metavar="ORDER",
         help="of its joints: openpose_18, openpose_25, coco_17, human36m_17, ... (docs/data.md)",
     )
-    shared.json_argument(of_keypoints)
+    shared.add_json_argument(keypoints)
 
 
 def _show(options):
@@ -66,11 +82,13 @@ def _show(options):
     if options.count < 1:
         raise UserError(f"--count must be at least 1, got {options.count}.")
     config = shared.optional_config(options)
+    # The keys of config.data, so that both serve as defaults.
     usual = {"dir": "data", "name": "posed_people", "config": "64"} if not config else config.data
     folder = options.data_dir or usual["dir"]
     data = prepared.open_prepared(
         folder, options.name or usual["name"], options.config_name or usual["config"]
     )
+    # A config may mix data sets, as its training does; the other two sheets show one data set.
     if options.joints:
         split = data.split(options.split)
         sheet, shown = data_sheet.named_joints(split, options.seed), "1 record"
@@ -104,21 +122,22 @@ def _check(options):
     from volsynth.diagnostics import data_check
 
     data, names = _splits(options)
-    report = data_check.check(data, names, shared.say)
-    print(json.dumps(report) if options.json else data_check.table(report))
+    report = data_check.check_records(data, names, shared.say)
+    print(json.dumps(report) if options.json else data_check.format_report(report))
+    # Not 2, which is the status of errors: the check itself succeeded.
     return 1 if report["problem_count"] else 0
 
 
 def _stats(options):
     from volsynth.diagnostics import data_check
 
-    report = data_check.stats(*_splits(options))
-    print(json.dumps(report) if options.json else data_check.table(report))
+    report = data_check.statistics(*_splits(options))
+    print(json.dumps(report) if options.json else data_check.format_report(report))
     return 0
 
 
 def _splits(options):
-    """The data set that the options name, and its splits, or the one that they name."""
+    """The data set that the options name, and the split that they name, or all of them."""
     from volsynth.data import prepared
 
     data = prepared.open_prepared(options.data_dir, options.name, options.config_name)
@@ -130,7 +149,8 @@ def _convert_keypoints(options):
 
     left_out = []
     poses = keypoint_files.read(options.source, options.order, left_out.append)
-    keypoint_files.write(options.out, [keypoint_files.to_ours(pose) for pose in poses])
+    keypoint_files.write(options.out, [keypoint_files.to_skeleton(pose) for pose in poses])
+    # What could not be converted is named, and makes the status 1, but does not stop the rest.
     for error in left_out:
         shared.say(f"volsynth: left out: {' '.join(str(error).split())}")
     counts = {"poses": len(poses), "left_out": len(left_out), "out": options.out}

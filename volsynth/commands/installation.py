@@ -1,4 +1,4 @@
-"""Commands on what is installed here: weights of networks, and all else that is found."""
+"""Commands on what this machine has: weights of networks, devices, packages and data sets."""
 
 import json
 from typing import Any
@@ -7,30 +7,33 @@ from volsynth.commands import shared
 
 
 def add(commands: Any) -> None:
-    """Adds weights and doctor."""
+    """Adds the commands weights and doctor to the parser."""
     weights = commands.add_parser("weights", help="weights of networks that losses and scores use")
-    of_weights = weights.add_subparsers(dest="weights_command", required=True, metavar="COMMAND")
-    convert = shared.command(
-        of_weights, "convert", _convert, "check weights, and keep what is used"
+    weights_commands = weights.add_subparsers(
+        dest="weights_command", required=True, metavar="COMMAND"
+    )
+    convert = shared.add_command(
+        weights_commands, "convert", _convert, "check weights, and keep what is used"
     )
     convert.add_argument("source", metavar="IN", help="of torch.save, or safetensors")
     convert.add_argument("out", metavar="OUT.safetensors", help="the new file")
+    # Not from `feature_networks.LAYOUTS`, whose module imports JAX; a test compares the two.
     kinds = ("vgg19", "inception", "lpips-alex", "lpips-vgg")
     convert.add_argument("--kind", choices=kinds, default="vgg19", help="default: vgg19")
     convert.add_argument("--lin", metavar="FILE", help="learned weights of LPIPS, for lpips kinds")
 
-    doctor = shared.command(
+    doctor = shared.add_command(
         commands, "doctor", _doctor, "devices, versions, data sets and weights found"
     )
     doctor.add_argument("--data-dir", default="data", help="default: data")
     doctor.add_argument("--weights-dir", default="weights", help="default: weights")
-    shared.json_argument(doctor)
+    shared.add_json_argument(doctor)
 
 
 def _convert(options):
     from volsynth.pretrained import feature_networks
 
-    found = feature_networks.convert(options.source, options.out, options.kind, options.lin)
+    found = feature_networks.convert_weights(options.source, options.out, options.kind, options.lin)
     print(f"{options.source}: SHA-256 {found['source']}")
     if options.lin is not None:
         print(f"{options.lin}: SHA-256 {found['lin']}")

@@ -1,4 +1,4 @@
-"""Commands that give a run away as one folder, and that use such a model."""
+"""Commands that export a run as one folder, and that use such an exported model."""
 
 import json
 import pathlib
@@ -9,11 +9,22 @@ from volsynth.commands import shared
 
 
 def add(commands: Any) -> None:
-    """Adds export, generate, animate and pose."""
-    export = shared.command(commands, "export", _export, "put a run into one folder to give away")
+    """Adds the commands export, generate, animate and pose to the parser."""
+    _add_export(commands)
+    _add_generate(commands)
+    _add_animate(commands)
+    _add_pose(commands)
+
+
+def _add_export(commands):
+    export = shared.add_command(
+        commands, "export", _export, "put a run into one folder to give away"
+    )
     export.add_argument("--workdir", required=True, help="of a run of volsynth train")
     export.add_argument("--out", required=True, metavar="FOLDER", help="of the exported model")
-    export.add_argument("--step", type=shared.step, help="checkpoint, or best; default: the newest")
+    export.add_argument(
+        "--step", type=shared.checkpoint_step, help="checkpoint, or best; default: the newest"
+    )
     export.add_argument(
         "--split", default="test", help="whose scores go into the card; default: test"
     )
@@ -23,11 +34,14 @@ def add(commands: Any) -> None:
     export.add_argument(
         "--force", action="store_true", help="replace a folder that holds other things, too"
     )
-    shared.json_argument(export)
+    shared.add_json_argument(export)
 
-    generate = shared.command(
+
+def _add_generate(commands):
+    generate = shared.add_command(
         commands, "generate", _generate, "show a person of a picture in new poses"
     )
+    # One list of options for one person, whether still or moving.
     _source_arguments(generate)
     wanted = generate.add_argument_group("poses, each as often as you like")
     for option, metavar, what in (
@@ -40,9 +54,11 @@ def add(commands: Any) -> None:
     generate.add_argument(
         "--sheet", action="store_true", help="one picture: source, skeletons, what was generated"
     )
-    shared.json_argument(generate)
+    shared.add_json_argument(generate)
 
-    animate = shared.command(
+
+def _add_animate(commands):
+    animate = shared.add_command(
         commands, "animate", _animate, "show a person of a picture in a motion"
     )
     _source_arguments(animate)
@@ -55,14 +71,16 @@ def add(commands: Any) -> None:
     animate.add_argument("--out", required=True, help="*.mp4, *.gif or a folder for frames")
     animate.add_argument("--fps", type=float, help="frames per second; default: 25")
     animate.add_argument("--batch", type=int, default=8, help="frames at once; default: 8")
-    shared.json_argument(animate)
+    shared.add_json_argument(animate)
 
-    pose = shared.command(commands, "pose", _pose, "find the pose of the person in a picture")
+
+def _add_pose(commands):
+    pose = shared.add_command(commands, "pose", _pose, "find the pose of the person in a picture")
     pose.add_argument("--model", required=True, help="pose estimator, of volsynth export")
     _image_arguments(pose)
     pose.add_argument("--out", required=True, metavar="FILE.json", help="of the pose")
     pose.add_argument("--picture", metavar="FILE.png", help="draw the skeleton over the picture")
-    shared.json_argument(pose)
+    shared.add_json_argument(pose)
 
 
 def _image_arguments(parser):
@@ -118,11 +136,12 @@ def _export(options):
 
 def _generate(options):
     from volsynth.generation import generate
+    from volsynth.generation.targets import Targets
 
     made = generate.generate(
         pathlib.Path(options.model),
         _source(options),
-        generate.Targets(options.pose, _paths(options.target_pose), _paths(options.target_image)),
+        Targets(options.pose, _paths(options.target_pose), _paths(options.target_image)),
         pathlib.Path(options.out),
         frame=options.frame,
         sheet=options.sheet,
@@ -148,6 +167,7 @@ def _animate(options):
         watch=_progress,
         background=options.background,
     )
+    # Also with --json, whose reader may never look at the warnings in it.
     for warning in made["warnings"]:
         print(f"volsynth: warning: {warning}", file=sys.stderr)
     said = f"{made['clip']}: {made['frames']} frames in {made['seconds']:.1f} s"
@@ -156,24 +176,25 @@ def _animate(options):
 
 
 def _pose(options):
-    from volsynth.generation import generate
+    from volsynth.generation import estimation
 
-    found = generate.find_pose(
+    found = estimation.find_pose(
         pathlib.Path(options.model),
         pathlib.Path(options.image),
         pathlib.Path(options.out),
         _path(options.mask),
         _path(options.picture),
     )
+    # There is a picture only with --picture.
     written = [path for path in (found["poses"], found["picture"]) if path]
     print(json.dumps(found) if options.json else "\n".join(written))
     return 0
 
 
 def _source(options):
-    from volsynth.generation import generate
+    from volsynth.generation.source import Source
 
-    return generate.Source(
+    return Source(
         pathlib.Path(options.image),
         _path(options.mask),
         _path(options.source_pose),
@@ -190,10 +211,12 @@ def _paths(texts):
 
 
 def _progress(items, count):
-    """Passes on `count` items; on a terminal a bar shows how many."""
+    """Yields `count` items; on a terminal a bar shows how many are done."""
     import rich.console
     import rich.progress
 
+    # On standard error, and only on a terminal: standard output is for the result, and in a log a
+    # bar would be hundreds of lines.
     console = rich.console.Console(stderr=True)
     shown = console.is_terminal
     return rich.progress.track(items, "frames", count, console=console, disable=not shown)

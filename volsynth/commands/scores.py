@@ -10,12 +10,14 @@ from volsynth.errors import UserError
 
 
 def add(commands: Any) -> None:
-    """Adds evaluate and compare."""
+    """Adds the commands evaluate and compare to the parser."""
     _evaluate_arguments(
-        shared.command(commands, "evaluate", _evaluate, "score a run, or pictures, with galleries")
+        shared.add_command(
+            commands, "evaluate", _evaluate, "score a run, or pictures, with galleries"
+        )
     )
 
-    compare = shared.command(
+    compare = shared.add_command(
         commands, "compare", _compare, "put runs side by side: scores and curves"
     )
     compare.add_argument(
@@ -26,10 +28,11 @@ def add(commands: Any) -> None:
     )
     compare.add_argument("--split", default="test", help="whose scores; default: test")
     compare.add_argument("--curves", metavar="FILE.png", help="draw losses and loss scales, too")
-    shared.json_argument(compare)
+    shared.add_json_argument(compare)
 
 
 def _evaluate_arguments(evaluate):
+    # Exactly one of the three says whose pictures are scored.
     what = evaluate.add_mutually_exclusive_group(required=True)
     what.add_argument("--workdir", help="of a run of volsynth train")
     what.add_argument("--model", help="of volsynth export")
@@ -40,7 +43,9 @@ def _evaluate_arguments(evaluate):
     )
     evaluate.add_argument("--split", default="test", help="default: test")
     evaluate.add_argument(
-        "--step", type=shared.step, help="checkpoint to score, or best; default: the newest"
+        "--step",
+        type=shared.checkpoint_step,
+        help="checkpoint to score, or best; default: the newest",
     )
     evaluate.add_argument("--data-dir", help="where the data is; default: as in training, or data")
     evaluate.add_argument("--name", help="data set of --images; default: posed_people")
@@ -61,6 +66,7 @@ def _evaluate_arguments(evaluate):
         metavar="DIR",
         help="PoseEst, by a run of pose_estimator, or an exported one",
     )
+    # Written out, as `lpips_networks.NETWORKS` would import JAX.
     for network in ("alex", "vgg"):
         tools.add_argument(
             f"--lpips-{network}", metavar="FILE", help=f"LPIPS, with weights of lpips-{network}"
@@ -82,11 +88,11 @@ def _evaluate_arguments(evaluate):
         action="store_true",
         help="the like of FID with built-in features, under another name; takes a minute",
     )
-    shared.json_argument(evaluate)
+    shared.add_json_argument(evaluate)
 
 
 def _setting(text):
-    """KEY=VALUE with a value of JSON, or a word."""
+    """Parses KEY=VALUE, where the value is JSON or plain text."""
     key, equals, value = text.partition("=")
     if not key or not equals:
         raise argparse.ArgumentTypeError(f"must be KEY=VALUE, got {text!r}")
@@ -94,6 +100,7 @@ def _setting(text):
         found = json.loads(value)
     except ValueError:
         found = value
+    # A tuple, as `detectors.Options` has them for sizes and means.
     return key, tuple(found) if isinstance(found, list) else found
 
 
@@ -117,6 +124,7 @@ def _evaluate(options):
         save_images=pathlib.Path(options.save_images) if options.save_images else None,
     )
     out = pathlib.Path(options.out) if options.out else None
+    # Refused rather than ignored: the scores would be of other data than the user believes.
     if not options.images and (options.name or options.config_name):
         raise UserError("--name and --config-name are for --images; a run knows its data.")
     if not options.workdir and options.step is not None:
@@ -143,6 +151,7 @@ def _evaluate(options):
         found = evaluate.evaluate_images(
             pathlib.Path(options.images), data, options.split, out, asked
         )
+    # The table ends with a newline of its own, JSON does not.
     print(
         json.dumps(found) if options.json else result_files.table(found), end="\n"[: options.json]
     )

@@ -1,6 +1,7 @@
-"""What commands of several families take, and how they speak."""
+"""Options that commands of several families share, and how commands report their progress."""
 
 import argparse
+import importlib
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -8,17 +9,33 @@ from typing import Any
 from volsynth.errors import UserError
 
 
-def command(
+def add_command(
     commands: Any, name: str, run: Callable[[argparse.Namespace], int], summary: str
 ) -> argparse.ArgumentParser:
-    """Adds a command to `commands`: `run` is given the options and returns the exit status."""
+    """Adds a command to a parser's commands.
+
+    Args:
+      commands: the commands, as `add_subparsers` of argparse returns them.
+      name: the name of the command.
+      run: runs the command with the parsed options and returns the exit status.
+      summary: one line for the help.
+
+    Returns:
+      The parser of the command, for its options.
+    """
     parser = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
     parser.set_defaults(run=run)
     return parser
 
 
-def config_argument(parser: argparse.ArgumentParser, *defaults: str) -> None:
-    """`--config`; what has several configs without it finds them in `default_configs`."""
+def add_config_argument(parser: argparse.ArgumentParser, *defaults: str) -> None:
+    """Adds the option `--config` to a command.
+
+    Args:
+      parser: the parser of a command.
+      defaults: the configs without the option, which the command finds in
+        `options.default_configs`; without any the option is required.
+    """
     usual = f"; default: {' and '.join(defaults)}" if defaults else ""
     parser.set_defaults(default_configs=defaults)
     parser.add_argument(
@@ -30,13 +47,20 @@ def config_argument(parser: argparse.ArgumentParser, *defaults: str) -> None:
     )
 
 
-def data_arguments(
+def add_data_arguments(
     parser: argparse.ArgumentParser,
     config_name: str | None = "64",
     usual: str = "64",
     of_config: bool = False,
 ) -> None:
-    """Which data set; with `of_config` what is not given is the config's."""
+    """Adds the options that name a prepared data set.
+
+    Args:
+      parser: the parser of a command.
+      config_name: the default of `--config-name`.
+      usual: that default in words.
+      of_config: whether what is not given comes from the config, so that the defaults are None.
+    """
     for option, default in (("--data-dir", "data"), ("--name", "posed_people")):
         whose = f"default: {'CONFIG has, or ' if of_config else ''}{default}"
         parser.add_argument(option, default=None if of_config else default, help=whose)
@@ -48,13 +72,18 @@ def data_arguments(
     )
 
 
-def json_argument(parser: argparse.ArgumentParser) -> None:
-    """`--json`, for programs that read the result."""
+def add_json_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds the option `--json` to a command, for programs that read the result."""
     parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
 
 
-def server_arguments(parser: argparse.ArgumentParser, port: int) -> None:
-    """Where a page is served."""
+def add_server_arguments(parser: argparse.ArgumentParser, port: int) -> None:
+    """Adds the options that say where a page is served.
+
+    Args:
+      parser: the parser of a command.
+      port: the default port.
+    """
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen at; default: this machine only"
     )
@@ -68,38 +97,46 @@ def server_arguments(parser: argparse.ArgumentParser, port: int) -> None:
     )
 
 
-def needs(what: str, extra: str) -> None:
-    """Whether a page can be served.
+def check_extra(what: str, extra: str) -> None:
+    """Checks that the packages that serve a page are installed.
+
+    Args:
+      what: the page, in words.
+      extra: the extra of the project that has the packages.
 
     Raises:
-      UserError: an extra is not installed.
+      UserError: a package is missing.
     """
+    # The module imports every package of the extra, so that no list of them has to be kept here.
     try:
-        from volsynth.web import serving  # noqa: F401
+        importlib.import_module(f"volsynth.{extra}.server")
     except ModuleNotFoundError as error:
         raise UserError(f"{what} needs {error.name}: pip install 'volsynth[{extra}]'.") from error
 
 
-def step(text: str) -> int | str:
-    """The type of an option for a checkpoint: its step, or "best"."""
+def checkpoint_step(text: str) -> int | str:
+    """Parses an option that names a checkpoint: a step, or "best"."""
+    # argparse turns this error into its own, with the option's name.
     if text != "best" and not text.isdecimal():
         raise argparse.ArgumentTypeError(f"must be a number or best, got {text!r}")
     return text if text == "best" else int(text)
 
 
 def optional_config(options: argparse.Namespace) -> Any:
-    """The config where one is given, else None.
+    """Loads the config of the options; returns None if there is none.
 
     Raises:
       UserError: the config cannot be read, or there are overrides without one.
     """
     from volsynth.config import load_config
 
+    # An override without a config would be ignored without a word.
     if options.overrides and not options.config:
         raise UserError(f"{options.overrides[0]}: give --config, too.")
     return load_config(options.config, options.overrides) if options.config else None
 
 
 def say(line: object) -> None:
-    """What is not the result goes to standard error, at once."""
+    """Prints progress to standard error: standard output is for results alone."""
+    # Flushed, as standard error may be a file or a pipe that somebody watches.
     print(line, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""The command of the studio: one's own picture in other poses, on a page in the browser."""
+"""The command of the studio: a page in the browser that poses the person of a picture."""
 
 import pathlib
 from typing import Any
@@ -8,32 +8,34 @@ from volsynth.errors import UserError
 
 
 def add(commands: Any) -> None:
-    """Adds app."""
-    app = shared.command(
-        commands, "app", _app, "pose the person of a picture, on a page in the browser"
+    """Adds the command studio to the parser."""
+    studio = shared.add_command(
+        commands, "studio", _studio, "pose the person of a picture, on a page in the browser"
     )
-    app.add_argument("--model", required=True, help="of volsynth export")
-    app.add_argument("--estimator", metavar="DIR", help="finds poses; of volsynth export")
-    app.add_argument("--image", metavar="FILE", help="of the person that the page begins with")
-    app.add_argument(
+    studio.add_argument("--model", required=True, help="of volsynth export")
+    studio.add_argument("--estimator", metavar="DIR", help="finds poses; of volsynth export")
+    studio.add_argument("--image", metavar="FILE", help="of the person that the page begins with")
+    studio.add_argument(
         "--mask",
         metavar="FILE",
         help="white where the person is; not needed with a transparent or magenta background",
     )
-    app.add_argument("--source-pose", metavar="FILE", help="of the person (docs/data.md)")
-    shared.server_arguments(app, 8766)
+    studio.add_argument("--source-pose", metavar="FILE", help="of the person (docs/data.md)")
+    # Not the port of the study, so that both can run at once.
+    shared.add_server_arguments(studio, 8766)
 
 
-def _app(options):
+def _studio(options):
     if not options.image and (options.mask or options.source_pose):
         raise UserError("--mask and --source-pose are of --image FILE; give it, too.")
-    shared.needs("the studio's page", "app")
-    from volsynth.generation import generate
+    # Before the imports below, which would fail with a traceback.
+    shared.check_extra("the studio's page", "studio")
+    from volsynth.generation.source import Source
     from volsynth.studio import server
 
     source = None
     if options.image:
-        source = generate.Source(
+        source = Source(
             pathlib.Path(options.image), _path(options.mask), _path(options.source_pose)
         )
     server.serve(

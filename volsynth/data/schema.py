@@ -189,7 +189,7 @@ def _validate_originals(name: str, record: Mapping[str, Any]) -> None:
         raise RecordError(
             f"{name}: field 'order': {did_you_mean(record['order'], joint_orders.ORDERS)}"
         )
-    count = len(joint_orders.find(record["order"]).joints)
+    count = len(joint_orders.find_order(record["order"]).joints)
     for key in _ORIGINAL[1:]:
         if len(record[key]) != count:
             raise RecordError(

@@ -1,4 +1,4 @@
-"""Whether a prepared data set is sound, record by record, and what it holds, in figures."""
+"""Checks of a prepared data set, record by record, and statistics of what it holds."""
 
 import collections
 from collections.abc import Callable, Iterable, Iterator
@@ -12,32 +12,35 @@ from volsynth.errors import UserError
 from volsynth.ops import geometry
 
 MOST_PROBLEMS = 100
-"""Lines that a report keeps; the rest is only counted."""
+"""The number of problems that a report lists; further ones are only counted."""
 
+# How many records are read at once.
 _ROWS = 32
 
 
-def check(
+def check_records(
     data: prepared.Prepared, names: Iterable[str], say: Callable[[str], None] = lambda line: None
 ) -> dict[str, Any]:
-    """Reads every record of some splits.
+    """Reads every record of some splits and lists what is wrong.
 
-    Looks for files that are not the manifest's, records that are not the schema's, joints outside
-    of their images, masks without a person, and an index that is not of these records.
+    It looks for files that differ from the manifest, records that break the schema, joints outside
+    of their images, masks without a person, and an index that belongs to other records.
 
     Args:
-      data: whose records.
-      names: of the splits.
-      say: told after every split how far it is.
+      data: the prepared data set.
+      names: the names of the splits.
+      say: is told of the progress after every split.
 
     Returns:
-      JSON: `problems`, at most `MOST_PROBLEMS` lines; `problem_count`; and the `splits` of `stats`.
+      JSON values: "problems", at most `MOST_PROBLEMS` lines; "problem_count"; and "splits" as in
+      `statistics`.
     """
     names = list(names)
     problems: list[str] = []
     try:
         verify.verify(data, names, say)
     except prepared.DataError as error:
+        # The records are still read: they may tell what is wrong with the files.
         problems.append(str(error))
     splits = {}
     for name in names:
@@ -46,9 +49,10 @@ def check(
         except prepared.DataError as error:
             problems.append(str(error))
             continue
+        # `_records` also adds to the problems.
         for number, record in _records(split, problems):
             problems += _faults(split, number, record)
-        splits[name] = figures(split)
+        splits[name] = split_statistics(split)
         say(f"{name}: {split.records} records, {len(problems)} problems so far")
     return {
         "data": str(data.folder),
@@ -58,24 +62,25 @@ def check(
     }
 
 
-def stats(data: prepared.Prepared, names: Iterable[str]) -> dict[str, Any]:
-    """What some splits hold, JSON; see `figures`."""
+def statistics(data: prepared.Prepared, names: Iterable[str]) -> dict[str, Any]:
+    """Computes `split_statistics` of some splits, with folder and size of images; JSON values."""
     return {
         "data": str(data.folder),
         "image_size": data.image_size,
-        "splits": {name: figures(data.split(name)) for name in names},
+        "splits": {name: split_statistics(data.split(name)) for name in names},
     }
 
 
-def figures(split: prepared.Split) -> dict[str, Any]:
-    """What a split holds, JSON.
+def split_statistics(split: prepared.Split) -> dict[str, Any]:
+    """Computes the statistics of a split, JSON values.
 
     Returns:
-      Counts of `records`, `persons`, `outfits`; `alone`, outfits of one image, which are their own
-      partners; `pairs`, ordered ones of two images; `images_per_outfit` as least, median, most; the
-      `actions` and `cameras` with their counts; of the records that can be read, `visible`, the
-      share of each joint, `distance_mm` of the persons as least, median, most, and
-      `reprojection_px`, how far joints lie from their projections, as median and most.
+      The numbers of "records", "persons" and "outfits"; "alone", the outfits with a single image,
+      which is its own partner; "pairs", ordered pairs of two images of an outfit;
+      "images_per_outfit" (least, median, most); the counts of "actions" and "cameras"; and, over
+      the records that can be read, "visible", the share of records in which each joint is known,
+      "distance_mm" of the persons (least, median, most), and "reprojection_px", how far joints in
+      the image lie from the projections of those in space (median, most).
     """
     sizes = [len(records) for outfits in split.groups for records in outfits]
     result = {
@@ -88,14 +93,16 @@ def figures(split: prepared.Split) -> dict[str, Any]:
         "actions": _named(split, "action"),
         "cameras": _named(split, "camera"),
     }
+    # Without the images, whose decoding would take most of the time.
     rows = (row for _, row in _records(split, [], images=False))
+    # A record without a known joint has no distance.
     known = [row for row in rows if row["visible"].any()]
     if not known:
         return result
     visible = np.array([row["visible"] for row in known])
     shares = np.round(visible.mean(axis=0), 4).tolist()
     distances = [np.mean(row["joints_mm"][row["visible"], 2]) for row in known]
-    # Of a set whose joints all lie behind the camera, that is the problem, and no distance.
+    # Empty if all joints lie behind the camera, which `check_records` reports.
     apart = np.concatenate([_reprojection(row) for row in known])
     far = [round(float(f(apart)), 3) for f in (np.median, np.max)] if len(apart) else [0.0, 0.0]
     return {
@@ -106,8 +113,8 @@ def figures(split: prepared.Split) -> dict[str, Any]:
     }
 
 
-def table(report: dict[str, Any]) -> str:
-    """A report in words."""
+def format_report(report: dict[str, Any]) -> str:
+    """Returns the report of `check_records` or `statistics` as text."""
     lines = [report["data"]]
     for name, found in report["splits"].items():
         least, median, most = found["images_per_outfit"]
@@ -136,12 +143,13 @@ def table(report: dict[str, Any]) -> str:
 
 
 def _records(split, problems, images=True) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Decoded records with their numbers; what cannot be read becomes a problem."""
+    """Yields decoded records with their numbers; what cannot be read is added to the problems."""
     for start in range(0, split.records, _ROWS):
         numbers = list(range(start, min(start + _ROWS, split.records)))
         try:
             found = _read(split, numbers, images)
         except UserError:
+            # One by one, to keep the sound records and to name the broken ones.
             found = []
             for number in numbers:
                 try:
@@ -152,6 +160,7 @@ def _records(split, problems, images=True) -> Iterator[tuple[int, dict[str, Any]
 
 
 def _read(split, numbers, images):
+    # Some fields are optional, such as the labels of parts.
     stored = decoding.stored_fields(split, numbers[0])
     fields = [
         key
@@ -177,6 +186,7 @@ def _faults(split, number, record) -> list[str]:
         schema.validate(record, name)
     except schema.RecordError as error:
         return [str(error)]
+    # All faults of a record rather than the first: they often have one cause.
     faults = []
     side, seen = record["image"].shape[0], record["visible"]
     outside = seen & ~np.all((record["joints_px"] >= 0) & (record["joints_px"] <= side), axis=1)
@@ -189,6 +199,7 @@ def _faults(split, number, record) -> list[str]:
         faults.append(f"{name}: joints lie behind the camera.")
     said = {
         "person": record["person"],
+        # The names of outfits are unique within a person only.
         "outfit": f"{record['person']}/{record['outfit']}",
         "action": record["action"],
         "camera": record["camera"],
@@ -202,8 +213,10 @@ def _faults(split, number, record) -> list[str]:
 
 
 def _reprojection(record):
-    """Distances of the joints that are known from where they project to, pixels."""
+    """Distances in pixels between known joints in the image and the projections of the 3D ones."""
+    # Joints behind the camera have no projection.
     seen = record["visible"] & (record["joints_mm"][:, 2] > 0)
+    # Records without the field are older than the other camera models.
     model = record.get("camera_model", "human36m")
     projected = geometry.project(
         record["joints_mm"][seen],
@@ -219,7 +232,7 @@ def _name(split, key, number):
 
 
 def _named(split, key):
-    """Counts by name, the most frequent first; empty where the index lacks it."""
+    """Counts by name, the most frequent first; empty if the index lacks the field."""
     if f"{key}_names" not in split.index:
         return {}
     counts = collections.Counter(split.index[key].tolist())

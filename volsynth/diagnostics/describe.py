@@ -1,6 +1,6 @@
-"""What a config's networks are: parameters, multiply-adds, memory, beside the paper's figures.
+"""The size of a config's networks: parameters, multiply-adds and memory, and the paper's figures.
 
-Nothing is computed and no memory is taken: shapes are inferred.
+Shapes are inferred; nothing is computed, and no memory is taken.
 """
 
 import math
@@ -18,7 +18,7 @@ from volsynth.train import mesh, program, state
 
 
 def describe(config: Any) -> dict[str, Any]:
-    """The figures of a config, as JSON values.
+    """Computes the figures of a config, as JSON values.
 
     Returns:
       "networks": {name: {"params", "macs_2d", "macs_3d"}}, multiply-adds of one call on one image;
@@ -28,7 +28,8 @@ def describe(config: Any) -> dict[str, Any]:
       "stages": parameters of each stage of each network;
       "state_bytes": parameters, averages, moments; "paper": what the paper prints.
     """
-    # What is computed again in the backward pass is not counted, and hides what it belongs to.
+    # Rematerialisation wraps modules, so that the interceptor below would no longer see which
+    # network a convolution belongs to; and a forward pass costs the same without it.
     config = config.copy_and_resolve_references()
     if "remat" in config.model:
         config.model.remat = False
@@ -41,6 +42,7 @@ def describe(config: Any) -> dict[str, Any]:
         for name, tree in variables.items()
     }
     making = [networks[name] for name in state.averaged_networks(system)]
+    # The state of training also holds averages, moments of optimisers and critics.
     whole = jax.eval_shape(program.make(system, config).init, jax.random.key(0), batch)
     return {
         "system": system.name,
@@ -62,16 +64,19 @@ def describe(config: Any) -> dict[str, Any]:
 
 
 def step_bytes(config: Any) -> dict[str, int]:
-    """`program_bytes`, per device, of the step that trains a config on the devices here.
+    """Computes `program_bytes`, per device, of a config's training step on the devices here.
 
-    It is compiled, not run. The compiler of another kind of device may need more or less.
+    The step is compiled, not run. The compiler of another kind of device may need more or less. Of
+    several steps the one with the highest peak counts.
 
     Raises:
       UserError: `config.mesh` asks for more devices than there are.
     """
     system = systems.make(config)
     batch = fake.spec(config.train.batch_size, config.data.image_size)
-    devices = mesh.make(config.mesh, config.train.batch_size, config.data.image_size)
+    devices = mesh.make(
+        config.mesh, config.train.batch_size, config.data.image_size // system.coarsest_stride
+    )
     trained = program.make(system, config)
     placed = program.place(trained, devices, config.seed, batch, config.mesh.shard_state)
     largest: dict[str, int] = {}
@@ -81,11 +86,12 @@ def step_bytes(config: Any) -> dict[str, int]:
     return largest
 
 
-def program_bytes(compiled) -> dict[str, int]:
-    """Bytes of a compiled program: at its peak, and what makes it up."""
+def program_bytes(compiled: jax.stages.Compiled) -> dict[str, int]:
+    """Returns the bytes of a compiled program: the peak, and the parts that it is the sum of."""
     analysis = compiled.memory_analysis()
     arguments, results = analysis.argument_size_in_bytes, analysis.output_size_in_bytes
     temporary, shared = analysis.temp_size_in_bytes, analysis.alias_size_in_bytes
+    # Donated arguments are overwritten by results, so that the two share their memory.
     return {
         "peak": arguments + results - shared + temporary,
         "arguments": arguments,
@@ -100,7 +106,11 @@ def _size(tree) -> int:
 
 
 def _count(system: System, variables, batch) -> dict[Any, int]:
-    """Multiply-adds of every network, {(network, 2 or 3): count}, by watching its convolutions."""
+    """Counts the multiply-adds of every network by watching its convolutions.
+
+    Returns:
+      {(network, 2 or 3): count}; 2 or 3 is the number of spatial axes.
+    """
     counts: dict[Any, int] = defaultdict(int)
     seen = set()
     used = set()
@@ -115,17 +125,20 @@ def _count(system: System, variables, batch) -> dict[Any, int]:
     def add_forward(network, module, macs, axes):
         used.add(network)
         counts[network, axes] += macs
-        # Nine taps on every input pixel, where ours has four on every output pixel. (Of transposed
-        # convolutions with 4x4 kernels that is the same number.)
+        # The thesis counts nine taps on every input pixel, where ours computes four on every one of
+        # the four times as many output pixels: 9/16. (Transposed convolutions with 4x4 kernels cost
+        # the same in both.)
         resized = isinstance(module, layers.UpConv)
         counts["as printed", axes] += macs * 9 // 16 if resized else macs
 
     def add_once(network, module, macs, axes):
-        # A critic sees the real and the generated image; one call is what it costs.
+        # A critic sees the real and the generated image in one step; one call counts.
+        # Losses may call the generator again; that is in `forward` already.
         if network not in used and (network, module.path) not in seen:
             seen.add((network, module.path))
             counts[network, axes] += macs
 
+    # Critics are called by losses only, not by the forward pass.
     def losses(variables, outputs):
         with nn.intercept_methods(_watch(variables, add_once)):
             for phase in system.phases.values():
@@ -139,6 +152,7 @@ def _count(system: System, variables, batch) -> dict[Any, int]:
 
 def _watch(variables, add):
     """An interceptor that calls add(network, module, multiply-adds, axes) for each convolution."""
+    # Modules do not know their network, but its variables are the same objects in both places.
     owner = {id(leaf): name for name, tree in variables.items() for leaf in jax.tree.leaves(tree)}
 
     def interceptor(following, args, kwargs, context):
@@ -149,6 +163,7 @@ def _watch(variables, add):
         if known and context.method_name == "__call__":
             kernel = module.variables["params"]["kernel"]
             axes = kernel.ndim - 2
+            # A layer that doubles the size reads four input pixels for every output pixel.
             taps = 4 if doubling else math.prod(kernel.shape[:axes])
             macs = math.prod(result.shape[:-1]) * taps * math.prod(kernel.shape[axes:])
             add(owner[id(kernel)], module, macs, axes)
@@ -158,7 +173,7 @@ def _watch(variables, add):
 
 
 def render(figures: dict[str, Any]) -> None:
-    """Prints the figures as a table."""
+    """Prints the figures of `describe` as a table."""
     from rich.console import Console
     from rich.table import Table
 

@@ -1,6 +1,6 @@
-"""What the volume of a run holds, and where: its views, and images made from a half of its layers.
+"""The contents of a trained model's volume: views of it, and images from half of its layers.
 
-Seed 000, sections 6.2.4 and 6.3: tables 6.7, 6.11, 6.13 (views) and 6.14 (deletion of features).
+Knoche 2019, sections 6.2.4 and 6.3: tables 6.7, 6.11 and 6.13 (views) and 6.14 (deleted features).
 """
 
 import functools
@@ -19,7 +19,7 @@ from volsynth.data import pipeline
 from volsynth.diagnostics import volume_views
 from volsynth.errors import UserError
 from volsynth.images import draw
-from volsynth.runs import training
+from volsynth.runs import restoring
 from volsynth.skeleton import NUM_PARTS
 from volsynth.system import Batch, Variables
 from volsynth.systems import volumetric
@@ -27,7 +27,7 @@ from volsynth.tasks import gallery
 from volsynth.train import run_record
 
 GENERATORS = {"volumetric": volumetric.make_generator}
-"""Systems with a volume: (config) -> a module with the methods `encode`, `move` and `render`."""
+"""The systems with a volume: (config) -> a module with methods `encode`, `move` and `render`."""
 
 _TITLES = (
     "source",
@@ -41,7 +41,7 @@ _TITLES = (
 )
 
 
-def features(
+def draw_features(
     workdir: pathlib.Path,
     split_name: str,
     step: int | Literal["best"] | None = None,
@@ -51,21 +51,27 @@ def features(
 ) -> dict[str, Any]:
     """Draws what a run's volume holds for some pairs of a split, and measures it.
 
-    `step` and `data_dir` are as in `runs.restore`; the picture goes to `out`, or `features.png` in
-    the workdir.
+    Args:
+      workdir: the folder of the run.
+      split_name: the name of the split.
+      step: the checkpoint, as in `training.restore`.
+      count: the number of pairs.
+      data_dir: the folder of the data sets, as in `training.restore`.
+      out: the path of the picture; by default `features.png` in the workdir.
 
     Returns:
       {"picture", "split", "step", "layers": D, "inner_layers": [those of the inner half],
-      "pairs": [`measure` of each], "mean": the means of those, "across_pairs": correlations of the
-      depths of parts and of features}.
+      "pairs": [`measure_pair` of each], "mean": the means of those, "across_pairs": the
+      correlations, over the pairs, of centre and width of parts with those of features}.
 
     Raises:
-      UserError: the system has no volume or too shallow a one, the count is not positive, the
-        picture cannot be written, or whatever `runs.restore` raises.
+      UserError: the system has no volume or one that is too shallow, the count is not positive, the
+        picture cannot be written, or whatever `training.restore` raises.
     """
     if count < 1:
         raise UserError(f"--count must be at least 1, got {count}.")
     out = draw.png_path(out or workdir / "features.png")
+    # All that can be refused is refused before the run is restored, which takes long.
     name = run_record.read_run(workdir)["config"]["system"]
     if name not in GENERATORS:
         raise UserError(
@@ -76,17 +82,12 @@ def features(
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write the picture to {out}: {error.strerror}.") from error
-    run = training.restore(workdir, (split_name,), step, data_dir)
+    run = restoring.restore(workdir, (split_name,), step, data_dir)
     split = run.data.split(split_name)
-    look = looker(GENERATORS[name](run.config))
-    pairs = gallery.gallery_pairs(split, 0, count)
-    seen = []
-    for batch in pipeline.evaluation_batches(split, pairs, run.config.evaluate.batch_size):
-        outputs = {**batch, **look(run.averages["generator"], batch)}
-        for i in np.flatnonzero(batch["valid"]):
-            seen.append(_views_of({key: np.asarray(value[i]) for key, value in outputs.items()}))
-    draw.save_png(out, picture(seen))
-    rows = [measure(pair, [other for other in seen if other is not pair]) for pair in seen]
+    seen = _viewed_pairs(run, split, GENERATORS[name](run.config), count)
+    draw.save_png(out, feature_sheet(seen))
+    # Correlations with the parts of other pairs tell what a correlation with the own ones is worth.
+    rows = [measure_pair(pair, [other for other in seen if other is not pair]) for pair in seen]
     layers = seen[0]["before"]["side"].shape[1]
     return {
         "picture": str(out),
@@ -96,21 +97,42 @@ def features(
         "inner_layers": np.flatnonzero(volume_views.inner_layers(layers)).tolist(),
         "pairs": rows,
         "mean": _mean(rows),
-        "across_pairs": {
-            key: volume_views.correlation(
-                [row["depth"]["parts"][key] for row in rows],
-                [row["depth"]["before"][key] for row in rows],
-            )
-            for key in ("centre", "width")
-        },
+        "across_pairs": _across_pairs(rows),
     }
 
 
-def looker(generator: nn.Module) -> Callable[[Variables, Batch], dict[str, jax.Array]]:
-    """A function (parameters, batch) -> all that the generator makes of a batch.
+def _viewed_pairs(run, split, generator, count):
+    """Views and images of the first pairs of a gallery of the split."""
+    probe = volume_probe(generator)
+    pairs = gallery.gallery_pairs(split, 0, count)
+    seen = []
+    for batch in pipeline.evaluation_batches(split, pairs, run.config.evaluate.batch_size):
+        # The averages of the parameters: they are what is scored and exported.
+        outputs = {**batch, **probe(run.averages["generator"], batch)}
+        # The last batch is filled up with pairs that do not count.
+        for i in np.flatnonzero(batch["valid"]):
+            # Reduced to views at once: the volumes of all pairs would fill the memory.
+            seen.append(_views_of({key: np.asarray(value[i]) for key, value in outputs.items()}))
+    return seen
 
-    It returns "volume", "warped", "masks" and "image", and as "inner" and "outer" the images that
-    are made where the other half of the volume's layers is set to zero before the warp.
+
+def _across_pairs(rows):
+    """Correlations, over the pairs, of the depths of the parts with those of the features."""
+    return {
+        key: volume_views.correlation(
+            [row["depth"]["parts"][key] for row in rows],
+            [row["depth"]["before"][key] for row in rows],
+        )
+        for key in ("centre", "width")
+    }
+
+
+def volume_probe(generator: nn.Module) -> Callable[[Variables, Batch], dict[str, jax.Array]]:
+    """Returns a function that computes the volumes in a generator, and images from parts of them.
+
+    The function takes the parameters and a batch. It returns "volume", "warped", "masks" and
+    "image", and as "inner" and "outer" the images that are rendered when only the inner or the
+    outer half of the volume's layers is kept, and the other is set to zero before the warp.
     """
 
     @jax.jit
@@ -120,26 +142,29 @@ def looker(generator: nn.Module) -> Callable[[Variables, Batch], dict[str, jax.A
     @jax.jit
     def finish(parameters, volume, batch, kept):
         apply = functools.partial(generator.apply, {"params": parameters})
+        # Depth is the last axis but one, before the channels.
         volume = jnp.where(kept[:, None], volume, 0)
         warped, masks = apply(volume, batch, method="move")
         target = (batch["target_joints"], batch["target_visible"])
         image = apply(warped, *target, float(batch["source_image"].shape[2]), method="render")
         return {"warped": warped, "masks": masks, "image": image}
 
-    def look(parameters, batch):
+    def probe(parameters, batch):
         volume = encode(parameters, batch)
+        # Only here is the depth known: it belongs to the config, not to the generator's interface.
         inner = volume_views.inner_layers(volume.shape[3])
         halves = {
             name: finish(parameters, volume, batch, kept)["image"]
             for name, kept in (("inner", inner), ("outer", ~inner))
         }
+        # All layers kept, as an argument: the compiled function serves all three.
         return {"volume": volume, **finish(parameters, volume, batch, inner | True), **halves}
 
-    return look
+    return probe
 
 
 def _views_of(pair):
-    """What is drawn and measured of one pair; the volumes themselves are not kept."""
+    """Reduces the volumes of one pair to the views that are drawn and measured."""
     shown = {key: value for key, value in pair.items() if key not in ("volume", "warped", "masks")}
     return {
         **shown,
@@ -149,21 +174,22 @@ def _views_of(pair):
     }
 
 
-def measure(pair: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The numbers behind one row of the picture.
+def measure_pair(pair: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Computes the numbers behind one row of the picture.
 
     Args:
-      pair: its images, masks and views.
-      others: the same of the other pairs.
+      pair: the images, masks and views of the pair.
+      others: those of the other pairs.
 
     Returns:
-      "silhouette": of the front view before and after the warp, the share inside the person's
-        silhouette and the share of the picture that it covers;
-      "depth": centre and width of the side views' depth profiles, as shares of the depth;
-      "correlation": of features before the warp with parts, of depth profiles and of whole side
-        views; with the pair's own parts and, on average, with those of the others;
-      "l1": of the images from half the layers, against the whole one.
+      "silhouette": for the front view before and after the warp, the share of it inside the
+        person's silhouette and the share of the picture that the silhouette covers;
+      "depth": centre and width of the depth profiles of the side views, as shares of the depth;
+      "correlation": of the features before the warp with the parts, for depth profiles ("profile")
+        and whole side views ("side"): with the pair's own parts and, on average, with the others';
+      "l1": of the images from half of the layers, against the image from all.
     """
+    # Before the warp the features stand where the source is, after it where the target is.
     silhouettes = {
         when: volume_views.share_inside(pair[when]["front"], pair[f"{role}_mask"])
         for when, role in (("before", "source"), ("after", "target"))
@@ -183,6 +209,7 @@ def measure(pair: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> dic
             "side": _correlations(_covered, pair, others),
         },
         "l1": {
+            # The metric wants a batch.
             half: float(
                 metrics.l1(jnp.asarray(pair[half])[None], jnp.asarray(pair["image"])[None])[0]
             )
@@ -192,8 +219,9 @@ def measure(pair: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> dic
 
 
 def _covered(pair):
-    """The side view of the parts, whichever they are: [H, D], 0 or 1."""
+    """The side view of all parts together: [H, D], 0 or 1."""
     side = pair["parts"]["side"]
+    # Without the offcut, whose label is above those of the parts.
     return ((side > 0) & (side <= NUM_PARTS)).astype(np.float64)
 
 
@@ -202,25 +230,32 @@ def _profile_of(pair):
 
 
 def _correlations(of_parts, pair, others):
+    # Before the warp: after it, the masks have cut the features to the shape of the parts.
     side = pair["before"]["side"]
     seen = volume_views.depth_profile(side) if of_parts is _profile_of else side
     own, *rest = (volume_views.correlation(seen, of_parts(each)) for each in (pair, *others))
+    # A pair whose view does not vary has no correlation.
     known = [value for value in rest if value is not None]
     return {"own": own, "others": float(np.mean(known)) if known else None}
 
 
 def _mean(rows):
-    """The mean of nested numbers, key by key; None where no row has one."""
+    """The means of nested dicts of numbers, key by key; None where no row has a number."""
     if isinstance(rows[0], Mapping):
         return {key: _mean([row[key] for row in rows]) for key in rows[0]}
     numbers = [value for value in rows if value is not None]
     return float(np.mean(numbers)) if numbers else None
 
 
-def picture(pairs: Sequence[Mapping[str, Any]], cell: int = 128) -> Image.Image:
-    """A row for every pair: source, views, and what is generated from all and half the layers.
+def feature_sheet(pairs: Sequence[Mapping[str, Any]], cell: int = 128) -> Image.Image:
+    """Draws a row for every pair: source, views, and images from all and from half of the layers.
 
-    Side and top views are stretched to squares. Of a volume the three views share their brightness.
+    Side and top views are stretched to squares. The three views of a volume share one scale of
+    brightness.
+
+    Args:
+      pairs: the images and views of every pair.
+      cell: the side of a picture in the table, in pixels.
     """
     rows = []
     for pair in pairs:
@@ -229,6 +264,7 @@ def picture(pairs: Sequence[Mapping[str, Any]], cell: int = 128) -> Image.Image:
             _square(draw.PART_COLOURS[pair["parts"][view]], cell) for view in volume_views.VIEWS
         ]
         for when in ("before", "after"):
+            # 1 for a volume that is zero everywhere.
             brightest = max(np.max(pair[when][view]) for view in volume_views.VIEWS) or 1.0
             for view in volume_views.VIEWS:
                 row.append(_square(draw.heat_image(pair[when][view] / brightest), cell))
@@ -236,15 +272,16 @@ def picture(pairs: Sequence[Mapping[str, Any]], cell: int = 128) -> Image.Image:
             conventions.to_uint8(pair[name]) for name in ("image", "inner", "outer", "target_image")
         ]
         rows.append(row)
-    return draw.grid(rows, _TITLES, cell=cell)
+    return grids.grid(rows, _TITLES, cell=cell)
 
 
 def _square(view, cell):
+    # Nearest neighbours: labels have no mean, and voxels should stay visible.
     return np.asarray(Image.fromarray(view).resize((cell, cell), Image.Resampling.NEAREST))
 
 
 def summary(report: Mapping[str, Any]) -> str:
-    """The means of a report in sentences."""
+    """Returns the means of a report of `draw_features` in sentences."""
     mean, pairs = report["mean"], report["pairs"]
     lines = [f"{report['picture']}: {len(pairs)} pairs of {report['split']}, step {report['step']}"]
     for when in ("before", "after"):

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float64
 from volsynth.evaluation.scorers import Instrument, SetInstrument
 from volsynth.metrics import intervals
 from volsynth.system import Batch
-from volsynth.tasks import Task, gallery
+from volsynth.tasks import Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Scores:
 
 def evaluate(
     task: Task,
-    make: gallery.Make,
+    make: PredictFn,
     batches: Iterable[Batch],
     trained: np.ndarray,
     progress: Callable[[int], None] = lambda done: None,
@@ -103,9 +103,9 @@ def evaluate(
         valid = np.asarray(batch["valid"])
         places = place + np.cumsum(valid) - 1
         truth = _add(of_sets, truth, batch["target_image"], places, valid)
-        for row, made in task.candidates(make(batch), trained, batch).items():
+        for row, made in task.with_baselines(make(batch), trained, batch).items():
             scored = dict(score(made, batch))
-            pictures = task.picture(made) if task.picture else None
+            pictures = task.images(made) if task.images else None
             for instrument in of_images:
                 scored |= instrument.measure(pictures, batch)
             if of_sets:

@@ -24,7 +24,7 @@ from volsynth.images import draw
 from volsynth.metrics import intervals
 from volsynth.results import result_files
 from volsynth.results.protocol import ALL, Protocol, sha256_of_pairs
-from volsynth.runs import training
+from volsynth.runs import opening, restoring
 from volsynth.system import Batch
 from volsynth.tasks import Task, gallery
 from volsynth.train import run_log
@@ -57,14 +57,14 @@ def evaluate_run(
       UserError: the workdir holds no run or no checkpoint, the data is another one, or an option
         cannot be met.
     """
-    config, data, system, step, averages = training.restore(
+    config, data, system, step, averages = restoring.restore(
         workdir, (split_name, "train"), step, data_dir
     )
     devices, batch_size = _devices(config.evaluate.batch_size)
     place = _placed(devices)
     if devices is not None:
         averages = jax.device_put(averages, _sharding(devices))
-    make_one = training.maker(system)
+    make_one = restoring.predictor(system)
 
     def make(batch):
         # Scores are computed on one device, whatever made the pictures.
@@ -107,7 +107,7 @@ def evaluate_model(
             f"{data.folder} is not the data set that {path} was trained on ({data.identity} here, "
             f"{identity} there)."
         )
-    verify.verify(data, (split_name, "train"), training.say)
+    verify.verify(data, (split_name, "train"), opening.say)
     return _evaluate(
         tasks.TASKS[model.task],
         lambda batch: jax.device_get(model.make(batch)),
@@ -139,9 +139,9 @@ def evaluate_images(
     # Before anything is read: a folder that lacks pictures is the most likely mistake.
     split = data.split(split_name)
     task = tasks.TASKS["image"]
-    pairs = pairing.evaluation_pairs(split, _SEED, task.alone)
+    pairs = pairing.evaluation_pairs(split, _SEED, task.keep_unpaired)
     found = picture_folders.Folder(folder, pairs, data.image_size)
-    verify.verify(data, (split_name, "train"), training.say)
+    verify.verify(data, (split_name, "train"), opening.say)
     return _evaluate(
         task,
         found.make,
@@ -172,14 +172,14 @@ def write_pairs(
       UserError: there is no such data set or split, or the folder cannot be written.
     """
     split = prepared.open_prepared(data_dir, name, config_name).split(split_name)
-    pairs = pairing.evaluation_pairs(split, _SEED, tasks.TASKS["image"].alone)
+    pairs = pairing.evaluation_pairs(split, _SEED, tasks.TASKS["image"].keep_unpaired)
     with _progress(f"writing {split_name}", len(np.unique(pairs))) as advance:
         return pair_lists.write(split, pairs, out, advance)
 
 
 def _evaluate(task, make, data, split_name, batch_size, out, options, format_of, **others):
     split = data.split(split_name)
-    pairs = pairing.evaluation_pairs(split, _SEED, task.alone)
+    pairs = pairing.evaluation_pairs(split, _SEED, task.keep_unpaired)
     # Whatever can be wrong shows before the work is done.
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -196,7 +196,7 @@ def _evaluate(task, make, data, split_name, batch_size, out, options, format_of,
     of_sets = {name for tool in tools if isinstance(tool, SetInstrument) for name in tool.scores}
     by = _sorting(options.sorted_by or task.sorted_by, entries, of_sets)
     make = _saving(make, task, options.save_images)
-    trained = task.trained(data.split("train"), batch_size)
+    trained = task.fit_baselines(data.split("train"), batch_size)
     with _progress(f"scoring {split_name}", len(pairs)) as advance:
         scores = compute_scores.evaluate(
             task,
@@ -256,7 +256,7 @@ def _shared(task: Task, data: prepared.Prepared, split_name: str, pairs) -> dict
 def _galleries(task, make, split, pairs, batch_size, out, count, sorting):
     """Draws an even choice, the best and the worst; {which: file}."""
     by, values, entry = sorting
-    chosen = {"gallery": gallery.gallery_pairs(split, _SEED, count, task.alone)}
+    chosen = {"gallery": gallery.gallery_pairs(split, _SEED, count, task.keep_unpaired)}
     best, worst = compute_scores.extremes(values, entry["better"], count)
     files, labels = {}, {"gallery": None}
     for which, places in (("worst", worst), ("best", best)):
@@ -283,7 +283,7 @@ def _sorting(by, entries, of_sets):
 
 def _extra(task, split, pairs):
     """What batches hold for scores that not every data set allows."""
-    stored = decoding.stored_fields(split, pairs[0, 1]) if task.picture else ()
+    stored = decoding.stored_fields(split, pairs[0, 1]) if task.images else ()
     return ("target_parts",) if "parts" in stored else ()
 
 
@@ -298,7 +298,7 @@ def _saving(make, task, folder):
 
     def make_and_save(batch):
         made = make(batch)
-        save(np.asarray(task.picture(made)), batch)
+        save(np.asarray(task.images(made)), batch)
         return made
 
     return make_and_save

@@ -53,7 +53,7 @@ def make(
         "intervals": scores.intervals(persons),
         "images": {name: int(np.sum(values.counted)) for name, values in own.items()},
         "persons": len(set(persons)),
-        "columns": list(task.columns),
+        "columns": list(task.gallery_titles),
         "protocol": protocol.to_json(),
         **others,
     }

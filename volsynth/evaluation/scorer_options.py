@@ -15,7 +15,7 @@ from volsynth.evaluation import scorers
 from volsynth.evaluation.scorers import Instrument, SetInstrument
 from volsynth.export import exported_model, model_folder
 from volsynth.pretrained import detectors
-from volsynth.runs import training
+from volsynth.runs import restoring
 from volsynth.tasks import Task
 from volsynth.train import run_record
 
@@ -66,7 +66,7 @@ def choose(
         "--detector": options.detector,
         "--save-images": options.save_images,
     }
-    if task.picture is None:
+    if task.images is None:
         for name, value in asked.items():
             if value:
                 raise UserError(f"{name} is for systems that make pictures; this one makes none.")
@@ -117,8 +117,8 @@ def estimator(path: str, data: prepared.Prepared) -> Instrument:
         task, config, parameters, estimate = model.task, model.config, model.parameters, model.make
         trained_on = model.card["trained_on"]["identity"]
     else:
-        config, _, system, _, averages = training.restore_weights(pathlib.Path(path))
-        task, make = system.task, training.maker(system)
+        config, _, system, _, averages = restoring.restore_weights(pathlib.Path(path))
+        task, make = system.task, restoring.predictor(system)
         parameters = exported_model.by_name(averages)
         trained_on = run_record.read_run(pathlib.Path(path))["data"]
 

@@ -187,7 +187,7 @@ def inception(path: str, images: int) -> SetInstrument:
     Raises:
       UserError: the file is not what it should be.
     """
-    network = feature_networks.inception_v3(path)
+    network = feature_networks.load_inception(path)
     identity = {"network_weights": network.name}
     return _of_set(network, ("fid", "inception_score"), identity, images)
 

@@ -14,8 +14,8 @@ from volsynth import conventions, files, tasks
 from volsynth.data import pipeline
 from volsynth.errors import UserError
 from volsynth.images import draw
-from volsynth.runs import training
-from volsynth.study import folders, report
+from volsynth.runs import restoring
+from volsynth.study import folders, metric_scores
 from volsynth.tasks import gallery
 
 
@@ -52,8 +52,8 @@ def collect(
     method = folders.check_method(method or workdir.resolve().name, "--method")
     if (out / folders.NAME).exists():
         raise UserError(f"{out} holds a study's pictures already: choose another folder, --out.")
-    run = training.restore(workdir, (split_name,), step, data_dir)
-    picture = tasks.TASKS[run.system.task].picture
+    run = restoring.restore(workdir, (split_name,), step, data_dir)
+    picture = tasks.TASKS[run.system.task].images
     if picture is None:
         raise UserError(f"{workdir} is a run of {run.config.system!r}, which makes no pictures.")
     try:
@@ -62,7 +62,7 @@ def collect(
         raise UserError(f"cannot write pictures to {out}: {error.strerror}.") from error
     split = run.data.split(split_name)
     pairs = gallery.gallery_pairs(split, 0, count)
-    make = training.maker(run.system)
+    make = restoring.predictor(run.system)
     entries = []
     for batch in pipeline.evaluation_batches(split, pairs, run.config.evaluate.batch_size):
         images = np.asarray(picture(make(run.averages, batch)))
@@ -95,7 +95,7 @@ def _copy_results(workdir, split_name, step, out):
     try:
         if json.loads(path.read_bytes())["step"] != step:
             return False
-        shutil.copyfile(path, out / report.RESULTS)
+        shutil.copyfile(path, out / metric_scores.RESULTS)
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return True

@@ -42,7 +42,7 @@ _INCEPTION = {
 }
 
 _BUILTIN = {
-    "network": feature_networks.name("", [BUILTIN_LAYER]),
+    "network": feature_networks.features_name("", [BUILTIN_LAYER]),
     "image_range": [-1.0, 1.0],
     "resize": None,
     "features": f"{BUILTIN_LAYER} after the ReLU, mean over all pixels",
@@ -89,7 +89,7 @@ def builtin_outputs(image: Float[Array, "B H W 3"]) -> dict[str, Float[Array, "B
     Raises:
       UserError: the images are too small for the layer.
     """
-    features = feature_networks.features("", [BUILTIN_LAYER])(image)[BUILTIN_LAYER]
+    features = feature_networks.load_features("", [BUILTIN_LAYER])(image)[BUILTIN_LAYER]
     pool = jnp.mean(features, axis=(1, 2))
     return {"pool": pool, "probabilities": jax.nn.softmax(pool, axis=-1)}
 

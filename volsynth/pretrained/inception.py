@@ -1,9 +1,9 @@
 """Inception-v3 (Szegedy et al. 2016) as Fréchet distances and Inception scores use it.
 
-The network of December 2015, with 1008 outputs. Its average pools leave out the border, and the
-last block takes a maximum where the others take an average, as the graph that its weights were
-published in does. torchvision's network does neither, and its features give other distances; the
-names of modules are torchvision's.
+This is the network of December 2015, with 1008 outputs. Its average pools do not count the padding,
+and its last block takes a maximum where the others take an average, as in the graph that its
+weights were published in. torchvision's network does neither, so that its features give other
+distances; but the names of modules are torchvision's.
 """
 
 import dataclasses
@@ -18,17 +18,22 @@ from jaxtyping import Array, Float
 from volsynth.errors import UserError
 
 SIDE = 299
-"""Pixels that an image is brought to, whatever its shape."""
+"""The height and width that every image is resized to, in pixels."""
 
 RESIZE = "bilinear"
-"""Between pixel centres (torch calls it align_corners=False), without a filter against aliasing."""
+"""How images are resized: between pixel centres (PyTorch: align_corners=False), not antialiased."""
 
 POOLED = 2048
-CLASSES = 1008
-"""More than ImageNet's thousand; the rest were never trained, but have a probability."""
+"""The number of features after the last average pool, which Fréchet distances compare."""
 
+CLASSES = 1008
+"""The number of outputs: ImageNet's thousand classes, and eight that were never trained.
+
+The eight have a share of the softmax all the same, so that they cannot be left out.
+"""
+
+# Added to the variance by every batch normalisation of the published network.
 _EPSILON = 1e-3
-"""Added to the variance by every normalisation."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +47,7 @@ class _Conv:
     padding: str = "SAME"
 
 
-# Steps between convolutions: 3x3 windows.
+# Steps between convolutions: pools over 3x3 pixels; the last one has stride 2.
 _AVERAGE, _MAXIMUM, _HALVE = "average", "maximum", "halve"
 
 
@@ -64,8 +69,8 @@ def _stem():
     )
 
 
-def _squares(pooled):
-    """The blocks at 35x35."""
+def _inception_a(pooled):
+    """The blocks at 35x35 pixels."""
     return (
         _chain(_Conv("branch1x1", 64)),
         _chain(_Conv("branch5x5_1", 48), _Conv("branch5x5_2", 64, (5, 5))),
@@ -78,7 +83,8 @@ def _squares(pooled):
     )
 
 
-def _to_17():
+def _inception_b():
+    """The block from 35x35 to 17x17 pixels."""
     return (
         _chain(_Conv("branch3x3", 384, (3, 3), 2, "VALID")),
         _chain(
@@ -90,8 +96,8 @@ def _to_17():
     )
 
 
-def _strips(inner):
-    """The blocks at 17x17: rows and columns in turn."""
+def _inception_c(inner):
+    """The blocks at 17x17 pixels: row and column kernels in turn (the paper's figure 6)."""
     return (
         _chain(_Conv("branch1x1", 192)),
         _chain(
@@ -110,7 +116,8 @@ def _strips(inner):
     )
 
 
-def _to_8():
+def _inception_d():
+    """The block from 17x17 to 8x8 pixels."""
     return (
         _chain(_Conv("branch3x3_1", 192), _Conv("branch3x3_2", 320, (3, 3), 2, "VALID")),
         _chain(
@@ -123,47 +130,49 @@ def _to_8():
     )
 
 
-def _fan(name):
-    """A row and a column side by side, both of the same input."""
+def _row_and_column(name):
+    """A row kernel and a column kernel side by side, both on the same input."""
     return (_Conv(f"{name}a", 384, (1, 3)), _Conv(f"{name}b", 384, (3, 1)))
 
 
-def _fans(pool):
-    """The blocks at 8x8."""
+def _inception_e(pool):
+    """The blocks at 8x8 pixels (the paper's figure 7)."""
     return (
         _chain(_Conv("branch1x1", 320)),
-        _chain(_Conv("branch3x3_1", 384), _fan("branch3x3_2")),
+        _chain(_Conv("branch3x3_1", 384), _row_and_column("branch3x3_2")),
         _chain(
             _Conv("branch3x3dbl_1", 448),
             _Conv("branch3x3dbl_2", 384, (3, 3)),
-            _fan("branch3x3dbl_3"),
+            _row_and_column("branch3x3dbl_3"),
         ),
         _chain(pool, _Conv("branch_pool", 192)),
     )
 
 
+# The convolutions before the first block belong to no module of their own.
 _STEM = ""
 
+# The branches of every block, from the image inward; their results are joined along the channels.
 _BLOCKS = {
     _STEM: _stem(),
-    "Mixed_5b": _squares(32),
-    "Mixed_5c": _squares(64),
-    "Mixed_5d": _squares(64),
-    "Mixed_6a": _to_17(),
-    "Mixed_6b": _strips(128),
-    "Mixed_6c": _strips(160),
-    "Mixed_6d": _strips(160),
-    "Mixed_6e": _strips(192),
-    "Mixed_7a": _to_8(),
-    "Mixed_7b": _fans(_AVERAGE),
-    "Mixed_7c": _fans(_MAXIMUM),
+    "Mixed_5b": _inception_a(32),
+    "Mixed_5c": _inception_a(64),
+    "Mixed_5d": _inception_a(64),
+    "Mixed_6a": _inception_b(),
+    "Mixed_6b": _inception_c(128),
+    "Mixed_6c": _inception_c(160),
+    "Mixed_6d": _inception_c(160),
+    "Mixed_6e": _inception_c(192),
+    "Mixed_7a": _inception_d(),
+    "Mixed_7b": _inception_e(_AVERAGE),
+    "Mixed_7c": _inception_e(_MAXIMUM),
 }
-"""From the image inward: branches, side by side, whose results are joined along the channels."""
 
 BLOCKS = tuple(_BLOCKS)
+"""The names of all blocks, from the image inward; the first, without a name, is the stem."""
 
 Parameters = Mapping[str, Mapping[str, Array | np.ndarray]]
-"""Module -> "kernel" (height, width, inputs, outputs; of "fc": inputs, outputs) and "bias"."""
+"""Weights by module: "kernel" (height, width, inputs, outputs; "fc": inputs, outputs), "bias"."""
 
 
 def _named(block: str, conv: _Conv) -> str:
@@ -176,6 +185,7 @@ def _side_by_side(step: _Conv | tuple[_Conv, ...]) -> tuple[_Conv, ...]:
 
 def _shapes() -> Iterator[tuple[str, tuple[int, int, int, int]]]:
     """Names of all convolutions, and the shapes of their kernels."""
+    # Follows the channels through the network, so that no shape has to be written down.
     inputs = 3
     for block, branches in _BLOCKS.items():
         joined = 0
@@ -193,11 +203,11 @@ def _shapes() -> Iterator[tuple[str, tuple[int, int, int, int]]]:
 
 
 SHAPES: Mapping[str, tuple[int, int, int, int]] = dict(_shapes())
-"""Of the kernels: height, width, input and output channels."""
+"""The shapes of the kernels: height, width, input and output channels."""
 
 
 def torch_layout() -> dict[str, tuple[int, ...]]:
-    """Names and shapes in the state dict of the port of the network to PyTorch."""
+    """Returns name -> shape of the arrays in the state dict of the network's port to PyTorch."""
     layout: dict[str, tuple[int, ...]] = {}
     for name, (height, width, inputs, outputs) in SHAPES.items():
         layout[f"{name}.conv.weight"] = (outputs, inputs, height, width)
@@ -207,18 +217,22 @@ def torch_layout() -> dict[str, tuple[int, ...]]:
 
 
 def from_torch(arrays: Mapping[str, np.ndarray]) -> Parameters:
-    """Parameters from arrays of `torch_layout`, float32, the normalisations within the kernels.
+    """Converts arrays named as in `torch_layout` to float32 parameters.
+
+    The batch normalisations, which do not change any more, become part of kernels and biases.
 
     Raises:
       UserError: a variance is negative.
     """
     found = {}
     for name in SHAPES:
+        # In float64, so that merging the normalisation costs no more than one rounding.
         kernel = arrays[f"{name}.conv.weight"].astype(np.float64)
         gain, bias, mean, variance = (
             arrays[f"{name}.bn.{part}"].astype(np.float64)
             for part in ("weight", "bias", "running_mean", "running_var")
         )
+        # A damaged file: the root would make the kernels NaN without a word.
         if np.any(variance < 0):
             raise UserError(
                 f"weights of Inception-v3: '{name}.bn.running_var': expected variances, found"
@@ -230,6 +244,7 @@ def from_torch(arrays: Mapping[str, np.ndarray]) -> Parameters:
             "bias": np.float32(bias - mean * gain),
         }
     found["fc"] = {
+        # Linear layers of PyTorch have the outputs first.
         "kernel": np.float32(np.ascontiguousarray(arrays["fc.weight"].T)),
         "bias": np.float32(arrays["fc.bias"]),
     }
@@ -237,16 +252,17 @@ def from_torch(arrays: Mapping[str, np.ndarray]) -> Parameters:
 
 
 def resize(image: Float[Array, "b h w 3"]) -> Float[Array, "b s s 3"]:
-    """Images of `SIDE` x `SIDE` pixels, float32; those that have this size stay as they are."""
+    """Resizes images to `SIDE` x `SIDE` pixels, float32; images of this size stay as they are."""
+    # Without antialiasing, as the port does; with it, distances would be others.
     return jax.image.resize(
         image.astype(jnp.float32), (image.shape[0], SIDE, SIDE, 3), RESIZE, antialias=False
     )
 
 
-def block(
+def apply_block(
     parameters: Parameters, name: str, x: Float[Array, "b h w c"]
 ) -> Float[Array, "b _h _w _c"]:
-    """What a block of `BLOCKS` makes of what is before it."""
+    """Computes a block of `BLOCKS` from the features before it."""
     results = []
     for branch in _BLOCKS[name]:
         y = x
@@ -261,27 +277,31 @@ def block(
     return jnp.concatenate(results, axis=-1)
 
 
-def pooled(parameters: Parameters, image: Float[Array, "b h w 3"]) -> Float[Array, "b 2048"]:
-    """The means over all pixels behind the last block, of images that are not resized."""
+def pooled_features(
+    parameters: Parameters, image: Float[Array, "b h w 3"]
+) -> Float[Array, "b 2048"]:
+    """Computes the means over all pixels after the last block, of images that are not resized."""
     for name in BLOCKS:
-        image = block(parameters, name, image)
+        image = apply_block(parameters, name, image)
     return jnp.mean(image, axis=(1, 2))
 
 
 def outputs(
     parameters: Parameters, image: Float[Array, "b h w 3"]
 ) -> dict[str, Float[Array, "b _"]]:
-    """What scores use, float32 and to the full precision of it on every device.
+    """Computes the features and probabilities that scores use, in full float32 on every device.
 
     Args:
-      parameters: of all modules.
-      image: RGB in [-1, 1], of any size.
+      parameters: the weights of all modules.
+      image: RGB images in [-1, 1], of any size.
 
     Returns:
-      "pool": `POOLED` features; "logits": of `CLASSES`; "probabilities": of these without the bias
-      of the last layer, which the program that Inception scores come from leaves out, too.
+      "pool": `POOLED` features; "logits" of `CLASSES`; "probabilities" of `CLASSES`, computed
+      without the bias of the last layer, as by the program that the Inception scores of papers come
+      from.
     """
-    features = pooled(parameters, resize(image))
+    features = pooled_features(parameters, resize(image))
+    # The bias is added for the logits only; the probabilities do without.
     unbiased = jnp.dot(
         features, jnp.asarray(parameters["fc"]["kernel"]), precision=jax.lax.Precision.HIGHEST
     )
@@ -299,7 +319,8 @@ def _convolve(parameters, conv, x):
         (conv.stride, conv.stride),
         conv.padding,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        # Some devices would multiply in fewer bits, and scores depend on where they were computed.
+        # Accelerators multiply float32 in fewer bits by default, and a score must not depend on
+        # the device.
         precision=jax.lax.Precision.HIGHEST,
     )
     return jax.nn.relu(x + jnp.asarray(parameters["bias"])[None, None, None, :])
@@ -307,7 +328,9 @@ def _convolve(parameters, conv, x):
 
 def _pool(step, x):
     if step == _AVERAGE:
+        # torchvision's network counts the padding, which makes other features at the border.
         return nn.avg_pool(x, (3, 3), (1, 1), "SAME", count_include_pad=False)
     if step == _MAXIMUM:
         return nn.max_pool(x, (3, 3), (1, 1), "SAME")
+    # Without padding, as the published graph halves: 35 pixels become 17, and those 8.
     return nn.max_pool(x, (3, 3), (2, 2), "VALID")

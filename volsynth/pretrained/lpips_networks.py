@@ -1,8 +1,9 @@
-"""LPIPS: the distance of two images in features of a network, weighted as people see it.
+"""LPIPS: the distance of two images in the features of a network, weighted to agree with people.
 
-Zhang et al. 2018, version 0.1, linear, on the features of AlexNet or VGG-16. Both files of weights
-come from the user: the network's, as torchvision has it, and the five layers of learned weights, as
-the authors publish them. There are no built-in ones: with random features it would not be LPIPS.
+This is the linear variant of version 0.1 (Zhang et al. 2018), on the features of AlexNet or VGG-16.
+Both files of weights come from the user: the network's, as torchvision has it, and the five layers
+of learned weights, as the authors publish them. There are no built-in weights: with random features
+it would not be LPIPS.
 """
 
 import dataclasses
@@ -20,21 +21,22 @@ from jaxtyping import Array, Float
 from volsynth.errors import UserError, did_you_mean
 from volsynth.pretrained import vgg, weights
 
+# Added to the length of a pixel's feature vector before the vector is divided by it.
 _EPSILON = 1e-10
-"""Added to the length of a pixel's features before they are divided by it."""
 
 
 class _Convolution(NamedTuple):
-    """One convolution with its ReLU.
+    """A convolution with its ReLU.
 
     Attributes:
-      index: in torchvision's list of layers.
-      kernel: its side.
-      stride: in pixels.
-      padding: zeros on every side.
-      outputs: channels.
-      pool: side of the maximum, with stride 2, that stands before it; 0 where none does.
-      compared: whether LPIPS looks at its features.
+      index: the index of the convolution in torchvision's list of layers.
+      kernel: the side of the square kernel, in pixels.
+      stride: the stride in pixels.
+      padding: the number of zeros on every side.
+      outputs: the number of output channels.
+      pool: the side of the maximum, with stride 2, in front of the convolution; 0 where there is
+        none.
+      compared: whether LPIPS compares the features after the ReLU.
     """
 
     index: int
@@ -51,7 +53,9 @@ def _vgg16() -> tuple[_Convolution, ...]:
     for block, (channels, count) in enumerate(((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))):
         for number in range(count):
             pool = 2 if block and number == 0 else 0
+            # LPIPS compares the last convolution of every block.
             layers.append(_Convolution(index, 3, 1, 1, channels, pool, number == count - 1))
+            # In torchvision's list a ReLU follows every convolution, and a maximum every block.
             index += 2
         index += 1
     return tuple(layers)
@@ -69,19 +73,23 @@ _NETWORKS: Mapping[str, tuple[_Convolution, ...]] = {
 }
 
 NETWORKS = tuple(_NETWORKS)
-"""Backbones by the names that the authors gave them: AlexNet, and VGG-16."""
+"""The networks that LPIPS is defined on, by the authors' names: AlexNet and VGG-16."""
 
 Parameters = Mapping[str, np.ndarray]
-"""Arrays by their names in `layout`; kernels as in JAX, height, width, input, output channels."""
+"""Arrays by their names in `layout`; the axes of kernels are height, width, inputs and outputs."""
 
 
 def layout(network: str) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of what a converted file holds: `backbone_layout` and `lin_layout`."""
+    """Returns name -> shape of the arrays in a converted file: of both files it is made from.
+
+    Raises:
+      UserError: there is no such network.
+    """
     return {**backbone_layout(network), **lin_layout(network)}
 
 
 def backbone_layout(network: str) -> dict[str, tuple[int, ...]]:
-    """Of the features in the state dict of torchvision's alexnet or vgg16.
+    """Returns name -> shape of the convolutions in torchvision's state dict of alexnet or vgg16.
 
     Raises:
       UserError: there is no such network.
@@ -96,7 +104,7 @@ def backbone_layout(network: str) -> dict[str, tuple[int, ...]]:
 
 
 def lin_layout(network: str) -> dict[str, tuple[int, ...]]:
-    """Of the learned weights in the authors' files `alex.pth` and `vgg.pth` of version 0.1.
+    """Returns name -> shape of the learned weights in the authors' `alex.pth` or `vgg.pth`.
 
     Raises:
       UserError: there is no such network.
@@ -107,12 +115,12 @@ def lin_layout(network: str) -> dict[str, tuple[int, ...]]:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Lpips:
-    """A function of two batches of images; its weights are constants of what is compiled.
+    """LPIPS as a function of two batches of images; its weights become constants for the compiler.
 
     Attributes:
       name: says which weights these are, for logs and results.
-      network: of `NETWORKS`.
-      parameters: of its convolutions, and the learned weights.
+      network: a name of `NETWORKS`.
+      parameters: the weights of the convolutions, and the learned weights.
     """
 
     name: str
@@ -122,7 +130,9 @@ class Lpips:
     def __call__(
         self, a: Float[Array, "b h w 3"], b: Float[Array, "b h w 3"]
     ) -> Float[Array, " b"]:
-        """The distance, float32, at least 0, of RGB images in [-1, 1]; equal ones have 0, rounded.
+        """Returns the distance of RGB images in [-1, 1], float32, at least 0.
+
+        For equal images it is 0 up to rounding.
 
         Raises:
           UserError: the images are too small for the network.
@@ -134,7 +144,7 @@ class Lpips:
                 f" small; it needs {smallest}."
             )
         total = jnp.zeros(a.shape[:1], jnp.float32)
-        # In one batch: half as many convolutions to compile.
+        # Both images go through the network in one batch: half as many convolutions to compile.
         for i, features in enumerate(self._features(jnp.concatenate([a, b]))):
             of_a, of_b = jnp.split(features, 2)
             weight = jnp.asarray(self.parameters[f"lin{i}.model.1.weight"])
@@ -143,9 +153,9 @@ class Lpips:
         return total
 
     def _features(self, image) -> list[Float[Array, "b _ _ _"]]:
-        """Those that are compared, from the image inward."""
-        # Shift and scale of the original's first layer are the mean and deviation of ImageNet,
-        # for images in [-1, 1].
+        """The features that are compared, from the image inward."""
+        # The shift and scale of the original's first layer are the mean and deviation of ImageNet,
+        # written for images in [-1, 1].
         x, found = vgg.normalise(image), []
         for layer in _layers(self.network):
             if layer.pool:
@@ -160,7 +170,8 @@ class Lpips:
                 (layer.stride, layer.stride),
                 [(layer.padding, layer.padding)] * 2,
                 dimension_numbers=("NHWC", "HWIO", "NHWC"),
-                # A score must not depend on what an accelerator takes for a float32.
+                # Accelerators multiply float32 in fewer bits by default; a score must not depend on
+                # the device.
                 precision=jax.lax.Precision.HIGHEST,
             )
             x = jax.nn.relu(x + bias.reshape(1, 1, 1, -1))
@@ -170,11 +181,11 @@ class Lpips:
 
 
 def load(path: str | os.PathLike[str], network: str) -> Lpips:
-    """LPIPS with the weights of a converted file.
+    """Loads LPIPS with the weights of a converted file.
 
     Args:
-      path: of what `volsynth weights convert --kind lpips-NETWORK` wrote.
-      network: of `NETWORKS`.
+      path: the path of a file that `volsynth weights convert --kind lpips-NETWORK` wrote.
+      network: a name of `NETWORKS`.
 
     Raises:
       UserError: there is no such network or file, or the file is not what it should be.
@@ -190,7 +201,8 @@ def load(path: str | os.PathLike[str], network: str) -> Lpips:
 
 
 def smallest_side(network: str) -> int:
-    """The least height and width, in pixels, of which every layer has a feature left."""
+    """Returns the smallest height and width, in pixels, that leave a feature in every layer."""
+    # Found by trying: strides and pools round down, so that there is no short formula.
     side = 1
     while not _fits(side, network):
         side += 1
@@ -214,7 +226,7 @@ def _layers(network) -> tuple[_Convolution, ...]:
 
 
 def _from_torch(arrays: Mapping[str, np.ndarray]) -> Parameters:
-    """Kernels as in JAX, and the learned weights as [1, 1, 1, channels]."""
+    """Brings kernels to the axes of JAX, and the learned weights to [1, 1, 1, channels]."""
     parameters = {}
     for name, array in arrays.items():
         if name.startswith("lin"):
@@ -226,9 +238,10 @@ def _from_torch(arrays: Mapping[str, np.ndarray]) -> Parameters:
 
 
 def _unit(features: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-    """Every pixel's features by their length; zeros stay zeros."""
+    """Divides every pixel's feature vector by its length; zeros stay zeros."""
     square = jnp.sum(features**2, axis=-1, keepdims=True)
-    # The slope of the root at zero is infinite, which would make a gradient NaN.
+    # The root has an infinite slope at zero. Both `where`s are needed: the gradient also goes
+    # through the branch that is not taken, and infinity times zero is NaN.
     positive = square > 0.0
     length = jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1.0)), 0.0)
     return features / (length + _EPSILON)

@@ -1,8 +1,10 @@
-"""Networks of users in ONNX files, run by ONNX Runtime on the CPU.
+"""Networks in ONNX files that users bring, run by ONNX Runtime on the CPU.
 
-Files come from anywhere. A model is what its own file holds: one that refers to other files, or to
-places in memory, is refused before ONNX Runtime sees it, and nothing but its own operators is run.
-ONNX Runtime is an extra of the installation, imported when a file is loaded.
+Such files come from anywhere. A model may only hold what is in its own file: a model that refers to
+other files, or to places in memory, is refused before ONNX Runtime sees it, and only ONNX's own
+operators are run. The packages onnx and onnxruntime are the extra `[detect]`, imported when a file
+is loaded: parsing with onnx finds every place of the format that can hold a tensor, of which a
+reader of our own would need a list that goes out of date.
 """
 
 import dataclasses
@@ -17,6 +19,7 @@ import numpy as np
 from volsynth.errors import UserError
 
 MAX_BYTES = 2**30
+"""The size of the largest file that is read, in bytes."""
 
 DTYPES: Mapping[str, type] = {
     "tensor(float16)": np.float16,
@@ -27,34 +30,22 @@ DTYPES: Mapping[str, type] = {
     "tensor(int32)": np.int32,
     "tensor(int64)": np.int64,
 }
-"""What inputs and outputs may consist of; sequences, maps and text are not numbers."""
+"""NumPy's types for the types of inputs and outputs; sequences, maps and text have none."""
 
 _INSTALL = "pip install 'volsynth[detect]'"
 
-# Where a file of the format can hold tensors: kind of message -> number of a field -> its kind.
-_NESTED: Mapping[str, Mapping[int, str]] = {
-    "model": {7: "graph", 20: "training", 25: "function"},
-    "training": {1: "graph", 2: "graph"},
-    "function": {7: "node", 11: "attribute"},
-    "graph": {1: "node", 5: "tensor", 15: "sparse tensor"},
-    "node": {5: "attribute"},
-    "attribute": {
-        **{5: "tensor", 6: "graph", 10: "tensor", 11: "graph"},
-        **{22: "sparse tensor", 23: "sparse tensor"},
-    },
-    "sparse tensor": {1: "tensor", 2: "tensor"},
-    "tensor": {},
-}
-_GRAPH, _EXTERNAL_DATA, _DATA_LOCATION = 7, 13, 14
+# Characters of an error of ONNX Runtime that are shown.
+_SHOWN = 300
 
 
 class Port(NamedTuple):
     """An input or output as the model declares it.
 
     Attributes:
-      name: of the port.
-      dtype: of NumPy; None for what is no array of numbers.
-      shape: lengths of the axes, None where any will do; None where not even their number is said.
+      name: the name of the input or output.
+      dtype: NumPy's type of its elements; None if it is not an array of numbers.
+      shape: the lengths of its axes, where None is any length; None if the model does not even
+        declare how many axes there are.
     """
 
     name: str
@@ -64,14 +55,14 @@ class Port(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Model:
-    """A network with the ports that its file declares.
+    """A network that can be run, with the inputs and outputs that its file declares.
 
     Attributes:
-      path: of the file.
-      sha256: of the bytes that were loaded, in hexadecimal digits.
-      inputs: that must be given.
-      outputs: in the file's order.
-      session: ONNX Runtime's.
+      path: the path of the file.
+      sha256: the SHA-256 of the file's bytes, in hexadecimal digits.
+      inputs: the inputs that must be given.
+      outputs: the outputs in the file's order.
+      session: the session of ONNX Runtime that runs the network.
     """
 
     path: str
@@ -81,17 +72,17 @@ class Model:
     session: Any
 
     def run(self, values: Mapping[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:
-        """The named outputs for some inputs.
+        """Runs the network on some inputs and returns the named outputs.
 
         Raises:
-          UserError: the network cannot be run on these.
+          UserError: the network cannot be run on these inputs.
         """
         try:
             found = self.session.run(list(outputs), dict(values))
-        # As in `load`.
+        # The errors of ONNX Runtime have no other base class.
         except Exception as error:
             raise UserError(
-                f"model {self.path!r}: ONNX Runtime cannot run it ({_line(error)})."
+                f"model {self.path!r}: ONNX Runtime cannot run it ({_one_line(error)})."
             ) from error
         return [np.asarray(value) for value in found]
 
@@ -100,37 +91,45 @@ def load(path: str | os.PathLike[str]) -> Model:
     """Reads an ONNX file.
 
     Raises:
-      UserError: ONNX Runtime is not installed; there is no such file, it is too large, no ONNX
-        model, refers to data outside of itself, or is none that ONNX Runtime knows.
+      UserError: onnx or ONNX Runtime is not installed; there is no such file, it is too large, is
+        no ONNX model, refers to data outside of itself, or cannot be loaded by ONNX Runtime.
     """
     path = os.fspath(path)
     runtime = _runtime(path)
     contents = _contents(path)
-    _check(path, contents)
+    model = _parse(path, contents)
     options = runtime.SessionOptions()
+    # 4 is "fatal": errors are raised, and must not be printed as well.
     options.log_severity_level = 4
-    # Or it would guess, and know a second format, which nothing here has looked through.
+    # Else ONNX Runtime guesses the format, and knows a second one, which is not checked here.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     try:
-        # Without a second attempt, of which it would print a line.
         session = runtime.InferenceSession(
-            contents, options, providers=["CPUExecutionProvider"], enable_fallback=0
+            # Not the file's own bytes: parsers may disagree about odd ones, and what is run must
+            # be what was checked.
+            model.SerializeToString(),
+            options,
+            providers=["CPUExecutionProvider"],
+            # A second attempt after a failure would print a line.
+            enable_fallback=0,
         )
         ports = [tuple(map(_port, some)) for some in (session.get_inputs(), session.get_outputs())]
-    # Its errors have no class in common but this one.
+    # The errors of ONNX Runtime have no other base class.
     except Exception as error:
         raise UserError(
-            f"model {path!r}: ONNX Runtime {runtime.__version__} cannot load it ({_line(error)})."
+            f"model {path!r}: ONNX Runtime {runtime.__version__} cannot load it"
+            f" ({_one_line(error)})."
         ) from error
     return Model(path, hashlib.sha256(contents).hexdigest(), *ports, session)
 
 
 def _runtime(path):
     try:
+        import onnx  # noqa: F401
         import onnxruntime
     except ImportError as error:
         raise UserError(
-            f"model {path!r}: ONNX files need ONNX Runtime, which is not installed: {_INSTALL}."
+            f"model {path!r}: ONNX files need {error.name}, which is not installed: {_INSTALL}."
         ) from error
     return onnxruntime
 
@@ -138,10 +137,11 @@ def _runtime(path):
 def _contents(path: str) -> bytes:
     file = pathlib.Path(path)
     try:
-        # Reading a pipe of this name would wait for ever.
+        # Opening a named pipe would wait for ever.
         if file.exists() and not file.is_file():
             raise UserError(f"model {path!r}: is not a regular file.")
         with file.open("rb") as stream:
+            # The size of what is open, not of what lies at the path: that may have been replaced.
             size = os.fstat(stream.fileno()).st_size
             if size > MAX_BYTES:
                 raise UserError(f"model {path!r}: {size} bytes; at most {MAX_BYTES} are read.")
@@ -152,81 +152,60 @@ def _contents(path: str) -> bytes:
         raise UserError(f"model {path!r}: cannot be read ({error}).") from error
 
 
-def _check(path: str, contents: bytes) -> None:
-    """Walks through everything that can hold a tensor."""
-    todo, graphs = [("model", memoryview(contents))], 0
+def _parse(path: str, contents: bytes) -> Any:
+    """Returns the onnx.ModelProto of a file, all of whose tensors lie within it."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    model = onnx.ModelProto()
     try:
-        # A list rather than recursion: how deep a file nests is up to the file.
-        while todo:
-            kind, message = todo.pop()
-            for number, value in _fields(message):
-                nested = _NESTED[kind].get(number)
-                if nested is not None and isinstance(value, memoryview):
-                    todo.append((nested, value))
-                    graphs += kind == "model" and number == _GRAPH
-                elif kind == "tensor" and (
-                    number == _EXTERNAL_DATA or (number == _DATA_LOCATION and value)
-                ):
-                    raise UserError(
-                        f"model {path!r}: has data in other files; save it as a single file."
-                    )
-    except _Damaged as error:
+        model.ParseFromString(contents)
+    except DecodeError as error:
         raise UserError(f"model {path!r}: is no ONNX model, or a damaged one ({error}).") from error
-    if not graphs:
+    if not model.HasField("graph"):
         raise UserError(f"model {path!r}: is no ONNX model (it has no graph).")
+    # A field that onnx does not know could mean something to another version of ONNX Runtime.
+    model.DiscardUnknownFields()
+    for tensor in _tensors(model):
+        # Either mark is enough: which of the two counts is up to the program that reads it.
+        if tensor.external_data or tensor.data_location == onnx.TensorProto.EXTERNAL:
+            raise UserError(f"model {path!r}: has data in other files; save it as a single file.")
+    return model
 
 
-class _Damaged(Exception):
-    """Bytes that are no message in the encoding of protocol buffers."""
+def _tensors(model: Any) -> Iterator[Any]:
+    """Yields every onnx.TensorProto of a model, wherever the format can hold one."""
+    import onnx
+    from google.protobuf.message import Message
 
-
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Numbers of fields and values: whole numbers, or bytes of whatever they mean."""
-    at = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        number, wire = tag >> 3, tag & 7
-        # Programs differ in what they make of tags beyond 32 bits.
-        if not number or tag >= 2**32:
-            raise _Damaged("a field without a number")
-        if wire == 0:
-            value, at = _varint(message, at)
-            yield number, value
-            continue
-        if wire == 2:
-            length, at = _varint(message, at)
-        elif wire in (1, 5):
-            length = 8 if wire == 1 else 4
-        else:
-            raise _Damaged(f"wire type {wire}")
-        if length > len(message) - at:
-            raise _Damaged("it ends amid a field")
-        yield number, message[at : at + length]
-        at += length
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if at >= len(message):
-            raise _Damaged("it ends amid a number")
-        byte = message[at]
-        at += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, at
-    raise _Damaged("a number of more than 64 bits")
+    # A list rather than recursion: the file decides how deep its messages are nested.
+    todo = [model]
+    while todo:
+        message = todo.pop()
+        if isinstance(message, onnx.TensorProto):
+            yield message
+        # By the descriptor rather than by ListFields(), which decodes text and fails where the
+        # text of a file is not UTF-8.
+        for field in message.DESCRIPTOR.fields:
+            if field.message_type is None:
+                continue
+            value = getattr(message, field.name)
+            if not isinstance(value, Message):
+                todo.extend(value)
+            elif message.HasField(field.name):
+                todo.append(value)
 
 
 def _port(argument) -> Port:
     shape = argument.shape
     if shape is not None:
+        # Axes without a length have a name instead of a number, or none.
         shape = tuple(axis if isinstance(axis, int) and axis > 0 else None for axis in shape)
     return Port(argument.name, DTYPES.get(argument.type), shape)
 
 
-def _line(error: Exception) -> str:
-    # There are errors without a word, of messages that Python cannot decode.
+def _one_line(error: Exception) -> str:
+    # Some errors have no text: those with a message that Python cannot decode.
     text = " ".join(str(error).split()) or type(error).__name__
-    # What is wrong stands at the end, behind a place in ONNX Runtime's source.
-    return text if len(text) <= 300 else f"…{text[-300:]}"
+    # The end is kept: a long message begins with a place in the source of ONNX Runtime.
+    return text if len(text) <= _SHOWN else f"…{text[-_SHOWN:]}"

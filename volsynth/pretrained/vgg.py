@@ -1,7 +1,7 @@
 """The feature layers of VGG-19 (Simonyan and Zisserman 2015, configuration E).
 
-Layers are named as Keras names them, `block1_conv1` to `block5_conv4`; their features are those
-after the ReLU.
+Layers have the names of Keras, `block1_conv1` to `block5_conv4`; the features of a layer are those
+after its ReLU.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,8 +14,9 @@ from jaxtyping import Array, Float
 
 from volsynth.errors import UserError, did_you_mean
 
+# Channels and number of convolutions of every block; a maximum over 2x2 pixels with stride 2 stands
+# between two blocks.
 _BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
-"""Channels and convolutions; a maximum over 2x2 pixels, stride 2, stands between two blocks."""
 
 _CONVOLUTIONS = [
     (f"block{block}_conv{number}", channels, block)
@@ -24,53 +25,54 @@ _CONVOLUTIONS = [
 ]
 
 LAYERS = tuple(name for name, _, _ in _CONVOLUTIONS)
-"""Every convolution, from the image inward."""
+"""The names of all convolutions, from the image inward."""
 
 _OUTPUTS = tuple(channels for _, channels, _ in _CONVOLUTIONS)
 
 SHAPES: Mapping[str, tuple[int, ...]] = {
     name: (3, 3, inputs, outputs) for name, inputs, outputs in zip(LAYERS, (3, *_OUTPUTS), _OUTPUTS)
 }
-"""Of the kernels: height, width, input and output channels."""
+"""The shapes of the kernels: height, width, input and output channels."""
 
+# How often the image was halved before each layer.
 _POOLS = {name: block - 1 for name, _, block in _CONVOLUTIONS}
-"""How often the image was halved before a layer."""
 
-# In torchvision's list a ReLU follows every convolution, and a maximum every block.
-_IN_TORCH = {name: f"features.{2 * i + _POOLS[name]}" for i, name in enumerate(LAYERS)}
+# The names in torchvision: an index into a list in which a ReLU follows every convolution, and a
+# maximum every block.
+_TORCH_NAMES = {name: f"features.{2 * i + _POOLS[name]}" for i, name in enumerate(LAYERS)}
 
-# torchvision's, of RGB in [0, 1].
+# Mean and standard deviation of ImageNet's images, RGB in [0, 1], as torchvision has them.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 Parameters = Mapping[str, Mapping[str, np.ndarray]]
-"""Layer -> "kernel" (as in `SHAPES`) and "bias" (its output channels)."""
+"""The weights of every layer: "kernel", of the shape in `SHAPES`, and "bias" [output channels]."""
 
 
 def torch_layout(depth: int = len(LAYERS)) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the first `depth` layers in the state dict of torchvision's vgg19."""
+    """Returns name -> shape for the first `depth` layers in a state dict of torchvision's vgg19."""
     layout = {}
     for name in LAYERS[:depth]:
         height, width, inputs, outputs = SHAPES[name]
-        layout[f"{_IN_TORCH[name]}.weight"] = (outputs, inputs, height, width)
-        layout[f"{_IN_TORCH[name]}.bias"] = (outputs,)
+        layout[f"{_TORCH_NAMES[name]}.weight"] = (outputs, inputs, height, width)
+        layout[f"{_TORCH_NAMES[name]}.bias"] = (outputs,)
     return layout
 
 
 def from_torch(arrays: Mapping[str, np.ndarray], depth: int) -> Parameters:
-    """Parameters of the first `depth` layers, from arrays of `torch_layout`."""
+    """Converts arrays named as in `torch_layout` to parameters of the first `depth` layers."""
     return {
         name: {
             "kernel": np.ascontiguousarray(
-                arrays[f"{_IN_TORCH[name]}.weight"].transpose(2, 3, 1, 0)
+                arrays[f"{_TORCH_NAMES[name]}.weight"].transpose(2, 3, 1, 0)
             ),
-            "bias": arrays[f"{_IN_TORCH[name]}.bias"],
+            "bias": arrays[f"{_TORCH_NAMES[name]}.bias"],
         }
         for name in LAYERS[:depth]
     }
 
 
-def depth(layers: Sequence[str]) -> int:
-    """How many layers there are up to the deepest of these.
+def layer_count(layers: Sequence[str]) -> int:
+    """Returns the number of layers from the image up to the deepest of the given ones.
 
     Raises:
       UserError: there is no such layer, or none is given.
@@ -84,27 +86,28 @@ def depth(layers: Sequence[str]) -> int:
 
 
 def normalise(image: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
-    """RGB in [-1, 1] with the mean and deviation of ImageNet taken out, as torchvision does."""
+    """Takes mean and deviation of ImageNet out of RGB images in [-1, 1], as torchvision does."""
     return ((image.astype(jnp.float32) + 1) / 2 - np.float32(_MEAN)) / np.float32(_STD)
 
 
 def features(
     parameters: Parameters, image: Float[Array, "b h w 3"], layers: Sequence[str]
 ) -> dict[str, Float[Array, "b _ _ _"]]:
-    """Features of an image in some layers, float32; nothing deeper is computed.
+    """Computes the features of images in some layers, float32; no deeper layer is computed.
 
     Args:
-      parameters: of every layer up to the deepest.
-      image: as the network was trained with.
-      layers: of `LAYERS`.
+      parameters: the weights of every layer up to the deepest.
+      image: images normalised as those that the network was trained with.
+      layers: names of `LAYERS`.
 
     Returns:
-      Layer -> features, in the order from the image inward.
+      Layer -> features, in the order from the image inward; each halving rounds the size down.
 
     Raises:
       UserError: there is no such layer, or the image is too small for it.
     """
-    names = LAYERS[: depth(layers)]
+    names = LAYERS[: layer_count(layers)]
+    # Every maximum halves the image, so that a smaller one would have no pixel left.
     smallest = 2 ** _POOLS[names[-1]]
     if min(image.shape[1:3]) < smallest:
         raise UserError(

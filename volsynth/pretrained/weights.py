@@ -1,7 +1,7 @@
-"""Weights of known networks, read from files of users: safetensors, or state dicts of torch.
+"""Weights of known networks, read from files of users: safetensors, or state dicts of PyTorch.
 
-Files come from anywhere. Nothing in them is run, sizes are limited, and what does not fit the
-network is one line of error.
+Such files come from anywhere. Nothing in them is run, their sizes are limited, and what does not
+fit the network is an error of one line.
 """
 
 import hashlib
@@ -18,42 +18,48 @@ from volsynth.errors import UserError
 from volsynth.pretrained import torch_files
 
 MAX_BYTES = 2 * 2**30
+"""The size of the largest file that is read, in bytes."""
+
 DTYPES = ("float16", "bfloat16", "float32")
-"""What weights may be stored in; all become float32."""
+"""The types that weights may be stored in; all become float32."""
 
 ADVICE = (
     "For one, save torchvision's vgg19 (docs/weights.md) and run volsynth weights convert IN"
     " OUT.safetensors; without a path the built-in features are used."
 )
-"""How to get a file."""
+"""How to get a file of weights; ends the error message where there is none."""
 
-_OF_SAFETENSORS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32"}
+# NumPy's names for the types of safetensors.
+_SAFETENSORS_DTYPES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32"}
+
+# The key of the network's name in the metadata of a safetensors file.
 _NETWORK = "network"
 
 Layout = Mapping[str, tuple[int, ...]]
-"""The arrays of a network: their names in a file, and their shapes."""
+"""The shapes of a network's arrays, by their names in a file."""
 
 
 def load(
     path: str | os.PathLike[str], layout: Layout, advice: str = ADVICE
 ) -> dict[str, np.ndarray]:
-    """Reads the arrays of a network; others in the file are passed over.
+    """Reads the arrays of a network from a file; other arrays in the file are ignored.
 
     Args:
-      path: of a safetensors file, or one of torch.save with a state dict; known by its contents.
-      layout: what to read.
-      advice: ends the message where there is no such file: how to get one.
+      path: the path of a safetensors file, or of one of torch.save with a state dict; the contents
+        tell which it is, not the name.
+      layout: the arrays to read.
+      advice: how to get a file; ends the error message where there is none.
 
     Returns:
       float32 arrays in the layout's order, all finite.
 
     Raises:
       UserError: there is no such file, it is not of a known format, too large, truncated or
-        damaged, its pickle wants more than tensors, or an array is missing, has another shape or
+        damaged, its pickle needs more than tensors, or an array is missing, has another shape or
         type, or holds values that are not finite.
     """
     path = pathlib.Path(path)
-    start = _start(path, advice)
+    start = _first_bytes(path, advice)
     try:
         found = _entries(path, start)
         return {name: _read(path, name, shape, found) for name, shape in layout.items()}
@@ -64,9 +70,15 @@ def load(
 def save(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], network: str) -> None:
     """Writes a safetensors file whose metadata name the network; equal arrays give equal bytes.
 
+    Args:
+      path: the path of the new file.
+      arrays: the weights by name.
+      network: the name of the network.
+
     Raises:
       UserError: the file cannot be written.
     """
+    # Through memory rather than save_file, so that no half-written file is ever in place.
     contents = safetensors.numpy.save(dict(arrays), {_NETWORK: network})
     try:
         files.write_atomically(path, lambda file: file.write(contents))
@@ -74,21 +86,21 @@ def save(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], network
         raise UserError(f"weights {str(path)!r}: cannot be written ({error}).") from error
 
 
-def network(path: str | os.PathLike[str]) -> str:
-    """The network that `save` wrote into a safetensors file; empty if the file names none.
+def network_name(path: str | os.PathLike[str]) -> str:
+    """Returns the network's name that `save` wrote into a safetensors file, or an empty string.
 
     Raises:
-      UserError: the file is no whole safetensors file.
+      UserError: the file is no safetensors file, or not whole.
     """
     try:
         with safetensors.safe_open(path, "numpy") as file:
             return (file.metadata() or {}).get(_NETWORK, "")
     except (OSError, safetensors.SafetensorError) as error:
-        raise torch_files.damaged(path, error) from error
+        raise torch_files.damaged_error(path, error) from error
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
-    """The SHA-256 of a file, in hexadecimal digits.
+    """Returns the SHA-256 of a file in hexadecimal digits.
 
     Raises:
       UserError: the file cannot be read.
@@ -100,10 +112,10 @@ def sha256(path: str | os.PathLike[str]) -> str:
         raise UserError(f"weights {str(path)!r}: cannot be read ({error}).") from error
 
 
-def _start(path: pathlib.Path, advice: str) -> bytes:
-    """The first bytes of a file that is there and not too large."""
+def _first_bytes(path: pathlib.Path, advice: str) -> bytes:
+    """The first nine bytes of a file that exists and is not too large."""
     try:
-        # Reading a pipe of this name would wait for ever.
+        # Opening a named pipe would wait for ever.
         if path.exists() and not path.is_file():
             raise UserError(f"weights {str(path)!r}: is not a regular file.")
         size = path.stat().st_size
@@ -120,8 +132,8 @@ def _start(path: pathlib.Path, advice: str) -> bytes:
 
 def _entries(path, start) -> dict[str, torch_files.Entry]:
     if start.startswith((torch_files.ZIP, torch_files.PICKLE)):
-        # A safetensors file begins with a length, which can look like a pickle, but not with a
-        # brace behind it.
+        # A safetensors file begins with a length in eight bytes, which may by chance be those of an
+        # archive or a pickle; but then comes the brace of its header, which those two never have.
         if start[8:] != b"{":
             return torch_files.entries(path)
     elif start[8:] != b"{":
@@ -134,10 +146,12 @@ def _entries(path, start) -> dict[str, torch_files.Entry]:
 def _safetensors(path) -> dict[str, torch_files.Entry]:
     try:
         with safetensors.safe_open(path, "numpy") as file:
+            # A slice knows type and shape without reading the array. The file is no mapping, so
+            # that `for name in file` would fail.
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
             shapes = {name: (s.get_dtype(), tuple(s.get_shape())) for name, s in slices.items()}
     except safetensors.SafetensorError as error:
-        raise torch_files.damaged(path, error) from error
+        raise torch_files.damaged_error(path, error) from error
 
     def reader(name):
         def read():
@@ -147,7 +161,7 @@ def _safetensors(path) -> dict[str, torch_files.Entry]:
         return read
 
     return {
-        name: torch_files.Entry(_OF_SAFETENSORS.get(dtype, dtype), shape, reader(name))
+        name: torch_files.Entry(_SAFETENSORS_DTYPES.get(dtype, dtype), shape, reader(name))
         for name, (dtype, shape) in shapes.items()
     }
 
@@ -163,6 +177,7 @@ def _read(path, name, shape, found) -> np.ndarray:
     if entry.dtype not in DTYPES:
         raise UserError(f"{where}: expected {', '.join(DTYPES)}, found {entry.dtype}.")
     array = entry.read().astype(np.float32)
+    # One NaN would make every score NaN, far from its cause.
     if not np.all(np.isfinite(array)):
         raise UserError(f"{where}: expected numbers, found values that are not finite.")
     return array

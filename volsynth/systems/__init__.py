@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from volsynth import sections
+from volsynth.config import missing_keys
 from volsynth.errors import UserError, did_you_mean
 from volsynth.system import System
 from volsynth.systems import deformable, pose_estimator, resnet2d, volumetric
@@ -31,4 +31,4 @@ def make(config: Any) -> System:
     except AttributeError as error:
         if not isinstance(error.obj, type(config)):
             raise
-        raise sections.lacks("config", f"{error.name}, in one of its sections") from error
+        raise missing_keys("config", f"{error.name}, in one of its sections") from error

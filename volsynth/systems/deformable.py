@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from volsynth import sections, skeleton
+from volsynth import skeleton
+from volsynth.config import build_section
 from volsynth.conventions import BACKGROUND
 from volsynth.errors import UserError, did_you_mean
 from volsynth.nn import backbones, blocks, layers
@@ -197,11 +198,11 @@ def make(config: Any) -> System:
     backbones.check_widths(model, config.data.image_size)
     _check(model)
     maps = {"heatmaps": model.heatmaps, "heatmap_sigma": model.heatmap_sigma}
-    discriminator = sections.build(Discriminator, config, "discriminator", **maps, dtype=dtype)
-    loss = sections.build(image_system.Loss, config, "loss")
+    discriminator = build_section(Discriminator, config, "discriminator", **maps, dtype=dtype)
+    loss = build_section(image_system.Loss, config, "loss")
     if loss.pose:
         raise UserError(f"config.loss.pose must be 0, got {loss.pose}: there is no pose head here.")
-    generator = sections.build(Generator, config, "model", dtype=dtype)
+    generator = build_section(Generator, config, "model", dtype=dtype)
     return image_system.image_system("deformable", PAPER, loss, generator, discriminator, FIGURES)
 
 

@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from volsynth import sections
+from volsynth.config import build_section
 from volsynth.conventions import BACKGROUND
 from volsynth.errors import UserError, did_you_mean
 from volsynth.nn import backbones, blocks, discriminators, layers
@@ -111,7 +111,7 @@ def make(config: Any) -> System:
         raise UserError(
             f"config.model.interpolation: unknown interpolation {model.interpolation!r}; {hint}"
         )
-    discriminator = sections.build(
+    discriminator = build_section(
         discriminators.PoseDiscriminator,
         config,
         "discriminator",
@@ -120,8 +120,8 @@ def make(config: Any) -> System:
         flat=True,
         dtype=dtype,
     )
-    loss = sections.build(image_system.Loss, config, "loss")
+    loss = build_section(image_system.Loss, config, "loss")
     if loss.pose:
         raise UserError(f"config.loss.pose must be 0, got {loss.pose}: there is no pose head here.")
-    generator = sections.build(Generator, config, "model", dtype=dtype)
+    generator = build_section(Generator, config, "model", dtype=dtype)
     return image_system.image_system("resnet2d", PAPER, loss, generator, discriminator, FIGURES)
