@@ -1,4 +1,4 @@
-"""Batches: pure functions of (seed, step), in the documented form, with errors that name records."""
+"""Batches: pure functions of (seed, step), in the documented form; errors name records."""
 
 import os
 import re
