@@ -194,22 +194,22 @@ def test_the_sheet_of_training_pairs_shows_the_first_batch(tiny, monkeypatch):
 
 @pytest.mark.parametrize(("name", "most"), augment._MOST.items())
 def test_a_value_out_of_its_range(name, most):
-    assert getattr(augment.of_config({"augment": {name: most}}), name) == most
+    assert getattr(augment.from_config({"augment": {name: most}}), name) == most
     for wrong in (-0.01, most + 0.01, float("nan"), True, "much", None):
         message = f"config.data.augment.{name} must lie in [0, {most:g}], 0 for none, got {wrong!r}"
         with pytest.raises(UserError, match=re.escape(message)):
-            augment.of_config({"augment": {name: wrong}})
+            augment.from_config({"augment": {name: wrong}})
 
 
 def test_a_name_that_is_none():
     message = "config.data.augment has no key 'rotat'; did you mean 'rotate'? Allowed: brightness, "
     with pytest.raises(UserError, match=re.escape(message)):
-        augment.of_config({"augment": {"rotat": 1.0}})
+        augment.from_config({"augment": {"rotat": 1.0}})
 
 
 def test_configs_from_before_change_nothing():
-    assert augment.of_config({"dir": "data"}) == augment.NONE
-    assert augment.of_config({"augment": {}}) == augment.NONE
+    assert augment.from_config({"dir": "data"}) == augment.NONE
+    assert augment.from_config({"augment": {}}) == augment.NONE
 
 
 def test_every_setting_is_in_the_config_and_has_a_range():
@@ -221,7 +221,7 @@ def test_every_setting_is_in_the_config_and_has_a_range():
     def of(variants):
         loaded = load_config(f"configs/volumetric.py:{variants}")
         assert set(loaded.data.augment) == set(names)
-        return augment.of_config(loaded.data)
+        return augment.from_config(loaded.data)
 
     assert of("full").moves
     assert of("full").colours

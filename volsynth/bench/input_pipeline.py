@@ -97,7 +97,7 @@ def report(
                 )
         batch_size, single = config.train.batch_size, config.data.single
         threads = config.data.get("threads", -1)
-        augmentation = augment.of_config(config.data)
+        augmentation = augment.from_config(config.data)
     rows = [
         bench_input(data, batch_size, single, threads, repeats, say, augmentation)
         for data in sets.values()
@@ -239,7 +239,7 @@ def _training_batches(config, data, start, stop):
         stop,
         settings.single,
         threads=settings.threads,
-        augmentation=augment.of_config(settings),
+        augmentation=augment.from_config(settings),
         fields=systems.make(config).inputs,
     )
 

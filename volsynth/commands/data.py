@@ -98,7 +98,7 @@ def _show(options):
         shown = f"{min(options.count, split.records)} records"
     else:
         split = mixture.open_mixture(data, folder, config.data.also).split(options.split)
-        augmentation = augment.of_config(config.data)
+        augmentation = augment.from_config(config.data)
         sheet = data_sheet.training_sheet(
             split, augmentation, options.count, options.seed, config.data.single
         )

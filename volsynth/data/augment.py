@@ -93,7 +93,7 @@ NONE = Augment()
 """The settings that change nothing."""
 
 
-def of_config(data: Mapping[str, Any]) -> Augment:
+def from_config(data: Mapping[str, Any]) -> Augment:
     """The settings in `config.data`; those that change nothing where it has no `augment`.
 
     Raises:
@@ -141,7 +141,7 @@ class AugmentParams(NamedTuple):
     colour: Any
     noise: Any
 
-    def of_roles(self, roles: Sequence[str]) -> "AugmentParams":
+    def for_roles(self, roles: Sequence[str]) -> "AugmentParams":
         """The changes of the images of some roles, where N counts those of each role in turn."""
         places = [ROLES.index(role) for role in roles]
         return AugmentParams(

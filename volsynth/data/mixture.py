@@ -24,8 +24,8 @@ class MixedSplit:
     shares: tuple[float, ...]
 
     @functools.cached_property
-    def sources(self) -> tuple[tuple[float, prepared.Groups], ...]:
-        """The share of each data set and the numbers of its records, by person and outfit."""
+    def weighted_groups(self) -> tuple[tuple[float, prepared.Groups], ...]:
+        """The share of each data set, and the numbers of its records by person and outfit."""
         return tuple(
             (
                 share,

@@ -26,12 +26,13 @@ def training_pairs(
     # Seed and step are the key of a counter-based generator: any step's pairs can be drawn without
     # those before it, and no two steps share a stream.
     rng = np.random.Generator(np.random.Philox(key=[seed, step]))
-    shares, sources = zip(*split.sources)
+    shares, groups_of_sets = zip(*split.weighted_groups)
     pairs = []
     for _ in range(batch_size):
         # A choice among one would take a number from the stream, and change all batches of runs
         # with a single data set.
-        groups = sources[rng.choice(len(sources), p=shares) if len(sources) > 1 else 0]
+        chosen = rng.choice(len(shares), p=shares) if len(shares) > 1 else 0
+        groups = groups_of_sets[chosen]
         outfits = groups[rng.integers(len(groups))]
         records = outfits[rng.integers(len(outfits))]
         pair = rng.choice(records, 2, replace=len(records) < 2)
@@ -39,13 +40,14 @@ def training_pairs(
     return np.array(pairs)
 
 
-def evaluation_pairs(split: prepared.Split, seed: int, alone: bool = True) -> np.ndarray:
+def evaluation_pairs(split: prepared.Split, seed: int, keep_unpaired: bool = True) -> np.ndarray:
     """The pairs for evaluation: every record once as the target, with another one as the source.
 
     Args:
       split: split to evaluate on.
       seed: seed of the choice of sources.
-      alone: whether an image that is the only one of its outfit is there, too, as its own source.
+      keep_unpaired: whether an image that is the only one of its outfit is there, too, as its own
+        source.
 
     Returns:
       [N, 2]: source, target; the same for the same seed.
@@ -60,7 +62,7 @@ def evaluation_pairs(split: prepared.Split, seed: int, alone: bool = True) -> np
             # A cyclic shift of a random order pairs each image with another one.
             order = rng.permutation(records)
             pairs[order, 0] = np.roll(order, 1)
-    if not alone:
+    if not keep_unpaired:
         pairs = pairs[pairs[:, 0] != pairs[:, 1]]
         if not len(pairs):
             raise UserError(

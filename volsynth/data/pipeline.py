@@ -117,7 +117,7 @@ def evaluation_batches(
 def _check_stored(split, names):
     """Raises where a data set that training draws from lacks what one of the fields is made of."""
     # The first record of each data set speaks for all of them.
-    for _, groups in split.sources:
+    for _, groups in split.weighted_groups:
         number = groups[0][0][0]
         for name in _not_stored(split, number, names):
             raise prepared.DataError(
@@ -160,7 +160,7 @@ def _batches(
             values = makers.make(part.kinds, record, split.image_size)
             if augmentation.changes:
                 values = augment_images.apply(
-                    augmentation, values, params.of_roles(part.roles), split.image_size
+                    augmentation, values, params.for_roles(part.roles), split.image_size
                 )
             batch |= _by_role(values, part.roles)
         # Without what only augmentation needed, and in the order of the names.

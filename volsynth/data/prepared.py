@@ -147,8 +147,8 @@ class Split:
         )
 
     @property
-    def sources(self) -> tuple[tuple[float, Groups], ...]:
-        """The shares of samples and the groups from which they are drawn, as `mixture` has them."""
+    def weighted_groups(self) -> tuple[tuple[float, Groups], ...]:
+        """All groups with the share 1, in the form in which a mixture has those of several sets."""
         return ((1.0, self.groups),)
 
     @functools.cached_property

@@ -43,7 +43,7 @@ def train(config: Any, workdir: str | os.PathLike[str]) -> None:
     _check_counts(config)
     if not 0 <= config.data.single <= 1:
         raise UserError(f"config.data.single must lie in [0, 1], got {config.data.single}.")
-    augmentation = augment.of_config(config.data)
+    augmentation = augment.from_config(config.data)
     if distributed.is_first():
         record = config_to_dict(config)
         run_record.claim_workdir(workdir, record, mixed.identity, system.notes, system.file_keys)

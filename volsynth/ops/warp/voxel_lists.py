@@ -21,10 +21,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Num
 
 BLOCK = 128
-"""The number of voxels of which lists have room for a multiple.
-
-Lists are read in blocks whose size divides it.
-"""
+"""Lists have room for a multiple of this number of voxels, and are read in blocks of a divisor."""
 
 ROOM = 1 / 8
 """The share of the volume that a list of targets has room for; limbs take 1 %, a torso 2 %."""
@@ -72,7 +69,7 @@ class VoxelLists:
         return jnp.where(self._overflows(part), every, listed)
 
     def _overflows(self, part):
-        # Of any example: all go through the same number of blocks.
+        # The longest of the batch decides, as all examples go through the same number of blocks.
         return self.longest[part] > self.voxels.shape[2]
 
 
