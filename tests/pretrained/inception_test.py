@@ -134,7 +134,9 @@ def test_a_constant_stays_constant_up_to_the_border_of_an_average(parameters):
 
 
 def test_half_precision_images_give_float32_features(parameters, monkeypatch):
-    monkeypatch.setattr(inception, "pooled_features", lambda _, image: jnp.tile(image[:, 0, 0, :1], 2048))
+    monkeypatch.setattr(
+        inception, "pooled_features", lambda _, image: jnp.tile(image[:, 0, 0, :1], 2048)
+    )
     image = jnp.asarray(_image(1, 8, 8, 3), jnp.bfloat16)
     got = inception.outputs(parameters, image)
     assert {values.dtype for values in got.values()} == {jnp.dtype(jnp.float32)}
