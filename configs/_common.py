@@ -5,6 +5,30 @@ A config takes them with `from . import _common`.
 
 import ml_collections
 
+OPTIMISER = {
+    # adam, adamw or rmsprop.
+    "kind": "adam",
+    "learning_rate": 1e-3,
+    "b1": 0.9,
+    "b2": 0.999,
+    # A penalty in the loss, of kernels alone.
+    "l2": 0.0,
+    # AdamW's.
+    "weight_decay": 0.0,
+    # How the rate falls from this share of the player's updates on: constant, linear, cosine (both
+    # to zero) or plateau.
+    "decay": "cosine",
+    "decay_from": 1.0,
+    # Rate times factor where the mean loss of `every` updates has not fallen `patience` times.
+    "plateau": {"factor": 0.1, "patience": 10, "every": 100},
+    # The global norm to which gradients are scaled down, and the bound of every weight; 0 for none.
+    "clip_gradients": 0.0,
+    "clip_weights": 0.0,
+    # Updates in a step; a critic may have several.
+    "updates": 1,
+}
+"""The section of a player in `optim`, with what the methods change: docs/training.md."""
+
 
 def build(sections: dict, table: dict, variants: str) -> ml_collections.ConfigDict:
     """The config of one variant of a table, or of several, comma between them, one on the other.
@@ -17,15 +41,29 @@ def build(sections: dict, table: dict, variants: str) -> ml_collections.ConfigDi
     """
     own = dict(sections)
     on_top = {name: own.pop(name) for name in ("data", "train") if name in own}
-    config = ml_collections.ConfigDict({**_shared(), **own})
-    config.update(on_top)
+    whole = _merged({**_shared(), **own}, on_top)
     for variant in variants.split(","):
-        config.update(table[variant])
-    return config.lock()
+        whole = _merged(whole, table[variant])
+    return ml_collections.ConfigDict(whole).lock()
+
+
+def _merged(below: dict, above: dict) -> dict:
+    """A dict with the values of another one on top, section by section.
+
+    A table takes the place of a number and a number that of a table: `train.steps` is either.
+    """
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        # The steps of other phases mean nothing: a table of steps replaces the whole of the one
+        # below.
+        both = isinstance(value, dict) and isinstance(old, dict) and key != "steps"
+        merged[key] = _merged(old, value) if both else value
+    return merged
 
 
 def _shared():
-    adam = {"learning_rate": 2e-4, "b1": 0.5, "b2": 0.999, "decay_from": 1.0, "l2": 0.0}
+    adam = {**OPTIMISER, "learning_rate": 2e-4, "b1": 0.5}
     return {
         "seed": 0,
         # float32, bfloat16 or float16: what the networks compute in. Parameters, norms and losses
@@ -63,7 +101,7 @@ def _shared():
         "loss": {
             "gan": 1.0,
             # "minimax", or "wasserstein": a critic with gradient penalty.
-            "game": "minimax",
+            "gan_loss": "minimax",
             "gradient_penalty": 10.0,
             "nearest_neighbour": 0.01,
             "neighbourhood": 5,
@@ -77,9 +115,10 @@ def _shared():
             # Of the pose head's heatmaps; without a weight there is no pose head.
             "pose": 0.0,
         },
-        # decay_from: the share of the steps after which the rate falls to zero, by a cosine.
+        # A section for each player, see OPTIMISER; "PHASE": {"PLAYER": ...} for one phase alone.
         "optim": {"generator": dict(adam), "discriminator": dict(adam)},
         "train": {
+            # Of a system with several phases a table, {PHASE: steps}.
             "steps": 150_000,
             "batch_size": 2,
             "log_every": 100,
@@ -125,7 +164,7 @@ LOSSES = {
 CRITICS = {
     "wasserstein": {
         "discriminator": {"norm": "layer"},
-        "loss": {"gan": 1.0, "game": "wasserstein", "nearest_neighbour": 0.1},
+        "loss": {"gan": 1.0, "gan_loss": "wasserstein", "nearest_neighbour": 0.1},
         # Two rates rather than several steps of the critic (TTUR).
         "optim": {
             "generator": {"learning_rate": 1e-4, "b1": 0.0, "b2": 0.9},

@@ -43,15 +43,12 @@ def _sections():
         # metric: of the error relative to the pelvis, in metres. plane: of that in the picture, as
         # a share of its side.
         "loss": {"metric": 1.0, "plane": 0.1},
-        # decay_from: the share of the steps after which the rate falls to zero, by a cosine.
-        # weight_decay: AdamW's; l2: a penalty in the loss.
         "optim": {
             "estimator": {
+                **_common.OPTIMISER,
+                "kind": "adamw",
                 "learning_rate": 1e-4,
-                "b1": 0.9,
-                "b2": 0.999,
                 "decay_from": 0.9,
-                "l2": 0.0,
                 "weight_decay": 3e-3,
             }
         },

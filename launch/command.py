@@ -1,4 +1,4 @@
-"""The training command that is launched, and what its exit status means."""
+"""The training command that is launched, and the meaning of its exit status."""
 
 import itertools
 import pathlib
@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from volsynth.errors import UserError
 
 FINISHED, MISTAKE, STOPPED = 0, 2, 3
-"""Exit statuses of `volsynth train`; any other is a fault, after which it is worth another try."""
+"""The exit statuses of `volsynth train` that are no faults: finished, a mistake of the user, and
+stopped with a checkpoint saved. After any other status another try is worth it."""
 
+# Not the script `volsynth`, which is not on the path of every environment.
 HERE = (sys.executable, "-m", "volsynth.cli")
-"""The program on this machine, installed or not."""
+"""How the program is called on this machine, whether it is installed or not."""
 
 INSTALLED = ("volsynth",)
-"""The program on other machines, and in images."""
+"""How the program is called on other machines and in images, where it is installed."""
 
 
 def train_command(
@@ -27,17 +29,17 @@ def train_command(
     """The command of every process of a group.
 
     Args:
-      program: what stands before `train`, if the command is not given whole.
-      config: of --config, or None.
-      workdir: of --workdir, or None.
-      overrides: each "--config.SECTION.KEY=VALUE".
-      given: the whole command, as it stood after `--`; empty if it did not.
+      program: what stands before `train`, unless the complete command is given.
+      config: the value of --config, or None.
+      workdir: the value of --workdir, or None.
+      overrides: the overrides, each "--config.SECTION.KEY=VALUE".
+      given: the complete command, as it stood after `--`; empty if none did.
 
     Returns:
-      Its arguments; a `volsynth train` always has --distributed.
+      The words of the command; a `volsynth train` always has --distributed.
 
     Raises:
-      UserError: neither form is there, or both, or a half of one.
+      UserError: neither form of the command is given, or both, or one of them in part.
     """
     if given:
         if config or workdir or overrides:
@@ -53,18 +55,23 @@ def train_command(
     return [
         *(*program, "train", "--config", config, "--workdir", workdir),
         *overrides,
+        # Always, also for one process: the same command then runs on any number.
         "--distributed",
     ]
 
 
 def status_of(returncode: int) -> int:
-    """An exit status as a shell gives it: 128 plus the signal for what a signal ended."""
+    """The exit status as a shell gives it: 128 plus the signal where a signal ended the process."""
     return 128 - returncode if returncode < 0 else returncode
 
 
-def _trains_alone(command):
-    """Whether it is a `volsynth train` without --distributed: N of them would share a workdir."""
+def _trains_alone(command: Sequence[str]) -> bool:
+    """Whether a command is a `volsynth train` without --distributed.
+
+    Several such processes would each train alone, in one workdir.
+    """
     for before, word in itertools.pairwise(command):
+        # By the word before: "train" alone may be a value of some other command.
         if word == "train" and pathlib.PurePath(before).name in ("volsynth", "volsynth.cli"):
             return "--distributed" not in command
     return False

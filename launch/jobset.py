@@ -1,9 +1,9 @@
-"""Kubernetes JobSets, for TPU slices and for nodes with GPUs."""
+"""Kubernetes JobSets that run training on TPU slices or on nodes with GPUs."""
 
 import dataclasses
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -12,24 +12,33 @@ from launch import command
 from volsynth.errors import UserError
 
 CONTAINER = "train"
+"""The name of the container of every pod."""
+
 PORT = 8476
+"""The port at which the processes of GPU pods meet."""
+
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
+"""The names that are taken. Names of pods and hosts are made of them, and have at most 63
+letters."""
+
 _USER = 1000
+"""The number of the user, and of its group, that the image runs as; see the Dockerfile."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Workload:
-    """What is asked of the cluster.
+    """The training that is run, and what the cluster must give it besides its hardware.
 
     Attributes:
-      name: of the JobSet; pods, their hosts and their service are named after it.
-      image: that holds the program.
-      namespace: None is that of kubectl.
+      name: the name of the JobSet; pods, their hosts and their service are named after it.
+      image: the image that holds the program.
+      namespace: the namespace; None is that of kubectl.
       volumes: (claim, path) of each persistent volume claim.
-      max_restarts: of the whole set.
-      grace: seconds between SIGTERM and SIGKILL; a checkpoint is saved in it.
-      exclusive: the label of nodes by which a job has its part of the cluster for itself.
-      queue: of Kueue.
+      max_restarts: how many times the complete set is started again.
+      grace: seconds between SIGTERM and SIGKILL, in which a checkpoint is saved.
+      exclusive: the label of nodes by which a job has its part of the cluster for itself; None for
+        no such part.
+      queue: the queue of Kueue; None where there is no Kueue.
     """
 
     name: str
@@ -44,7 +53,14 @@ class Workload:
 
 @dataclasses.dataclass(frozen=True)
 class TpuSlices:
-    """Slices of one topology, such as tpu-v6e-slice and 4x4."""
+    """TPU slices of one topology.
+
+    Attributes:
+      accelerator: such as tpu-v6e-slice.
+      topology: chips a side, such as 4x4.
+      chips_per_host: how many chips a machine has.
+      slices: how many slices there are; each is a job of the set.
+    """
 
     accelerator: str
     topology: str
@@ -54,14 +70,24 @@ class TpuSlices:
 
 @dataclasses.dataclass(frozen=True)
 class GpuNodes:
-    """Nodes, one process on each that drives all of its GPUs."""
+    """Nodes with GPUs; one process on each drives all of its GPUs.
+
+    Attributes:
+      nodes: how many nodes there are.
+      gpus_per_node: how many GPUs each has.
+    """
 
     nodes: int
     gpus_per_node: int
 
 
 def render(workload: Workload, hardware: TpuSlices | GpuNodes, argv: Sequence[str]) -> str:
-    """The manifest as YAML.
+    """Renders the manifest as YAML.
+
+    Args:
+      workload: what is run.
+      hardware: what it is run on.
+      argv: the command of every pod.
 
     Raises:
       UserError: a name that Kubernetes does not take, or a topology that is none.
@@ -88,34 +114,50 @@ def manifest(
         job_name, replicas, pods = "workers", 1, hardware.nodes
         own = _gpu_container(workload.name, job_name, hardware)
         selector = {}
-    mounts = [{"name": "shm", "mountPath": "/dev/shm"}]
-    # Loaders and NCCL share memory; the 64 MB that a container has are too few.
-    volumes: list[dict] = [{"name": "shm", "emptyDir": {"medium": "Memory"}}]
-    for i, (claim, path) in enumerate(workload.volumes):
-        mounts.append({"name": f"volume-{i}", "mountPath": path})
-        volumes.append({"name": f"volume-{i}", "persistentVolumeClaim": {"claimName": claim}})
-    container = {
-        "name": CONTAINER,
-        "image": workload.image,
-        "command": list(argv),
-        **own,
-        "volumeMounts": mounts,
+    pod = _pod(workload, _resource(hardware), selector, own, argv)
+    return {
+        "apiVersion": "jobset.x-k8s.io/v1alpha2",
+        "kind": "JobSet",
+        "metadata": _metadata(workload),
+        "spec": {
+            # Hosts get names, by which the pods find the one that coordinates them.
+            "network": {"enableDNSHostnames": True, "subdomain": workload.name},
+            "failurePolicy": {
+                "maxRestarts": workload.max_restarts,
+                # The pods' policy fails a job for a mistake only; all else restarts the set.
+                "rules": [
+                    {
+                        "name": "mistake",
+                        "action": "FailJobSet",
+                        "onJobFailureReasons": ["PodFailurePolicy"],
+                    }
+                ],
+            },
+            "replicatedJobs": [
+                {"name": job_name, "replicas": replicas, "template": {"spec": _job(pod, pods)}},
+            ],
+        },
     }
-    # Kubernetes expands $(NAME) in a command; $$ is a dollar sign.
-    container["command"] = [word.replace("$(", "$$(") for word in argv]
-    pod = {
-        "restartPolicy": "Never",
-        "terminationGracePeriodSeconds": workload.grace,
-        **({"nodeSelector": selector} if selector else {}),
-        # Volumes belong to the group that the image's user is in.
-        "securityContext": {"fsGroup": _USER},
-        "tolerations": [{"key": _resource(hardware), "operator": "Exists", "effect": "NoSchedule"}],
-        "containers": [container],
-        "volumes": volumes,
-    }
-    job = {
+
+
+def _metadata(workload: Workload) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"name": workload.name}
+    if workload.namespace:
+        metadata["namespace"] = workload.namespace
+    if workload.queue:
+        metadata["labels"] = {"kueue.x-k8s.io/queue-name": workload.queue}
+    if workload.exclusive:
+        key = "alpha.jobset.sigs.k8s.io/exclusive-topology"
+        metadata["annotations"] = {key: workload.exclusive}
+    return metadata
+
+
+def _job(pod: Mapping[str, Any], pods: int) -> dict[str, Any]:
+    """The specification of a job: as many pods as it has machines, all at once."""
+    return {
         "parallelism": pods,
         "completions": pods,
+        # Each pod has a number, which becomes the number of its process.
         "completionMode": "Indexed",
         # Processes of a group cannot be replaced one by one: the set starts again as a whole.
         "backoffLimit": 0,
@@ -133,43 +175,58 @@ def manifest(
         },
         "template": {"spec": pod},
     }
-    metadata: dict[str, Any] = {"name": workload.name}
-    if workload.namespace:
-        metadata["namespace"] = workload.namespace
-    if workload.queue:
-        metadata["labels"] = {"kueue.x-k8s.io/queue-name": workload.queue}
-    if workload.exclusive:
-        key = "alpha.jobset.sigs.k8s.io/exclusive-topology"
-        metadata["annotations"] = {key: workload.exclusive}
+
+
+def _pod(
+    workload: Workload,
+    resource: str,
+    selector: Mapping[str, str],
+    own: Mapping[str, Any],
+    argv: Sequence[str],
+) -> dict[str, Any]:
+    """The specification of a pod.
+
+    Args:
+      workload: what is run.
+      resource: the name of the resource that marks the nodes.
+      selector: labels of the nodes that it may run on; empty for any.
+      own: what the container has for its hardware.
+      argv: the command.
+    """
+    # Loaders and NCCL share memory; the 64 MB that a container has are too few.
+    mounts = [{"name": "shm", "mountPath": "/dev/shm"}]
+    volumes: list[dict] = [{"name": "shm", "emptyDir": {"medium": "Memory"}}]
+    for i, (claim, path) in enumerate(workload.volumes):
+        mounts.append({"name": f"volume-{i}", "mountPath": path})
+        volumes.append({"name": f"volume-{i}", "persistentVolumeClaim": {"claimName": claim}})
+    container = {
+        "name": CONTAINER,
+        "image": workload.image,
+        # Kubernetes expands $(NAME) in a command; $$ is a dollar sign.
+        "command": [word.replace("$(", "$$(") for word in argv],
+        **own,
+        "volumeMounts": mounts,
+    }
     return {
-        "apiVersion": "jobset.x-k8s.io/v1alpha2",
-        "kind": "JobSet",
-        "metadata": metadata,
-        "spec": {
-            "network": {"enableDNSHostnames": True, "subdomain": workload.name},
-            "failurePolicy": {
-                "maxRestarts": workload.max_restarts,
-                # The pods' policy fails a job for a mistake only; all else restarts the set.
-                "rules": [
-                    {
-                        "name": "mistake",
-                        "action": "FailJobSet",
-                        "onJobFailureReasons": ["PodFailurePolicy"],
-                    }
-                ],
-            },
-            "replicatedJobs": [
-                {"name": job_name, "replicas": replicas, "template": {"spec": job}},
-            ],
-        },
+        # A restart of one container would come back into a group that is gone.
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": workload.grace,
+        **({"nodeSelector": dict(selector)} if selector else {}),
+        # Volumes belong to the group that the image's user is in.
+        "securityContext": {"fsGroup": _USER},
+        # Nodes with accelerators are marked, so that nothing else is put on them.
+        "tolerations": [{"key": resource, "operator": "Exists", "effect": "NoSchedule"}],
+        "containers": [container],
+        "volumes": volumes,
     }
 
 
-def _resource(hardware):
+def _resource(hardware: TpuSlices | GpuNodes) -> str:
     return "google.com/tpu" if isinstance(hardware, TpuSlices) else "nvidia.com/gpu"
 
 
-def _chips(slices):
+def _chips(slices: TpuSlices) -> int:
+    """How many chips a slice has, by its topology."""
     try:
         sides = [int(side) for side in slices.topology.split("x")]
     except ValueError:
@@ -179,14 +236,16 @@ def _chips(slices):
     return math.prod(sides)
 
 
-def _hosts(slices):
+def _hosts(slices: TpuSlices) -> int:
+    """How many machines a slice has."""
     chips, each = _chips(slices), slices.chips_per_host
     if chips > each and chips % each:
         raise UserError(f"--topology {slices.topology}: {chips} chips are not hosts of {each}.")
     return max(chips // each, 1)
 
 
-def _tpu_container(slices):
+def _tpu_container(slices: TpuSlices) -> dict[str, Any]:
+    # A slice may be a part of one machine.
     chips = min(_chips(slices), slices.chips_per_host)
     return {
         # JAX finds its peers by what GKE puts into the environment of TPU pods. The devices' files
@@ -196,7 +255,7 @@ def _tpu_container(slices):
     }
 
 
-def _gpu_container(name, job_name, nodes):
+def _gpu_container(name: str, job_name: str, nodes: GpuNodes) -> dict[str, Any]:
     index = {
         "fieldRef": {
             "fieldPath": "metadata.annotations['batch.kubernetes.io/job-completion-index']"

@@ -1,4 +1,4 @@
-"""A batch script for Slurm."""
+"""A batch script for Slurm that runs training, tries again after faults and requeues itself."""
 
 import dataclasses
 import re
@@ -8,11 +8,26 @@ from collections.abc import Sequence
 from volsynth.errors import UserError
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.,:/@%+=\[\]-]+")
+"""The characters that a value in a line of #SBATCH may have: it knows no quotes."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What is asked of Slurm; None leaves a thing to the cluster's defaults."""
+    """A batch job of Slurm; None leaves a setting to the defaults of the cluster.
+
+    Attributes:
+      name: the name of the job.
+      nodes: how many nodes it has.
+      gpus_per_node: GPUs of each node; each gets a process. Without GPUs a node has one process.
+      cpus_per_task: processors of each process.
+      time: the time limit.
+      partition: the partition that it runs in.
+      account: the account that pays for it.
+      output: the file of its output; %j is the number of the job.
+      setup: a line of shell before the command.
+      max_restarts: how many times it starts again after a fault.
+      grace: seconds that the other processes have to end after the first one has ended.
+    """
 
     name: str = "volsynth"
     nodes: int = 1
@@ -28,7 +43,11 @@ class Job:
 
 
 def render(job: Job, argv: Sequence[str]) -> str:
-    """The script for sbatch.
+    """Renders the script for sbatch.
+
+    Args:
+      job: what is asked of Slurm.
+      argv: the command of every process.
 
     Raises:
       UserError: an option has characters that a line of #SBATCH cannot hold.
@@ -45,13 +64,14 @@ def render(job: Job, argv: Sequence[str]) -> str:
         "partition": job.partition,
         "account": job.account,
         "output": job.output,
+        # A requeued job goes on with the output of its last run.
         "open-mode": "append",
         # No "B:": it goes to the processes of srun, and this script lives to requeue the job.
         "signal": "TERM@120",
     }
     header = "".join(_directive(key, value) for key, value in options.items() if value is not None)
+    # Before the loop, as it holds for all attempts.
     setup = f"{job.setup}\n" if job.setup else ""
-    # Shown by srun as its own step: quoted once, as this shell reads it once.
     return f"""#!/bin/bash
 {header}#SBATCH --requeue
 
@@ -81,7 +101,8 @@ done
 """
 
 
-def _directive(key, value):
+def _directive(key: str, value: object) -> str:
+    """A line of #SBATCH."""
     if not _PLAIN.fullmatch(str(value)):
         raise UserError(
             f"--{key} {str(value)!r}: #SBATCH takes letters, digits and _.,:/@%+=[]- only."

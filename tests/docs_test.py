@@ -15,7 +15,7 @@ from volsynth import cli, systems
 from volsynth.config import load_config
 from volsynth.errors import UserError
 from volsynth.export import exported_model
-from volsynth.generation import persons
+from volsynth.images import cropping
 from volsynth.poses import joint_orders
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -38,7 +38,7 @@ def place(tmp_path, data_dir, monkeypatch):
     shot = portrait.shoot()
     portrait.write(tmp_path / "anna.jpg", shot)
     pose = shot.pose
-    corner, extent = persons.cropping.square(shot.mask)
+    corner, extent = cropping.square_around_mask(shot.mask)
     px = (pose.joints_px - corner) * own_pictures.SIDE / extent
     models = {
         "demo-model": own_pictures.dots(),

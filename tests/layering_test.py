@@ -99,7 +99,7 @@ def test_operators_know_no_framework_of_networks_and_no_config():
 def test_the_study_needs_no_jax():
     assert _in("study")
     others = {
-        "folders": {"PIL"},
+        "comparison": {"PIL"},
         "server": {"fastapi", "pydantic", "starlette"},
         "serving": {"fastapi", "starlette", "uvicorn"},
         "plots": {"matplotlib"},
@@ -147,11 +147,48 @@ def test_data_preparation_uses_what_it_may():
         assert {target[0] for target in _own(path)} <= allowed, path
 
 
+def _inner(path):
+    """The modules of data preparation that a file imports: ("building", "pools"), ..."""
+    return [
+        tuple(name.split("."))[1:] for name in _imported(path) if name.split(".")[0] == "data_prep"
+    ]
+
+
+def test_data_preparation_builds_on_what_is_below():
+    data_sets = {"deepfashion", "folder", "human36m", "mpi_inf_3dhp", "posed_people"}
+    below = {
+        "errors": set(),
+        "building": {"errors"},
+        "reading": {"errors", "building"},
+        **{key: {"errors", "building", "reading"} for key in data_sets},
+    }
+    for path in sorted(pathlib.Path("data_prep").rglob("*.py")):
+        own = _top(path)
+        for target in _inner(path):
+            assert own == "__init__" or target[0] in below[own] | {own}, path
+
+
+def test_rendered_people_build_on_what_is_below():
+    below = {
+        "body": set(),
+        "motion": {"body"},
+        "plan": {"motion"},
+        "rendering": {"body", "motion", "plan"},
+    }
+    for room, allowed in below.items():
+        paths = sorted(pathlib.Path("data_prep/posed_people").glob(f"{room}*/*.py"))
+        paths += sorted(pathlib.Path("data_prep/posed_people").glob(f"{room}.py"))
+        assert paths
+        for path in paths:
+            used = {target[1] for target in _inner(path) if target[0] == "posed_people"}
+            assert used <= allowed | {room}, path
+
+
 def test_launching_uses_what_it_may():
     paths = sorted(pathlib.Path("launch").rglob("*.py"))
     assert paths
     # What is made of finished runs is imported when it is asked for.
-    afterwards = {"outcomes", "tables"}
+    afterwards = {"results", "pages"}
     for path in paths:
         if path.stem not in afterwards:
             assert {target[0] for target in _own(path)} <= {"errors", "files", "config"}, path

@@ -11,8 +11,10 @@ import numpy as np
 import scipy.io
 from scipy.spatial.transform import Rotation
 
-from data_prep.posed_people import actions, figure, motion, render, scene
+from data_prep.posed_people.body import figure
+from data_prep.posed_people.motion import actions, primitives
 from data_prep.posed_people.plan import Group
+from data_prep.posed_people.rendering import records, scene
 from volsynth import skeleton
 
 BACKGROUND = np.array([96, 128, 80], np.uint8)
@@ -74,13 +76,13 @@ def views(side: int = 200, lens: bool = True) -> list[View]:
 @functools.cache
 def worn() -> figure.Figure:
     """The person in all of the frames."""
-    return render.dressed(Group(3, 1))
+    return records.dressed(Group(3, 1))
 
 
 @functools.cache
 def body(step: int) -> tuple[np.ndarray, np.ndarray]:
     """Points [V, 3] and our joints [15, 3] of the person in the world, mm."""
-    style = motion.draw_style(np.random.default_rng(1))
+    style = primitives.draw_style(np.random.default_rng(1))
     points, joints = figure.place(worn(), actions.pose_at("walk", 0.37 * step, style))
     spot = scene.Placement(np.array([150.0 * step - 200, 40.0 * step]), 0.5 + 0.9 * step)
     return scene.to_world(points, spot), scene.to_world(joints, spot)

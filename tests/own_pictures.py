@@ -1,5 +1,6 @@
 """Pictures as people bring them, and models that show where they were told to put somebody."""
 
+import dataclasses
 import pathlib
 
 import jax.numpy as jnp
@@ -7,10 +8,13 @@ import numpy as np
 from PIL import Image
 from seen_people import see
 
+from volsynth import skeleton
 from volsynth.config import config_from_dict
 from volsynth.export import exported_model
+from volsynth.generation import estimation
+from volsynth.images import cropping
 from volsynth.ops import pose_volumes
-from volsynth.poses import joint_orders, keypoint_files
+from volsynth.poses import joint_orders, keypoint_files, pose_library
 
 FIELDS = ("source_image", "source_joints", "source_visible", "target_joints", "target_visible")
 SIDE = 32
@@ -42,7 +46,7 @@ def bring(folder, kind="mask", person=8003, shot=1):
         Image.fromarray(255 * mask.astype(np.uint8)).save(found["mask"])
     intrinsics = seen.camera.intrinsics - np.array([[0, 0, 20], [0, 0, 0], [0, 0, 0]])
     pose = keypoint_files.Pose(
-        joint_orders.OURS,
+        joint_orders.VOLSYNTH_15,
         seen.visible,
         seen.joints_px - (20, 0),
         seen.joints_mm,
@@ -95,7 +99,7 @@ class Halves:
 
 
 def halves():
-    """A model of `Halves`; its system, "halves", must be put into `features.GENERATORS`."""
+    """A model of `Halves`; its system, "halves", must be put into `volume_features.GENERATORS`."""
     generator, kernel = Halves(), np.array([0.9, 0.5, -0.7], np.float32)
 
     def run(parameters, batch):
@@ -123,3 +127,28 @@ def finder(joints_px, joints_mm):
         }
 
     return _model("pose", ("target_image",), run)
+
+
+def estimator(monkeypatch, source, mask):
+    """Makes every estimator find the source's pose, wherever it lies in the square around a mask.
+
+    Returns:
+      that pose.
+    """
+    (pose,) = keypoint_files.read(source.pose)
+    corner, extent = cropping.square_around_mask(mask)
+    px = (pose.joints_px - corner) * SIDE / extent
+    mm = pose.joints_mm - pose.joints_mm[list(skeleton.HIPS)].mean(axis=0)
+    found = finder(px, mm)
+    monkeypatch.setattr(estimation, "load_estimator", lambda path: found)
+    return pose
+
+
+def write_motion(path, names, frames=None):
+    """Writes named poses as frames."""
+    poses = [
+        dataclasses.replace(pose_library.named_pose(name), frame=number)
+        for name, number in zip(names, frames or range(len(names)))
+    ]
+    keypoint_files.write(path, poses)
+    return path

@@ -185,13 +185,16 @@ def _parse(override, text, old):
     return value
 
 
-def build_section(kind: Callable[..., T], config: Any, name: str, **more: Any) -> T:
+def build_section(
+    kind: Callable[..., T], config: Any, name: str, *, within: str = "config", **more: Any
+) -> T:
     """Builds an object whose arguments are the keys of one section of a config.
 
     Args:
       kind: a dataclass; Flax modules are dataclasses, too.
       config: the config that has the section.
       name: the name of the section.
+      within: the name of the config in errors, where it is itself a section.
       more: further arguments of `kind`, which are not in the section.
 
     Raises:
@@ -208,9 +211,9 @@ def build_section(kind: Callable[..., T], config: Any, name: str, **more: Any) -
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     }
     for key in sorted(section.keys() - fields.keys()):
-        raise UserError(f"config.{name} has no key {key!r}; {did_you_mean(key, fields)}")
+        raise UserError(f"{within}.{name} has no key {key!r}; {did_you_mean(key, fields)}")
     if missing := ", ".join(sorted(needed - section.keys())):
-        raise missing_keys(f"config.{name}", missing)
+        raise missing_keys(f"{within}.{name}", missing)
     return kind(**section, **more)
 
 

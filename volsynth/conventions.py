@@ -6,10 +6,10 @@ from jaxtyping import Float, UInt8
 from volsynth.errors import UserError
 
 MAGENTA = (255, 0, 255)
-"""The background of every prepared image (seed 000, section 6.1), as 8-bit RGB."""
+"""The background colour of every prepared image (Knoche 2019, section 6.1), as 8-bit RGB."""
 
 BACKGROUND = tuple(level / 127.5 - 1.0 for level in MAGENTA)
-"""The same in the range of images, [-1, 1]."""
+"""The background colour in the range of images for networks, [-1, 1]."""
 
 
 def to_uint8(image: Float[np.ndarray, "*B 3"]) -> UInt8[np.ndarray, "*B 3"]:
@@ -34,5 +34,5 @@ def to_uint8(image: Float[np.ndarray, "*B 3"]) -> UInt8[np.ndarray, "*B 3"]:
 
 
 def to_float(image: UInt8[np.ndarray, "*B 3"]) -> Float[np.ndarray, "*B 3"]:
-    """Levels as a model takes them, [-1, 1]."""
+    """Maps levels 0..255 to [-1, 1], the range of images for networks."""
     return image.astype(np.float32) / 127.5 - 1

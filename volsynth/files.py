@@ -1,5 +1,4 @@
-"""Files that are whole or not there: written under another name, flushed to disk, renamed; and
-files that are in memory only."""
+"""Files that are written completely or not at all, and files that are in memory only."""
 
 import dataclasses
 import errno
@@ -13,11 +12,11 @@ from typing import BinaryIO
 
 @dataclasses.dataclass(frozen=True)
 class InMemory:
-    """A file that came otherwise than through a path.
+    """A file that did not come through a path, such as an upload.
 
     Attributes:
-      name: that messages call it by; its ending tells what it is, where that counts.
-      content: all of it.
+      name: the name by which messages call it; its ending tells the format, where that counts.
+      content: all bytes of the file.
     """
 
     name: str
@@ -25,12 +24,12 @@ class InMemory:
 
     @property
     def suffix(self) -> str:
-        """As of a path."""
+        """The ending of the name with its dot, as a path has it."""
         return pathlib.PurePath(self.name).suffix
 
     @property
     def stem(self) -> str:
-        """As of a path."""
+        """The name without its ending, as a path has it."""
         return pathlib.PurePath(self.name).stem
 
     def __str__(self) -> str:
@@ -38,31 +37,34 @@ class InMemory:
 
 
 File = str | os.PathLike[str] | InMemory
-"""What can be read."""
+"""A file to read, by its path or in memory."""
 
 
 class NotRegularError(OSError):
-    """A pipe, a device, a socket, or a link where none is followed; there is nothing to read."""
+    """A path is no regular file but a pipe, a device, a socket, or a link that is not followed."""
 
 
 def open_regular(path: str | os.PathLike[str], links: bool = True) -> BinaryIO:
-    """Opens a file that may be anything for reading: reading a pipe would wait for ever.
+    """Opens a regular file for reading; of a path to a pipe, reading would wait for ever.
 
     Args:
-      path: of the file.
+      path: path of the file.
       links: whether the file may be a symbolic link to one.
 
     Raises:
       NotRegularError: it is no regular file.
       OSError: it cannot be opened, or is a folder.
     """
+    # O_NONBLOCK: opening a pipe waits for a writer, too.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if links else os.O_NOFOLLOW)
     try:
         descriptor = os.open(path, flags)
     except OSError as error:
+        # ENXIO is what opening a socket gives, ELOOP what a link gives that is not to be followed.
         if error.errno == errno.ENXIO or (error.errno == errno.ELOOP and not links):
             raise NotRegularError(error.errno, "it is no regular file", path) from error
         raise
+    # Asked of the open file, and not of the path, which may be another file by then.
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
         return os.fdopen(descriptor, "rb")
@@ -73,35 +75,38 @@ def open_regular(path: str | os.PathLike[str], links: bool = True) -> BinaryIO:
 
 
 def check_place(path: str | os.PathLike[str]) -> None:
-    """Whether a file or folder can be made there; for those who want to know before long work.
+    """Checks that a file or folder can be made at a path; ask it before long work.
 
     Raises:
-      OSError: it cannot.
+      OSError: it cannot be made there.
     """
     place = pathlib.Path(path).absolute().parent
     while not place.exists():
         place = place.parent
+    # Tried out, since permissions alone do not say whether a disk is full or mounted read-only.
     with tempfile.TemporaryFile(dir=place):
         pass
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:
-    """Writes a file in one step; whoever looks sees the old one or the new one, never a part.
+    """Writes a file in one step: readers see the old file or the new one, never a part of it.
 
     Args:
-      path: of the file; its folder is made where there is none.
-      write: is given the open binary file.
+      path: path of the file; its folder is made where there is none.
+      write: function that writes to the open binary file that it is given.
 
     Raises:
       OSError: the file cannot be written; nothing of it is left behind.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    # In the same folder, as renaming is one step within a file system only.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
             write(file)
             file.flush()
+            # Else a crash of the machine could leave the new name with nothing in it.
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
@@ -109,5 +114,5 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], o
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """`write_atomically` for text, in UTF-8."""
+    """Writes text in UTF-8, in one step as `write_atomically` does."""
     write_atomically(path, lambda file: file.write(text.encode()))

@@ -1,4 +1,4 @@
-"""Loss terms: pure functions of arrays to a scalar, computed in float32, without weights."""
+"""Loss terms: pure functions from arrays to a scalar in float32, without weights of the terms."""
 
 from collections.abc import Callable, Mapping
 
@@ -8,25 +8,45 @@ from jaxtyping import Array, Bool, Float
 
 
 def gan_discriminator(real: Float[Array, "..."], fake: Float[Array, "..."]) -> Float[Array, ""]:
-    """-log D(real) - log(1 - D(fake)), mean over patches (seed 000, equation 2.13); from logits."""
+    """The loss of a GAN's discriminator: -log D(real) - log(1 - D(fake)) (equation 2.13).
+
+    Args:
+      real: logits of the patches of real images.
+      fake: logits of the patches of generated images.
+
+    Returns:
+      The mean over patches.
+    """
+    # softplus(-x) is -log(sigmoid(x)), and does not overflow.
     return jnp.mean(jax.nn.softplus(-real)) + jnp.mean(jax.nn.softplus(fake))
 
 
 def gan_generator(fake: Float[Array, "..."]) -> Float[Array, ""]:
-    """-log D(fake), mean over patches: the non-saturating form of section 2.2.1; from logits."""
+    """The non-saturating loss of a GAN's generator: -log D(fake) (section 2.2.1).
+
+    Args:
+      fake: logits of the patches of generated images.
+
+    Returns:
+      The mean over patches.
+    """
     return jnp.mean(jax.nn.softplus(-fake))
 
 
 def wasserstein_critic(real: Float[Array, "..."], fake: Float[Array, "..."]) -> Float[Array, ""]:
-    """E[D(fake)] - E[D(real)], what a critic minimises (seed 000, equation 2.15).
+    """The loss of a Wasserstein critic: E[D(fake)] - E[D(real)] (seed 000, equation 2.15).
 
-    Minus this is the critic's estimate of the Wasserstein distance.
+    Minus the loss is the critic's estimate of the Wasserstein distance.
+
+    Args:
+      real: the critic's values of real images.
+      fake: the critic's values of generated images.
     """
     return jnp.mean(fake.astype(jnp.float32)) - jnp.mean(real.astype(jnp.float32))
 
 
 def wasserstein_generator(fake: Float[Array, "..."]) -> Float[Array, ""]:
-    """-E[D(fake)]."""
+    """The loss of a generator against a Wasserstein critic: -E[D(fake)], of the critic's values."""
     return -jnp.mean(fake.astype(jnp.float32))
 
 
@@ -36,16 +56,18 @@ def gradient_penalty(
     fake: Float[Array, "b h w c"],
     mix: Float[Array, " b"],
 ) -> Float[Array, ""]:
-    """E[(|grad D(x)| - 1)^2] at points between real and generated images (equation 2.16).
+    """The gradient penalty of a critic, E[(|grad D(x)| - 1)^2] (equation 2.16).
+
+    The points x lie between real and generated images.
 
     Gulrajani et al. 2017. The critic's value of an image is the mean over its patches, so that its
     slope is that of what `wasserstein_critic` averages, whatever the number of patches.
 
     Args:
-      critic: images to values; it must not mix examples.
-      real: images.
-      fake: images.
-      mix: where on the line from each fake to its real image, in [0, 1].
+      critic: function from images to values; it must not mix examples.
+      real: real images.
+      fake: generated images.
+      mix: places on the lines from each generated to its real image, in [0, 1].
     """
     real, fake = real.astype(jnp.float32), fake.astype(jnp.float32)
     points = fake + mix[:, None, None, None] * (real - fake)
@@ -55,7 +77,8 @@ def gradient_penalty(
         return jnp.sum(values) / (values.size / values.shape[0])
 
     square = jnp.sum(jnp.square(jax.grad(total)(points)), axis=(1, 2, 3))
-    # The norm has no slope at zero, where a critic that sees nothing starts.
+    # The norm has no slope at zero, where a critic that sees nothing starts. The root is guarded,
+    # too: else its NaN would get into the gradient though the value is not taken.
     norm = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
     return jnp.mean(jnp.square(norm - 1))
 
@@ -65,7 +88,7 @@ def heatmap_cross_entropy(
     heatmaps: Float[Array, "b h w d j"],
     visible: Bool[Array, "b j"],
 ) -> Float[Array, ""]:
-    """Voxel-wise cross-entropy of a pose head (seed 000, section 4.3.4): -t log y, voxel by voxel.
+    """The voxel-wise cross-entropy -t log y of a pose head (seed 000, section 4.3.4).
 
     For every joint `y` is the softmax of its logits over the volume and `t` its heatmap, divided by
     its sum. Mean over voxels, and over the joints that are visible and have a heatmap; with a mean
@@ -75,6 +98,7 @@ def heatmap_cross_entropy(
     voxels = (1, 2, 3)
     logits = logits.astype(jnp.float32)
     log_probability = logits - jax.nn.logsumexp(logits, axis=voxels, keepdims=True)
+    # A joint far outside of the volume has a heatmap of zeros, which no sum makes a distribution.
     mass = jnp.sum(heatmaps, axis=voxels)
     counts = visible & (mass > 0)
     target = heatmaps / jnp.where(mass > 0, mass, 1)[:, None, None, None]
@@ -83,19 +107,22 @@ def heatmap_cross_entropy(
 
 
 def l1(image: Float[Array, "b h w c"], target: Float[Array, "b h w c"]) -> Float[Array, ""]:
-    """Mean absolute difference."""
+    """The mean absolute difference of two images."""
     return jnp.mean(jnp.abs(image.astype(jnp.float32) - target.astype(jnp.float32)))
 
 
 def masked_l1(difference: Float[Array, "b j c"], mask: Bool[Array, "b j"]) -> Float[Array, ""]:
-    """Mean absolute value over the coordinates of the points in the mask; 0 where it is empty."""
+    """The mean absolute value of the coordinates of points in a mask; 0 where it is empty."""
+    # Not multiplied with the mask: a NaN of a point that does not count would stay.
     kept = jnp.where(mask[..., None], jnp.abs(difference.astype(jnp.float32)), 0.0)
     count = difference.shape[-1] * jnp.sum(mask, dtype=jnp.float32)
     return jnp.sum(kept) / jnp.maximum(count, 1.0)
 
 
 def chroma(image: Float[Array, "b h w 3"], target: Float[Array, "b h w 3"]) -> Float[Array, ""]:
-    """Mean absolute difference of R - G, G - B and B - R: of colours, whatever their brightness.
+    """The mean absolute difference of two images in R - G, G - B and B - R.
+
+    That is their difference in colour, whatever the brightness.
 
     People differ four times as much in brightness as from green to magenta, and a network learns
     the larger difference first.
@@ -107,7 +134,7 @@ def chroma(image: Float[Array, "b h w 3"], target: Float[Array, "b h w 3"]) -> F
 def nearest_neighbour(
     features: Float[Array, "b h w c"], target: Float[Array, "b h w c"], neighbourhood: int
 ) -> Float[Array, ""]:
-    """Equation 3.3 of seed 000: per pixel the L1 distance to the most similar feature nearby.
+    """The nearest-neighbour loss: the L1 distance to the most similar feature nearby (3.3).
 
     The minimum runs over a square of `neighbourhood` pixels of the target's features; pixels
     outside of the image never are the nearest. Mean over pixels and batch, sum over channels.
@@ -116,9 +143,9 @@ def nearest_neighbour(
     of the nearest offset, found again rather than stored for each of them.
 
     Args:
-      features: of the generated image.
-      target: of the real one.
-      neighbourhood: odd, pixels.
+      features: features of the generated image.
+      target: features of the real image.
+      neighbourhood: side of the square in pixels; odd.
 
     Raises:
       ValueError: the neighbourhood is even or not positive.
@@ -145,6 +172,7 @@ def nearest_neighbour(
         closer = distance < best[0]
         return (jnp.where(closer, distance, best[0]), jnp.where(closer, offset, best[1])), None
 
+    # Only the place of the nearest is carried: a scan with a gradient would keep every turn.
     start = (jnp.full(features.shape[:3], jnp.inf), jnp.zeros(features.shape[:3], jnp.int32))
     (_, nearest), _ = jax.lax.scan(nearer, start, jnp.arange(neighbourhood**2))
     rows = jnp.arange(height)[:, None] + nearest // neighbourhood
@@ -160,12 +188,12 @@ def perceptual(
     target: Mapping[str, Float[Array, "..."]],
     weights: Mapping[str, float] | None = None,
 ) -> Float[Array, ""]:
-    """Equation 2.18 of seed 000, with L1: the mean over layers of the mean absolute difference.
+    """The perceptual loss with L1: the mean over layers of the mean absolute difference (2.18).
 
     Args:
-      features: of the generated image, by layer.
-      target: of the real one, in the same layers.
-      weights: of the layers' terms; one each by default.
+      features: features of the generated image, by layer.
+      target: features of the real image, in the same layers.
+      weights: weights of the layers' terms; one each by default.
 
     Raises:
       ValueError: there are no layers, or the layers are not the same.
@@ -176,5 +204,6 @@ def perceptual(
             f"layers must be the same and at least one, got {sorted(features)} and"
             f" {sorted(target)} with weights of {sorted(weights)}."
         )
+    # In a fixed order, as sums in another order round otherwise.
     terms = [weights[layer] * l1(features[layer], target[layer]) for layer in sorted(features)]
     return sum(terms) / len(terms)

@@ -6,6 +6,7 @@ Transformation for Pose-Conditioned Human Image Synthesis* (2019), sections 4.3.
 
 from typing import NamedTuple
 
+# Records of prepared data and trained weights depend on this order.
 JOINTS = (
     "head_top",
     "head",
@@ -23,13 +24,18 @@ JOINTS = (
     "left_knee",
     "left_ankle",
 )
+"""The names of the joints, in the order of all arrays."""
+
 NUM_JOINTS = len(JOINTS)
+
 INDEX = {name: index for index, name in enumerate(JOINTS)}
+"""The index of each joint by its name."""
 
 HIPS = (INDEX["right_hip"], INDEX["left_hip"])
-"""The pelvis is the mean of these two."""
+"""The indices of the hips, whose mean is the pelvis."""
 
 SHOULDERS = (INDEX["right_shoulder"], INDEX["left_shoulder"])
+"""The indices of the shoulders."""
 
 
 class Part(NamedTuple):
@@ -37,7 +43,7 @@ class Part(NamedTuple):
 
     Attributes:
       name: what it is called in labels, logs and pictures.
-      joints: the joints its mask connects, each with each, by straight lines.
+      joints: indices of the joints that the mask connects, each with each, by straight lines.
       roll: for a part whose joints lie (nearly) on a line, the joints that fix its roll around that
         line: one joint `z` (the direction is `z` minus `joints[1]`, equation 4.1), or two joints
         (the direction from the second to the first). Empty where the joints suffice by themselves.
@@ -66,6 +72,8 @@ PARTS = (
     _limb("left_upper_leg", "left_hip", "left_knee", "left_ankle"),
     _limb("left_lower_leg", "left_ankle", "left_knee", "left_hip"),
 )
+"""The ten rigid parts, in the order of masks and transforms."""
+
 NUM_PARTS = len(PARTS)
 PART_NAMES = tuple(part.name for part in PARTS)
 
@@ -77,7 +85,7 @@ MIRROR = tuple(
     ]
     for name in JOINTS
 )
-"""`joints[list(MIRROR)]` exchanges the two sides of the body."""
+"""The index of each joint's counterpart: `joints[list(MIRROR)]` exchanges the body's two sides."""
 
 LIMBS = tuple(
     (INDEX[a], INDEX[b])
@@ -99,12 +107,15 @@ LIMBS = tuple(
         ("left_knee", "left_ankle"),
     )
 )
-"""Pairs of joints that a picture of the skeleton connects."""
+"""The pairs of joints that a picture of the skeleton connects."""
 
 
 def side_of(a: int, b: int) -> str:
-    """The person's own side that the limb between two joints belongs to: "left", "right" or, of
-    both or neither, "middle"."""
+    """The person's own side that the limb between two joints belongs to.
+
+    Returns:
+      "left", "right", or "middle" for a limb of both sides or neither.
+    """
     sides = {JOINTS[joint].split("_")[0] for joint in (a, b)} & {"left", "right"}
     (side,) = sides if len(sides) == 1 else ("middle",)
     return side

@@ -1,76 +1,202 @@
 """The contract between a method and the engine: networks, a forward pass, and players.
 
 A system says what there is to train and what is to be minimised. The engine (`volsynth.train`)
-alone owns gradients, the check that they are finite, averages of weights, random numbers, donation
-and shardings. Neither knows the other.
+alone owns gradients, the check that they are finite, running averages of weights, random numbers,
+donation and shardings. Neither knows the other. docs/systems.md shows how to add a system.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
-Variables = Mapping[str, Any]
-"""Network name to its parameters, a pytree of float32 arrays."""
+from volsynth import fields
+
+Variables = Mapping[str, Mapping[str, Any]]
+"""Each network's variables as Flax has them: network name to {"params": parameters, and further
+collections such as "batch_stats"}. Parameters are float32 and moved by gradients; the other
+collections are states, which a network updates by itself when it is applied."""
+
+States = Mapping[str, Mapping[str, Any]]
+"""New values of states, {network: {collection: tree}}, without "params": what Flax's
+`apply(..., mutable=[collection])` returns of each network. {} where nothing has a state."""
 
 Batch = Mapping[str, jax.Array]
-"""What `data.pipeline` yields; see `data.pipeline.BATCH`."""
+"""A batch of examples: arrays by name, as `volsynth.fields.BATCH` describes them."""
 
 Outputs = Mapping[str, Any]
-"""Everything of a forward pass that anyone may want to look at or score; jit prunes the rest.
-What it has at least depends on the system's task, of the batch's targets:
+"""Everything of a forward pass that anyone may want to look at, score, or train on. Outputs that no
+loss of a phase reads cost nothing in that phase. What they hold at least is in
+`volsynth.fields.TASK_OUTPUTS`."""
 
-* image: "image", float32 [B, H, W, 3] in [-1, 1].
-* image_and_pose: that, and "pose_joints", float32 [B, 15, 3], the source's, pixels.
-* pose: "joints_mm", float32 [B, 15, 3], mm, relative to the pelvis, and "joints_px", float32
-  [B, 15, 2], pixels of the image.
-"""
+PARAMS = "params"
+"""The collection of a network that gradients move."""
 
-Task = Literal["image", "image_and_pose", "pose"]
-"""What a system makes of a batch: the target's picture from the source's and the target's pose, or
-the target's pose from its picture. Evaluation goes by it."""
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["rng", "step", "phase_step"],
+    meta_fields=["phase", "phase_steps", "train"],
+)
+@dataclasses.dataclass(frozen=True)
+class Context:
+    """The circumstances of a forward pass or of a loss.
+
+    Attributes:
+      rng: a key for this step. The forward pass and every loss of a step are given the same one:
+        whoever needs several streams folds in a constant of its own, see `stream`.
+      step: int32 scalar, steps of the run that are done.
+      phase_step: int32 scalar, steps of this phase that are done.
+      phase: name of the phase; empty outside of training.
+      phase_steps: how many steps the phase has; 0 outside of training.
+      train: whether networks behave as in training (dropout, statistics of the batch).
+    """
+
+    rng: jax.Array
+    step: jax.Array
+    phase_step: jax.Array
+    phase: str = ""
+    phase_steps: int = 0
+    train: bool = False
+
+    @property
+    def progress(self) -> jax.Array:
+        """The share of the phase that is done, float32 scalar in [0, 1): 0 at its first step."""
+        return jnp.asarray(self.phase_step, jnp.float32) / max(self.phase_steps, 1)
+
+    def stream(self, number: int) -> jax.Array:
+        """A key that is independent of those of other numbers, and of `rng` itself."""
+        return jax.random.fold_in(self.rng, number)
+
+
+def evaluation_context() -> Context:
+    """The context outside of training, where nothing is random and nothing is counted."""
+    zero = jnp.zeros((), jnp.int32)
+    # Flax asks for keys only where something is random, but the contract asks for one.
+    return Context(rng=jax.random.key(0), step=zero, phase_step=zero)
 
 
 class Player(NamedTuple):
-    """One side of the game.
+    """One side of the optimisation: some networks, and the loss that moves them.
 
     Attributes:
-      trains: the networks this player moves; for its loss all others are constants.
-      loss: (variables, outputs, batch) -> {term: scalar}, weights already applied; the player
-        minimises their sum.
-      critic: if True, outputs arrive detached: the loss does not reach the forward pass.
+      trains: names of the networks whose parameters this player moves; for its loss all others are
+        constants.
+      loss: (variables, outputs, batch, context) -> (terms, states). Terms are scalars by name,
+        weights already applied; the player minimises their sum. States are those that applying a
+        network in the loss has updated, such as the vectors of a critic's spectral normalisation.
+      critic: whether outputs arrive detached, so that the loss does not reach the forward pass.
+        Critics move first. They may have several updates in a step, and have no running averages.
     """
 
     trains: tuple[str, ...]
-    loss: Callable[[Variables, Outputs, Batch], dict[str, jax.Array]]
+    loss: Callable[[Variables, Outputs, Batch, Context], tuple[dict[str, jax.Array], States]]
     critic: bool = False
+
+
+class Stages(NamedTuple):
+    """A forward pass in three parts, for systems that need to look at a source only once.
+
+    Composed, they make what `forward` makes outside of training. All are pure functions; the batch
+    of `encode` has the fields of the source alone.
+
+    Attributes:
+      encode: (variables, batch) -> features, a dict of arrays [B, ...]; a volume of features
+        [B, H, W, D, C] is called "volume".
+      move: (variables, features, batch) -> moved, the features where the target pose has them.
+      render: (variables, moved, batch) -> outputs.
+    """
+
+    encode: Callable[[Variables, Batch], dict[str, jax.Array]]
+    move: Callable[[Variables, dict[str, jax.Array], Batch], dict[str, jax.Array]]
+    render: Callable[[Variables, dict[str, jax.Array], Batch], Outputs]
 
 
 @dataclasses.dataclass(frozen=True)
 class System:
-    """A method.
+    """A method: its networks, its forward pass, and the players of each phase of training.
 
     Attributes:
-      name: of the method; the key in `volsynth.systems`.
-      paper: where it comes from.
-      init: (rng, batch) -> {network: variables}.
-      forward: (variables, batch, rng, *, train) -> (outputs, new_state). `new_state` holds what a
-        network updates by itself in a forward pass (running statistics), {} where there is none.
+      name: the method's name, which is its key in `volsynth.systems`.
+      paper: where the method comes from.
+      init: (rng, batch) -> variables of every network.
+      forward: (variables, batch, context) -> (outputs, states). States of networks that no player
+        of the phase trains are dropped.
       phases: phase name to its players, in the order in which they move; phases run one after the
-        other.
-      task: what it makes.
-      figures: what the paper prints of its networks, for comparison in `describe`; "of" says of
-        which of them.
+        other. The same player name in two phases means two optimisers.
+      inputs: names of the fields of a batch that training or evaluating the system reads. They
+        decide what is decoded, and are the shapes that networks are built for.
+      task: what the system makes, a key of `volsynth.fields.TASK_OUTPUTS`; scores go by it.
+      stages: the forward pass in three parts, where a source can be encoded once; else None.
+      coarsest_stride: how many rows of the image one row of the coarsest feature map stands for
+        that devices may share; the image's height is split only where this divides its parts.
+      file_keys: keys of the config that name files, such as "loss.features". A run may go on with
+        another path in them: what the file holds must be in `notes`.
+      figures: what the paper prints of the networks, for comparison in `volsynth describe`; "of"
+        says of which variant.
       notes: facts that belong into every log and result, such as which features a loss compares. A
         run is continued only with the same ones.
+
+    Raises:
+      ValueError: the parts do not fit together.
     """
 
     name: str
     paper: str
     init: Callable[[jax.Array, Batch], Variables]
-    forward: Callable[..., tuple[Outputs, Variables]]
+    forward: Callable[[Variables, Batch, Context], tuple[Outputs, States]]
     phases: Mapping[str, Mapping[str, Player]]
-    task: Task = "image"
+    inputs: tuple[str, ...] = fields.PAIR
+    task: str = "image"
+    stages: Stages | None = None
+    coarsest_stride: int = 4
+    file_keys: tuple[str, ...] = ()
     figures: Mapping[str, float | str] = dataclasses.field(default_factory=dict)
     notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        if self.task not in fields.TASK_OUTPUTS:
+            raise ValueError(f"{self.name}: unknown task {self.task!r} ({[*fields.TASK_OUTPUTS]}).")
+        if not self.phases or not all(self.phases.values()):
+            raise ValueError(f"{self.name}: every system has a phase, every phase a player.")
+        players = {name for phase in self.phases.values() for name in phase}
+        # Sections of config.optim are called by either; metrics are called PLAYER/METRIC.
+        if players & {*self.phases}:
+            raise ValueError(f"{self.name}: {players & {*self.phases}} names a phase and a player.")
+        if any("/" in name for name in players | {*self.phases}):
+            raise ValueError(f"{self.name}: names of phases and players must have no slash.")
+        if any(not player.trains for phase in self.phases.values() for player in phase.values()):
+            raise ValueError(f"{self.name}: every player trains some network.")
+
+    @property
+    def players(self) -> dict[str, Player]:
+        """Every player of every phase, by "PHASE/PLAYER"."""
+        return {
+            f"{phase}/{name}": player
+            for phase, players in self.phases.items()
+            for name, player in players.items()
+        }
+
+
+def averaged_networks(system: System, variables: Variables) -> tuple[str, ...]:
+    """The networks that have running averages: all but those that only critics train.
+
+    Evaluation and export need them, and those that no player trains, too.
+    """
+    by_critics = {n for p in system.players.values() if p.critic for n in p.trains}
+    by_others = {n for p in system.players.values() if not p.critic for n in p.trains}
+    return tuple(name for name in variables if name not in by_critics - by_others)
+
+
+def only_params(variables: Variables, networks: tuple[str, ...]) -> dict[str, Any]:
+    """The parameters of some networks, {network: tree}."""
+    return {name: variables[name][PARAMS] for name in networks}
+
+
+def with_params(variables: Variables, params: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The variables with other parameters in some networks."""
+    changed = {name: {**variables[name], PARAMS: tree} for name, tree in params.items()}
+    return {**variables, **changed}

@@ -1,21 +1,16 @@
 """`python -m data_prep.deepfashion`: prepares DeepFashion In-shop."""
 
-import os
 import sys
 
-# TensorFlow only writes files here; what it says about its arithmetic helps nobody.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-
-from data_prep import sighting_builder
+from data_prep.building import command
 from data_prep.deepfashion.deepfashion_dataset_builder import CONFIGS, Builder
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
-    parser = sighting_builder.parser("deepfashion", __doc__, list(CONFIGS), "paired-256")
+    parser = command.argument_parser("deepfashion", __doc__, list(CONFIGS), "paired-256")
     args = parser.parse_args(argv)
-    return sighting_builder.command(lambda: sighting_builder.named(Builder, args))
+    return command.run(lambda: command.make_builder(Builder, args))
 
 
 if __name__ == "__main__":

@@ -4,14 +4,16 @@ import pathlib
 
 import tensorflow_datasets as tfds
 
-from data_prep import sighting_builder
+from data_prep.building import sighting_builder
 from data_prep.deepfashion import reader
 
 CONFIGS = tuple(f"{kind}-{side}" for kind in reader.KINDS for side in (64, 128, 256))
+"""The names of the configurations: the kind of images, then the side of the stored images in
+pixels."""
 
 
 class Builder(sighting_builder.SightingBuilder):
-    """Prepares the images of one kind, paired or single."""
+    """Prepares the images of one kind, paired or single, of DeepFashion In-shop."""
 
     name = "deepfashion"
     VERSION = tfds.core.Version("1.0.0")
@@ -23,9 +25,9 @@ class Builder(sighting_builder.SightingBuilder):
 
     @property
     def image_side(self) -> int:
-        """Side of the stored images."""
+        """Side of the stored images in pixels."""
         return int(self.builder_config.name.partition("-")[2])
 
     def find(self, source: pathlib.Path) -> sighting_builder.Found:
-        """See `reader.find`."""
+        """Finds the pieces of the kind of this configuration; see `reader.find`."""
         return reader.find(source, self.builder_config.name.partition("-")[0])

@@ -1,21 +1,16 @@
 """`python -m data_prep.folder`: prepares a folder of pictures with their poses."""
 
-import os
 import pathlib
 import sys
 
-# TensorFlow only writes files here; what it says about its arithmetic helps nobody.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-
-from data_prep import sighting_builder
+from data_prep.building import command
 from data_prep.folder import reader
 from data_prep.folder.folder_dataset_builder import SIDES, Builder
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
-    parser = sighting_builder.parser("folder", __doc__, list(SIDES), "256")
+    parser = command.argument_parser("folder", __doc__, list(SIDES), "256")
     parser.add_argument(
         "--poses", type=pathlib.Path, help="file of poses (default: poses.json or .csv in SOURCE)"
     )
@@ -32,13 +27,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--name", default="folder", help="of the data set (default: folder)")
     args = parser.parse_args(argv)
 
-    def make():
+    # Made late, by `command.run`, so that wrong options are reported like other errors.
+    def make() -> Builder:
         options = reader.Options(args.poses, args.masks, args.plain, args.validation, args.test)
-        builder = sighting_builder.named(Builder, args)
+        builder = command.make_builder(Builder, args)
         builder.options = options
         return builder
 
-    return sighting_builder.command(make)
+    return command.run(make)
 
 
 if __name__ == "__main__":

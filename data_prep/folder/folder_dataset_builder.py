@@ -4,14 +4,15 @@ import pathlib
 
 import tensorflow_datasets as tfds
 
-from data_prep import sighting_builder
+from data_prep.building import sighting_builder
 from data_prep.folder import reader
 
 SIDES = ("64", "128", "256")
+"""The names of the configurations: the side of the stored images in pixels."""
 
 
 class Builder(sighting_builder.SightingBuilder):
-    """Prepares pictures of a folder; `options` says what is not in the places for it."""
+    """Prepares the pictures of a folder."""
 
     name = "folder"
     VERSION = tfds.core.Version("1.0.0")
@@ -21,12 +22,13 @@ class Builder(sighting_builder.SightingBuilder):
         tfds.core.BuilderConfig(name=name, description=f"{name} x {name} pixels") for name in SIDES
     ]
     options = reader.Options()
+    """Where poses and masks are, and how persons are split; `__main__` sets what the user says."""
 
     @property
     def image_side(self) -> int:
-        """Side of the stored images."""
+        """Side of the stored images in pixels."""
         return int(self.builder_config.name)
 
     def find(self, source: pathlib.Path) -> sighting_builder.Found:
-        """See `reader.find`."""
+        """Finds the pieces of a folder of pictures; see `reader.find`."""
         return reader.find(source, self.options)

@@ -5,16 +5,16 @@ from typing import Literal, NamedTuple
 
 import tensorflow_datasets as tfds
 
-from data_prep import sighting_builder
+from data_prep.building import sighting_builder
 from data_prep.human36m import poses, reader
 
 
 class Config(NamedTuple):
-    """A configuration.
+    """A configuration of Human3.6M.
 
     Attributes:
-      side: of the images, pixels.
-      shifted: what becomes of the recordings of S9 whose poses are shifted.
+      side: side of the images in pixels.
+      shifted: whether the recordings of S9 whose poses are shifted are corrected or left out.
     """
 
     side: int
@@ -24,13 +24,15 @@ class Config(NamedTuple):
 CONFIGS = {
     "256": Config(256, "correct"),
     "64": Config(64, "correct"),
+    # For those who would rather have fewer poses than poses that were moved.
     "256_drop_shifted": Config(256, "drop"),
     "64_drop_shifted": Config(64, "drop"),
 }
+"""The configurations by their names."""
 
 
 class Builder(sighting_builder.SightingBuilder):
-    """Prepares the archive that its owners give to those who register."""
+    """Prepares the archive of Human3.6M that its owners give to those who register."""
 
     name = "human36m"
     VERSION = tfds.core.Version("1.0.0")
@@ -49,9 +51,9 @@ class Builder(sighting_builder.SightingBuilder):
 
     @property
     def image_side(self) -> int:
-        """Side of the stored images."""
+        """Side of the stored images in pixels."""
         return CONFIGS[self.builder_config.name].side
 
     def find(self, source: pathlib.Path) -> sighting_builder.Found:
-        """See `reader.find`."""
+        """Finds the sequences of an archive; see `reader.find`."""
         return reader.find(source, CONFIGS[self.builder_config.name].shifted)

@@ -1,50 +1,57 @@
-"""Human3.6M: what the archive holds as its owners distribute it, and what is wrong with it."""
+"""The reader of Human3.6M: the recordings in the archive, and the known faults of the archive."""
 
 import pathlib
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from data_prep import sequences
-from data_prep.archives import ArchiveError
+from data_prep.building.sighting_builder import Found
 from data_prep.human36m import metadata, poses
 from data_prep.human36m.recording import Recording
-from data_prep.sighting_builder import Found
+from data_prep.reading import sequences
+from data_prep.reading.archives import ArchiveError
 
 SPLITS = {"S11": "validation", "S5": "test"}
-"""Knoche 2019, section 6.1: a subject for validation, one for test, the others for training."""
+"""The splits of two subjects, as in Knoche 2019, section 6.1; the other subjects are for
+training."""
 
 SUBJECTS = ("S1", "S5", "S6", "S7", "S8", "S9", "S11")
-"""Those whose poses are published."""
+"""The subjects whose poses are published."""
 
 CORRUPT = {("S11", "Directions", "54138969")}
-"""Videos that are damaged in the archive itself."""
+"""The recordings whose videos are damaged in the archive itself, as (subject, name, camera)."""
 
 SHIFTED = {("S9", "Greeting"), ("S9", "SittingDown 1"), ("S9", "Waiting 1")}
-"""Recordings whose poses and boxes stand beside the person."""
+"""The recordings whose poses and boxes stand beside the person, as (subject, name)."""
 
 SHIFT = np.array([-200.0, 0.0, 0.0])
-"""What puts them right, in world coordinates (mm)."""
+"""The shift that puts shifted poses right, in world coordinates (mm)."""
 
 CHAIRS = ("Eating", "Phoning", "Sitting", "Smoking")
-"""Actions with a chair: masks do not tell it from the person. The archive labels no chairs, so
-whole actions are left out."""
+"""The actions with a chair, which masks do not tell from the person. The archive does not label
+chairs, so these actions are left out completely."""
 
 _VIDEOS = "Videos"
+"""The folder of videos of a subject."""
+
 _MASKS = "MySegmentsMat/ground_truth_bs"
+"""The folder of silhouettes of a subject, by background subtraction."""
+
 _BOXES = "MySegmentsMat/ground_truth_bb"
+"""The folder of bounding boxes of a subject."""
 
 
 def find(source: pathlib.Path, shifted: Literal["correct", "drop"] = "correct") -> Found:
-    """What there is in an archive.
+    """Finds the recordings in an archive.
 
     Args:
-      source: folder that holds S1, S5 and so on, and metadata.xml.
+      source: the folder that holds S1, S5 and so on, and metadata.xml.
       shifted: whether the recordings of S9 that are shifted are put right or left out.
 
     Raises:
-      ArchiveError: no subject, or no metadata.xml.
+      ArchiveError: there is no subject, or no metadata.xml.
     """
+    # Part of the archive is enough: not everybody downloads all subjects.
     there = [name for name in SUBJECTS if (source / name).is_dir()]
     if not there:
         raise ArchiveError(source, f"has none of the folders {', '.join(SUBJECTS)}")
@@ -79,9 +86,10 @@ def find(source: pathlib.Path, shifted: Literal["correct", "drop"] = "correct") 
 def _reason(
     subject: str, stem: str, camera: str, about: metadata.Metadata, shifted: str
 ) -> str | None:
-    """Why a recording is left out; None where it is not."""
+    """The reason for which a recording is left out on purpose; None where it is not."""
     if (subject, stem, camera) in CORRUPT:
         return "whose video is corrupt in the archive"
+    # By the action, not by the file name, which differs among subjects.
     if about.action(subject, stem).split()[0] in CHAIRS:
         return "with a chair"
     if shifted == "drop" and (subject, stem) in SHIFTED:
@@ -90,7 +98,7 @@ def _reason(
 
 
 class _Files(NamedTuple):
-    """Files of a subject, by their names without endings; see `Recording`."""
+    """The files of a subject, each kind by names without endings; see `Recording`."""
 
     folder: pathlib.Path
     world: dict[str, pathlib.Path]
@@ -105,6 +113,7 @@ class _Files(NamedTuple):
         features = folder / "MyPoseFeatures"
         return cls(
             folder,
+            # The folder of the archive, or that of a common export.
             poses.listed(features / "D3_Positions")
             or poses.listed(folder / "MyPoses" / "3D_positions"),
             poses.listed(features / "D3_Positions_mono"),
@@ -115,8 +124,9 @@ class _Files(NamedTuple):
         )
 
     def names(self) -> list[str]:
-        """Of all recordings that there should be, as "Walking 1.54138969"."""
+        """The names of all recordings that there should be, as "Walking 1.54138969"."""
         names = {f"{name}.{camera}" for name in self.world for camera in metadata.CAMERAS}
+        # What only some files name is expected as well, so that a missing file is reported.
         names |= self.mono.keys() | self.films.keys()
         return sorted(name for name in names if name.rpartition(".")[2] in metadata.CAMERAS)
 
@@ -124,12 +134,13 @@ class _Files(NamedTuple):
 def _recording(
     files: _Files, subject: str, stem: str, camera: str, about: metadata.Metadata
 ) -> Recording:
-    """The recording of this name.
+    """The recording of a name.
 
     Raises:
-      ArchiveError: a file is missing.
+      ArchiveError: a file of it is missing.
     """
     name = f"{stem}.{camera}"
+    # Both are the same poses; those in the world need no file for each camera.
     positions = files.world.get(stem) or files.mono.get(name)
     if positions is None:
         raise ArchiveError(files.films[name], "has no positions of joints")
@@ -142,6 +153,7 @@ def _recording(
     return Recording(
         name=f"{subject}/{name}",
         split=SPLITS.get(subject, "train"),
+        # Files that may be missing count as soon as they are there: they change the masks.
         stamps=sequences.stamp([p for p in (positions, pixels, video, masks, boxes) if p]),
         subject=subject,
         action=about.action(subject, stem),

@@ -1,4 +1,4 @@
-"""What one camera of Human3.6M saw of one performance."""
+"""One recording of Human3.6M: the frames of one camera in one performance of an action."""
 
 import dataclasses
 import functools
@@ -8,36 +8,36 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Bool, Float
 
-from data_prep import cameras, sequences, videos
-from data_prep.archives import ArchiveError, Hdf5
+from data_prep.building import cameras
+from data_prep.building.sighting import Camera, Sighting
 from data_prep.human36m import poses
-from data_prep.sighting import Camera, Sighting
+from data_prep.reading import sequences, videos
+from data_prep.reading.archives import ArchiveError, Cells, Hdf5
 
 BOX_MARGIN = 0.1
-"""Boxes are those of the joints; the person reaches beyond by up to so much of the longer side."""
-
-TOLERANCE = 5.0
-"""Pixels between the published projections and ours from which on the cameras must be wrong."""
+"""How far a person reaches beyond the box of their joints, as a share of its longer side."""
 
 _PELVIS = 0
+"""The number of the pelvis in the archive's order; boxes are moved as it is moved."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Recording(sequences.Sequence):
-    """What one camera saw of one performance.
+    """One recording: the frames of one camera in one performance of an action.
 
     Attributes:
-      subject: as "S1".
-      action: what the person does, as "Walking 2".
-      camera_id: of the camera.
-      camera: its numbers.
-      positions_file: joints in the world, or in camera coordinates if `mono`.
-      mono: whether these are camera coordinates.
-      pixels_file: the published projections; None where the archive lacks them.
-      video: the frames.
-      masks_file: the person's silhouette in every frame.
-      boxes_file: a box around the person in every frame; None where the archive lacks them.
-      shift: to add to world coordinates, mm.
+      subject: the subject, as "S1".
+      action: the action and the number of the performance, as "Walking 2".
+      camera_id: the id of the camera.
+      camera: the camera.
+      positions_file: the file of joints in the world, or in camera coordinates if `mono`.
+      mono: whether the positions are in camera coordinates.
+      pixels_file: the file of published projections; None where the archive lacks it.
+      video: the file of the frames.
+      masks_file: the file of the person's silhouette in every frame.
+      boxes_file: the file of a box around the person in every frame; None where the archive lacks
+        it.
+      shift: what is added to the joints, world coordinates, mm.
     """
 
     subject: str
@@ -60,22 +60,25 @@ class Recording(sequences.Sequence):
     def _joints(self) -> np.ndarray:
         joints = poses.read(self.positions_file, 3)
         if not self.mono:
+            # X_cam = R (X - t), for rows of vectors.
             joints = (joints - self.camera.position) @ self.camera.rotation.T
         # The cameras stand in the corners, and nobody goes behind them.
         if np.min(joints[..., 2]) <= 0:
             raise ArchiveError(self.positions_file, "has joints behind the camera")
         if self.pixels_file is not None:
+            # Before the shift: the published projections are of the shifted poses.
             self._check(joints)
         return joints + self.camera.rotation @ self.shift
 
     def _check(self, joints: np.ndarray) -> None:
+        """Raises ArchiveError where joints do not project to where the archive says they do."""
         published = poses.read(self.pixels_file, 2)
         if len(published) != len(joints):
             raise ArchiveError(
                 self.pixels_file, f"has {len(published)} frames, the positions have {len(joints)}"
             )
         off = np.linalg.norm(self._project(joints) - published, axis=-1)
-        if np.median(off) > TOLERANCE:
+        if np.median(off) > sequences.MAX_REPROJECTION_PIXELS:
             raise ArchiveError(
                 self.pixels_file,
                 f"lies {np.median(off):.0f} pixels beside the projected positions: metadata.xml is "
@@ -86,13 +89,15 @@ class Recording(sequences.Sequence):
         return cameras.project(joints.reshape(-1, 3), self.camera).reshape(*joints.shape[:-1], 2)
 
     def seen(self, frames: np.ndarray) -> Iterator[Sighting]:
-        """Some frames; see `sequences.Sequence`."""
+        """Yields sightings of some frames; see `sequences.Sequence`."""
         joints = self._joints
         pixels = self._project(joints)
         with Silhouettes(self.masks_file, self.boxes_file) as silhouettes:
             counts = {self.video: videos.count_frames(self.video)} | silhouettes.counts()
             shortest = min(counts, key=counts.get)
             there = frames[frames < counts[shortest]]
+            # Boxes stand beside the person where poses do, and must follow them; most shifts are
+            # zero.
             moved = pixels - self._project(joints - self.camera.rotation @ self.shift)
             for frame, image in zip(there, videos.read_frames(self.video, there.tolist())):
                 yield Sighting(
@@ -110,6 +115,7 @@ class Recording(sequences.Sequence):
                     frame=int(frame),
                     where=f"{self.video}, frame {frame}",
                 )
+        # Last, so that the frames before the damage count.
         if counts[shortest] < len(joints):
             raise ArchiveError(
                 shortest,
@@ -118,40 +124,49 @@ class Recording(sequences.Sequence):
 
 
 class Silhouettes:
-    """Masks, cut to the boxes where there are any."""
+    """Masks of a person in every frame, cut to the boxes where there are any."""
 
-    def __init__(self, masks: pathlib.Path, boxes: pathlib.Path | None):
+    def __init__(self, masks: pathlib.Path, boxes: pathlib.Path | None) -> None:
         self._files = [Hdf5(masks)]
         try:
             self._masks = self._files[0].cells("Masks")
             self._boxes = None
             if boxes is not None:
                 self._files.append(Hdf5(boxes))
+                # Files of boxes call their variable so, too: a box is a mask of a rectangle.
                 self._boxes = self._files[1].cells("Masks")
         except ArchiveError:
+            # A file that was opened must be closed although there will be no `with` block.
             self.__exit__()
             raise
 
     def __enter__(self) -> "Silhouettes":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         for file in self._files:
             file.__exit__()
 
     def counts(self) -> dict[pathlib.Path, int]:
-        """How many frames each file has."""
+        """The number of frames of each file."""
         lengths = [len(self._masks)] + ([] if self._boxes is None else [len(self._boxes)])
         return {file.path: length for file, length in zip(self._files, lengths)}
 
     def mask(
         self, frame: int, shape: tuple[int, int], moved: np.ndarray
     ) -> Bool[np.ndarray, "h w"]:
-        """The person in a frame; boxes move (pixels) with the joints that they were made of."""
+        """The mask of the person in a frame.
+
+        Args:
+          frame: number of the frame.
+          shape: height and width of the frame.
+          moved: how far (pixels) the joints that the box was made of have been moved since.
+        """
         mask = self._cell(0, self._masks, frame, shape)
         if self._boxes is None:
             return mask
         box = self._cell(1, self._boxes, frame, shape)
+        # Some boxes are empty; the silhouette alone is still of use then.
         if not box.any():
             return mask
         inside = np.zeros_like(mask)
@@ -167,7 +182,7 @@ class Silhouettes:
         inside[top:bottom, left:right] = True
         return mask & inside
 
-    def _cell(self, file: int, cells, frame: int, shape: tuple[int, int]) -> np.ndarray:
+    def _cell(self, file: int, cells: Cells, frame: int, shape: tuple[int, int]) -> np.ndarray:
         mask = cells[frame]
         if mask.shape != shape:
             raise ArchiveError(

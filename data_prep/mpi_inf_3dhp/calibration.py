@@ -1,24 +1,27 @@
-"""`camera.calibration` of MPI-INF-3DHP: a text with a block of lines for each camera."""
+"""Reading `camera.calibration` of MPI-INF-3DHP: a text with a block of lines for each camera."""
 
 import pathlib
 
 import numpy as np
 
-from data_prep.archives import ArchiveError, existing
-from data_prep.sighting import Camera
+from data_prep.building.sighting import Camera
+from data_prep.reading.archives import ArchiveError, check_file
 
 _FIRST_LINE = "Skeletool Camera Calibration File"
+"""How the text begins."""
+
 _MAX_BYTES = 1 << 20
+"""The largest size of the file that is read, in bytes."""
 
 
 def read(path: pathlib.Path) -> dict[int, Camera]:
-    """The cameras by their numbers.
+    """Reads the cameras, by their numbers.
 
     Raises:
       ArchiveError: the file is missing, or no such text, or a camera in it is incomplete.
     """
     try:
-        lines = existing(path, _MAX_BYTES).read_text("ascii").splitlines()
+        lines = check_file(path, _MAX_BYTES).read_text("ascii").splitlines()
     except UnicodeDecodeError:
         raise ArchiveError(path, "is no text") from None
     if not lines or not lines[0].startswith(_FIRST_LINE):
@@ -28,6 +31,7 @@ def read(path: pathlib.Path) -> dict[int, Camera]:
         key, _, value = line.strip().partition(" ")
         if key == "name":
             blocks.append({})
+        # Only the head of the file may stand before the first camera.
         if key and not blocks:
             raise ArchiveError(path, f"has {key!r} before the first camera's name")
         if key:
@@ -41,6 +45,7 @@ def _camera(path: pathlib.Path, block: dict[str, str]) -> tuple[int, Camera]:
         raise ArchiveError(path, f"has a camera named {name!r}, not a number")
     intrinsic, extrinsic = (_matrix(path, block, name, key) for key in ("intrinsic", "extrinsic"))
     rotation = extrinsic[:3, :3]
+    # Loosely, because the numbers are rounded in the text.
     if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3):
         raise ArchiveError(path, f"has no rotation in 'extrinsic' of camera {name}")
     if block.get("radial", "0").split() != ["0"]:

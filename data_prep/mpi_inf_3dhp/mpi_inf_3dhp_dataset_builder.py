@@ -5,16 +5,16 @@ from typing import Literal, NamedTuple
 
 import tensorflow_datasets as tfds
 
-from data_prep import sighting_builder
+from data_prep.building import sighting_builder
 from data_prep.mpi_inf_3dhp import reader
 
 
 class Config(NamedTuple):
-    """A configuration.
+    """A configuration of MPI-INF-3DHP.
 
     Attributes:
-      side: of the images, pixels.
-      bad_masks: what becomes of the recordings whose owners call their masks bad.
+      side: side of the images in pixels.
+      bad_masks: whether the recordings whose owners call their masks bad are kept or left out.
     """
 
     side: int
@@ -24,13 +24,15 @@ class Config(NamedTuple):
 CONFIGS = {
     "256": Config(256, "keep"),
     "64": Config(64, "keep"),
+    # For those who would rather have fewer pictures than some with bad masks.
     "256_drop_bad_masks": Config(256, "drop"),
     "64_drop_bad_masks": Config(64, "drop"),
 }
+"""The configurations by their names."""
 
 
 class Builder(sighting_builder.SightingBuilder):
-    """Prepares the archive that its owners offer for download."""
+    """Prepares the archive of MPI-INF-3DHP that its owners offer for download."""
 
     name = "mpi_inf_3dhp"
     VERSION = tfds.core.Version("1.0.0")
@@ -49,9 +51,9 @@ class Builder(sighting_builder.SightingBuilder):
 
     @property
     def image_side(self) -> int:
-        """Side of the stored images."""
+        """Side of the stored images in pixels."""
         return CONFIGS[self.builder_config.name].side
 
     def find(self, source: pathlib.Path) -> sighting_builder.Found:
-        """See `reader.find`."""
+        """Finds the sequences of an archive; see `reader.find`."""
         return reader.find(source, CONFIGS[self.builder_config.name].bad_masks)

@@ -1,4 +1,4 @@
-"""What one camera of MPI-INF-3DHP saw in one recording."""
+"""One recording of MPI-INF-3DHP: the frames of one camera of one subject in one outfit."""
 
 import dataclasses
 import functools
@@ -8,42 +8,40 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float
 
-from data_prep import cameras, sequences, videos
-from data_prep.archives import ArchiveError
+from data_prep.building import cameras
+from data_prep.building.pieces import Dropped
+from data_prep.building.sighting import Camera, Sighting
 from data_prep.mpi_inf_3dhp import annotations
-from data_prep.pieces import Dropped
-from data_prep.sighting import Camera, Sighting
+from data_prep.reading import sequences, videos
+from data_prep.reading.archives import ArchiveError
 
 PARTS = ("imageSequence", "FGmasks", "ChairMasks")
+"""The folders of the videos of frames, of the green screen, and of chairs."""
 
 KNOWN_SHORT = {("S6", "Seq2", 2): 3911}
-"""Videos that are shorter than their annotations in the archive itself, and their frames."""
+"""Videos that are shorter than their annotations in the archive itself, and their numbers of
+frames."""
 
 KNOWN_EXTRA = {("S3", "Seq1"): 1}
-"""Recordings with so many more annotations than frames in the archive itself."""
-
-CHAIR = "with a chair"
+"""Recordings that have more annotations than frames in the archive itself, and how many more."""
 
 CHAIR_SHARE = 0.002
-"""A picture is left out if the chair covers more than this share of the person's box."""
+"""The largest share of the person's box that a chair may cover; beyond it the frame is left out."""
 
 BOX_MARGIN = 0.15
-"""The person reaches beyond the joints by up to so much of the box's longer side."""
-
-TOLERANCE = 5.0
-"""Pixels between annot2 and the projected annot3 from which on the calibration must be wrong."""
+"""How far a person reaches beyond the box of their joints, as a share of its longer side."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Recording(sequences.Sequence):
-    """What one camera saw in one recording.
+    """One recording: the frames of one camera of one subject in one outfit.
 
     Attributes:
-      folder: of the recording.
-      subject: as "S1".
-      recording: "Seq1" or "Seq2"; people wear other clothes in each.
-      number: of the camera.
-      camera: its numbers.
+      folder: the folder of the recording.
+      subject: the subject, as "S1".
+      recording: "Seq1" or "Seq2"; the subject wears other clothes in each.
+      number: the number of the camera.
+      camera: the camera.
     """
 
     folder: pathlib.Path
@@ -67,10 +65,14 @@ class Recording(sequences.Sequence):
         return mine
 
     def seen(self, frames: np.ndarray) -> Iterator[Sighting | Dropped]:
-        """Some frames, without those that show a chair; see `sequences.Sequence`."""
+        """Yields sightings of some frames, without those that show a chair.
+
+        See `sequences.Sequence`.
+        """
         pixels, positions = self._annotations
         files = [self.folder / part / f"video_{self.number}.avi" for part in PARTS]
         counts = {file: videos.count_frames(file) for file in files}
+        # Counted first: what one file lacks must not be paired with frames of the others.
         shortest = min(counts, key=counts.get)
         there = frames[frames < counts[shortest]]
         streams = (videos.read_frames(file, there.tolist()) for file in files)
@@ -81,13 +83,16 @@ class Recording(sequences.Sequence):
             box = box_of(pixels[frame], image.shape[:2])
             # The chair's mask is dark where the chair is.
             chairs = chair[..., 0] < 128
+            # The box is empty: all joints lie outside of the picture.
             if not chairs[box].size:
                 yield Dropped(sequences.OUTSIDE)
                 continue
             if np.mean(chairs[box]) > CHAIR_SHARE:
-                yield Dropped(CHAIR)
+                yield Dropped(sequences.CHAIR)
                 continue
             mask = np.zeros_like(chairs)
+            # The green screen shows everybody and everything before it; the person is near the
+            # joints.
             mask[box] = (foreground[..., 0] >= 128)[box] & ~chairs[box]
             yield Sighting(
                 image=image,
@@ -104,9 +109,11 @@ class Recording(sequences.Sequence):
                 frame=int(frame),
                 where=where,
             )
+        # Last, so that the frames before the end of a short video count.
         self._check_length(shortest, counts[shortest], len(positions))
 
     def _check_length(self, file: pathlib.Path, found: int, wanted: int) -> None:
+        """Raises ArchiveError where a video is shorter than its annotations, unless it is known."""
         known = KNOWN_SHORT.get((self.subject, self.recording, self.number)) == found
         extra = KNOWN_EXTRA.get((self.subject, self.recording), 0)
         if not known and found + extra < wanted:
@@ -116,7 +123,7 @@ class Recording(sequences.Sequence):
 
 
 def box_of(pixels: np.ndarray, shape: tuple[int, int]) -> tuple[slice, slice]:
-    """Rows and columns where a person with these joints can be; empty outside the picture."""
+    """Rows and columns in which a person with these joints can be; empty outside of the picture."""
     low, high = pixels.min(0), pixels.max(0)
     margin = BOX_MARGIN * np.max(high - low)
     (left, top), (right, bottom) = (
@@ -129,13 +136,23 @@ def box_of(pixels: np.ndarray, shape: tuple[int, int]) -> tuple[slice, slice]:
 def check_projection(
     path: pathlib.Path, camera: Camera, pixels: np.ndarray, positions: np.ndarray
 ) -> None:
-    """Raises ArchiveError where positions do not project to where the pixels say they are."""
+    """Checks that joints in space project to the joints in the image.
+
+    Args:
+      path: the file of both, for messages.
+      camera: the camera.
+      pixels: [N, 28, 2] joints in the image.
+      positions: [N, 28, 3] joints in camera coordinates, mm.
+
+    Raises:
+      ArchiveError: they do not, or they lie behind the camera.
+    """
     # A limb that is stretched towards a camera may pass it.
     front = positions[..., 2] > 0
     if np.mean(front) < 0.5:
         raise ArchiveError(path, "has its joints behind the camera")
     off = np.linalg.norm(cameras.project(positions[front], camera) - pixels[front], axis=-1)
-    if np.median(off) > TOLERANCE:
+    if np.median(off) > sequences.MAX_REPROJECTION_PIXELS:
         raise ArchiveError(
             path,
             f"has 2D annotations {np.median(off):.0f} pixels beside its projected 3D annotations: "

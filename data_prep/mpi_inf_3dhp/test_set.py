@@ -1,7 +1,7 @@
 """The test set of MPI-INF-3DHP: six sequences of pictures, in the studio and outdoors.
 
-The archive has no masks of these people. Where one made them (TS1/masks/img_000001.png and so on,
-white where the person is), the sequence is prepared; else it is left out.
+The archive has no masks of these people. Where somebody has made them (TS1/masks/img_000001.png and
+so on, white where the person is), the sequence is prepared; otherwise it is left out.
 """
 
 import dataclasses
@@ -12,48 +12,73 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float
 
-from data_prep import archives, cameras, images, sequences
-from data_prep.archives import ArchiveError, Hdf5
+from data_prep.building import cameras
+from data_prep.building.pieces import Dropped
+from data_prep.building.sighting import Camera, Sighting
 from data_prep.errors import SightingError
-from data_prep.pieces import Dropped
-from data_prep.sighting import Camera, Sighting
+from data_prep.reading import archives, images, sequences
+from data_prep.reading.archives import ArchiveError, Hdf5
 
 SPLIT = "test_set"
+"""The split of these sequences."""
+
 NAMES = tuple(f"TS{n}" for n in range(1, 7))
+"""The names of the six sequences, and of their folders."""
+
 JOINTS = 17
+"""The number of joints in the order of the test set."""
+
 ACTIVITIES = (
     "Stand or walk", "Exercise", "Sit on chair", "Reach or crouch", "On floor", "Sports", "Misc",
 )  # fmt: skip
+"""The activities of the people, in the order of the numbers in the annotations."""
+
 SITTING = ACTIVITIES.index("Sit on chair")
-CHAIR = "with a chair"
+"""The number of the activity with a chair, from 0."""
+
 NOT_VALID = "that the archive calls not valid"
-
-TOLERANCE = 5.0
-"""Pixels between annot2 and the projected annot3 from which on the annotations must be wrong."""
+"""The reason for which a frame is left out that the archive calls not valid."""
 
 
-def _camera(focal: float, sensor: tuple[float, float], size: tuple[int, int], centre) -> Camera:
-    """A camera in the middle of its own world; lengths in mm of its sensor, size in pixels."""
+def _camera(
+    focal: float,
+    sensor: tuple[float, float],
+    size: tuple[int, int],
+    centre: tuple[float, float],
+) -> Camera:
+    """A camera in the middle of its own world.
+
+    Args:
+      focal: focal length, mm.
+      sensor: width and height of the sensor, mm.
+      size: width and height of the picture, pixels.
+      centre: the principal point, from the middle of the sensor, mm.
+    """
     scale = np.array(size) / np.array(sensor)
     cx, cy = np.array(size) / 2 + np.array(centre) * scale
+    # Pixels are square: the scale is the same along both axes.
     f = focal * scale[0]
     intrinsics = np.array([[f, 0, cx], [0, f, cy], [0, 0, 1]])
     return Camera(intrinsics, np.eye(3), np.zeros(3), np.zeros(5))
 
 
 STUDIO = _camera(7.32506, (10, 10), (2048, 2048), (-0.0322884, 0.0929296))
+"""The camera of TS1 to TS4, with the numbers that the archive gives."""
+
 OUTDOORS = _camera(8.770747185, (10, 5.625), (1920, 1080), (-0.104908645, 0.104899704))
+"""The camera of TS5 and TS6."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TestSequence(sequences.Sequence):
-    """One of the six.
+    """One of the six sequences of the test set.
 
     Attributes:
-      folder: of its files.
-      masks: folder of the masks that the user made; None where there is none.
+      folder: the folder of its files.
+      masks: the folder of the masks that the user made; None where there is none.
     """
 
+    # Its name begins with Test, and pytest would take it for a class of tests.
     __test__ = False
 
     folder: pathlib.Path
@@ -61,13 +86,16 @@ class TestSequence(sequences.Sequence):
 
     @property
     def camera(self) -> Camera:
-        """The one that took it."""
+        """The camera that took the sequence."""
+        # The archive has no file of calibration for the test set; two sequences were filmed
+        # outdoors.
         return OUTDOORS if self.name in ("TS5", "TS6") else STUDIO
 
     def positions(self) -> Float[np.ndarray, "n 17 3"]:
         """Joints of all frames in camera coordinates, mm.
 
-        Where a frame is not valid they are those of the last one that is: nobody has moved.
+        A frame that is not valid has the joints of the last one that is, so that nobody has moved
+        in it.
         """
         _, positions, valid, _ = self._annotations
         last = np.maximum.accumulate(np.where(valid, np.arange(len(valid)), np.argmax(valid)))
@@ -91,25 +119,29 @@ class TestSequence(sequences.Sequence):
         if len(activity) != frames or not np.all((activity >= 0) & (activity < len(ACTIVITIES))):
             raise ArchiveError(path, "has activities other than 1 to 7, or of other frames")
         pixels, positions = (
-            archives.finite(path, np.where(valid[:, None, None], values[:, 0], 0))
+            # Frames that are not valid may hold anything, and are never used.
+            archives.check_finite(path, np.where(valid[:, None, None], values[:, 0], 0))
             for values in (pixels, positions)
         )
         projected = cameras.project(
             np.where(positions, positions, 1)[valid].reshape(-1, 3), self.camera
         )
         off = np.linalg.norm(projected - pixels[valid].reshape(-1, 2), axis=-1)
-        if not valid.any() or np.median(off) > TOLERANCE:
+        if not valid.any() or np.median(off) > sequences.MAX_REPROJECTION_PIXELS:
             raise ArchiveError(path, "has no valid frames, or 2D and 3D that do not fit the camera")
         return pixels, positions, valid, activity
 
     def seen(self, frames: np.ndarray) -> Iterator[Sighting | SightingError | Dropped]:
-        """Those of some frames that are valid and without a chair; see `sequences.Sequence`."""
+        """Yields sightings of frames that are valid and without a chair.
+
+        See `sequences.Sequence`.
+        """
         _, _, valid, activity = self._annotations
         for frame in frames:
             if not valid[frame]:
                 yield Dropped(NOT_VALID)
             elif activity[frame] == SITTING:
-                yield Dropped(CHAIR)
+                yield Dropped(sequences.CHAIR)
             else:
                 yield self._sighting_or_error(frame)
 
@@ -121,12 +153,14 @@ class TestSequence(sequences.Sequence):
 
     def _sighting(self, frame: int) -> Sighting:
         pixels, positions, _, activity = self._annotations
+        # Names of images count from 1.
         name = f"img_{frame + 1:06d}"
         file = self.folder / "imageSequence" / f"{name}.jpg"
         mask = None
         if self.masks is not None:
             mask = images.read_file(self.masks / f"{name}.png")[..., 0] >= 128
         return Sighting(
+            # Without the alpha channel: the mask is a file of its own.
             image=images.read_file(file)[..., :3],
             mask=mask,
             joints_px=pixels[frame],

@@ -1,25 +1,22 @@
-"""Builds the data set with a progress bar and says how fast it went. Imports TensorFlow late."""
+"""Building the data set with a progress bar, and saying how fast it went. Loads TensorFlow late."""
 
-import contextlib
-import io
 import os
 import time
 from typing import Any, NamedTuple
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from data_prep import pools
+from data_prep.building import pools, progress
 from data_prep.posed_people import plan
 
 
 class BuildReport(NamedTuple):
-    """What a build did.
+    """The report of a build: how much was rendered, and what that cost.
 
     Attributes:
-      folder: where the data set is.
-      images: rendered now; 0 if it was complete already.
-      seconds: from start to end.
+      folder: the folder of the data set.
+      images: how many images were rendered now; 0 if the data set was complete already.
+      seconds: seconds from start to end.
       core_seconds: processor time spent on rendering, labels and PNG, over all cores.
     """
 
@@ -29,7 +26,7 @@ class BuildReport(NamedTuple):
     core_seconds: float
 
     def rates(self) -> str:
-        """The rates in words."""
+        """How many images were rendered a second, in words."""
         return (
             f"{self.images / max(self.seconds, 1e-9):.1f} images/s, "
             f"{self.images / max(self.core_seconds, 1e-9):.1f} images/s per core of rendering"
@@ -46,49 +43,39 @@ def build(
     """Builds `posed_people` unless it is complete.
 
     Args:
-      data_dir: root of the data sets; this one goes to `posed_people/CONFIG/VERSION` in it.
+      data_dir: the root of the data sets; this one goes to `posed_people/CONFIG/VERSION` in it.
       config: "64", "128", "256" or "tiny".
-      processes: how many render; None for all cores. The result is the same.
+      processes: how many processes render; None for all cores. The number changes no byte.
       console: where to print; None for standard error.
 
     Returns:
-      The report.
+      What was rendered, and what it cost.
 
     Raises:
-      data_prep.common.BuildError: unknown config, or data_dir cannot be written.
+      data_prep.errors.BuildError: unknown config, or data_dir cannot be written.
     """
-    # TensorFlow only writes files here; what it says about its arithmetic helps nobody.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    import tensorflow_datasets as tfds
-
-    from data_prep import common
+    # Late: TFDS and TensorFlow take seconds to load, and whoever only looks at this module waits.
+    from data_prep.building import record_builder
     from data_prep.posed_people.posed_people_dataset_builder import Builder
 
     console = console or Console(stderr=True)
     builder: Any = Builder(config=config, data_dir=os.fspath(data_dir))
     builder.processes = processes
-    if common.is_complete(builder):
+    if record_builder.is_complete(builder):
         console.print(f"posed_people/{config} is complete in {builder.data_dir}", soft_wrap=True)
         return BuildReport(os.fspath(builder.data_dir), 0, 0.0, 0.0)
-    tfds.disable_progress_bar()
     size = plan.SIZES[config]
     total = sum(size.persons.values()) * len(plan.OUTFITS) * size.images
     done, cost, start = 0, 0.0, time.perf_counter()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-               TextColumn("{task.fields[rate]}"), TimeRemainingColumn())  # fmt: skip
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(f"posed_people/{config}", total=total, rate="")
+    with progress.bar(f"posed_people/{config}", total, console) as update:
 
-        def tell(images: int, seconds: float) -> None:
+        def count(images: int, seconds: float) -> None:
             nonlocal done, cost
             done, cost = done + images, cost + seconds
-            rate = f"{done / (time.perf_counter() - start):.0f} images/s"
-            bar.update(task, completed=done, rate=rate)
+            update(completed=done, text=f"{done / (time.perf_counter() - start):.0f} images/s")
 
-        builder.on_records = tell
-        with contextlib.redirect_stdout(io.StringIO()):
-            builder.download_and_prepare()
+        builder.on_records = count
+        builder.download_and_prepare()
     report = BuildReport(os.fspath(builder.data_dir), done, time.perf_counter() - start, cost)
     cores = processes or pools.default_processes()
     console.print(

@@ -15,8 +15,7 @@ from volsynth.bench import conv3d, naive, requirements, timing, training_step, w
 from volsynth.config import load_config
 from volsynth.data import fake
 from volsynth.errors import UserError
-from volsynth.nn import layers
-from volsynth.ops import pose_volumes
+from volsynth.ops import convolution, pose_volumes
 from volsynth.ops.warp import warp
 
 SIDE = 32.0
@@ -234,7 +233,7 @@ def test_without_torch_the_comparison_says_what_to_do(monkeypatch):
 def test_the_naive_convolution_is_ours():
     x = jax.random.normal(jax.random.key(0), (2, 4, 5, 3, 2))
     kernel = jax.random.normal(jax.random.key(1), (3, 3, 3, 2, 4))
-    np.testing.assert_allclose(naive.conv3d(x, kernel), layers.conv3d(x, kernel), atol=1e-5)
+    np.testing.assert_allclose(naive.conv3d(x, kernel), convolution.conv3d(x, kernel), atol=1e-5)
 
 
 @pytest.mark.parametrize("command", ["warp", "step", "conv3d"])

@@ -27,7 +27,7 @@ def _still(count, **others):
     zero, one = np.zeros(count), np.ones(count)
     no = zero > 0
     pairs = np.full((count, 2), 0.5)
-    still = augment.Draws(
+    still = augment.AugmentParams(
         *(zero, np.zeros((count, 2)), one),
         *(zero, one, one, zero),
         *(no, pairs, pairs / 4, no, no, np.zeros((count, 3)), np.zeros((count, 2), np.int32)),
@@ -36,8 +36,13 @@ def _still(count, **others):
 
 
 def _pixels(settings, images, masks, draws):
-    found = augment_images.pixels(settings, images, masks, draws)
-    return tuple(np.asarray(value) for value in found)
+    pictures = {"image": images, "mask": masks}
+    found = augment_images.change_pictures(settings, pictures, draws)
+    return tuple(np.asarray(found[kind]) for kind in pictures)
+
+
+def _poses(joints, joints_mm, draws, side):
+    return augment.move_points(joints, draws, side), augment.turn_directions(joints_mm, draws)
 
 
 def _backward(draws, i, side):
@@ -59,7 +64,7 @@ def _random(people, **settings):
 def test_joints_stay_on_their_parts(people):
     """The body part that one sees at a joint is there after it, too."""
     draws, side, kept = _random(people, **MOVES), people["image"].shape[1], 0
-    joints, _ = augment.poses(people["joints"], people["joints_mm"], draws, side)
+    joints, _ = _poses(people["joints"], people["joints_mm"], draws, side)
     layers = []
     for label in range(skeleton.NUM_PARTS + 1):
         mask = people["parts"] == label
@@ -105,7 +110,7 @@ def test_pictures_move_as_scipy_moves_them(people):
 
 def test_joints_move_as_the_formula_says(people):
     draws, side = _random(people, **MOVES), people["image"].shape[1]
-    joints, joints_mm = augment.poses(people["joints"], people["joints_mm"], draws, side)
+    joints, joints_mm = _poses(people["joints"], people["joints_mm"], draws, side)
     assert joints.dtype == joints_mm.dtype == np.float32
     for i in range(len(joints)):
         z = np.exp(1j * draws.angle[i])  # In the complex plane, x + iy.
@@ -124,7 +129,7 @@ def _distances(joints):
 
 def test_distances_between_joints_scale_and_millimetres_do_not(people):
     draws = _random(people, **MOVES)
-    joints, joints_mm = augment.poses(people["joints"], people["joints_mm"], draws, 32)
+    joints, joints_mm = _poses(people["joints"], people["joints_mm"], draws, 32)
     factor = draws.factor[:, None, None]
     np.testing.assert_allclose(
         _distances(joints), factor * _distances(people["joints"]), rtol=1e-4, atol=1e-3
@@ -136,7 +141,7 @@ def test_distances_between_joints_scale_and_millimetres_do_not(people):
 
 
 def test_the_mean_depth_stays_in_the_middle(people):
-    joints, _ = augment.poses(people["joints"], people["joints_mm"], _random(people, **MOVES), 32)
+    joints, _ = _poses(people["joints"], people["joints_mm"], _random(people, **MOVES), 32)
     for pose, visible in zip(joints, people["visible"]):
         np.testing.assert_allclose(pose[visible, 2].mean(), 16, atol=1e-3)
 
@@ -165,9 +170,9 @@ def test_a_shift_by_whole_pixels_is_exact_and_what_comes_in_is_magenta(people):
 def test_a_turn_and_the_turn_back_are_none(people):
     angle = np.linspace(0.2, 3, 8)
     there, back = _still(8, angle=angle), _still(8, angle=-angle)
-    joints, joints_mm = augment.poses(people["joints"], people["joints_mm"], there, 32)
+    joints, joints_mm = _poses(people["joints"], people["joints_mm"], there, 32)
     assert np.abs(joints - people["joints"]).max() > 2
-    joints, joints_mm = augment.poses(joints, joints_mm, back, 32)
+    joints, joints_mm = _poses(joints, joints_mm, back, 32)
     np.testing.assert_allclose(joints, people["joints"], atol=1e-4)
     np.testing.assert_allclose(joints_mm, people["joints_mm"], atol=1e-3)
     # A smooth picture with everything inside, so that interpolation loses little.
@@ -185,8 +190,42 @@ def test_a_turn_and_the_turn_back_are_none(people):
 
 
 def test_what_a_pose_names_as_visible_stays_so(people):
-    changed = augment_images.change(EVERYTHING, people, _random(people, **MOVES))
+    changed = augment_images.apply(EVERYTHING, people, _random(people, **MOVES), 32)
     assert changed["visible"] is people["visible"]
+
+
+def test_labels_move_with_their_pixels_and_keep_their_values(people):
+    draws = _still(8, shift=np.tile([3 / 32, -5 / 32], (8, 1)))
+    changed = augment_images.apply(augment.Augment(translate=0.2), people, draws, 32)
+    for kind in ("parts", "depth"):
+        assert changed[kind].dtype == people[kind].dtype
+        np.testing.assert_array_equal(changed[kind][:, :-5, 3:], people[kind][:, 5:, :-3])
+        assert not changed[kind][:, -5:].any()
+        assert not changed[kind][:, :, :3].any()
+    changed = augment_images.apply(EVERYTHING, people, _random(people, **MOVES), 32)
+    for kind in ("parts", "depth"):
+        np.testing.assert_array_equal(changed[kind] > 0, changed["mask"])
+        assert np.isin(changed[kind], people[kind]).all()
+    assert people["depth"].max() > 255, "no value that a byte could not hold"
+
+
+@pytest.mark.parametrize("kinds", [("mask",), ("depth",), ("joints",), ("image", "mask")])
+def test_a_field_changes_alike_whichever_others_are_there(people, kinds):
+    draws = augment.draw(EVERYTHING, 1, 0, range(4))
+    everything = augment_images.apply(EVERYTHING, people, draws, 32)
+    some = augment_images.apply(EVERYTHING, {kind: people[kind] for kind in kinds}, draws, 32)
+    assert tuple(some) == kinds
+    for kind, value in some.items():
+        np.testing.assert_array_equal(value, everything[kind])
+
+
+def test_images_need_their_mask_where_pixels_of_the_person_change():
+    for settings, needs in ((MOVES, True), (COLOURS, True), ({"occlude": 1.0}, False), ({}, False)):
+        settings = augment.Augment(**settings)
+        found = augment_images.with_needed(settings, ("joints", "image"))
+        assert found == (("joints", "image", "mask") if needs else ("joints", "image"))
+        assert augment_images.with_needed(settings, ("mask", "image")) == ("mask", "image")
+        assert augment_images.with_needed(settings, ("joints", "depth")) == ("joints", "depth")
 
 
 # --- colours -------------------------------------------------------------------------------------
@@ -237,7 +276,7 @@ def test_colours_change_on_the_person_and_alike_in_both_images(people):
     values = {key: np.concatenate([value[:4]] * 2) for key, value in people.items()}
     settings = augment.Augment(**COLOURS)
     draws = augment.draw(settings, 7, 1, range(4))
-    changed = augment_images.change(settings, values, draws)
+    changed = augment_images.apply(settings, values, draws, 32)
     np.testing.assert_array_equal(changed["image"][:4], changed["image"][4:])
     background = changed["image"][~values["mask"]]
     np.testing.assert_array_equal(background, np.broadcast_to(MAGENTA, background.shape))
@@ -324,14 +363,14 @@ def test_occluders_are_as_large_as_they_should_be_and_inside():
 
 def test_zero_draws_change_no_bit(people):
     settings = dataclasses.replace(EVERYTHING, occlude=0.5)
-    changed = augment_images.change(settings, people, _still(8))
+    changed = augment_images.apply(settings, people, _still(8), 32)
     for key, value in people.items():
         assert changed[key].dtype == value.dtype
         np.testing.assert_array_equal(changed[key], value)
     assert not augment.NONE.changes
-    images, masks = augment_images.pixels(augment.NONE, people["image"], people["mask"], _still(8))
-    assert images is people["image"]
-    assert masks is people["mask"]
+    unchanged = augment_images.change_pictures(augment.NONE, people, _still(8))
+    for key, value in people.items():
+        assert unchanged[key] is value
 
 
 @pytest.mark.parametrize(
@@ -339,8 +378,8 @@ def test_zero_draws_change_no_bit(people):
     [augment.Augment(**MOVES), augment.Augment(**MOVES, **COLOURS)],
 )
 def test_background_is_magenta_to_the_bit_and_people_are_not(people, settings):
-    changed = augment_images.change(
-        settings, people, _random(people, **dataclasses.asdict(settings))
+    changed = augment_images.apply(
+        settings, people, _random(people, **dataclasses.asdict(settings)), 32
     )
     background = changed["image"][~changed["mask"]]
     np.testing.assert_array_equal(background, np.broadcast_to(MAGENTA, background.shape))
@@ -373,20 +412,21 @@ def test_eagerly_in_a_graph_and_in_tf_data_the_same(people, names):
     every = dataclasses.asdict(EVERYTHING)
     settings = augment.Augment(**{name: every[name] for name in names or every})
     draws = augment.draw(settings, 2, 0, range(4))
-    arguments = (people["image"], people["mask"], draws)
-    eager = _pixels(settings, *arguments)
-    graph = tf.function(lambda *given: augment_images.pixels(settings, *given))(*arguments)
+    pictures = {kind: people[kind] for kind in ("image", "mask", "parts", "depth")}
+    arguments = (pictures, draws)
+    eager = augment_images.change_pictures(settings, *arguments)
+    graph = tf.function(lambda *given: augment_images.change_pictures(settings, *given))(*arguments)
     batched = tf.data.Dataset.from_tensors(arguments).map(
-        lambda images, masks, drawn: augment_images.pixels(
-            settings, images, masks, augment.Draws(*drawn)
+        lambda values, drawn: augment_images.change_pictures(
+            settings, values, augment.AugmentParams(*drawn)
         )
     )
     (mapped,) = batched
-    changed = augment_images.change(settings, people, draws)
-    for found in (graph, mapped, (changed["image"], changed["mask"])):
-        for value, wanted in zip(found, eager, strict=True):
-            np.testing.assert_array_equal(value, wanted)
-    assert np.any(eager[0] != people["image"])
+    changed = augment_images.apply(settings, people, draws, 32)
+    for found in (graph, mapped, changed):
+        for kind, wanted in eager.items():
+            np.testing.assert_array_equal(found[kind], wanted)
+    assert np.any(eager["image"] != people["image"])
 
 
 @pytest.mark.parametrize("side", [31, 32])
@@ -395,10 +435,12 @@ def test_images_do_not_depend_on_those_beside_them(people, side):
     draws = augment.draw(EVERYTHING, 1, 0, range(4))
     whole = _pixels(EVERYTHING, images, masks, draws)
     for rows in (slice(0, 1), slice(3, 5), slice(5, 8)):
-        some = augment.Draws(*(values[rows] for values in draws))
+        some = augment.AugmentParams(*(values[rows] for values in draws))
         alone = _pixels(EVERYTHING, images[rows], masks[rows], some)
-        in_graph = augment_images._graph(EVERYTHING)(images[rows], masks[rows], some)
-        for found in (alone, in_graph):
+        in_graph = augment_images._graph(EVERYTHING, ("image", "mask"))(
+            {"image": images[rows], "mask": masks[rows]}, some
+        )
+        for found in (alone, (in_graph["image"], in_graph["mask"])):
             for value, wanted in zip(found, whole):
                 np.testing.assert_array_equal(value, wanted[rows])
 
@@ -406,10 +448,10 @@ def test_images_do_not_depend_on_those_beside_them(people, side):
 def test_the_same_images_come_every_time(people):
     """What a graph may do in any order must not show: sums of three would, once in 500 times."""
     draws = augment.draw(EVERYTHING, 1, 0, range(4))
-    first = augment_images.change(EVERYTHING, people, draws)["image"]
+    first = augment_images.apply(EVERYTHING, people, draws, 32)["image"]
     for _ in range(300):
         np.testing.assert_array_equal(
-            augment_images.change(EVERYTHING, people, draws)["image"], first
+            augment_images.apply(EVERYTHING, people, draws, 32)["image"], first
         )
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from augmented import COLOURS, EVERYTHING, MOVES
 
-from volsynth.data import augment, augment_images, pipeline
+from volsynth.data import augment, augment_images, decoding, makers, pairing, pipeline
 from volsynth.diagnostics import data_sheet
 from volsynth.errors import UserError
+from volsynth.fields import OF_A_PICTURE, PAIR
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def test_sources_and_targets_move_by_draws_of_their_own():
 
 
 def _equal(first, second, rows=slice(None)):
-    for name, a, b in zip(augment.Draws._fields, first, second, strict=True):
+    for name, a, b in zip(augment.AugmentParams._fields, first, second, strict=True):
         np.testing.assert_array_equal(a, np.concatenate([h[rows] for h in np.split(b, 2)]), name)
 
 
@@ -134,9 +135,12 @@ def test_batches_are_changed_and_of_the_same_form(tiny, changed):
 
 def test_a_batch_is_its_records_changed_by_the_draws_of_its_step(tiny, changed):
     split = tiny.split("train")
-    numbers = pipeline.training_pairs(split, 3, 2, 4).T.reshape(-1)
-    values = pipeline._values(pipeline.read_fields(split, numbers, pipeline._READ))
-    wanted = augment_images.change(EVERYTHING, values, augment.draw(EVERYTHING, 3, 2, range(4)))
+    numbers = pairing.training_pairs(split, 3, 2, 4).T.reshape(-1)
+    kinds = tuple(kind for kind in OF_A_PICTURE if f"source_{kind}" in PAIR)
+    record = decoding.read_fields(split, numbers, makers.record_fields(kinds))
+    values = makers.make(kinds, record, 32)
+    params = augment.draw(EVERYTHING, 3, 2, range(4))
+    wanted = augment_images.apply(EVERYTHING, values, params, 32)
     for key, value in wanted.items():
         np.testing.assert_array_equal(changed[2][f"source_{key}"], value[:4])
         np.testing.assert_array_equal(changed[2][f"target_{key}"], value[4:])
@@ -233,7 +237,7 @@ def test_every_setting_is_in_the_config_and_has_a_range():
 def test_any_setting_by_itself_changes_something(people, name):
     settings = augment.Augment(**{name: getattr(EVERYTHING, name)})
     assert settings.changes
-    changed = augment_images.change(settings, people, augment.draw(settings, 0, 0, range(4)))
+    changed = augment_images.apply(settings, people, augment.draw(settings, 0, 0, range(4)), 32)
     assert np.any(changed["image"] != people["image"])
     assert np.any(changed["joints"] != people["joints"]) == settings.moves
     assert settings.moves == (name in MOVES)

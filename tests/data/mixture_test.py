@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from volsynth.data import mixture, pipeline, prepared
+from volsynth.data import mixture, pairing, pipeline, prepared
 from volsynth.errors import UserError
 
 
@@ -36,7 +36,7 @@ def test_a_data_set_alone_is_what_it_was(sets):
 
 def test_samples_come_from_each_set_by_its_share_and_uniformly_within(sets):
     split = _mix(sets, {"others/tiny": 0.6}).split("train")
-    pairs = np.concatenate([pipeline.training_pairs(split, 0, s, 50) for s in range(80)])
+    pairs = np.concatenate([pairing.training_pairs(split, 0, s, 50) for s in range(80)])
     second = pairs >= 48
     np.testing.assert_array_equal(second[:, 0], second[:, 1])
     # Four standard deviations of a share of 4,000 samples.
@@ -72,8 +72,8 @@ def test_the_order_in_which_others_are_given_does_not_matter(sets):
     assert one.shares == (0.25, 0.5, 0.25)
     assert one.identity == two.identity
     np.testing.assert_array_equal(
-        pipeline.training_pairs(one.split("train"), 3, 4, 64),
-        pipeline.training_pairs(two.split("train"), 3, 4, 64),
+        pairing.training_pairs(one.split("train"), 3, 4, 64),
+        pairing.training_pairs(two.split("train"), 3, 4, 64),
     )
 
 

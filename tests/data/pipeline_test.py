@@ -12,10 +12,22 @@ import numpy as np
 import pytest
 import shards
 
-from volsynth.data import fake, pipeline, prepared, schema
+from volsynth import fields
+from volsynth.data import (
+    augment,
+    decoding,
+    fake,
+    makers,
+    mixture,
+    pairing,
+    pipeline,
+    prepared,
+    schema,
+)
 from volsynth.errors import UserError
+from volsynth.fields import ROLES
 
-ROLES = ("source", "target")
+READ = ("image", "mask", "joints_px", "joints_mm", "visible", "camera_intrinsics")
 MAGENTA = np.array([1, -1, 1], np.float32)
 
 
@@ -38,27 +50,27 @@ def uneven():
     outfit = np.concatenate([np.full(n, o) for _, o, n in sizes])
     order = np.random.default_rng(0).permutation(len(person))
     index = {"person": person[order], "outfit": outfit[order]}
-    return prepared.Split("train", (), len(person), index)
+    return prepared.Split("train", (), len(person), index, 32)
 
 
 # --- pairs ---------------------------------------------------------------------------------------
 
 
 def test_training_pairs_are_a_pure_function_of_seed_and_step(train):
-    pairs = pipeline.training_pairs(train, 5, 17, 8)
+    pairs = pairing.training_pairs(train, 5, 17, 8)
     assert pairs.shape == (8, 2)
     np.random.seed(1)  # noqa: NPY002  Global state must not matter.
-    np.testing.assert_array_equal(pipeline.training_pairs(train, 5, 17, 8), pairs)
-    assert np.any(pipeline.training_pairs(train, 5, 18, 8) != pairs)
-    assert np.any(pipeline.training_pairs(train, 6, 17, 8) != pairs)
+    np.testing.assert_array_equal(pairing.training_pairs(train, 5, 17, 8), pairs)
+    assert np.any(pairing.training_pairs(train, 5, 18, 8) != pairs)
+    assert np.any(pairing.training_pairs(train, 6, 17, 8) != pairs)
     # The two are not added up, or otherwise taken for one another.
-    assert np.any(pipeline.training_pairs(train, 17, 5, 8) != pairs)
-    assert np.any(pipeline.training_pairs(train, 6, 16, 8) != pairs)
+    assert np.any(pairing.training_pairs(train, 17, 5, 8) != pairs)
+    assert np.any(pairing.training_pairs(train, 6, 16, 8) != pairs)
 
 
 def test_a_training_pair_is_two_records_of_one_person_in_one_outfit(uneven):
     person, outfit = uneven.index["person"], uneven.index["outfit"]
-    pairs = pipeline.training_pairs(uneven, 0, 0, 400)
+    pairs = pairing.training_pairs(uneven, 0, 0, 400)
     np.testing.assert_array_equal(person[pairs[:, 0]], person[pairs[:, 1]])
     np.testing.assert_array_equal(outfit[pairs[:, 0]], outfit[pairs[:, 1]])
     alone = outfit[pairs[:, 0]] == 2  # The outfit of which there is one record.
@@ -72,7 +84,7 @@ def _chi_square(counts):
 
 
 def test_persons_then_outfits_then_records_are_drawn_uniformly(uneven):
-    pairs = pipeline.training_pairs(uneven, 1, 0, 4000)
+    pairs = pairing.training_pairs(uneven, 1, 0, 4000)
     person, outfit = (uneven.index[key][pairs[:, 1]] for key in ("person", "outfit"))
     # Bounds are the 99.9 % quantiles. Drawing outfits or records instead exceeds them by far.
     assert _chi_square(np.bincount(person, minlength=3)) < 13.8
@@ -86,7 +98,7 @@ def test_persons_then_outfits_then_records_are_drawn_uniformly(uneven):
 
 
 def test_evaluation_pairs_have_every_record_once_as_target(uneven):
-    pairs = pipeline.evaluation_pairs(uneven, 0)
+    pairs = pairing.evaluation_pairs(uneven, 0)
     np.testing.assert_array_equal(np.sort(pairs[:, 1]), np.arange(uneven.records))
     outfit = uneven.index["outfit"]
     np.testing.assert_array_equal(outfit[pairs[:, 0]], outfit[pairs[:, 1]])
@@ -94,19 +106,19 @@ def test_evaluation_pairs_have_every_record_once_as_target(uneven):
     np.testing.assert_array_equal(pairs[:, 0] == pairs[:, 1], alone)
     # Every record is a source once, too: no image of a person is shown more than others.
     np.testing.assert_array_equal(np.sort(pairs[:, 0]), np.arange(uneven.records))
-    np.testing.assert_array_equal(pipeline.evaluation_pairs(uneven, 0), pairs)
-    assert np.any(pipeline.evaluation_pairs(uneven, 1) != pairs)
+    np.testing.assert_array_equal(pairing.evaluation_pairs(uneven, 0), pairs)
+    assert np.any(pairing.evaluation_pairs(uneven, 1) != pairs)
 
 
 def test_pictures_without_another_one_can_be_left_out(uneven):
-    pairs = pipeline.evaluation_pairs(uneven, 0)
-    others = pipeline.evaluation_pairs(uneven, 0, alone=False)
+    pairs = pairing.evaluation_pairs(uneven, 0)
+    others = pairing.evaluation_pairs(uneven, 0, alone=False)
     assert 0 < len(others) < len(pairs)
     np.testing.assert_array_equal(others, pairs[pairs[:, 0] != pairs[:, 1]])
     # One record for each outfit.
     ids = {**uneven.index, "outfit": np.arange(uneven.records)}
     with pytest.raises(UserError, match="has no two images of one person in one outfit"):
-        pipeline.evaluation_pairs(dataclasses.replace(uneven, index=ids), 0, alone=False)
+        pairing.evaluation_pairs(dataclasses.replace(uneven, index=ids), 0, alone=False)
 
 
 # --- batches -------------------------------------------------------------------------------------
@@ -126,17 +138,103 @@ def test_no_steps_are_no_batches(train):
     assert list(pipeline.training_batches(train, 3, 4, 5, 5)) == []
 
 
-def test_batches_hold_what_is_documented(batches):
-    dtypes = {key: text.split()[0] for key, text in pipeline.BATCH.items()}
+def _forms(batch):
+    return {name: (value.shape, value.dtype) for name, value in batch.items()}
+
+
+def test_batches_hold_the_fields_of_a_pair(batches):
     shapes = {"image": (4, 32, 32, 3), "mask": (4, 32, 32), "joints": (4, 15, 3)}
     shapes["joints_mm"] = shapes["joints"]
     for batch in batches:
-        assert set(batch) == {f"{role}_{key}" for role in ROLES for key in pipeline.BATCH}
+        assert tuple(batch) == fields.PAIR
+        assert _forms(batch) == fields.shapes(fields.PAIR, 4, 32)
         for role in ROLES:
-            for key, dtype in dtypes.items():
-                value = batch[f"{role}_{key}"]
-                assert value.dtype == np.dtype(dtype)
-                assert value.shape == shapes.get(key, (4, 15))
+            for key in ("image", "mask", "joints", "joints_mm", "visible"):
+                assert batch[f"{role}_{key}"].shape == shapes.get(key, (4, 15))
+
+
+@pytest.mark.parametrize("name", fields.BATCH)
+def test_each_field_is_in_real_and_fake_batches_as_the_table_says(tiny, train, name):
+    form = fields.shapes([name], 3, 32)
+    (trained,) = pipeline.training_batches(train, 3, 3, 0, 1, fields=[name])
+    split = tiny.split("test")
+    pairs = pairing.evaluation_pairs(split, 0)[:3]
+    (scored,) = pipeline.evaluation_batches(split, pairs, 3, [name])
+    assert _forms(trained) == form
+    assert _forms(scored) == form | fields.shapes(fields.EVALUATION, 3, 32)
+    invented, spec = fake.batch(3, 32, fields=[name]), fake.spec(3, 32, [name])
+    assert _forms(invented) == _forms(spec) == form
+    field = fields.BATCH[name]
+    for value in (trained[name], scored[name], invented[name]):
+        assert field.low is None or value.min() >= field.low
+        assert field.high is None or value.max() <= field.high
+
+
+def test_every_field_of_a_picture_has_a_maker_of_fields_of_the_record():
+    assert set(makers.MAKERS) == set(fields.OF_A_PICTURE)
+    for kind, maker in makers.MAKERS.items():
+        stored = [schema.FIELDS[name].required for name in maker.record_fields]
+        assert all(stored) == (not fields.OF_A_PICTURE[kind].optional)
+
+
+SOME = [
+    ("target_joints",),
+    ("target_image", "source_joints"),
+    ("source_image", "target_mask", "source_parts"),
+    ("target_visible", "source_depth", "target_depth"),
+]
+
+
+@pytest.mark.parametrize("names", SOME, ids=str)
+@pytest.mark.parametrize("changes", [{}, {"rotate": 30, "hue": 0.2, "occlude": 0.5}], ids=str)
+def test_a_field_holds_the_same_whichever_others_are_asked_for(train, names, changes):
+    def first(names):
+        augmentation = augment.Augment(**changes)
+        stream = pipeline.training_batches(
+            train, 3, 4, 0, 1, augmentation=augmentation, fields=names
+        )
+        return next(stream)
+
+    found, everything = first(names), first(tuple(fields.BATCH))
+    assert tuple(found) == names
+    for name, value in found.items():
+        np.testing.assert_array_equal(value, everything[name])
+
+
+def test_only_what_the_fields_need_is_decoded(train, tmp_path):
+    records = shards.examples(train, range(4))
+    for record in records:
+        for name in ("image", "mask", "parts", "depth"):
+            del record.features.feature[name]
+    split = shards.write(tmp_path, {"train": records}).split("train")
+    names = [f"{role}_{kind}" for role in ROLES for kind in ("joints", "joints_mm", "visible")]
+    changes = augment.Augment(rotate=30, hue=0.2, occlude=0.5)
+    (found,) = pipeline.training_batches(split, 0, 4, 0, 1, augmentation=changes, fields=names)
+    assert list(found) == names
+    with pytest.raises(schema.RecordError, match="field 'mask' is missing"):
+        next(pipeline.training_batches(split, 0, 4, 0, 1, fields=["target_mask"]))
+
+
+def test_records_of_a_role_that_is_not_asked_for_are_not_read(tiny):
+    split = _Counting(tiny.split("test"))
+    pairs = np.array([[0, 1], [2, 3]])
+    list(pipeline.evaluation_batches(split, pairs, 2, ["target_joints"]))
+    list(pipeline.evaluation_batches(split, pairs, 2, ["target_image", "source_joints"]))
+    assert split.numbers == [[1, 3], [0, 2], [1, 3]]
+
+
+def test_a_field_that_a_data_set_does_not_store_cannot_be_trained_on(train, tmp_path):
+    records = shards.examples(train, range(4))
+    for record in records:
+        del record.features.feature["depth"]
+    data = shards.write(tmp_path, {"train": records})
+    own = data.split("train")
+    for split in (own, mixture.MixedSplit((train, own), (0.9, 0.1))):
+        pipeline.training_batches(split, 0, 4, 0, 1, fields=["target_parts"])
+        message = f" of split 'train' in {data.folder} has nothing to make target_depth of ("
+        with pytest.raises(prepared.DataError, match=re.escape(message)) as caught:
+            pipeline.training_batches(split, 0, 4, 0, 1, fields=["target_parts", "target_depth"])
+        assert "\n" not in str(caught.value)
 
 
 def test_images_fill_their_range_and_have_a_magenta_background(batches):
@@ -166,16 +264,16 @@ def test_joints_lie_on_the_person_and_their_mean_depth_in_the_middle(batches):
 
 def test_sources_and_targets_are_the_first_and_second_of_each_pair(train, batches):
     for step, batch in enumerate(batches):
-        pairs = pipeline.training_pairs(train, 3, step, 4)
+        pairs = pairing.training_pairs(train, 3, step, 4)
         for column, role in enumerate(ROLES):
-            fields = pipeline.read_fields(
+            stored = decoding.read_fields(
                 train, pairs[:, column], ["image", "joints_px", "joints_mm"]
             )
-            image = fields["image"].astype(np.float32) / 127.5 - 1
+            image = stored["image"].astype(np.float32) / 127.5 - 1
             np.testing.assert_array_equal(batch[f"{role}_image"], image)
-            np.testing.assert_array_equal(batch[f"{role}_joints"][..., :2], fields["joints_px"])
-            hips = fields["joints_mm"][:, [9, 12]]
-            wanted = fields["joints_mm"] - hips.mean(axis=1, keepdims=True)
+            np.testing.assert_array_equal(batch[f"{role}_joints"][..., :2], stored["joints_px"])
+            hips = stored["joints_mm"][:, [9, 12]]
+            wanted = stored["joints_mm"] - hips.mean(axis=1, keepdims=True)
             np.testing.assert_array_equal(batch[f"{role}_joints_mm"], wanted)
 
 
@@ -193,13 +291,13 @@ def test_joints_that_are_not_visible_do_not_count_in_the_mean_depth(train, tmp_p
 
 def test_the_last_evaluation_batch_is_filled_and_marked(tiny):
     split = tiny.split("test")
-    pairs = pipeline.evaluation_pairs(split, 0)[:7]
+    pairs = pairing.evaluation_pairs(split, 0)[:7]
     found = list(pipeline.evaluation_batches(split, pairs, 3))
     assert [b["valid"].tolist() for b in found] == [[True] * 3, [True] * 3, [True, False, False]]
     assert all(b["target_image"].shape == (3, 32, 32, 3) for b in found)
     assert all(b["valid"].dtype == bool for b in found)
     joints = np.concatenate([b["target_joints"][b["valid"]] for b in found])
-    wanted = pipeline.read_fields(split, pairs[:, 1], ["joints_px"])["joints_px"]
+    wanted = decoding.read_fields(split, pairs[:, 1], ["joints_px"])["joints_px"]
     np.testing.assert_array_equal(joints[..., :2], wanted)
     (whole,) = pipeline.evaluation_batches(split, pairs, 7)
     assert whole["valid"].all()
@@ -208,26 +306,24 @@ def test_the_last_evaluation_batch_is_filled_and_marked(tiny):
 
 def test_evaluation_batches_hold_labels_and_depth_where_asked(tiny):
     split = tiny.split("test")
-    pairs = pipeline.evaluation_pairs(split, 0)[:5]
+    pairs = pairing.evaluation_pairs(split, 0)[:5]
     plain = list(pipeline.evaluation_batches(split, pairs, 3))
-    found = list(pipeline.evaluation_batches(split, pairs, 3, extra=("parts", "depth")))
+    optional = [f"{role}_{key}" for role in ROLES for key in ("parts", "depth")]
+    found = list(pipeline.evaluation_batches(split, pairs, 3, (*fields.PAIR, *optional)))
     for before, batch in zip(plain, found, strict=True):
-        new = {f"{role}_{key}" for role in ROLES for key in pipeline.EXTRA}
-        assert set(batch) - set(before) == new
+        assert set(batch) - set(before) == set(optional)
         for key, value in before.items():
             np.testing.assert_array_equal(batch[key], value)
         for role in ROLES:
-            for key, text in pipeline.EXTRA.items():
-                assert batch[f"{role}_{key}"].dtype == np.dtype(text.split()[0])
             labels, depth = batch[f"{role}_parts"], batch[f"{role}_depth"]
             np.testing.assert_array_equal(labels > 0, batch[f"{role}_mask"])
             np.testing.assert_array_equal(depth > 0, batch[f"{role}_mask"])
     for column, role in enumerate(ROLES):
-        fields = pipeline.read_fields(split, pairs[:, column], ["parts", "depth"])
-        for key, want in fields.items():
+        stored = decoding.read_fields(split, pairs[:, column], ["parts", "depth"])
+        for key, want in stored.items():
             got = np.concatenate([batch[f"{role}_{key}"] for batch in found])
             np.testing.assert_array_equal(got[:5], want[..., 0])
-    assert list(pipeline.evaluation_batches(split, pairs[:0], 3, ("parts",))) == []
+    assert list(pipeline.evaluation_batches(split, pairs[:0], 3, ("target_parts",))) == []
 
 
 def test_evaluation_batches_lack_what_the_data_set_has_not(train, tmp_path):
@@ -236,29 +332,23 @@ def test_evaluation_batches_lack_what_the_data_set_has_not(train, tmp_path):
         del record.features.feature["parts"]
     split = shards.write(tmp_path, {"train": records}).split("train")
     pairs = np.array([[0, 1], [2, 3]])
-    (batch,) = pipeline.evaluation_batches(split, pairs, 2, ("parts", "depth"))
-    assert "target_depth" in batch
-    assert not any(key.endswith("parts") for key in batch)
+    (batch,) = pipeline.evaluation_batches(split, pairs, 2, ("source_parts", "target_depth"))
+    assert set(batch) == {"target_depth", "valid", "records"}
     # The first target decides: what it has, the others must have.
     del records[3].features.feature["depth"]
     split = shards.write(tmp_path / "uneven", {"train": records}).split("train")
     with pytest.raises(schema.RecordError, match=r"record 3 .* field 'depth' is missing"):
-        list(pipeline.evaluation_batches(split, pairs, 2, ("depth",)))
+        list(pipeline.evaluation_batches(split, pairs, 2, ("target_depth",)))
 
 
-def test_an_unknown_extra_field(train):
-    batches = pipeline.evaluation_batches(train, np.array([[0, 1]]), 1, ("part",))
-    with pytest.raises(UserError, match=r"Unknown extra field 'part': did you mean 'parts'\?"):
-        next(batches)
-
-
-def test_a_fake_batch_is_in_form_a_real_one(batches):
-    invented, spec = fake.batch(4, 32), fake.spec(4, 32)
-    real = batches[0]
-    assert invented.keys() == spec.keys() == real.keys()
-    for key, leaf in spec.items():
-        for value in (invented[key], real[key]):
-            assert (value.shape, value.dtype) == (leaf.shape, leaf.dtype)
+def test_an_unknown_field(train):
+    message = r"a batch has no field 'target_part'; did you mean 'target_parts'\?"
+    with pytest.raises(UserError, match=message):
+        next(pipeline.evaluation_batches(train, np.array([[0, 1]]), 1, ("target_part",)))
+    with pytest.raises(UserError, match=message):
+        next(pipeline.training_batches(train, 0, 1, 0, 1, fields=("target_part",)))
+    with pytest.raises(UserError, match=message):
+        fake.batch(1, 32, fields=("target_part",))
 
 
 def test_fake_batches_are_valid_and_depend_on_the_seed():
@@ -327,7 +417,7 @@ def test_a_bad_record_is_named(train, tmp_path, spoil, message):
     in_order = np.stack([np.arange(5)] * 2, axis=1)
     for read in (
         lambda: list(pipeline.evaluation_batches(split, in_order, 5)),
-        lambda: pipeline.read_fields(split, range(5), pipeline._READ),
+        lambda: decoding.read_fields(split, range(5), READ),
     ):
         with pytest.raises(schema.RecordError, match=re.escape(wanted)) as caught:
             read()
@@ -348,9 +438,9 @@ def test_a_record_that_is_no_example(train, tmp_path):
     records = [*shards.examples(train, range(2)), b"\xff\xff no example"]
     split = shards.write(tmp_path, {"train": records}).split("train")
     for read in (
-        lambda: pipeline.read_fields(split, [0, 2], ["image"]),
+        lambda: decoding.read_fields(split, [0, 2], ["image"]),
         lambda: list(pipeline.evaluation_batches(split, np.array([[0, 2]]), 1)),
-        lambda: list(pipeline.evaluation_batches(split, np.array([[0, 2]]), 1, ("parts",))),
+        lambda: list(pipeline.evaluation_batches(split, np.array([[0, 2]]), 1, ("target_parts",))),
     ):
         with pytest.raises(schema.RecordError, match=r"record 2 .* is not a tf\.train\.Example"):
             read()
@@ -367,10 +457,10 @@ def test_a_truncated_shard_is_named_by_the_pipeline(train, tmp_path):
 
 def test_single_samples_have_their_source_as_target(tiny):
     train = tiny.split("train")
-    pairs = np.concatenate([pipeline.training_pairs(train, 0, s, 50, 0.3) for s in range(20)])
+    pairs = np.concatenate([pairing.training_pairs(train, 0, s, 50, 0.3) for s in range(20)])
     share = np.mean(pairs[:, 0] == pairs[:, 1])
     assert abs(share - 0.3) < 0.05
-    always = pipeline.training_pairs(train, 0, 0, 50, 1.0)
+    always = pairing.training_pairs(train, 0, 0, 50, 1.0)
     np.testing.assert_array_equal(always[:, 0], always[:, 1])
 
 
@@ -382,7 +472,7 @@ GOLDEN = [[[2, 5], [41, 13], [18, 25]], [[14, 42], [8, 27], [43, 0]]]
 
 def test_pairs_are_those_that_earlier_runs_were_trained_on(train):
     # Change these only if runs that were begun before shall not go on with the batches they had.
-    found = [pipeline.training_pairs(train, *key).tolist() for key in ((0, 0, 3), (5, 10**5, 3))]
+    found = [pairing.training_pairs(train, *key).tolist() for key in ((0, 0, 3), (5, 10**5, 3))]
     assert found == GOLDEN
 
 
@@ -420,13 +510,13 @@ class _Counting:
 
 @pytest.mark.parametrize("start", [0, 100_000])
 def test_a_late_start_reads_no_more_than_an_early_one(train, start, monkeypatch):
-    drawn, real = [], pipeline.training_pairs
+    drawn, real = [], pairing.training_pairs
 
     def pairs(split, seed, step, *rest):
         drawn.append(step)
         return real(split, seed, step, *rest)
 
-    monkeypatch.setattr(pipeline, "training_pairs", pairs)
+    monkeypatch.setattr(pairing, "training_pairs", pairs)
     counted = _Counting(train)
     stream = pipeline.training_batches(counted, 3, 4, start, 10**9, threads=2)
     assert (drawn, counted.numbers) == ([], [])
@@ -438,9 +528,9 @@ def test_a_late_start_reads_no_more_than_an_early_one(train, start, monkeypatch)
     stream.close()
     assert set(drawn) == set(range(start, start + 3 + 2 * pipeline._AHEAD))
     assert len(counted.numbers) == len(drawn) == 3 + 2 * pipeline._AHEAD
-    fields = pipeline.read_fields(train, real(train, 3, start, 4)[:, 0], ["image"])
+    stored = decoding.read_fields(train, real(train, 3, start, 4)[:, 0], ["image"])
     np.testing.assert_array_equal(
-        batch["source_image"], fields["image"].astype(np.float32) / 127.5 - 1
+        batch["source_image"], stored["image"].astype(np.float32) / 127.5 - 1
     )
 
 

@@ -207,7 +207,7 @@ def test_a_wrong_total_is_an_error_even_where_every_shard_is_right(copy):
     root, folder = copy
     _edit(folder, lambda m: m["splits"]["test"].update(records=17))
     split = _open(root).split("train")
-    wrong = prepared.Split("test", split.shards, 47, split.index, split.counts)
+    wrong = prepared.Split("test", split.shards, 47, split.index, 32, split.counts)
     with pytest.raises(DataError, match="'test' holds 48 records where the manifest says 47"):
         wrong.read([0])
     with pytest.raises(DataError, match=r"index-test\.npz lists 16 records .* says 17"):

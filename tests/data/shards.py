@@ -5,7 +5,7 @@ import json
 
 from array_record.python import array_record_module
 
-from data_prep import common
+from data_prep.building.manifest import index_of
 from volsynth.data import prepared
 
 
@@ -31,7 +31,7 @@ def write(data_dir, splits, image_size=32):
         shard = folder / f"small-{name}.array_record-00000-of-00001"
         # The index is made before a record is spoilt for good.
         _write_shard(shard, [r for r in records if not isinstance(r, bytes)])
-        columns = common.index_of([shard])
+        columns = index_of([shard])
         _write_shard(shard, records)
         missing = len(records) - len(columns["person"])
         index = folder / f"index-{name}.npz"

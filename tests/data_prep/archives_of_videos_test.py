@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep import pieces, preparing, videos
+from data_prep.building import pieces, preparing
+from data_prep.building.sighting import Sighting
 from data_prep.human36m import __main__ as human36m
 from data_prep.human36m import reader as human36m_reader
 from data_prep.mpi_inf_3dhp import __main__ as mpi_inf_3dhp
 from data_prep.mpi_inf_3dhp import reader as mpi_reader
-from data_prep.posed_people import scene
-from data_prep.sighting import Sighting
+from data_prep.posed_people.rendering import scene
+from data_prep.reading import videos
 from volsynth import conventions, skeleton
 from volsynth.data import prepared
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import scipy.io
 
-from data_prep import archives, videos
-from data_prep.archives import ArchiveError
+from data_prep.reading import archives, videos
+from data_prep.reading.archives import ArchiveError
 
 RNG = np.random.default_rng(0)
 FRAMES = [
@@ -222,7 +222,7 @@ def test_no_more_memory_is_taken_than_allowed(tmp_path, monkeypatch):
     with pytest.raises(ArchiveError, match="has an array of 6912 bytes"):
         archives.read_cdf(tmp_path / "a.cdf", "Pose")
     with pytest.raises(ArchiveError, match="bytes, more than the 10 that are read"):
-        archives.existing(tmp_path / "a.cdf", 10)
+        archives.check_file(tmp_path / "a.cdf", 10)
 
 
 def test_a_package_that_is_not_installed_is_named(tmp_path, monkeypatch):
@@ -236,4 +236,4 @@ def test_a_package_that_is_not_installed_is_named(tmp_path, monkeypatch):
 
 def test_numbers_have_to_be_finite():
     with pytest.raises(ArchiveError, match="not finite"):
-        archives.finite(pathlib.Path("a"), np.array([1.0, np.nan]))
+        archives.check_finite(pathlib.Path("a"), np.array([1.0, np.nan]))

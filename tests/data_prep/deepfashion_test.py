@@ -13,7 +13,7 @@ from data_prep.deepfashion import __main__ as command
 from data_prep.deepfashion import names, reader
 from data_prep.errors import BuildError
 from volsynth import skeleton
-from volsynth.data import pipeline, prepared
+from volsynth.data import decoding, pairing, prepared
 from volsynth.ops import geometry
 from volsynth.poses import keypoint_files
 
@@ -45,7 +45,7 @@ def _write(root):
         small_sets.save(root / "img_highres" / path, sighting.image)
         mask = 255 * sighting.mask.astype(np.uint8)
         small_sets.save(root / "masks" / path.replace(".jpg", ".png"), mask)
-        seen[names.flat(path)] = sighting
+        seen[names.flatten(path)] = sighting
     head = "name:keypoints_y:keypoints_x"
     train = [_line(name, sighting) for name, sighting in list(seen.items())[:-1]]
     cut_off = list(seen)[4]
@@ -73,10 +73,10 @@ def _write(root):
 
 def test_names_are_flattened_as_in_public_lists():
     path = "MEN/Shirts_Polos/id_00001802/02_4_full.jpg"
-    assert names.flat(path) == "fashionMENShirts_Polosid0000180202_4full.jpg"
-    assert names.flat(f"img/{path}") == names.flat(path)
-    assert names.flat(names.flat(path)) == names.flat(path)
-    assert names.parse(names.flat(path)) == ("MEN/Shirts_Polos/id_00001802", "02")
+    assert names.flatten(path) == "fashionMENShirts_Polosid0000180202_4full.jpg"
+    assert names.flatten(f"img/{path}") == names.flatten(path)
+    assert names.flatten(names.flatten(path)) == names.flatten(path)
+    assert names.parse(names.flatten(path)) == ("MEN/Shirts_Polos/id_00001802", "02")
     women = "fashionWOMENGraphic_Teesid0000022203_7additional.jpg"
     assert names.parse(women) == ("WOMEN/Graphic_Tees/id_00000222", "03")
     assert names.parse("holiday.jpg") is None
@@ -147,7 +147,7 @@ def test_the_command_prepares_both_kinds_and_names_what_is_broken(tmp_path, caps
     capsys.readouterr()
     split = prepared.open_prepared(str(data_dir), "deepfashion", "paired-64").split("train")
     fields = ["image", "mask", "joints_px", "original_px", "visible", "camera_intrinsics"]
-    record = pipeline.read_fields(split, [0, 1], fields)
+    record = decoding.read_fields(split, [0, 1], fields)
     assert record["original_px"].shape == (2, 18, 2)
     assert record["visible"].all()
     shown = [see(0, shot, size=SIZE, order="openpose_18") for shot in range(2)]
@@ -156,7 +156,7 @@ def test_the_command_prepares_both_kinds_and_names_what_is_broken(tmp_path, caps
     assert record["mask"][[0, 1], middle[:, 1], middle[:, 0], 0].all()
     # A single image is its own partner.
     single = prepared.open_prepared(str(data_dir), "deepfashion", "single-64").split("train")
-    assert (np.diff(pipeline.training_pairs(single, 0, 0, 8)) == 0).all()
+    assert (np.diff(pairing.training_pairs(single, 0, 0, 8)) == 0).all()
 
 
 def test_poses_in_space_may_have_another_order(tmp_path):

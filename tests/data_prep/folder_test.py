@@ -14,12 +14,15 @@ from PIL import Image
 from rich.console import Console
 from seen_people import check_records, see
 
-from data_prep import common, errors, pictures, sighting_builder
+from data_prep import errors
+from data_prep.building import command as commands
+from data_prep.building import manifest
 from data_prep.folder import __main__ as command
 from data_prep.folder import reader
 from data_prep.folder.folder_dataset_builder import Builder
+from data_prep.reading import pictures
 from volsynth import conventions
-from volsynth.data import pipeline, prepared
+from volsynth.data import decoding, pipeline, prepared
 from volsynth.ops import geometry
 from volsynth.poses import joint_orders, keypoint_files
 
@@ -42,7 +45,7 @@ def _records(data_dir, name="folder"):
     """All records of all splits."""
     data = prepared.open_prepared(str(data_dir), name, "64")
     found = [
-        pipeline.read_fields(split, range(split.records), FIELDS)
+        decoding.read_fields(split, range(split.records), FIELDS)
         for split in map(data.split, data.manifest["splits"])
     ]
     return {key: np.concatenate([part[key] for part in found]) for key in FIELDS}
@@ -166,7 +169,7 @@ def test_training_batches_are_made_of_it(broken):
 
 
 def test_a_build_that_was_killed_goes_on_under_a_name_of_its_own(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(pictures, "PIECE", 1)
+    monkeypatch.setattr(pictures, "PICTURES_PER_PIECE", 1)
     small_sets.write_folder(tmp_path / "photos", persons=1, shots=3)
     read, calls = pictures.sources.read, []
 
@@ -196,7 +199,7 @@ def test_a_build_that_was_killed_at_its_very_end_forgets_no_fault(tmp_path, monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(common, "write_manifest", killed)
+        patch.setattr(manifest, "write", killed)
         with pytest.raises(KeyboardInterrupt):
             _build(tmp_path / "photos", tmp_path / "data")
     capsys.readouterr()
@@ -289,7 +292,7 @@ def test_poses_may_be_in_a_csv_file_in_another_order_and_in_space_alone(tmp_path
     _, (got,) = _sightings(tmp_path, poses=tmp_path / "other.json")
     assert got.order == "coco_17"
     np.testing.assert_allclose(got.joints_px, sighting.joints_px, atol=1e-3)
-    names = [f"{j}_{a}_px" for j in joint_orders.find("coco_17").joints for a in "xy"]
+    names = [f"{j}_{a}_px" for j in joint_orders.find_order("coco_17").joints for a in "xy"]
     numbers = ",".join(f"{v:.3f}" for v in sighting.joints_px.ravel())
     (tmp_path / "poses.csv").write_text(f"image,person,{','.join(names)}\na.png,me,{numbers}\n")
     _, (got,) = _sightings(tmp_path)
@@ -334,13 +337,17 @@ def test_pieces_know_their_files(tmp_path):
 def test_persons_are_shared_out_by_their_names():
     persons = {f"p{n}" for n in range(50)}
     shares = {"validation": 0.1, "test": 0.3}
-    found = pictures.share_out(persons, shares)
+    found = pictures.split_persons(persons, shares)
     counts = {split: list(found.values()).count(split) for split in ("train", *shares)}
     assert counts == {"train": 30, "validation": 5, "test": 15}
-    assert found == pictures.share_out(set(sorted(persons, reverse=True)), shares)
-    few = pictures.share_out({"a", "b", "c"}, {"validation": 0.1, "test": 0.0})
+    assert found == pictures.split_persons(set(sorted(persons, reverse=True)), shares)
+    few = pictures.split_persons({"a", "b", "c"}, {"validation": 0.1, "test": 0.0})
     assert sorted(few.values()) == ["train", "train", "validation"]
-    assert set(pictures.share_out({"a", "b"}, shares).values()) <= {"train", "validation", "test"}
+    assert set(pictures.split_persons({"a", "b"}, shares).values()) <= {
+        "train",
+        "validation",
+        "test",
+    }
 
 
 def test_tfds_finds_the_builder_and_its_source(tmp_path):
@@ -354,7 +361,7 @@ def test_tfds_finds_the_builder_and_its_source(tmp_path):
     config = tfds.download.DownloadConfig(manual_dir=tmp_path / "photos")
     builder.download_and_prepare(download_config=config)
     assert builder.info.splits["train"].num_examples == 1
-    report = sighting_builder.run(builder, Console(file=io.StringIO()))
+    report = commands.prepare(builder, Console(file=io.StringIO()))
     assert (report.records, report.seconds) == ({"train": 1}, None)
     assert pathlib.Path(report.folder) == tmp_path / "data" / "folder" / "64" / "1.0.0"
 

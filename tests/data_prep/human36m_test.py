@@ -10,9 +10,9 @@ import pytest
 import scipy.io
 from scipy.spatial.transform import Rotation
 
-from data_prep.archives import ArchiveError
 from data_prep.human36m import metadata, poses, reader
 from data_prep.human36m.recording import Silhouettes
+from data_prep.reading.archives import ArchiveError
 from volsynth.ops import geometry
 
 CAMERAS = miniatures.H36M_CAMERAS

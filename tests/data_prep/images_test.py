@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep import images
 from data_prep.errors import SightingError
+from data_prep.reading import images
 from volsynth.images import reader
 
 
@@ -90,14 +90,5 @@ def test_a_file_is_read_and_one_that_is_missing_named(tmp_path):
 
 
 def test_a_process_that_prepares_images_does_not_wait_for_jax():
-    program = "import sys; from data_prep import images; assert 'jax' not in sys.modules"
+    program = "import sys, data_prep.reading.images; assert 'jax' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
-
-
-@pytest.mark.parametrize(
-    ("shape", "dtype"), [((4, 4, 3), "u1"), ((4, 4, 1), "u1"), ((4, 4, 1), "u2")]
-)
-def test_our_own_png_keeps_every_level(shape, dtype):
-    levels = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype)
-    found = np.asarray(Image.open(io.BytesIO(images.to_png(levels)))).reshape(shape)
-    np.testing.assert_array_equal(found, levels)

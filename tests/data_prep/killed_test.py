@@ -13,9 +13,9 @@ import small_sets
 # One image a piece; every image that is opened is written down, and the third takes for ever.
 SCRIPT = """
 import sys, time
-from data_prep import pictures
+from data_prep.reading import pictures
 from data_prep.folder.__main__ import main
-pictures.PIECE = 1
+pictures.PICTURES_PER_PIECE = 1
 read, log, last = pictures.sources.read, open(sys.argv[1], "a"), int(sys.argv[2])
 
 def slow(source, name):

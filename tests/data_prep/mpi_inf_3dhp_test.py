@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import scipy.io
 
-from data_prep import cameras, sequences
-from data_prep.archives import ArchiveError
+from data_prep.building import cameras
+from data_prep.building.pieces import Dropped
 from data_prep.mpi_inf_3dhp import annotations, calibration, reader, recording
-from data_prep.pieces import Dropped
+from data_prep.reading import sequences
+from data_prep.reading.archives import ArchiveError
 from volsynth.poses import joint_orders
 
 SIDE = 200
@@ -75,7 +76,7 @@ def test_sightings_are_what_was_filmed(whole):
         # X_cam = R (X_world - t), back to the world that all cameras share.
         world = sighting.joints_mm @ sighting.camera.rotation + sighting.camera.position
         np.testing.assert_allclose(
-            joint_orders.to_ours(world, sighting.visible, sighting.order)[0],
+            joint_orders.to_skeleton(world, sighting.visible, sighting.order)[0],
             miniatures.body(step)[1], atol=0.01,
         )  # fmt: skip
 

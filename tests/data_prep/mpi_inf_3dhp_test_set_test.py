@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep import cameras, preparing
-from data_prep.archives import ArchiveError
+from data_prep.building import cameras, preparing
+from data_prep.building.pieces import Dropped
 from data_prep.errors import SightingError
 from data_prep.mpi_inf_3dhp import reader, test_set
-from data_prep.pieces import Dropped
+from data_prep.reading.archives import ArchiveError
 
 
 @pytest.fixture

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from seen_people import see
 
-from data_prep import pieces, preparing
+from data_prep.building import pieces, png, preparing
 from data_prep.errors import BuildError, SightingError
-from data_prep.images import to_png
 
 SIDE = 32
 
@@ -42,14 +41,14 @@ class Some:
 
 def test_records_come_back_as_they_were_prepared(tmp_path):
     piece = Some("one")
-    found = list(pieces.examples(piece, SIDE, tmp_path))
+    found = list(pieces.read_records(piece, SIDE, tmp_path))
     assert [key for key, _ in found] == ["train/one/000000", "train/one/000001"]
     for shot, (_, record) in enumerate(found):
         expected = preparing.prepare(see(0, shot, size=64).sighting, SIDE)
         assert set(record) == set(expected)
         for key, value in expected.items():
             if key in ("image", "mask"):
-                assert record[key] == to_png(value)
+                assert record[key] == png.encode(value)
             elif isinstance(value, str):
                 assert (record[key], type(record[key])) == (value, str)
             else:
@@ -73,8 +72,8 @@ def test_whatever_is_left_out_is_counted_and_the_rest_kept(tmp_path):
 
 def test_a_piece_without_records_is_finished_all_the_same(tmp_path):
     piece = Some("one", ("bad",))
-    assert list(pieces.examples(piece, SIDE, tmp_path)) == []
-    assert list(pieces.examples(piece, SIDE, tmp_path)) == []
+    assert list(pieces.read_records(piece, SIDE, tmp_path)) == []
+    assert list(pieces.read_records(piece, SIDE, tmp_path)) == []
     assert len(piece.calls) == 1
 
 
@@ -107,7 +106,7 @@ def test_a_build_that_was_stopped_makes_only_what_is_missing(tmp_path):
 
 def test_what_others_finish_is_counted(tmp_path):
     told = queue.SimpleQueue()
-    with pieces.watched(tmp_path / "pieces", told.put, seconds=0.01):
+    with pieces.watch(tmp_path / "pieces", told.put, seconds=0.01):
         assert told.get(timeout=60) == 0
         for n in range(2):
             pieces.finish(Some(str(n), (n,)), SIDE, tmp_path / "pieces")

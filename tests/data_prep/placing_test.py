@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data_prep import placing
+from data_prep.reading import placing
 from volsynth.ops import geometry
 
 SIZE = (300, 200)

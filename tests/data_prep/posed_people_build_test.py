@@ -67,13 +67,13 @@ def test_every_written_record_is_valid(prepared):
 
 
 def test_what_is_written_is_what_is_rendered(prepared):
-    from data_prep.posed_people import render
+    from data_prep.posed_people.rendering import records
 
     record = next(_read(prepared, "test"))
     group = plan.Group(int(record["person"][1:]), plan.OUTFITS.index(record["outfit"]))
     camera = [f"c{i}" for i in range(4)].index(record["camera"])
     shot = plan.Shot(record["action"], int(record["frame"]), camera)
-    again = render.record(render.dressed(group), group, shot, 32)
+    again = records.record(records.dressed(group), group, shot, 32)
     for name, value in again.items():
         np.testing.assert_array_equal(record[name], value, err_msg=name)
 
@@ -185,7 +185,7 @@ def test_an_interrupted_build_starts_over(tmp_path, monkeypatch, prepared):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(module.render, "render_split", stop)
+        patch.setattr(module.records, "render_split", stop)
         with pytest.raises(KeyboardInterrupt):
             build(tmp_path, "tiny", processes=1, console=QUIET)
     folder = pathlib.Path(build(tmp_path, "tiny", processes=1, console=QUIET).folder)
@@ -203,7 +203,8 @@ def test_a_lost_manifest_is_written_again(tmp_path, prepared):
 
 
 def test_workers_load_no_tensorflow():
-    code = "import sys, data_prep.posed_people.render as _; print('tensorflow' in sys.modules)"
+    module = "data_prep.posed_people.rendering.records"
+    code = f"import sys, {module}; print('tensorflow' in sys.modules)"
     root = pathlib.Path(command.__file__).parents[2]
     env = {**os.environ, "PYTHONPATH": str(root)}
     shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=env)

@@ -5,7 +5,8 @@ import collections
 import numpy as np
 import pytest
 
-from data_prep.posed_people import actions, kinematics, motion, person, skinning
+from data_prep.posed_people.body import kinematics, person, skinning
+from data_prep.posed_people.motion import actions, primitives
 from volsynth import skeleton
 
 NUMBERS = (0, 1, 5, 7003)
@@ -14,7 +15,7 @@ NUMBERS = (0, 1, 5, 7003)
 def _skeletons(action, step=0.37, count=8):
     for number in NUMBERS:
         scales = person.draw_person(number, 0).scales
-        style = motion.draw_style(np.random.default_rng(number))
+        style = primitives.draw_style(np.random.default_rng(number))
         for i in range(count):
             yield kinematics.solve(actions.pose_at(action, step * i, style), scales), scales
 
@@ -68,7 +69,7 @@ def test_bones_are_rotations_and_segments_keep_their_lengths(action):
 
 @pytest.mark.parametrize("action", actions.ACTION_NAMES)
 def test_motion_is_smooth(action):
-    style = motion.draw_style(np.random.default_rng(3))
+    style = primitives.draw_style(np.random.default_rng(3))
     scales = person.draw_person(3, 0).scales
     step = 1 / 50
     before = None
@@ -85,16 +86,16 @@ def test_motion_is_smooth(action):
 
 def test_mirroring_a_pose_mirrors_the_joints():
     scales = person.draw_person(2, 0).scales
-    pose = actions.ACTIONS["throw"](0.4, motion.draw_style(np.random.default_rng(0)))
+    pose = actions.ACTIONS["throw"](0.4, primitives.draw_style(np.random.default_rng(0)))
     straight = kinematics.solve(pose, scales).joints
-    mirrored = kinematics.solve(motion.mirrored(pose), scales).joints
+    mirrored = kinematics.solve(primitives.mirrored(pose), scales).joints
     np.testing.assert_allclose(
         mirrored, straight[list(skeleton.MIRROR)] * [-1.0, 1.0, 1.0], atol=1e-9
     )
 
 
 def test_every_vertex_hangs_on_weights_that_sum_to_one():
-    from data_prep.posed_people import template
+    from data_prep.posed_people.body import template
 
     weights = template.template().weights
     assert np.min(weights) >= 0
@@ -102,7 +103,7 @@ def test_every_vertex_hangs_on_weights_that_sum_to_one():
 
 
 def test_the_template_pose_skins_to_the_template():
-    from data_prep.posed_people import template
+    from data_prep.posed_people.body import template
 
     mesh = template.template()
     ones = np.ones((skinning.NUM_BONES, 3))
@@ -113,7 +114,7 @@ def test_the_template_pose_skins_to_the_template():
 
 
 def test_the_template_is_closed_and_its_triangles_face_outward():
-    from data_prep.posed_people import template
+    from data_prep.posed_people.body import template
 
     mesh = template.template()
     edges = np.concatenate(

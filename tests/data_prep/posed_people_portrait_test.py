@@ -6,7 +6,7 @@ from PIL import Image
 from scipy import ndimage
 
 from data_prep.posed_people import portrait
-from volsynth.generation import persons
+from volsynth.generation import persons, pictures
 from volsynth.images import masks
 from volsynth.poses import keypoint_files
 from volsynth.skeleton import INDEX, PARTS
@@ -54,10 +54,10 @@ def test_what_is_written_is_a_person_to_generate(tmp_path, capsys):
     assert portrait.main(["--out", str(path), "--width", "120", "--height", "160"]) == 0
     files = [path, tmp_path / "new/anna-mask.png", tmp_path / "new/anna.json"]
     assert capsys.readouterr().out.split() == [str(file) for file in files]
-    image, mask = persons.read_picture(files[0], files[1])
+    picture = pictures.read_picture(files[0], files[1])
     (pose,) = keypoint_files.read(files[2])
     assert pose.image == "anna.jpg"
-    who = persons.person(image, mask, pose, 32)
+    who = persons.crop_person(picture.image, picture.mask, pose, 32)
     found = masks.not_magenta(who.image)
     joints = who.joints[4, :2]  # An elbow: away from the middle.
     assert found[tuple(np.clip(joints[::-1].astype(int), 0, 31))]

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from data_prep.posed_people import raster, surface
+from data_prep.posed_people.body import surface
+from data_prep.posed_people.rendering import raster
 
 K = np.array([[120.0, 0, 31.0], [0, 118.0, 33.0], [0, 0, 1.0]])
 SIZE = 64

@@ -5,20 +5,23 @@ import functools
 import numpy as np
 import pytest
 
-from data_prep.posed_people import actions, clothing, figure, motion, person, plan, render, scene
+from data_prep.posed_people import plan
+from data_prep.posed_people.body import figure, outfit, person
+from data_prep.posed_people.motion import actions, primitives
 from data_prep.posed_people.plan import Group, Shot
+from data_prep.posed_people.rendering import records, scene
 from volsynth import conventions, skeleton
 from volsynth.data import schema
 
 GROUPS = (Group(0, 0), Group(3, 1), Group(4, 0), Group(6, 1), Group(7001, 0))
-_dressed = functools.cache(render.dressed)
+_dressed = functools.cache(records.dressed)
 
 
 @functools.cache
 def _records():
     names = actions.ACTION_NAMES
     return [
-        render.record(
+        records.record(
             _dressed(group), group, Shot(names[(5 * i + j) % len(names)], 61 * i + 7, j), 64
         )
         for i, group in enumerate(GROUPS)
@@ -30,7 +33,7 @@ def _front_view(worn, action="idle", size=128, heading=0.0, ambient=True, style_
     """A picture with the first camera straight ahead of the figure, turned by `heading`."""
     camera = scene.CAMERAS[0]
     toward = np.arctan2(camera.position[1], camera.position[0])
-    style = motion.draw_style(np.random.default_rng(style_seed))
+    style = primitives.draw_style(np.random.default_rng(style_seed))
     points, joints = figure.place(worn, actions.pose_at(action, 0.3, style))
     spot = scene.Placement(np.zeros(2), toward + heading)
     points, joints = (scene.to_camera(scene.to_world(p, spot), camera) for p in (points, joints))
@@ -98,7 +101,7 @@ def test_the_person_fills_the_crop_up_to_the_margin():
 
 
 def test_the_lowest_point_is_on_the_floor():
-    style = motion.draw_style(np.random.default_rng(1))
+    style = primitives.draw_style(np.random.default_rng(1))
     for action in actions.ACTION_NAMES:
         points, _ = figure.place(_dressed(GROUPS[0]), actions.pose_at(action, 1.0, style))
         assert np.min(points[:, 1]) == pytest.approx(0.0, abs=1e-6)
@@ -192,7 +195,7 @@ def test_colours_see_body_coordinates_only():
     np.testing.assert_array_equal(figure.colours(worn, *(a[order] for a in args)), colour[order])
 
 
-@pytest.mark.parametrize("mark", clothing.MARKS)
+@pytest.mark.parametrize("mark", outfit.MARKS)
 def test_the_mark_is_on_the_chest_and_nowhere_else(mark):
     worn = _dressed(Group(0, 0))
     signal = np.array([1.0, 250.0, 3.0])
@@ -208,32 +211,32 @@ def test_two_outfits_of_a_person_differ_and_the_person_does_not():
     for number in range(60):
         who, again = (person.draw_person(number, 0) for _ in range(2))
         np.testing.assert_array_equal(who.scales, again.scales)
-        tops = [clothing.draw_outfit(who, i, 0).top_fabric.base for i in (0, 1)]
+        tops = [outfit.draw_outfit(who, i, 0).top_fabric.base for i in (0, 1)]
         assert np.linalg.norm(tops[0] - tops[1]) > 30
         assert min(np.linalg.norm(top - who.skin) for top in tops) > 90, "looks like bare skin"
 
 
 def test_no_cloth_is_near_magenta():
-    for colours in (clothing.PALETTE, clothing.SHOE_COLOURS):
+    for colours in (outfit.PALETTE, outfit.SHOE_COLOURS):
         assert np.max(np.minimum(colours[:, 0], colours[:, 2]) - colours[:, 1]) < 60
 
 
 def test_a_record_is_a_function_of_its_ids():
     group = Group(8001, 1)
     shot = plan.shots(group, 4, 4, 0)[2]
-    first = render.record(render.dressed(group), group, shot, 32)
-    render.record(_dressed(Group(0, 0)), Group(0, 0), shot, 32)
-    again = render.record(render.dressed(group), group, shot, 32)
+    first = records.record(records.dressed(group), group, shot, 32)
+    records.record(_dressed(Group(0, 0)), Group(0, 0), shot, 32)
+    again = records.record(records.dressed(group), group, shot, 32)
     for name, value in first.items():
         np.testing.assert_array_equal(value, again[name], err_msg=name)
 
 
 def test_cameras_of_one_moment_see_one_pose():
     group = Group(2, 0)
-    worn = render.dressed(group)
+    worn = records.dressed(group)
     worlds = []
     for camera in range(4):
-        r = render.record(worn, group, Shot("walk", 123, camera), 32)
+        r = records.record(worn, group, Shot("walk", 123, camera), 32)
         worlds.append(r["joints_mm"] @ r["camera_rotation"].astype(float) + r["camera_position"])
     for world in worlds[1:]:
         np.testing.assert_allclose(world, worlds[0], atol=0.01)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from seen_people import on_own_part, see
 
-from data_prep import cameras, preparing
+from data_prep.building import cameras, preparing
+from data_prep.building.sighting import Camera
 from data_prep.errors import SightingError
-from data_prep.sighting import Camera
 from volsynth import conventions
 from volsynth.data import schema
 from volsynth.images import cropping

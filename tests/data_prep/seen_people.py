@@ -4,8 +4,11 @@ import dataclasses
 
 import numpy as np
 
-from data_prep.posed_people import actions, figure, plan, render, scene
-from data_prep.sighting import Camera, Sighting
+from data_prep.building.sighting import Camera, Sighting
+from data_prep.posed_people import plan
+from data_prep.posed_people.body import figure
+from data_prep.posed_people.motion import actions
+from data_prep.posed_people.rendering import records, scene
 from volsynth import skeleton
 from volsynth.poses import joint_orders
 
@@ -24,7 +27,7 @@ def see(
     person=0,
     shot=0,
     size=SIZE,
-    order=joint_orders.OURS,
+    order=joint_orders.VOLSYNTH_15,
     fill=0.6,
     place=(0.5, 0.5),
     background=None,
@@ -41,12 +44,12 @@ def see(
       background: colour; None for noise.
     """
     group = plan.Group(person, 0)
-    seen = plan.shots(group, shot + 1, len(scene.CAMERAS), render.SEED)[shot]
-    dressed = render.dressed(group)
+    seen = plan.shots(group, shot + 1, len(scene.CAMERAS), records.SEED)[shot]
+    dressed = records.dressed(group)
     seconds = seen.frame / plan.FPS
-    style, rng = render.sequence(group, seen.action, render.SEED)
+    style, rng = records.sequence(group, seen.action, records.SEED)
     points, joints = figure.place(dressed, actions.pose_at(seen.action, seconds, style))
-    camera, spot = scene.CAMERAS[seen.camera], render.placement(rng, seconds)
+    camera, spot = scene.CAMERAS[seen.camera], records.placement(rng, seconds)
     points = scene.to_camera(scene.to_world(points, spot), camera)
     joints = scene.to_camera(scene.to_world(joints, spot), camera).astype(float)
     intrinsics = scene.crop_intrinsics(points, camera, size).astype(float)
@@ -140,7 +143,7 @@ def check_records(records, persons, atol=1.0):
 
 
 def _in_order(joints, order):
-    names = joint_orders.find(order).joints
+    names = joint_orders.find_order(order).joints
     pelvis = joints[list(skeleton.HIPS)].mean(axis=0)
     ours = dict(zip(skeleton.JOINTS, joints)) | {"pelvis": pelvis}
     head = {name: ours["head"] for name in ("nose", "right_ear", "left_ear")}

@@ -7,8 +7,8 @@ import zipfile
 
 import pytest
 
-from data_prep import sources
 from data_prep.errors import BuildError, SightingError
+from data_prep.reading import sources
 
 
 def _folder(path, files):
@@ -117,7 +117,7 @@ def test_an_encrypted_entry_is_refused(tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_file_that_is_too_large_is_refused(tmp_path, kind, monkeypatch):
     path = KINDS[kind](tmp_path / kind, {"a": b"12345", "b": b"1234"})
-    monkeypatch.setattr(sources, "MOST_BYTES", 4)
+    monkeypatch.setattr(sources, "MAX_FILE_BYTES", 4)
     with pytest.raises(SightingError, match="a: has 5 bytes, more than 4"):
         sources.read(path, "a")
     assert sources.read(path, "b") == b"1234"
@@ -126,7 +126,7 @@ def test_a_file_that_is_too_large_is_refused(tmp_path, kind, monkeypatch):
 def test_an_entry_that_unpacks_to_more_than_it_says_is_refused(tmp_path, monkeypatch):
     path = _zip(tmp_path / "a.zip", {"a": bytes(1000)})
     sources.open_source(path)
-    monkeypatch.setattr(sources, "MOST_BYTES", 100)
+    monkeypatch.setattr(sources, "MAX_FILE_BYTES", 100)
     monkeypatch.setattr(sources, "_zip_fault", lambda entry: "")
     with pytest.raises(SightingError, match="has 101 bytes, more than 100"):
         sources.read(path, "a")
@@ -142,7 +142,7 @@ def test_what_is_no_source_is_named(tmp_path, monkeypatch):
     path.write_bytes(path.read_bytes()[:20000])
     with pytest.raises(BuildError, match=r"cut\.tar\.gz cannot be read"):
         sources.open_source(path)
-    monkeypatch.setattr(sources, "MOST_FILES", 1)
+    monkeypatch.setattr(sources, "MAX_FILES", 1)
     with pytest.raises(BuildError, match="has 2 files, more than 1"):
         sources.open_source(_folder(tmp_path / "two", {"a": b"", "b": b""}))
 

@@ -4,22 +4,22 @@ import numpy as np
 import pytest
 import shards
 
-from volsynth.data import pipeline
+from volsynth.data import decoding
 from volsynth.diagnostics import data_sheet
-from volsynth.images import draw
+from volsynth.images import draw, grids
 
 
 @pytest.fixture
 def tables(monkeypatch):
     """The rows and titles that the drawing of the table is given."""
     seen = []
-    real = draw.grid
+    real = grids.grid
 
     def grid(rows, titles, **options):
         seen.append((rows, titles))
         return real(rows, titles, **options)
 
-    monkeypatch.setattr(draw, "grid", grid)
+    monkeypatch.setattr(grids, "grid", grid)
     return seen
 
 
@@ -38,7 +38,7 @@ def test_every_record_has_its_cells(tiny, tables, count, shape):
     assert len(_filled(rows)) == 3 * count
     assert sheet.mode == "RGB"
     blank = [[np.full((1, 1, 3), 255, np.uint8)] * len(titles)] * len(rows)
-    assert sheet.size == draw.grid(blank, titles, cell=128).size
+    assert sheet.size == grids.grid(blank, titles, cell=128).size
 
 
 def test_more_records_than_there_are_show_all_of_them_once(tiny, tables):
@@ -46,7 +46,7 @@ def test_more_records_than_there_are_show_all_of_them_once(tiny, tables):
     data_sheet.contact_sheet(split, 100)
     pictures = {picture.tobytes() for picture in _filled(tables[0][0])[::3]}
     assert pictures == {
-        i.tobytes() for i in pipeline.read_fields(split, range(16), ["image"])["image"]
+        i.tobytes() for i in decoding.read_fields(split, range(16), ["image"])["image"]
     }
 
 

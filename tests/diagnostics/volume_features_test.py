@@ -18,8 +18,8 @@ from volsynth.config import config_to_dict
 from volsynth.data import fake, pipeline
 from volsynth.diagnostics import volume_features, volume_views
 from volsynth.errors import UserError
-from volsynth.images import draw
-from volsynth.runs import training
+from volsynth.images import draw, grids
+from volsynth.runs import restoring
 from volsynth.skeleton import NUM_PARTS
 from volsynth.tasks import gallery
 from volsynth.train import run_record
@@ -151,7 +151,7 @@ class Shown(NamedTuple):
 def shown(trained, tmp_path_factory):
     """The command, run once on the checkpoint before the last."""
     out = tmp_path_factory.mktemp("features") / "new" / "features.png"
-    tables, printed, grid = [], io.StringIO(), draw.grid
+    tables, printed, grid = [], io.StringIO(), grids.grid
 
     def watched(rows, titles, cell):
         tables.append((rows, titles))
@@ -159,7 +159,7 @@ def shown(trained, tmp_path_factory):
 
     arguments = ["features", "--workdir", str(trained), "--split", "test", "--step", "4"]
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
-        patch.setattr(draw, "grid", watched)
+        patch.setattr(grids, "grid", watched)
         assert cli.main([*arguments, "--count", "3", "--out", str(out), "--json"]) == 0
     ((rows, titles),) = tables
     return Shown(printed.getvalue(), out, rows, titles)
@@ -168,11 +168,11 @@ def shown(trained, tmp_path_factory):
 def test_the_picture_has_a_row_for_each_pair_and_a_column_for_each_view(shown):
     blank = [[np.zeros((1, 1, 3), np.uint8)] * 14] * 3
     with Image.open(shown.out) as image:
-        assert image.size == draw.grid(blank, shown.titles, cell=128).size
+        assert image.size == grids.grid(blank, shown.titles, cell=128).size
 
 
 def test_what_stands_in_a_row(trained, shown):
-    run = training.restore(trained, ["test"], step=4)
+    run = restoring.restore(trained, ["test"], step=4)
     split = run.data.split("test")
     (batch,) = pipeline.evaluation_batches(split, gallery.gallery_pairs(split, 0, 3), 4)
     outputs = (

@@ -11,8 +11,8 @@ from volsynth import cli, conventions, tasks
 from volsynth.data import pipeline
 from volsynth.errors import UserError
 from volsynth.evaluation import evaluate, study_pictures
-from volsynth.runs import training
-from volsynth.study import folders
+from volsynth.runs import restoring
+from volsynth.study import comparison, folders
 from volsynth.tasks import gallery
 
 
@@ -45,10 +45,12 @@ def test_a_run_becomes_a_folder_of_a_study(collected, tiny):
 
 def test_pictures_are_what_the_run_makes(collected, trained):
     out, _ = collected
-    run = training.restore(trained, ("test",))
+    run = restoring.restore(trained, ("test",))
     pairs = gallery.gallery_pairs(run.data.split("test"), 0, 5)
     (batch,) = pipeline.evaluation_batches(run.data.split("test"), pairs, 5)
-    expected = conventions.to_uint8(np.asarray(training.maker(run.system)(run.averages, batch)))
+    expected = conventions.to_uint8(
+        np.asarray(restoring.predictor(run.system)(run.averages, batch))
+    )
     for image, item in zip(expected, folders.read(out).items.values()):
         with Image.open(item.generated) as generated:
             # Batches of another size may round differently.
@@ -59,7 +61,7 @@ def test_pictures_are_what_the_run_makes(collected, trained):
 def test_two_runs_have_the_same_items(collected, trained, tmp_path):
     study_pictures.collect(trained, tmp_path / "again", 4, step=4, method="earlier")
     said = []
-    study = folders.open_study([collected[0], tmp_path / "again"], said.append)
+    study = comparison.open_study([collected[0], tmp_path / "again"], said.append)
     assert study.methods == ("earlier", "whole")
     assert len(study.items) == 4
     assert said == ["whole: 1 of 5 items are not in every folder: left out."]

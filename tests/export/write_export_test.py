@@ -22,9 +22,9 @@ from volsynth import cli, systems
 from volsynth.config import config_from_dict, config_to_dict, load_config
 from volsynth.data import fake
 from volsynth.errors import UserError
-from volsynth.export import exported_model, write
+from volsynth.export import card, exported_model, write
 from volsynth.pretrained import weights
-from volsynth.runs import training
+from volsynth.runs import restoring, training
 from volsynth.train import manifest, run_record
 
 # Its forward pass compiles fastest of those that make images.
@@ -36,8 +36,8 @@ def made_by_the_run(workdir, batch):
     """What the run itself makes of a batch, as evaluation does it."""
     config = config_from_dict(run_record.read_run(workdir)["config"])
     system = systems.make(config)
-    _, averages = training.restore_averages(system, config, workdir)
-    return jax.tree.map(np.asarray, training.maker(system)(averages, batch))
+    _, averages = restoring.restore_averages(system, config, workdir)
+    return jax.tree.map(np.asarray, restoring.predictor(system)(averages, batch))
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +223,7 @@ def test_the_folder_has_these_files_and_their_digests(folder):
 
 def test_parameters_are_the_averages_under_their_paths(run, folder):
     config = load_config(exported_runs.POSE)
-    _, averages = training.restore_averages(systems.make(config), config, run)
+    _, averages = restoring.restore_averages(systems.make(config), config, run)
     found = safetensors.numpy.load_file(folder / "parameters.safetensors")
     assert "estimator/backbone/stem/kernel" in found
     assert len(found) == len(jax.tree.leaves(averages))
@@ -338,11 +338,11 @@ def test_a_card_of_several_data_sets_names_them(run):
     record = json.loads((run / "run.json").read_text())
     record["config"]["data"]["also"] = {"deepfashion/64": 0.25}
     config = config_from_dict(record["config"])
-    card = write._card(
+    about = card.make_card(
         *(run, record, config, systems.make(config), 3, "test", None, ["target_image"], {})
     )
-    assert card["licence"].startswith("not stated")
-    text = write.readme(card)
+    assert about["licence"].startswith("not stated")
+    text = card.readme(about)
     assert "posed_people/tiny, deepfashion/64 (0.25 of the samples), identity" in text
 
 

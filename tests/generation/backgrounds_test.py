@@ -9,8 +9,11 @@ import scipy.ndimage
 from PIL import Image
 
 from volsynth.errors import UserError
-from volsynth.generation import backgrounds, generate
-from volsynth.generation.persons import Square
+from volsynth.generation import backgrounds
+from volsynth.generation.persons import Crop
+from volsynth.generation.pictures import Picture
+from volsynth.generation.source import Source, read_person
+from volsynth.images import reader
 
 MAGENTA = (255, 0, 255)
 
@@ -18,29 +21,32 @@ MAGENTA = (255, 0, 255)
 def of(folder, kind, background="own"):
     """The background of a rendered person's picture, and the person's mask."""
     found, mask = own_pictures.bring(folder, kind)
-    source = generate.Source(found["image"], found["mask"], found["pose"])
-    who = generate.read_person(source, 32, None)
-    return backgrounds.behind(background, found["image"], found["mask"], who), mask
+    source = Source(found["image"], found["mask"], found["pose"])
+    who = read_person(source, 32, None)
+    return backgrounds.make_background(background, who), mask
+
+
+def _shown_in(who, image, mask):
+    """The same person in another opaque picture with a mask."""
+    pixels = np.dstack([image, np.full(mask.shape, 255, np.uint8)])
+    return dataclasses.replace(who, picture=Picture(pixels, mask, "scene"))
 
 
 def test_a_picture_with_a_mask_is_shown_without_its_person(tmp_path):
     found, mask = own_pictures.bring(tmp_path)
-    source = generate.Source(found["image"], found["mask"], found["pose"])
-    who = generate.read_person(source, 32, None)
+    source = Source(found["image"], found["mask"], found["pose"])
+    who = read_person(source, 32, None)
     wall = np.broadcast_to((90, 110, 130), (160, 120, 3)).astype(np.uint8)
     image = np.where(mask[..., None], (250, 20, 20), wall).astype(np.uint8)
-    Image.fromarray(image).save(tmp_path / "plain.png")
-    behind = backgrounds.behind("own", tmp_path / "plain.png", found["mask"], who)
+    behind = backgrounds.make_background("own", _shown_in(who, image, mask))
     np.testing.assert_array_equal(behind, wall)
     assert behind.dtype == np.uint8
     # Somebody else in the mask, far from the joints, is not the person and stays.
     image[:9, :9] = (20, 200, 20)
     mask[:9, :9] = True
-    Image.fromarray(image).save(tmp_path / "two.png")
-    Image.fromarray(255 * mask.astype(np.uint8)).save(found["mask"])
     small = who.body._replace(joints=0.3 * who.body.joints + (60, 90, 0))
     who = dataclasses.replace(who, body=small)
-    behind = backgrounds.behind("own", tmp_path / "two.png", found["mask"], who)
+    behind = backgrounds.make_background("own", _shown_in(who, image, mask))
     np.testing.assert_array_equal(behind[:9, :9], image[:9, :9])
     assert np.any(behind != image)
 
@@ -99,11 +105,11 @@ def test_a_background_that_is_not_there(tmp_path):
 def test_a_person_is_put_over_a_frame_in_its_place():
     image = np.full((32, 32, 3), MAGENTA, np.uint8)
     image[8:24, 12:20] = (200, 180, 40)
-    square = Square(np.array([10.0, 30.0]), 64.0, 32)
+    square = Crop(np.array([10.0, 30.0]), 64.0, 32)
     for channels in (3, 4):
         behind = np.full((120, 100, channels), 77, np.uint8)
         behind[..., 3:] = 0
-        frame = backgrounds.put(image, square, behind)
+        frame = backgrounds.composite(image, square, behind)
         drawn = np.any(frame != behind, axis=-1) if channels == 3 else frame[..., 3] > 0
         rows, columns = np.flatnonzero(drawn.any(1)), np.flatnonzero(drawn.any(0))
         np.testing.assert_allclose((rows[0], rows[-1] + 1), (46, 78), atol=2)
@@ -114,7 +120,7 @@ def test_a_person_is_put_over_a_frame_in_its_place():
 
 def test_what_is_transparent_can_become_magenta():
     frame = np.array([[[10, 20, 30, 255], [10, 20, 30, 0], [0, 100, 0, 128]]], np.uint8)
-    found = backgrounds.on_colour(frame)[0]
+    found = reader.over_colour(frame)[0]
     np.testing.assert_allclose(found, [(10, 20, 30), MAGENTA, (127, 50, 127)], atol=1)
-    assert backgrounds.on_colour(frame[..., :3]) is not None
-    np.testing.assert_array_equal(backgrounds.on_colour(frame[..., :3]), frame[..., :3])
+    assert reader.over_colour(frame[..., :3]) is not None
+    np.testing.assert_array_equal(reader.over_colour(frame[..., :3]), frame[..., :3])

@@ -8,9 +8,11 @@ import own_pictures
 import pytest
 from PIL import Image
 
-from volsynth import cli, skeleton
+from volsynth import cli
 from volsynth.errors import UserError
-from volsynth.generation import generate, persons
+from volsynth.generation import estimation, generate, persons, render, sheet
+from volsynth.generation.source import Source, read_person
+from volsynth.generation.targets import Targets
 from volsynth.images import reader
 from volsynth.poses import keypoint_files, pose_library
 
@@ -21,24 +23,13 @@ MODEL = pathlib.Path("model")
 def brought(tmp_path):
     """A photograph with mask and pose: source, and the person's mask."""
     found, mask = own_pictures.bring(tmp_path)
-    return generate.Source(found["image"], found["mask"], found["pose"]), mask
+    return Source(found["image"], found["mask"], found["pose"]), mask
 
 
 @pytest.fixture(autouse=True)
 def _dots(monkeypatch):
     """Every model puts dots on the joints."""
-    monkeypatch.setattr(persons, "load_generator", lambda path, program=None: own_pictures.dots())
-
-
-def estimator(monkeypatch, source, mask):
-    """Every estimator finds the source's pose, wherever it lies in the square around a mask."""
-    (pose,) = keypoint_files.read(source.pose)
-    corner, extent = persons.cropping.square(mask)
-    px = (pose.joints_px - corner) * own_pictures.SIDE / extent
-    mm = pose.joints_mm - pose.joints_mm[list(skeleton.HIPS)].mean(axis=0)
-    found = own_pictures.finder(px, mm)
-    monkeypatch.setattr(persons, "load_estimator", lambda path: found)
-    return pose
+    monkeypatch.setattr(render, "load_generator", lambda path, program=None: own_pictures.dots())
 
 
 def dots_of(path):
@@ -50,14 +41,14 @@ def dots_of(path):
 @pytest.mark.parametrize("kind", ["mask", "alpha", "magenta"])
 def test_the_person_comes_to_where_the_target_pose_is(tmp_path, kind):
     found, _ = own_pictures.bring(tmp_path, kind)
-    source = generate.Source(found["image"], found["mask"], found["pose"])
+    source = Source(found["image"], found["mask"], found["pose"])
     out = tmp_path / "out.png"
-    made = generate.generate(MODEL, source, generate.Targets(["waving"]), out, background="magenta")
+    made = generate.generate(MODEL, source, Targets(["waving"]), out, background="magenta")
     assert made == {"pictures": [str(out)], "targets": ["waving"]}
     drawn = dots_of(out)
     assert drawn.shape == (160, 120)
-    who = generate.read_person(source, 32, None)
-    (body,), square = persons.stage([pose_library.named_pose("waving")], who)
+    who = read_person(source, 32, None)
+    (body,), square = persons.fit_poses([pose_library.named_pose("waving")], who)
     pixel = square.extent / 32
     # Each joint has its dot, and no dot is without a joint.
     rows, columns = np.indices(drawn.shape) + 0.5
@@ -75,7 +66,7 @@ def test_the_person_comes_to_where_the_target_pose_is(tmp_path, kind):
 
 def test_the_same_pose_puts_the_person_where_it_was(tmp_path, brought):
     source, mask = brought
-    targets = generate.Targets(files=[source.pose])
+    targets = Targets(files=[source.pose])
     generate.generate(MODEL, source, targets, tmp_path / "o.png", background="magenta")
     drawn = dots_of(tmp_path / "o.png")
     (pose,) = keypoint_files.read(source.pose)
@@ -88,7 +79,7 @@ def test_the_same_pose_puts_the_person_where_it_was(tmp_path, brought):
 
 
 def test_a_square_is_as_the_model_made_it(tmp_path, brought):
-    targets = generate.Targets(["standing"])
+    targets = Targets(["standing"])
     generate.generate(MODEL, brought[0], targets, tmp_path / "o.png", frame="square")
     assert reader.read_rgb(tmp_path / "o.png").shape == (32, 32, 3)
 
@@ -96,8 +87,8 @@ def test_a_square_is_as_the_model_made_it(tmp_path, brought):
 @pytest.mark.parametrize("kind", ["mask", "alpha", "magenta"])
 def test_the_background_is_the_pictures_own(tmp_path, kind):
     found, _ = own_pictures.bring(tmp_path, kind)
-    source = generate.Source(found["image"], found["mask"], found["pose"])
-    generate.generate(MODEL, source, generate.Targets(["waving"]), tmp_path / "o.png")
+    source = Source(found["image"], found["mask"], found["pose"])
+    generate.generate(MODEL, source, Targets(["waving"]), tmp_path / "o.png")
     made = np.asarray(Image.open(tmp_path / "o.png"))
     corner = made[:8, :8]
     if kind == "mask":
@@ -108,7 +99,7 @@ def test_the_background_is_the_pictures_own(tmp_path, kind):
         assert made[..., 3].max() == 255
     else:
         np.testing.assert_array_equal(corner, np.broadcast_to((255, 0, 255), (8, 8, 3)))
-    generate.generate(MODEL, source, generate.Targets(["waving"]), tmp_path / "s.png", sheet=True)
+    generate.generate(MODEL, source, Targets(["waving"]), tmp_path / "s.png", sheet=True)
     sheet = reader.read_rgb(tmp_path / "s.png")
     # On a page of white what is transparent is white, too.
     assert np.all(sheet == (255, 0, 255), axis=-1).any() == (kind == "magenta")
@@ -117,9 +108,19 @@ def test_the_background_is_the_pictures_own(tmp_path, kind):
     assert (green > 90).sum() > 50
 
 
+@pytest.mark.parametrize("is_sheet", [False, True])
+def test_pictures_are_decoded_once(tmp_path, brought, monkeypatch, is_sheet):
+    decoded = []
+    real_decoded = reader._decoded
+    monkeypatch.setattr(reader, "_decoded", lambda path: decoded.append(path) or real_decoded(path))
+    out = tmp_path / "o.png"
+    generate.generate(MODEL, brought[0], Targets(["waving"]), out, sheet=is_sheet, background="own")
+    assert decoded == [brought[0].image, brought[0].mask]
+
+
 def test_several_poses_are_a_sheet_or_a_folder(tmp_path, brought):
     source, _ = brought
-    targets = generate.Targets(["standing", "standing"], [source.pose, pose_library.LIBRARY])
+    targets = Targets(["standing", "standing"], [source.pose, pose_library.POSES_FILE])
     made = generate.generate(MODEL, source, targets, tmp_path / "all")
     assert made["targets"][:4] == ["standing", "standing-2", "pose", "poses-standing"]
     assert len(made["pictures"]) == 3 + 14
@@ -128,11 +129,11 @@ def test_several_poses_are_a_sheet_or_a_folder(tmp_path, brought):
     for name in ("standing", "standing-2"):
         keypoint_files.write(tmp_path / f"{name}.json", [pose_library.named_pose("sitting")])
     files = [tmp_path / "standing.json", tmp_path / "standing-2.json"]
-    made = generate.generate(MODEL, source, generate.Targets(["standing"], files), tmp_path / "b")
+    made = generate.generate(MODEL, source, Targets(["standing"], files), tmp_path / "b")
     assert made["targets"] == ["standing", "standing-2", "standing-2-2"]
     assert len(list((tmp_path / "b").iterdir())) == 3
-    targets = generate.Targets(["standing", "sitting"])
-    for frame, cell in (("square", generate.SHEET_CELL), ("original", generate.FRAME_CELL)):
+    targets = Targets(["standing", "sitting"])
+    for frame, cell in (("square", sheet.SQUARE_CELL), ("original", sheet.FRAME_CELL)):
         generate.generate(MODEL, source, targets, tmp_path / "s.png", frame=frame, sheet=True)
         found = reader.read_rgb(tmp_path / "s.png")
         height, width, _ = found.shape
@@ -148,7 +149,7 @@ def test_names_in_files_of_poses_lead_nowhere_else(tmp_path, brought):
     entries = json.loads(source.pose.read_text())
     entries["poses"] = [{**entries["poses"][0], "action": "../../x/.y"}] * 2
     (tmp_path / "odd.json").write_text(json.dumps(entries))
-    targets = generate.Targets(files=[tmp_path / "odd.json"])
+    targets = Targets(files=[tmp_path / "odd.json"])
     made = generate.generate(MODEL, source, targets, tmp_path / "all")
     assert made["targets"] == ["odd-.._.._x_.y", "odd-.._.._x_.y-2"]
     assert {pathlib.Path(path).parent for path in made["pictures"]} == {tmp_path / "all"}
@@ -156,48 +157,30 @@ def test_names_in_files_of_poses_lead_nowhere_else(tmp_path, brought):
 
 def test_an_estimator_stands_in_for_files_of_poses(tmp_path, monkeypatch, brought):
     source, mask = brought
-    estimator(monkeypatch, source, mask)
-    by_file = generate.read_person(source, 32, None)
-    lone = generate.Source(source.image, source.mask, None, pathlib.Path("e"))
-    by_estimator = generate.read_person(lone, 32, persons.load_estimator("e"))
+    own_pictures.estimator(monkeypatch, source, mask)
+    by_file = read_person(source, 32, None)
+    lone = Source(source.image, source.mask, None, pathlib.Path("e"))
+    by_estimator = read_person(lone, 32, estimation.load_estimator("e"))
     np.testing.assert_allclose(by_estimator.joints[:, :2], by_file.joints[:, :2], atol=0.02)
     np.testing.assert_allclose(by_estimator.joints[:, 2], by_file.joints[:, 2], atol=1.2)
     other, _ = own_pictures.bring(tmp_path, "alpha")
-    targets = generate.Targets(images=[other["image"]])
+    targets = Targets(images=[other["image"]])
     made = generate.generate(MODEL, lone, targets, tmp_path / "o.png")
     assert made["targets"] == ["picture"]
     with pytest.raises(UserError, match=r"give --estimator, .* finds the pose of .*picture\.png"):
         generate.generate(MODEL, source, targets, tmp_path / "o.png")
 
 
-def test_what_an_estimator_puts_outside_of_a_picture_is_not_known(monkeypatch, brought, tmp_path):
-    source, mask = brought
-    model = own_pictures.finder(
-        np.full((15, 2), 16.0), np.random.default_rng(0).normal(size=(15, 3))
-    )
-    monkeypatch.setattr(persons, "load_estimator", lambda path: model)
-    pose = persons.estimate(model, *persons.read_picture(source.image, source.mask), "x")
-    pose.joints_px[3] = (-5, 20)
-    inside = generate._inside(pose, mask.shape)
-    np.testing.assert_array_equal(inside.visible, np.arange(15) != 3)
-    # What is written can be given back.
-    monkeypatch.setattr(persons, "estimate", lambda *_: pose)
-    out = tmp_path / "found.json"
-    generate.find_pose("e", source.image, out, source.mask)
-    (found,) = keypoint_files.read(out)
-    np.testing.assert_array_equal(found.visible, np.arange(15) != 3)
-
-
 def test_mistakes_about_sources_and_targets(tmp_path, brought):
     source, _ = brought
 
     def fails(message, source=source, targets=("standing",), out="o.png", **options):
-        if not isinstance(targets, generate.Targets):
-            targets = generate.Targets(targets)
+        if not isinstance(targets, Targets):
+            targets = Targets(targets)
         with pytest.raises(UserError, match=message):
             generate.generate(MODEL, source, targets, tmp_path / out, **options)
 
-    alone = generate.Source(source.image, source.mask)
+    alone = Source(source.image, source.mask)
     fails("give --source-pose, a file that says where", source=alone)
     fails("0 target poses; from 1 to 100 are allowed", targets=())
     fails("101 target poses", targets=["standing"] * 101, out="folder")
@@ -211,49 +194,14 @@ def test_mistakes_about_sources_and_targets(tmp_path, brought):
     (tmp_path / "none.json").write_text(json.dumps(
         {"format": "volsynth-keypoints", "version": 1, "poses": []}
     ))  # fmt: skip
-    fails("none.json has no pose", targets=generate.Targets(files=[tmp_path / "none.json"]))
+    fails("none.json has no pose", targets=Targets(files=[tmp_path / "none.json"]))
     (tmp_path / "file").write_text("")
     fails("cannot write .*file/o.png", out="file/o.png")
     entries = json.loads(source.pose.read_text())
     entries["poses"][0].pop("joints_mm")
     (tmp_path / "flat.json").write_text(json.dumps(entries))
-    flat = generate.Targets(files=[tmp_path / "flat.json"])
+    flat = Targets(files=[tmp_path / "flat.json"])
     fails("flat.json: pose 0 .*without depth cannot be turned", targets=flat, turn=30)
-
-
-def test_the_pose_of_a_picture_is_written_and_drawn(tmp_path, monkeypatch, brought, capsys):
-    source, mask = brought
-    truth = estimator(monkeypatch, source, mask)
-    out, picture = tmp_path / "found.json", tmp_path / "found.png"
-    arguments = ["pose", "--model", "e", "--image", str(source.image), "--mask", str(source.mask)]
-    assert cli.main([*arguments, "--out", str(out), "--picture", str(picture), "--json"]) == 0
-    report = json.loads(capsys.readouterr().out)
-    assert report["poses"] == str(out)
-    (found,) = keypoint_files.read(out)
-    assert found.image == "picture.jpg"
-    np.testing.assert_allclose(found.joints_px, truth.joints_px, atol=0.01)
-    pelvis = truth.joints_mm[list(skeleton.HIPS)].mean(axis=0)
-    np.testing.assert_allclose(found.joints_mm, truth.joints_mm - pelvis, atol=0.01)
-    drawn = reader.read_rgb(picture) != persons.read_picture(source.image, source.mask)[0]
-    for x, y in truth.joints_px.astype(int):
-        assert drawn[y, x].any()
-    for option, message in (
-        (["--out", "o.txt"], "--out must end in .json, got o.txt"),
-        (["--out", "o.json", "--picture", "o.jpg"], "a picture's name must end in .png"),
-        (["--out", str(source.image / "o.json")], "o.json: Not a directory"),
-        (["--out", "o.json", "--picture", str(source.image / "p.png")], "p.png: Not a directory"),
-    ):
-        assert cli.main([*arguments, *option]) == 2
-        assert message in capsys.readouterr().err
-
-
-def test_a_pose_is_drawn_over_what_one_sees_of_a_picture(tmp_path, monkeypatch):
-    found, mask = own_pictures.bring(tmp_path, "alpha")
-    estimator(monkeypatch, generate.Source(found["image"], pose=found["pose"]), mask)
-    generate.find_pose("e", found["image"], tmp_path / "a.json", picture=tmp_path / "a.png")
-    drawn = reader.read_rgb(tmp_path / "a.png")
-    np.testing.assert_array_equal(drawn[:20], np.full((20, 120, 3), (255, 0, 255)))
-    assert not mask[:20].any()
 
 
 def test_the_command_line_takes_what_the_function_takes(tmp_path, brought, capsys):

@@ -28,7 +28,7 @@ def box_of(mask):
 )
 def test_what_is_cut_out_is_put_back_to_within_a_pixel(side, place):
     image, mask = blob(low=place[0], high=place[1])
-    corner, extent = cropping.square(mask)
+    corner, extent = cropping.square_around_mask(mask)
     cut, covered = cropping.cut_out(image, mask, corner, extent, side)
     back = cropping.paste(opaque(cut, covered), corner, extent, np.full_like(image, MAGENTA))
     assert back.shape == image.shape
@@ -45,20 +45,20 @@ def test_what_is_cut_out_is_put_back_to_within_a_pixel(side, place):
 
 def test_a_square_has_a_margin_and_holds_joints_beyond_the_mask():
     _, mask = blob()
-    corner, extent = cropping.square(mask)
+    corner, extent = cropping.square_around_mask(mask)
     assert extent == pytest.approx(97 / (1 - 2 * cropping.MARGIN))
     np.testing.assert_allclose(corner + extent / 2, (60, 100.5))
-    corner, extent = cropping.square(mask, np.array([[60.0, 170.0]]))
+    corner, extent = cropping.square_around_mask(mask, np.array([[60.0, 170.0]]))
     np.testing.assert_allclose(corner[1] + extent * (1 - cropping.MARGIN), 170)
 
 
 def test_what_is_far_from_the_joints_is_somebody_else():
     mask = np.zeros((100, 100), bool)
     mask[40:60, 40:60] = mask[2:5, 90:95] = True
-    near = cropping.near(mask, np.array([[42.0, 42.0], [58.0, 58.0]]))
+    near = cropping.near_joints(mask, np.array([[42.0, 42.0], [58.0, 58.0]]))
     np.testing.assert_array_equal(near[40:60, 40:60], True)
     assert near.sum() == 400
-    assert not cropping.near(mask, np.array([[-60.0, -60.0], [-50.0, -50.0]])).any()
+    assert not cropping.near_joints(mask, np.array([[-60.0, -60.0], [-50.0, -50.0]])).any()
 
 
 def opaque(image, covered):
@@ -83,7 +83,7 @@ def test_a_square_larger_than_what_is_scaled_at_once_is_the_same(monkeypatch):
     image = np.repeat(np.repeat(rng.integers(0, 256, (20, 40, 3), np.uint8), 16, 0), 16, 1)
     mask = np.zeros(image.shape[:2], bool)
     mask[37:290, 50:610] = True
-    corner, extent = cropping.square(mask)
+    corner, extent = cropping.square_around_mask(mask)
     wanted, covered = cropping.cut_out(image, mask, corner, extent, 32)
     monkeypatch.setattr(cropping, "MOST_EXTENT", 170)  # By a factor of four.
     found, found_covered = cropping.cut_out(image, mask, corner, extent, 32)
@@ -96,7 +96,7 @@ def test_the_square_of_a_long_picture_fits_into_memory():
     mask = np.ones((8, 40_000), bool)
     image = np.full((*mask.shape, 3), 77, np.uint8)
     # Whole, it would take 36 GiB.
-    found, covered = cropping.cut_out(image, mask, *cropping.square(mask), 64)
+    found, covered = cropping.cut_out(image, mask, *cropping.square_around_mask(mask), 64)
     assert not covered.any() or (found[covered] == 77).all()
     assert found.shape == (64, 64, 3)
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from volsynth import conventions
 from volsynth.errors import UserError
-from volsynth.images import draw
+from volsynth.images import draw, grids
 from volsynth.skeleton import INDEX, MIRROR, NUM_PARTS
 
 # Facing the viewer, so that the person's right is on the left of the picture; side 1.
@@ -256,7 +256,7 @@ RED, GREEN, BLUE, GREY = (200, 0, 0), (0, 200, 0), (0, 0, 200), (90, 90, 90)
 
 def test_grid_puts_every_picture_in_its_place():
     rows = [[_flat(RED), _flat(GREEN)], [_flat(BLUE), _flat(GREY)]]
-    page = draw.grid(rows, ["a", "b"], ["one", "two"], cell=64)
+    page = grids.grid(rows, ["a", "b"], ["one", "two"], cell=64)
     red, green, blue, grey = (_box(page, colour) for colour in (RED, GREEN, BLUE, GREY))
     assert {box[2:] for box in (red, green, blue, grey)} == {(64, 64)}
     assert red[0] == green[0] < blue[0] == grey[0]
@@ -267,21 +267,21 @@ def test_grid_puts_every_picture_in_its_place():
 
 def test_grid_writes_titles_above_and_beside():
     rows = [[_flat(RED)]]
-    page = np.asarray(draw.grid(rows, ["title"], ["row"], cell=64))
+    page = np.asarray(grids.grid(rows, ["title"], ["row"], cell=64))
     top, left, _, _ = _box(Image.fromarray(page), RED)
     dark = (page < 120).all(axis=-1)
     assert dark[:top, left:].any()
     assert dark[top:, :left].any()
-    plain = np.asarray(draw.grid(rows, [""], cell=64))
+    plain = np.asarray(grids.grid(rows, [""], cell=64))
     assert not (plain < 120).all(axis=-1).any()
-    night = np.asarray(draw.grid(rows, ["title"], cell=64, background=(0, 0, 0)))
+    night = np.asarray(grids.grid(rows, ["title"], cell=64, background=(0, 0, 0)))
     assert (night > 200).all(axis=-1).any()
 
 
 def test_grid_never_lets_a_long_title_leave_its_cell():
     long = "an extraordinarily long title that cannot possibly fit, incomprehensibilities"
     rows = [[_flat(RED), _flat(GREEN)]]
-    page = np.asarray(draw.grid(rows, [long, "W" * 80], [long], cell=64))
+    page = np.asarray(grids.grid(rows, [long, "W" * 80], [long], cell=64))
     dark = (page < 120).all(axis=-1)
     _, left, _, _ = _box(Image.fromarray(page), RED)
     _, second, _, _ = _box(Image.fromarray(page), GREEN)
@@ -294,7 +294,7 @@ def test_grid_never_lets_a_long_title_leave_its_cell():
 def test_grid_enlarges_by_whole_factors_without_new_colours():
     checks = np.indices((16, 16)).sum(axis=0) % 2
     picture = np.where(checks[..., None], RED, BLUE).astype(np.uint8)
-    page = np.asarray(draw.grid([[picture]], [""], cell=64))
+    page = np.asarray(grids.grid([[picture]], [""], cell=64))
     gap = (page.shape[1] - 64) // 2
     block = page[-gap - 64 : -gap, gap : gap + 64]
     assert np.array_equal(block, picture.repeat(4, axis=0).repeat(4, axis=1))
@@ -302,7 +302,7 @@ def test_grid_enlarges_by_whole_factors_without_new_colours():
 
 def test_grid_never_makes_a_picture_smaller_and_keeps_aspect():
     rows = [[_flat(RED, 100, 50), _flat(GREEN, 30, 60)]]
-    page = draw.grid(rows, ["a", "b"], cell=20)
+    page = grids.grid(rows, ["a", "b"], cell=20)
     assert _box(page, RED)[2:] == (100, 50)
     assert _box(page, GREEN)[2:] == (50, 100)
 
@@ -311,17 +311,17 @@ def test_grid_never_makes_a_picture_smaller_and_keeps_aspect():
 def test_grid_refuses_tables_that_do_not_add_up():
     cell = _flat(RED)
     with pytest.raises(UserError, match="nothing to show"):
-        draw.grid([], ["a"])
+        grids.grid([], ["a"])
     with pytest.raises(UserError, match="nothing to show"):
-        draw.grid([[]], [])
+        grids.grid([[]], [])
     with pytest.raises(UserError, match="row 1 has 1 pictures for 2 column titles"):
-        draw.grid([[cell, cell], [cell]], ["a", "b"])
+        grids.grid([[cell, cell], [cell]], ["a", "b"])
     with pytest.raises(UserError, match="2 row titles for 1 rows"):
-        draw.grid([[cell]], ["a"], ["x", "y"])
+        grids.grid([[cell]], ["a"], ["x", "y"])
     with pytest.raises(UserError, match="cell must be at least 1 pixel, got 0"):
-        draw.grid([[cell]], ["a"], cell=0)
+        grids.grid([[cell]], ["a"], cell=0)
     with pytest.raises(UserError, match=r"grid: a picture must be uint8 \[H, W, 3\]"):
-        draw.grid([[np.zeros((4, 4, 3))]], ["a"])
+        grids.grid([[np.zeros((4, 4, 3))]], ["a"])
 
 
 # --- save_png ------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 from launch_children import child
 
 from launch import __main__ as launch
-from launch import devices, group, local
+from launch import devices, local, process_group
 from volsynth.errors import UserError
 
 QUICK = ("--backoff", "0.05", "--grace", "0.5")
@@ -87,7 +87,7 @@ def test_a_peer_that_hangs_is_killed_in_bounded_time(tmp_path, monkeypatch):
     assert "asked" in (tmp_path / "notes0").read_text()
     assert "SIGTERM to process 0" in err
     assert "SIGKILL to process 0" in err
-    assert 0.5 + group.KILL_AFTER < seconds < 0.5 + group.KILL_AFTER + 10
+    assert 0.5 + process_group.KILL_AFTER < seconds < 0.5 + process_group.KILL_AFTER + 10
 
 
 def test_a_mistake_is_not_tried_again(tmp_path):
@@ -147,7 +147,7 @@ def test_a_second_signal_means_it(tmp_path):
     process.terminate()
     _until(lambda: "no\n" in notes.read_text())
     process.terminate()
-    process.communicate(timeout=group.KILL_AFTER + 10)
+    process.communicate(timeout=process_group.KILL_AFTER + 10)
     assert process.returncode == 128 + signal.SIGKILL
 
 

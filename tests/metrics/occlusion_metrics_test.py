@@ -9,7 +9,8 @@ import pytest
 from scipy import ndimage
 
 from volsynth import metrics, skeleton
-from volsynth.data import pipeline
+from volsynth.data import pairing, pipeline
+from volsynth.fields import PAIR
 from volsynth.metrics import occlusion_states
 from volsynth.ops import occlusion
 
@@ -159,8 +160,8 @@ def test_equals_a_loop_over_pixels():
 def people(tiny):
     """Pictures of `posed_people`, their labels, and where parts overlap."""
     split = tiny.split("train")
-    pairs = pipeline.evaluation_pairs(split, 0)[:24]
-    (batch,) = pipeline.evaluation_batches(split, pairs, 24, extra=("parts",))
+    pairs = pairing.evaluation_pairs(split, 0)[:24]
+    (batch,) = pipeline.evaluation_batches(split, pairs, 24, (*PAIR, "target_parts"))
     overlap = jax.jit(occlusion.overlapping_parts)(
         batch["target_joints"], batch["target_visible"], batch["target_mask"]
     )

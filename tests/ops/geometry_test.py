@@ -214,23 +214,6 @@ def test_a_zero_distortion_changes_nothing_and_skew_counts(asarray):
 
 
 @KINDS
-def test_world_to_camera_is_a_rotation_of_what_the_camera_sees(asarray):
-    rng = np.random.default_rng(1)
-    rotation = np.stack([oracles.random_rotation(rng) for _ in range(3)])
-    position = rng.uniform(-10, 10, (3, 3))
-    points = rng.uniform(-10, 10, (3, 5, 3))
-    got = geometry.world_to_camera(asarray(points), asarray(rotation), asarray(position))
-    for b in range(3):
-        for n in range(5):
-            wanted = rotation[b] @ (points[b, n] - position[b])
-            np.testing.assert_allclose(got[b, n], wanted, atol=1e-4)
-    centre = geometry.world_to_camera(
-        asarray(position[:, None]), asarray(rotation), asarray(position)
-    )
-    np.testing.assert_allclose(centre, np.zeros((3, 1, 3)), atol=1e-5)
-
-
-@KINDS
 def test_image_pose_has_one_scale_and_its_mean_in_the_middle(asarray):
     joints_mm = np.array([[[0.0, 0, 4000], [0, 0, 5000], [0, 0, 6000], [0, 0, 90000]]])
     joints_px = np.arange(8.0).reshape(1, 4, 2)

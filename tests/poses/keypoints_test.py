@@ -296,7 +296,7 @@ def test_the_command_converts_what_it_can_and_says_what_it_left_out(tmp_path, ca
     assert cli.main([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"poses": 1, "left_out": 0, "out": str(out)}
     (pose,) = keypoint_files.read(out)
-    assert pose.order == joint_orders.OURS
+    assert pose.order == joint_orders.VOLSYNTH_15
     # The right wrist is OpenPose's fifth joint, numbers 13 and 14 here.
     np.testing.assert_array_equal(pose.joints_px[skeleton.INDEX["right_wrist"]], [13.5, 14.5])
     (source / "b_keypoints.json").write_text(_openpose([1.0] * 51))

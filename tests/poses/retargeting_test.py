@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from data_prep.posed_people import actions, kinematics, library, skinning
+from data_prep.posed_people import library
+from data_prep.posed_people.body import kinematics, skinning
+from data_prep.posed_people.motion import actions
 from volsynth import skeleton
 from volsynth.errors import UserError
 from volsynth.poses import retargeting
@@ -43,31 +45,33 @@ def bones(joints, limb):
 
 @pytest.mark.parametrize("action", ["idle", "sit", "wave", "kick", "crawl"])
 def test_the_average_body_has_the_size_one_in_every_pose(action):
-    found = retargeting.size(body(action))
+    found = retargeting.body_size(body(action))
     assert abs(found - 1) < 0.02
-    assert retargeting.size(body(action)._replace(joints=body(action).joints * 0.3)) == (
+    assert retargeting.body_size(body(action)._replace(joints=body(action).joints * 0.3)) == (
         pytest.approx(0.3 * found)
     )
 
 
 def test_a_size_needs_no_depth_where_most_bones_lie_in_the_picture():
     for action in ("idle", "wave", "jumping_jack"):
-        assert abs(retargeting.size(flat(body(action))) - 1) < 0.06
+        assert abs(retargeting.body_size(flat(body(action))) - 1) < 0.06
     # Seen from the side shoulders and hips have no width.
-    side = retargeting.turned(body(), 90)
-    assert abs(retargeting.size(flat(side)) - 1) < 0.06
+    side = retargeting.turn_body(body(), 90)
+    assert abs(retargeting.body_size(flat(side)) - 1) < 0.06
 
 
 def test_joints_that_are_not_known_have_no_influence_on_a_size():
-    assert abs(retargeting.size(without(body(), "left_wrist", "head", "right_ankle")) - 1) < 0.02
+    assert (
+        abs(retargeting.body_size(without(body(), "left_wrist", "head", "right_ankle")) - 1) < 0.02
+    )
 
 
 def test_poses_whose_size_cannot_be_told():
     few = without(body(), *set(skeleton.JOINTS) - {"right_hip", "right_knee", "left_hip"})
     with pytest.raises(UserError, match="3 of 15 joints are known, and too few"):
-        retargeting.size(few)
+        retargeting.body_size(few)
     with pytest.raises(UserError, match="lie all in one place"):
-        retargeting.size(Body(np.ones((15, 3)), ALL, False))
+        retargeting.body_size(Body(np.ones((15, 3)), ALL, False))
 
 
 def test_a_body_that_takes_its_own_pose_keeps_it():
@@ -118,16 +122,18 @@ def test_what_a_target_lacks_it_lacks():
 
 
 def test_a_quarter_turn_to_the_left_shows_the_right_side():
-    found = retargeting.turned(body(), 90)
+    found = retargeting.turn_body(body(), 90)
     # What pointed at the camera (-z) points to the person's left, which is the picture's right.
     right, left = (found.joints[skeleton.INDEX[f"{side}_shoulder"]] for side in ("right", "left"))
     assert right[2] < left[2]
     ankle, knee = (found.joints[skeleton.INDEX[f"left_{name}"]] for name in ("ankle", "knee"))
     assert knee[0] > ankle[0]
     np.testing.assert_array_equal(found.joints[:, 1], body().joints[:, 1])
-    np.testing.assert_array_equal(retargeting.turned(flat(body()), 0).joints, flat(body()).joints)
+    np.testing.assert_array_equal(
+        retargeting.turn_body(flat(body()), 0).joints, flat(body()).joints
+    )
     with pytest.raises(UserError, match="without depth cannot be turned"):
-        retargeting.turned(flat(body()), 10)
+        retargeting.turn_body(flat(body()), 10)
 
 
 def test_boxes_hold_rendered_people_and_not_much_more(tiny):
@@ -140,7 +146,7 @@ def test_boxes_hold_rendered_people_and_not_much_more(tiny):
         batch["source_joints"], batch["source_visible"], batch["source_mask"]
     ):
         own = Body(joints.astype(float), visible, False)
-        low, high = retargeting.box([own], retargeting.size(own))
+        low, high = retargeting.bounding_box([own], retargeting.body_size(own))
         rows, columns = np.nonzero(np.reshape(mask, mask.shape[:2]))
         seen_low = np.array([columns.min(), rows.min()])
         seen_high = np.array([columns.max() + 1, rows.max() + 1])
@@ -153,7 +159,7 @@ def test_boxes_hold_rendered_people_and_not_much_more(tiny):
 def test_bodies_stand_where_the_source_does():
     source = body()._replace(joints=body().joints * 0.2 + (300, 400, 0))
     target = retargeting.retarget(body("sit"), source)
-    shift = retargeting.stand([target], source, 0.2, (1000, 1000))
+    shift = retargeting.standing_offset([target], source, 0.2, (1000, 1000))
     moved = target.joints[:, :2] + shift
     assert moved[:, 1].max() == pytest.approx(source.joints[:, 1].max())
     middle = lambda xs: (xs.min() + xs.max()) / 2  # noqa: E731
@@ -163,8 +169,8 @@ def test_bodies_stand_where_the_source_does():
 def test_bodies_are_moved_into_the_frame_or_to_its_middle():
     source = body()._replace(joints=body().joints * 0.2 + (40, 400, 0))
     wide = retargeting.retarget(Body(library.joints_of(library._T_POSE), ALL, False), source)
-    shift = retargeting.stand([wide], source, 0.2, (1000, 900))
-    low, high = retargeting.box([wide], 0.2)
+    shift = retargeting.standing_offset([wide], source, 0.2, (1000, 900))
+    low, high = retargeting.bounding_box([wide], 0.2)
     np.testing.assert_allclose(low[0] + shift[0], 0, atol=1e-9)
-    shift = retargeting.stand([wide], source, 0.2, (100, 100))
+    shift = retargeting.standing_offset([wide], source, 0.2, (100, 100))
     np.testing.assert_allclose((low + high) / 2 + shift, (50, 50))

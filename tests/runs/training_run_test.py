@@ -18,7 +18,7 @@ from volsynth.config import load_config
 from volsynth.data import augment, augment_images, pipeline, prepared
 from volsynth.errors import UserError
 from volsynth.evaluation import evaluate
-from volsynth.runs import training
+from volsynth.runs import restoring, training
 from volsynth.train import loop, run_record
 
 
@@ -26,7 +26,7 @@ def variables_of(workdir, config):
     """Averaged weights of the newest checkpoint, as NumPy arrays."""
     from volsynth import systems
 
-    step, averages = training.restore_averages(systems.make(config), config, workdir, None)
+    step, averages = restoring.restore_averages(systems.make(config), config, workdir, None)
     return step, jax.tree.map(np.asarray, averages)
 
 

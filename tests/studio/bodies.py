@@ -19,8 +19,10 @@ def lengths(joints):
 
 
 def pixel_of(joints, name="left_wrist"):
-    """Row and column of a joint in the square of a pose: as `persons.stage` puts it there."""
+    """Row and column of a joint in the square of a pose: as `persons.fit_poses` puts it there."""
     body = retargeting.Body(np.asarray(joints, float), np.ones(15, bool), False)
-    corner, extent = cropping.around(*retargeting.box([body], retargeting.size(body)))
+    corner, extent = cropping.square_around_box(
+        *retargeting.bounding_box([body], retargeting.body_size(body))
+    )
     x, y = (joints[INDEX[name]][:2] - corner) * own_pictures.SIDE / extent
     return int(y), int(x)

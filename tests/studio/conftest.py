@@ -59,7 +59,7 @@ def page(dots):
 
 @pytest.fixture(scope="session")
 def brought(tmp_path_factory):
-    """A picture with a transparent background: file, pose of `keypoints`, mask."""
+    """A picture with a transparent background: file, pose of `keypoint_files`, mask."""
     from volsynth.poses import keypoint_files
 
     found, mask = own_pictures.bring(tmp_path_factory.mktemp("brought"), "alpha")

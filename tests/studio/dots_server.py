@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 
+from volsynth.generation.source import Source, read_person
+
 _TESTS = pathlib.Path(__file__).resolve().parents[1]
 
 
@@ -75,8 +77,7 @@ def _serve(port, *options):
 
     import own_pictures
 
-    from volsynth.generation import generate
-    from volsynth.poses import keypoint_files
+    from volsynth.poses import keypoint_files, pose_library
     from volsynth.studio import rendering, server
     from volsynth.web import serving
 
@@ -84,19 +85,17 @@ def _serve(port, *options):
     renderer = rendering.Renderer(own_pictures.dots())
     renderer.warm_up()
     if "estimator" in options:
-        mm = keypoint_files.read(pathlib.Path(server.persons.LIBRARY))[0].joints_mm
+        mm = keypoint_files.read(pose_library.POSES_FILE)[0].joints_mm
         px = 16 + (mm[:, :2] - mm[:, :2].mean(axis=0)) / 70
         estimator = own_pictures.finder(px, mm - mm[[9, 12]].mean(axis=0))
     if "person" in options:
         folder = pathlib.Path(options[options.index("person") + 1])
-        source = generate.Source(
-            folder / "picture.jpg", folder / "mask.png", pose=folder / "pose.json"
-        )
-        who = generate.read_person(source, renderer.image_size, None)
-    with serving.listening("127.0.0.1", port) as listener:
+        source = Source(folder / "picture.jpg", folder / "mask.png", pose=folder / "pose.json")
+        who = read_person(source, renderer.image_size, None)
+    with serving.open_socket("127.0.0.1", port) as listener:
         port = listener.getsockname()[1]
-        app = server.make_app(renderer, estimator, serving.own_names("127.0.0.1", port), who)
-        serving.say_where(functools.partial(print, flush=True), "127.0.0.1", port)
+        app = server.make_app(renderer, estimator, serving.host_names("127.0.0.1", port), who)
+        serving.announce(functools.partial(print, flush=True), "127.0.0.1", port)
         serving.run(app, listener)
 
 

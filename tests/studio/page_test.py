@@ -7,7 +7,7 @@ from bodies import lengths, pixel_of
 from dots_server import serving
 from PIL import Image
 
-from volsynth.generation import generate
+from volsynth.generation.source import Source, read_person
 from volsynth.poses import keypoint_files, pose_library, retargeting
 from volsynth.skeleton import INDEX, JOINTS
 
@@ -191,7 +191,7 @@ def test_sides_views_and_turns(browse, studio, files):
     visitor.rest()
     assert visitor.sent("render")[-1]["turn"] == 90
     np.testing.assert_allclose(visitor.pose(), start, atol=0.011)
-    turned = retargeting.turned(retargeting.Body(start, np.ones(15, bool), False), 90).joints
+    turned = retargeting.turn_body(retargeting.Body(start, np.ones(15, bool), False), 90).joints
     assert visitor.dots()[pixel_of(turned, "right_ankle")]
     page.click("#undo")
     visitor.rest()
@@ -260,8 +260,8 @@ def test_joints_that_were_placed_are_saved_for_the_command_line(browse, studio, 
     wanted = np.array([joint for joint in sent["joints_px"] if joint])
     np.testing.assert_allclose(pose.joints_px[known], wanted, atol=1e-3)
     # The command cuts out the same person.
-    source = generate.Source(files["image"], files["mask"], tmp_path / "picture.json")
-    who = generate.read_person(source, own_pictures.SIDE)
+    source = Source(files["image"], files["mask"], tmp_path / "picture.json")
+    who = read_person(source, own_pictures.SIDE)
     assert who.body.visible.sum() == 14
     assert not who.body.flat
 
@@ -308,7 +308,7 @@ def test_a_motion_plays_and_a_second_time_from_memory(browse, studio, files, tmp
     np.testing.assert_allclose(taken, motion["poses"][30], atol=0.2)
     assert page.is_hidden("#player")
     # A file with several poses is a motion, too.
-    poses = keypoint_files.read(pose_library.LIBRARY)[:3]
+    poses = keypoint_files.read(pose_library.POSES_FILE)[:3]
     file = tmp_path / "three.json"
     keypoint_files.write(file, poses)
     visitor.drop(file)

@@ -35,7 +35,7 @@ class Page:
         Args:
           content: of the picture.
           mask: of its mask; None where it has its own.
-          pose: of `keypoints`; None for the server's suggestion.
+          pose: of `keypoint_files`; None for the server's suggestion.
         """
         found = self.post("/picture", content).json()
         if mask is not None:

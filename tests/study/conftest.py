@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_study import BRIGHTNESS, HOST, METHODS, write_folder
 
-from volsynth.study import folders, server, store
+from volsynth.study import comparison, server, store
 
 
 @pytest.fixture(scope="session")
@@ -22,9 +22,15 @@ def results(tmp_path_factory):
     ]
 
 
+@pytest.fixture
+def pair(tmp_path):
+    """Folders of two methods, which a test may change."""
+    return [write_folder(tmp_path / name, name, BRIGHTNESS[name], items=3) for name in METHODS[:2]]
+
+
 @pytest.fixture(scope="session")
 def study(results):
-    return folders.open_study(results)
+    return comparison.open_study(results)
 
 
 @pytest.fixture
@@ -34,7 +40,7 @@ def open_store(study, tmp_path):
 
     def make(seed=0, path=tmp_path / "answers" / "study.db", hasty=False):
         rng = np.random.default_rng(seed)
-        opened.append(store.Store(path, study.methods, study.items, study.identity, rng))
+        opened.append(store.AnswerStore(path, study.methods, study.items, study.identity, rng))
         if hasty:
             # Hundreds of answers need not outlive the machine one by one.
             opened[-1]._connection.execute("PRAGMA synchronous = OFF")

@@ -16,16 +16,16 @@ def test_the_truth_is_what_many_judges_with_many_games_find():
     strengths = np.array([0.8, 0.0, -0.4])
     differ = 0.6 * rng.standard_normal((500, 3))
     judges = np.concatenate([strengths + differ, strengths - differ])
-    games = list(itertools.chain(*coverage.play(judges, 30, rng)))
+    games = list(itertools.chain(*coverage.simulate_games(judges, 30, rng)))
     found = ratings.fit(ratings.count(games, "012"))
-    np.testing.assert_allclose(found, coverage.expected(strengths, 0.6), atol=0.05)
+    np.testing.assert_allclose(found, coverage.true_ratings(strengths, 0.6), atol=0.05)
     # Ties and differences between judges bring shares nearer to one half.
     assert np.ptp(found) < np.ptp(strengths)
 
 
 def test_without_ties_and_alike_judges_strengths_are_the_truth():
     strengths = np.array([0.8, 0.0, -0.8])
-    np.testing.assert_allclose(coverage.expected(strengths, 0.0, tie=0.0), strengths, atol=1e-8)
+    np.testing.assert_allclose(coverage.true_ratings(strengths, 0.0, tie=0.0), strengths, atol=1e-8)
 
 
 def test_intervals_that_are_too_narrow_would_be_seen(monkeypatch):

@@ -191,7 +191,7 @@ def test_after_the_last_question_another_judge_may_begin(visit, open_store):
     cookie = _cookie(client)
     assert _begin(client)["done"] == 0
     assert _cookie(client) != cookie
-    assert open_store().answered(1) == 3
+    assert open_store().count_answers(1) == 3
 
 
 def test_the_cookie_is_the_servers_alone(visit):
@@ -211,7 +211,7 @@ def test_an_answer_given_twice_counts_once(visit, open_store):
     assert other.status_code == 409
     assert other.json() == {"error": "You gave another answer to that question before."}
     kept = open_store()
-    assert kept.answered(1) == 1
+    assert kept.count_answers(1) == 1
     assert kept.question(1, state["question"]).answer == "right"
 
 
@@ -361,7 +361,7 @@ def test_troubles_of_the_server_tell_no_names(visit, open_store, monkeypatch, ca
     def broken(*_):
         raise error
 
-    monkeypatch.setattr(store.Store, "question", broken)
+    monkeypatch.setattr(store.AnswerStore, "question", broken)
     found = _picture(client, state, "left")
     assert found.status_code == 500
     assert found.json() == {"error": "The server has a problem."}
@@ -388,16 +388,16 @@ def test_what_cannot_be_served(results, tmp_path, options, message):
 
 
 def test_a_port_that_is_taken(results, tmp_path):
-    with serving.listening("127.0.0.1", 0) as taken:
+    with serving.open_socket("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(UserError, match=f"cannot listen at 127.0.0.1 port {port}"):
             server.serve(results, tmp_path / "study.db", port=port)
 
 
 def test_the_names_it_goes_by():
-    assert serving.own_names("127.0.0.1", 8765) == ["127.0.0.1:8765", "localhost:8765"]
-    assert serving.own_names("::1", 80)[0] == "[::1]:80"
-    assert serving.own_names("192.0.2.1", 80) == ["192.0.2.1:80", "192.0.2.1"]
+    assert serving.host_names("127.0.0.1", 8765) == ["127.0.0.1:8765", "localhost:8765"]
+    assert serving.host_names("::1", 80)[0] == "[::1]:80"
+    assert serving.host_names("192.0.2.1", 80) == ["192.0.2.1:80", "192.0.2.1"]
 
 
 def test_it_serves_where_it_says_and_stays_on_this_machine(results, tmp_path, monkeypatch):

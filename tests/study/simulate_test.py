@@ -91,7 +91,7 @@ def test_the_stated_standard_errors_are_what_repetition_shows():
 @pytest.mark.parametrize("rule", pairs.RULES)
 def test_games_follow_the_strengths(rule):
     strengths = np.tile([1.0, 0.0, -0.5], (400, 1))
-    counts = simulate.play(strengths, 30, rule, np.random.default_rng(0))
+    counts = simulate.simulate_games(strengths, 30, rule, np.random.default_rng(0))
     np.testing.assert_array_equal(counts.sum((1, 2)), 30)
     total = counts.sum(0)
     for i, j in ((0, 1), (0, 2), (1, 2)):

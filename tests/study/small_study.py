@@ -52,3 +52,10 @@ def preferred(pictures, rng, scale=30.0):
     if abs((left - right) / scale + surprise) < 0.3:
         return "tie"
     return "left" if (left - right) / scale + surprise > 0 else "right"
+
+
+def changed(path, change):
+    """Changes the first item of a folder's `study.json`, or all of it."""
+    about = json.loads((path / "study.json").read_text())
+    change(about)
+    (path / "study.json").write_text(json.dumps(about))

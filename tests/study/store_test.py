@@ -21,13 +21,13 @@ def _answer_all(kept, judge, games, choose=lambda asked: "left"):
 
 
 def _judge(kept):
-    return kept.judge(kept.new_judge())
+    return kept.find_judge(kept.new_judge())
 
 
 def test_judges_are_known_by_their_tokens_which_the_file_does_not_hold(open_store, tmp_path):
     kept = open_store()
     one, other = kept.new_judge(), kept.new_judge()
-    assert (kept.judge(one), kept.judge(other), kept.judge("?")) == (1, 2, None)
+    assert (kept.find_judge(one), kept.find_judge(other), kept.find_judge("?")) == (1, 2, None)
     kept.close()
     everything = b"".join(file.read_bytes() for file in (tmp_path / "answers").iterdir())
     assert one.encode() not in everything
@@ -45,7 +45,7 @@ def test_every_task_has_its_number_of_questions(open_store):
     asked = _answer_all(kept, judge, 7)
     assert [question.task for question in asked] == [t for t in questions.TASKS for _ in range(7)]
     assert [question.number for question in asked] == [*range(7)] * 3
-    assert kept.answered(judge) == 21
+    assert kept.count_answers(judge) == 21
     assert len({question.id for question in asked}) == 21
     # Seven questions of six items, and of six pairs: none comes again before all have come.
     for start in (0, 7, 14):
@@ -121,7 +121,7 @@ def test_two_processes_may_serve_one_file(open_store):
     for kept in (one, other) * 5:
         question = kept.next_question(judge, 10)
         assert kept.answer(judge, question.id, "left") == "saved"
-    assert one.answered(judge) == other.answered(judge) == 10
+    assert one.count_answers(judge) == other.count_answers(judge) == 10
 
 
 def test_many_judges_at_once(open_store):
@@ -132,7 +132,7 @@ def test_many_judges_at_once(open_store):
 
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         assert list(pool.map(play, range(8))) == [12] * 8
-    assert {kept.answered(judge) for judge in range(1, 9)} == {12}
+    assert {kept.count_answers(judge) for judge in range(1, 9)} == {12}
 
 
 def test_a_file_of_another_study(open_store, study, tmp_path):
@@ -140,7 +140,7 @@ def test_a_file_of_another_study(open_store, study, tmp_path):
     path = tmp_path / "answers" / "study.db"
     for identity, methods in (("other", study.methods), (study.identity, ("a", "b"))):
         with pytest.raises(UserError, match="belongs to another study"):
-            store.Store(path, methods, study.items, identity)
+            store.AnswerStore(path, methods, study.items, identity)
 
 
 def test_what_is_no_database(open_store, study, tmp_path):
@@ -187,13 +187,13 @@ def test_a_damaged_database_is_not_reported(open_store, tmp_path, change, messag
 
 def test_answers_come_by_task():
     answers = [store.Answer(1, task, "i", "a", "b", "tie") for task in ("correct pose", "?")]
-    assert list(store.by_task(answers)) == [("correct pose", answers[:1])]
+    assert list(store.group_by_task(answers)) == [("correct pose", answers[:1])]
 
 
 def test_the_default_draws_differ_from_run_to_run(study, tmp_path):
     asked = []
     for i in range(8):
-        kept = store.Store(tmp_path / f"{i}.db", study.methods, study.items, study.identity)
+        kept = store.AnswerStore(tmp_path / f"{i}.db", study.methods, study.items, study.identity)
         asked.append(kept.next_question(_judge(kept), 1)[3:6])
         kept.close()
     assert len(set(asked)) > 1

@@ -18,12 +18,12 @@ from volsynth.train import checkpoint, run_record
 def test_a_state_comes_back_bit_for_bit(tmp_path):
     saved = awkward_state(seed=7)
     with checkpoint.Checkpoints(tmp_path) as checkpoints:
-        assert checkpoints.latest is None
+        assert checkpoints.steps == []
         assert checkpoints.steps == []
         checkpoints.save(7, saved)
         checkpoints.wait()
     with checkpoint.Checkpoints(tmp_path) as checkpoints:
-        assert checkpoints.latest == 7
+        assert checkpoints.steps[-1] == 7
         restored = checkpoints.restore(7, abstract_of(saved))
     assert jax.tree.structure(restored) == jax.tree.structure(saved)
     for new, old in zip(jax.tree.leaves(restored), jax.tree.leaves(saved)):
@@ -59,7 +59,9 @@ def test_saving_a_step_again_changes_nothing(tmp_path):
 
 
 def _other_shape(value):
-    return value.replace(variables={**value.variables, "generator": {"w": jnp.zeros((3,))}})
+    return value.replace(
+        variables={**value.variables, "generator": {"params": {"w": jnp.zeros((3,))}}}
+    )
 
 
 def _other_names(value):
@@ -73,9 +75,9 @@ def _fewer_networks(value):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_other_shape, "variables.generator.w has shape () in it, (3,) in the config."),
-        (_other_names, "variables.generator.w is only in it."),
-        (_fewer_networks, "variables.critic.v is only in it."),
+        (_other_shape, "variables.generator.params.w has shape () in it, (3,) in the config."),
+        (_other_names, "variables.generator.params.w is only in it."),
+        (_fewer_networks, "variables.critic.params.v is only in it."),
     ],
 )
 def test_a_checkpoint_of_another_structure_is_refused(tmp_path, change, message):
@@ -95,7 +97,7 @@ def test_a_network_that_the_checkpoint_lacks_is_named(tmp_path):
         checkpoints.save(2, _fewer_networks(awkward_state()))
     with (
         checkpoint.Checkpoints(tmp_path) as checkpoints,
-        pytest.raises(UserError, match=r"variables\.critic\.v is only in the config\."),
+        pytest.raises(UserError, match=r"variables\.critic\.params\.v is only in the config\."),
     ):
         checkpoints.restore(2, abstract_of(awkward_state()))
 
@@ -199,8 +201,11 @@ def test_averages_come_without_the_rest(tmp_path):
         step, averages = checkpoints.averages(None, abstract)
         assert step == 6
         jax.tree.map(np.testing.assert_array_equal, averages, awkward_state(6).averages)
-        other = {"generator": {"w": jax.ShapeDtypeStruct((3,), jnp.float32, sharding=SHARDING)}}
-        with pytest.raises(UserError, match=r"averages\.generator\.w has shape \(\) in it, \(3,\)"):
+        weight = jax.ShapeDtypeStruct((3,), jnp.float32, sharding=SHARDING)
+        other = {"generator": {"params": {"w": weight}}}
+        with pytest.raises(
+            UserError, match=r"averages\.generator\.params\.w has shape \(\) in it, \(3,\)"
+        ):
             checkpoints.averages(4, other)
 
 

@@ -75,7 +75,7 @@ def test_what_an_unfinished_save_leaves_is_no_checkpoint(tmp_path, monkeypatch):
     (folder / "8.saving.orbax-checkpoint-tmp").mkdir()
     (folder / "0.deleted").mkdir()
     with checkpoint.Checkpoints(tmp_path, keep=3) as checkpoints:
-        assert checkpoints.latest == 4
+        assert checkpoints.steps[-1] == 4
         checkpoints.averages(None, abstract_of(awkward_state().averages))
         assert (folder / "6.saving").exists(), "whoever reads leaves a running save alone"
         assert checkpoints.usable() == 4

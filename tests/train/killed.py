@@ -26,26 +26,30 @@ import toy
 from PIL import Image
 
 from volsynth.system import System
-from volsynth.train import loop, run_record
+from volsynth.train import run_record
 
 WEIGHTS, STEPS, EVERY = 200_000, 60, 2
 """Weights enough for a save to take a while."""
 
 
 def _init(rng, batch):
-    return {**toy.init(rng, batch), "generator": {"w": jax.random.normal(rng, (WEIGHTS,))}}
+    return {
+        **toy.init(rng, batch),
+        "generator": {"params": {"w": jax.random.normal(rng, (WEIGHTS,))}},
+    }
 
 
-def _forward(variables, batch, rng, *, train):
-    weights = variables["generator"]["w"].astype(jnp.float16)
+def _forward(variables, batch, context):
+    weights = variables["generator"]["params"]["w"].astype(jnp.float16)
     mean = jnp.sum(weights * jnp.sin(jnp.arange(WEIGHTS)).astype(jnp.float16), dtype=jnp.float32)
-    noise = jax.random.normal(rng, batch["source_image"].shape)
+    noise = jax.random.normal(context.rng, batch["source_image"].shape)
     return {"image": (mean / 100 + 0.1 * noise) * batch["source_image"]}, {}
 
 
-def _generator_loss(variables, outputs, batch):
+def _generator_loss(variables, outputs, batch, context):
     error = jnp.mean((outputs["image"] - batch["target_image"]) ** 2)
-    return {"l2": error, "game": variables["critic"]["v"] * jnp.mean(outputs["image"])}
+    game = variables["critic"]["params"]["v"] * jnp.mean(outputs["image"])
+    return {"l2": error, "game": game}, {}
 
 
 def _system():
@@ -99,7 +103,7 @@ def _session(workdir, started):
 
     os.write(started, b".")
     picture = Image.new("RGB", (4, 4))
-    state = loop.train(_system(), _config(), batches, workdir, lambda averages: picture)
+    state = toy.train(_system(), _config(), batches, workdir, lambda averages: picture)
     fields = ("variables", "optimisers", "averages", "scales", "skipped", "rng", "step")
     digests = {name: _digest(getattr(state, name)) for name in fields}
     (workdir / "end.json").write_text(json.dumps(digests))

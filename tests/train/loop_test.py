@@ -18,13 +18,13 @@ from volsynth.train.reporting import Reporter
 def two_phases():
     """The critic's phase first, then the generator's."""
     players = toy.system().phases["main"]
-    split = {name: {name: players[name]} for name in ("critic", "generator")}
+    split = {"first": {"critic": players["critic"]}, "second": {"generator": players["generator"]}}
     return System("toy", "-", toy.init, toy.forward, split)
 
 
 @pytest.fixture
 def config():
-    return toy.config({"critic": 2, "generator": 3}, log_every=1)
+    return toy.config({"first": 2, "second": 3}, log_every=1)
 
 
 def batches(start, stop):
@@ -35,17 +35,19 @@ def batches(start, stop):
 def run(config, workdir):
     workdir.mkdir(exist_ok=True)
     picture = Image.new("RGB", (4, 4))
-    return loop.train(two_phases(), config, batches, workdir, lambda averages: picture)
+    return toy.train(two_phases(), config, batches, workdir, lambda averages: picture)
 
 
 def test_each_phase_moves_its_own_players(config, tmp_path):
     state = run(config, tmp_path / "both")
     assert int(state.step) == 5
-    config.train.steps = {"critic": 2, "generator": 0}
+    config.train.steps = {"first": 2, "second": 0}
     first = run(config, tmp_path / "first")
-    assert first.variables["generator"]["w"] == 3.0
-    assert first.variables["critic"]["v"] == state.variables["critic"]["v"] != 0.5
-    assert state.variables["generator"]["w"] != 3.0
+    assert first.variables["generator"]["params"]["w"] == 3.0
+    assert (
+        first.variables["critic"]["params"]["v"] == state.variables["critic"]["params"]["v"] != 0.5
+    )
+    assert state.variables["generator"]["params"]["w"] != 3.0
 
 
 def test_a_run_resumes_in_its_second_phase(config, tmp_path, monkeypatch):
@@ -72,16 +74,17 @@ def test_a_run_resumes_in_its_second_phase(config, tmp_path, monkeypatch):
 
 def test_steps_of_phases():
     system = two_phases()
-    ends = phases.ends(system, {"generator": 3, "critic": 2})
-    assert list(ends.items()) == [("critic", 2), ("generator", 5)]
-    assert [phases.at(ends, step) for step in range(1, 6)] == ["critic"] * 2 + ["generator"] * 3
-    assert phases.ends(toy.system(), 7) == {"main": 7}
-    with pytest.raises(UserError, match="several phases; give the steps of each: critic, gen"):
-        phases.ends(system, 7)
-    with pytest.raises(UserError, match="no phase 'critik'; did you mean 'critic'"):
-        phases.ends(system, {"critik": 1, "generator": 1})
-    with pytest.raises(UserError, match="lacks the phase 'generator'"):
-        phases.ends(system, {"critic": 1})
+    spans = phases.spans(system, {"second": 3, "first": 2})
+    assert list(spans.items()) == [("first", range(2)), ("second", range(2, 5))]
+    assert [phases.phase_of(spans, step) for step in range(5)] == ["first"] * 2 + ["second"] * 3
+    assert phases.last_step(spans) == 5
+    assert phases.spans(toy.system(), 7) == {"main": range(7)}
+    with pytest.raises(UserError, match="several phases; give the steps of each: first, sec"):
+        phases.spans(system, 7)
+    with pytest.raises(UserError, match="no phase 'frist'; did you mean 'first'"):
+        phases.spans(system, {"frist": 1, "second": 1})
+    with pytest.raises(UserError, match="lacks the phase 'second'"):
+        phases.spans(system, {"first": 1})
 
 
 # --- the best checkpoint -------------------------------------------------------------------------
@@ -93,7 +96,7 @@ def _best(workdir, name):
 
 
 def test_the_score_is_the_mean_since_the_last_checkpoint(config, tmp_path):
-    config.train.steps = {"critic": 0, "generator": 6}
+    config.train.steps = {"first": 0, "second": 6}
     config.train.update(checkpoint_every=2, keep_checkpoints=3, best_by="generator/loss")
     run(config, tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -133,7 +136,7 @@ def test_a_metric_that_is_not_there(config, tmp_path, name, message):
 
 
 def test_a_run_that_diverges_leaves_the_batch_that_did_it(config, tmp_path, monkeypatch):
-    config.train.update(steps={"critic": 2, "generator": 8}, max_skipped=2, checkpoint_every=4)
+    config.train.update(steps={"first": 2, "second": 8}, max_skipped=2, checkpoint_every=4)
 
     def poisoned(start, stop):
         for step in range(start, stop):
@@ -163,7 +166,7 @@ def test_a_run_that_diverges_leaves_the_batch_that_did_it(config, tmp_path, monk
 @pytest.mark.parametrize("late", [1, 2, 3])
 def test_the_batch_is_that_of_the_step_whenever_it_is_examined(config, tmp_path, monkeypatch, late):
     """Metrics are read one step late, or at once before a checkpoint."""
-    config.train.update(steps={"critic": 0, "generator": 4}, max_skipped=1, checkpoint_every=late)
+    config.train.update(steps={"first": 0, "second": 4}, max_skipped=1, checkpoint_every=late)
 
     def poisoned(start, stop):
         for step in range(start, stop):
@@ -204,6 +207,6 @@ def test_a_process_that_says_nothing_dumps_its_batch_too(config, tmp_path, monke
 
     picture = Image.new("RGB", (4, 4))
     with pytest.raises(loop.Diverged, match="step 2: 2 updates in a row were not finite"):
-        loop.train(two_phases(), config, poisoned, tmp_path, lambda averages: picture)
+        toy.train(two_phases(), config, poisoned, tmp_path, lambda averages: picture)
     assert (tmp_path / "diverged-2" / "batch-0.npz").exists()
     assert not (tmp_path / "metrics.jsonl").exists()

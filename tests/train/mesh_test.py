@@ -11,8 +11,8 @@ from volsynth.errors import UserError
 from volsynth.train import mesh
 
 
-def _make(data, batch_size=4, space=1, image_size=32):
-    return mesh.make(ConfigDict({"data": data, "space": space}), batch_size, image_size)
+def _make(data, batch_size=4, space=1, height=8):
+    return mesh.make(ConfigDict({"data": data, "space": space}), batch_size, height)
 
 
 def test_there_are_two_devices():
@@ -54,8 +54,10 @@ def test_a_height_over_devices_that_are_not_there(asked):
 
 
 def test_a_height_that_does_not_divide():
-    with pytest.raises(UserError, match="the volume's height, 9, does not divide by 2 devices"):
-        _make(-1, space=2, image_size=36)
+    with pytest.raises(
+        UserError, match="the height of the coarsest features, 9, does not divide by 2 devices"
+    ):
+        _make(-1, space=2, height=9)
 
 
 def test_a_batch_that_does_not_divide():
@@ -92,7 +94,7 @@ def _batch():
 @pytest.mark.parametrize("space", [1, 2])
 def test_examples_are_split_over_data_and_images_over_space(space):
     made, batch = _make(-1, space=space), _batch()
-    put = mesh.put(made, batch, 4)
+    put = mesh.to_devices(made, batch, 4)
     for key, values in batch.items():
         np.testing.assert_array_equal(put[key], values)
         shards = [np.asarray(shard.data) for shard in put[key].addressable_shards]
@@ -125,7 +127,7 @@ def test_rows_of_a_process_with_some_of_the_devices(monkeypatch):
     # What `put` cuts is of the rows that this process read.
     monkeypatch.setattr(mesh, "local_rows", lambda *_: slice(-2, 2))
     longer = {key: np.concatenate([values[:2], values]) for key, values in batch.items()}
-    put = mesh.put(made, longer, 4)
+    put = mesh.to_devices(made, longer, 4)
     np.testing.assert_array_equal(put["source_image"], batch["source_image"])
 
 
@@ -137,10 +139,10 @@ def test_large_arrays_of_a_state_are_split_along_their_longest_axis():
         "scalar": jax.ShapeDtypeStruct((), jnp.int32),
     }
     made = _make(-1)
-    split = {key: value.spec for key, value in mesh.of_state(made, shapes, True).items()}
+    split = {key: value.spec for key, value in mesh.state_shardings(made, shapes, True).items()}
     assert split.pop("large") == PartitionSpec(None, None, ("data", "space"))
     assert set(split.values()) == {PartitionSpec()}
-    whole = mesh.of_state(made, shapes, False)
+    whole = mesh.state_shardings(made, shapes, False)
     assert {value.spec for value in whole.values()} == {PartitionSpec()}
 
 
@@ -149,9 +151,9 @@ def test_what_is_asked_to_be_whole_is_and_so_is_its_gradient():
     values = jax.device_put(np.arange(8.0), jax.sharding.NamedSharding(made, PartitionSpec("data")))
 
     def total(values):
-        return jnp.sum(mesh.whole(values) ** 2)
+        return jnp.sum(mesh.gathered(values) ** 2)
 
-    gradient = jax.jit(mesh.within(made, jax.grad(total)))(values)
+    gradient = jax.jit(mesh.traced_on(made, jax.grad(total)))(values)
     assert gradient.sharding.is_fully_replicated
     np.testing.assert_array_equal(gradient, 2 * np.arange(8.0))
     # Without a mesh nothing is asked for.

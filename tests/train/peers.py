@@ -35,7 +35,7 @@ def main(workdir, steps, pause):
             yield {key: value[rows].astype(np.float32) for key, value in batch.items()}
 
     picture = Image.new("RGB", (4, 4))
-    state = loop.train(toy.system(), settings, batches, workdir, lambda averages: picture)
+    state = toy.train(toy.system(), settings, batches, workdir, lambda averages: picture)
     if distributed.is_first():
         values = (state.step, state.variables, state.averages, state.optimisers, state.scales)
         print(json.dumps([np.asarray(v).tolist() for v in jax.tree.leaves(values)]))

@@ -9,7 +9,7 @@ import pytest
 import toy
 from PIL import Image
 
-from volsynth.train import loop, profiling
+from volsynth.train import profiling
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +114,7 @@ def test_a_training_leaves_a_trace_of_exactly_these_steps(tmp_path, capsys):
             yield toy.batch()
 
     picture = Image.new("RGB", (4, 4))
-    loop.train(toy.system(), config, batches, tmp_path, lambda averages: picture)
+    toy.train(toy.system(), config, batches, tmp_path, lambda averages: picture)
     (folder,) = (tmp_path / "profile").iterdir()
     assert f"{folder}; open it with `xprof --logdir {folder}`" in capsys.readouterr().err
     (trace,) = folder.rglob("*.trace.json.gz")

@@ -187,7 +187,7 @@ def test_a_run_that_diverges_logs_null_and_names_the_step(tmp_path):
             yield {key: np.asarray(v) for key, v in toy.batch(value).items()}
 
     with pytest.raises(loop.Diverged, match="step 3: 2 updates in a row were not finite"):
-        loop.train(toy.system(), config, batches, tmp_path, lambda averages: None)
+        toy.train(toy.system(), config, batches, tmp_path, lambda averages: None)
     # Steps that were skipped are logged though it is not their turn.
     lines = _lines(tmp_path)
     assert [line["step"] for line in lines] == [2, 3]

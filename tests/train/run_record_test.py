@@ -5,8 +5,6 @@ import re
 
 import pytest
 
-from volsynth import systems
-from volsynth.config import config_from_dict, config_to_dict, load_config
 from volsynth.errors import UserError
 from volsynth.train import run_record
 
@@ -38,7 +36,7 @@ def _edited(**changes):
 def test_a_new_workdir_is_claimed_and_read_back(tmp_path):
     workdir = tmp_path / "a" / "b"
     run_record.claim_workdir(workdir, CONFIG, "identity")
-    record = {"config": CONFIG, "data": "identity", "notes": {}}
+    record = {"config": CONFIG, "data": "identity", "notes": {}, "file_keys": []}
     assert run_record.read_run(workdir) == record
     assert [path.name for path in workdir.iterdir()] == ["run.json"]
     run_record.claim_workdir(workdir, CONFIG, "identity")
@@ -64,49 +62,19 @@ def test_keys_that_do_not_change_the_result_are_free(tmp_path, change):
     assert run_record.read_run(tmp_path)["config"] == CONFIG
 
 
-def test_a_run_from_before_images_were_changed_goes_on_without_changes(tmp_path):
-    run_record.claim_workdir(tmp_path, CONFIG, "identity")
-    augment = {"rotate": 0.0, "hue": 0.0}
-    run_record.claim_workdir(tmp_path, _edited(data__augment=augment), "identity")
-    message = "(data.augment.hue: 'absent' there, 0.1 here)"
-    changed = _edited(data__augment={**augment, "hue": 0.1})
-    with pytest.raises(UserError, match=re.escape(message)):
-        run_record.claim_workdir(tmp_path, changed, "identity")
+def test_files_count_by_what_is_in_them(tmp_path):
+    def claim(config, digest, file_keys=("loss.features",)):
+        notes = {"features": f"vgg19 {digest}"}
+        run_record.claim_workdir(tmp_path, config, "identity", notes, file_keys)
 
-
-def test_a_run_from_before_there_were_other_games_and_ablations_goes_on(tmp_path):
-    settings = load_config("configs/volumetric.py:demo")
-    today = config_to_dict(settings)
-    old = json.loads(json.dumps(today))
-    del old["data"]["augment"]
-    for section, keys in {
-        "discriminator": ("norm", "whole"),
-        "model": ("transform", "pose", "offcut"),
-        "loss": ("game", "gradient_penalty", "perceptual", "perceptual_layers", "features", "pose"),
-    }.items():
-        for key in keys:
-            del old[section][key]
-    (tmp_path / "run.json").write_text(json.dumps({"config": old, "data": "identity"}))
-    run_record.claim_workdir(tmp_path, today, "identity", {"features": "builtin"})
-    for section, key, value in (
-        ("model", "transform", "2d"),
-        ("loss", "perceptual", 0.5),
-        ("discriminator", "whole", True),
-    ):
-        changed = json.loads(json.dumps(today))
-        changed[section][key] = value
-        with pytest.raises(UserError, match=rf"{section}\.{key}: 'absent' there, {value!r} here"):
-            run_record.claim_workdir(tmp_path, changed, "identity")
-    # A system can be made of it, too.
-    systems.make(config_from_dict(old))
-
-
-def test_features_count_by_what_is_in_their_file(tmp_path):
-    run_record.claim_workdir(tmp_path, CONFIG, "identity", {"features": "vgg19 0123"})
+    claim(CONFIG, "0123")
     elsewhere = _edited(loss__features="elsewhere.safetensors")
-    run_record.claim_workdir(tmp_path, elsewhere, "identity", {"features": "vgg19 0123"})
+    claim(elsewhere, "0123")
     with pytest.raises(UserError, match=re.escape("(features: vgg19 0123 there, vgg19 4567 here)")):
-        run_record.claim_workdir(tmp_path, CONFIG, "identity", {"features": "vgg19 4567"})
+        claim(CONFIG, "4567")
+    # Of a system that names no files, the key is one like any other.
+    with pytest.raises(UserError, match=r"loss\.features: .* there, 'elsewhere\.safetensors' here"):
+        claim(elsewhere, "0123", ())
 
 
 @pytest.mark.parametrize(
@@ -129,7 +97,6 @@ def test_another_config_is_refused(tmp_path, change, message):
 
 def test_other_data_is_refused(tmp_path):
     run_record.claim_workdir(tmp_path, CONFIG, "one")
-    run_record.claim_workdir(tmp_path, CONFIG, "another name of it", formerly="one")
     with pytest.raises(UserError, match="data set: one there, two here"):
         run_record.claim_workdir(tmp_path, CONFIG, "two")
 

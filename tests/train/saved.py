@@ -13,13 +13,16 @@ SHARDING = jax.sharding.SingleDeviceSharding(jax.devices()[0])
 
 def awkward_state(seed=0):
     """A state with awkward numbers in it: subnormal, NaN, infinite, negative zero."""
-    optimisers = {name: optax.adam(0.1) for name in ("generator", "critic")}
-    init = state.initialiser(toy.system(), optimisers)
+    rules = toy.rules({name: optax.adam(0.1) for name in ("generator", "critic")})
+    init = state.initialiser(toy.system(), rules.optimisers)
     made = init(jax.random.key(seed), toy.batch())
     odd = jnp.array([1e-42, np.nan, -np.inf, -0.0, 1 / 3], jnp.float32)
     return made.replace(
         step=jnp.array(seed, jnp.int32),
-        variables={**made.variables, "odd": {"values": odd, "half": odd.astype(jnp.bfloat16)}},
+        variables={
+            **made.variables,
+            "odd": {"params": {"values": odd, "half": odd.astype(jnp.bfloat16)}},
+        },
     )
 
 

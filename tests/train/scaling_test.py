@@ -11,7 +11,7 @@ import toy
 from ml_collections import ConfigDict
 
 from volsynth.errors import UserError
-from volsynth.train import scaling, step
+from volsynth.train import scaling
 from volsynth.train.state import initialiser
 
 
@@ -22,8 +22,8 @@ def _scaling(**changes):
 def _engine(rule, system):
     """(state, jitted step) with plain gradient descent, rate 0.01."""
     optimisers = {"generator": optax.sgd(0.01, momentum=0.9), "critic": optax.sgd(0.01)}
-    init = initialiser(system, optimisers, rule)
-    made = step.make(system, "main", optimisers, 0.5, rule)
+    init = initialiser(system, toy.rules(optimisers).optimisers, rule)
+    made = toy.step(system, optimisers, 0.5, rule)
     return init(jax.random.key(0), toy.batch()), jax.jit(made)
 
 
@@ -101,10 +101,9 @@ def test_an_overflow_changes_the_scale_and_the_count_and_nothing_else(bad):
     for part in ("variables", "averages", "optimisers"):
         jax.tree.map(np.testing.assert_array_equal, getattr(after, part), getattr(state, part))
     for player in ("generator", "critic"):
-        np.testing.assert_allclose(
-            after.scales[player], state.scales[player] / np.sqrt(2), rtol=1e-6
-        )
-        assert metrics[f"{player}/loss_scale"] == after.scales[player]
+        scale = after.scales[f"main/{player}"]
+        np.testing.assert_allclose(scale, state.scales[f"main/{player}"] / np.sqrt(2), rtol=1e-6)
+        assert metrics[f"{player}/loss_scale"] == scale
         assert metrics[f"{player}/skipped"] == 1
 
 
@@ -114,18 +113,18 @@ def test_every_player_has_its_own_scale():
     # Only the generator's gradient goes through the half-precision forward pass.
     assert metrics["generator/skipped"] == 1
     assert metrics["critic/skipped"] == 0
-    assert after.scales["generator"] < 2.0**24 == after.scales["critic"]
-    assert after.variables["critic"]["v"] != state.variables["critic"]["v"]
+    assert after.scales["main/generator"] < 2.0**24 == after.scales["main/critic"]
+    assert after.variables["critic"]["params"]["v"] != state.variables["critic"]["params"]["v"]
 
 
 def test_a_scale_that_is_too_large_comes_down_and_training_goes_on():
     state, move = _engine(_scaling(initial=2.0**24), toy.half())
-    start = state.variables["generator"]["w"]
+    start = state.variables["generator"]["params"]["w"]
     for _ in range(40):
         state, metrics = move(state, toy.batch())
     assert 5 < metrics["generator/skipped"] < 30
     assert np.isfinite(metrics["generator/loss"])
-    assert state.variables["generator"]["w"] < start - 0.5
+    assert state.variables["generator"]["params"]["w"] < start - 0.5
 
 
 def test_small_gradients_survive_float16_only_with_a_scale():
@@ -133,7 +132,10 @@ def test_small_gradients_survive_float16_only_with_a_scale():
     system = toy.half()
     players = {
         "generator": system.phases["main"]["generator"]._replace(
-            loss=lambda variables, outputs, batch: {"tiny": 1e-8 * jnp.mean(outputs["image"])}
+            loss=lambda variables, outputs, batch, context: (
+                {"tiny": 1e-8 * jnp.mean(outputs["image"])},
+                {},
+            )
         )
     }
     system = system.__class__(**{**system.__dict__, "phases": {"main": players}})

@@ -38,7 +38,7 @@ def train(*meshes):
                 c.wait()
                 state = c.restore(first, placed.state)
             for batch in batches[first:end]:
-                state, metrics = placed.steps["main"](state, mesh.put(devices, batch, BATCH))
+                state, metrics = placed.steps["main"](state, mesh.to_devices(devices, batch, BATCH))
                 losses.append([float(metrics[f"{player}/loss"]) for player in sorted(state.scales)])
         return start, jax.device_get(state.variables), np.array(losses)
 

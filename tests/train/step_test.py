@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,7 +8,6 @@ import pytest
 import toy
 
 from volsynth.train.state import initialiser
-from volsynth.train.step import make as make_step
 
 
 @pytest.fixture
@@ -14,22 +15,24 @@ def engine():
     """The toy system with plain gradient descent, rate 0.1: (state, jitted step)."""
     system = toy.system()
     optimisers = {"generator": optax.sgd(0.1, momentum=0.9), "critic": optax.sgd(0.1)}
-    state = initialiser(system, optimisers)(jax.random.key(0), toy.batch())
-    return state, jax.jit(make_step(system, "main", optimisers, average_decay=0.5))
+    state = initialiser(system, toy.rules(optimisers).optimisers)(jax.random.key(0), toy.batch())
+    return state, jax.jit(toy.step(system, optimisers))
 
 
 def test_one_step_by_hand(engine):
     state, step = engine
     new, metrics = step(state, toy.batch())
     # The critic moves first: d/dv = mean(image - target) = 3 - 2.
-    np.testing.assert_allclose(new.variables["critic"]["v"], 0.5 - 0.1 * 1.0)
+    np.testing.assert_allclose(new.variables["critic"]["params"]["v"], 0.5 - 0.1 * 1.0)
     # Then the generator against the new critic: (3 - 2) + 0.4 + 2 * 3.
-    np.testing.assert_allclose(new.variables["generator"]["w"], 3.0 - 0.1 * 7.4, rtol=1e-6)
+    np.testing.assert_allclose(
+        new.variables["generator"]["params"]["w"], 3.0 - 0.1 * 7.4, rtol=1e-6
+    )
     np.testing.assert_allclose(metrics["generator/loss"], 0.5 + 0.4 * 3 + 9, rtol=1e-6)
     np.testing.assert_allclose(metrics["generator/gradient_norm"], 7.4, rtol=1e-6)
     # The average's memory grows with the run: (1 + 0) / (10 + 0) at the first step.
     np.testing.assert_allclose(
-        new.averages["generator"]["w"], 0.1 * 3.0 + 0.9 * (3.0 - 0.74), rtol=1e-6
+        new.averages["generator"]["params"]["w"], 0.1 * 3.0 + 0.9 * (3.0 - 0.74), rtol=1e-6
     )
     assert int(new.step) == 1
     assert "critic" not in new.averages
@@ -39,15 +42,12 @@ def test_a_critic_does_not_reach_the_forward_pass(engine):
     state, _ = engine
     system = toy.system()
     players = {"critic": system.phases["main"]["critic"]}
-    alone = make_step(
-        system.__class__(**{**system.__dict__, "phases": {"main": players}}),
-        "main",
-        {"critic": optax.sgd(0.1)},
-        0.5,
+    alone = toy.step(
+        dataclasses.replace(system, phases={"main": players}), {"critic": optax.sgd(0.1)}
     )
     new, _ = alone(state, toy.batch())
-    assert new.variables["generator"]["w"] == state.variables["generator"]["w"]
-    assert new.variables["critic"]["v"] != state.variables["critic"]["v"]
+    assert new.variables["generator"]["params"]["w"] == state.variables["generator"]["params"]["w"]
+    assert new.variables["critic"]["params"]["v"] != state.variables["critic"]["params"]["v"]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -59,10 +59,10 @@ def test_an_update_that_is_not_finite_changes_nothing_but_the_count(engine, bad)
         jax.tree.map(np.testing.assert_array_equal, getattr(once, part), getattr(state, part))
     assert metrics["generator/skipped_in_a_row"] == 1
     twice, _ = step(once, toy.batch(bad))
-    assert twice.skipped["generator"].tolist() == [2, 2]
+    assert twice.skipped["main/generator"].tolist() == [2, 2]
     well, metrics = step(twice, toy.batch())
-    assert well.skipped["generator"].tolist() == [2, 0]
-    assert well.variables["generator"]["w"] != state.variables["generator"]["w"]
+    assert well.skipped["main/generator"].tolist() == [2, 0]
+    assert well.variables["generator"]["params"]["w"] != state.variables["generator"]["params"]["w"]
 
 
 def test_a_skipped_update_leaves_the_averages_where_they_were(engine):
@@ -70,7 +70,7 @@ def test_a_skipped_update_leaves_the_averages_where_they_were(engine):
     state, _ = step(state, toy.batch())
     skipped, _ = step(state, toy.batch(np.nan))
     np.testing.assert_array_equal(
-        skipped.averages["generator"]["w"], state.averages["generator"]["w"]
+        skipped.averages["generator"]["params"]["w"], state.averages["generator"]["params"]["w"]
     )
 
 
@@ -100,7 +100,7 @@ def test_the_forward_pass_runs_once_a_step(engine):
         calls.append(1)
         return toy.forward(*args, **kwargs)
 
-    system = system.__class__(**{**system.__dict__, "forward": counted})
+    system = dataclasses.replace(system, forward=counted)
     optimisers = {"generator": optax.sgd(0.1, momentum=0.9), "critic": optax.sgd(0.1)}
-    jax.make_jaxpr(make_step(system, "main", optimisers, 0.5))(engine[0], toy.batch())
+    jax.make_jaxpr(toy.step(system, optimisers))(engine[0], toy.batch())
     assert len(calls) == 1

@@ -8,7 +8,7 @@ import pytest
 from volsynth.web import guard
 
 HOST = "127.0.0.1:8765"
-BODY = guard.Body(2048)
+BODY = guard.BodyLimits(2048)
 
 
 def _scope(**changed):
@@ -64,7 +64,7 @@ def test_a_body_in_pieces_arrives_whole():
 
 
 def test_a_body_that_does_not_come_is_not_waited_for():
-    start, body = _speak(_guard(guard.Body(2048, patience=0.01)), [])
+    start, body = _speak(_guard(guard.BodyLimits(2048, seconds=0.01)), [])
     assert start["status"] == 408
     assert json.loads(body["body"]) == {"error": "The request did not arrive in time."}
     assert (b"connection", b"close") in start["headers"]
@@ -109,7 +109,7 @@ def test_only_http_is_spoken():
     ],
 )
 def test_kinds_of_bodies_are_those_of_the_path(kind, allowed):
-    body = guard.Body(10, ("image/*", "text/csv"))
+    body = guard.BodyLimits(10, ("image/*", "text/csv"))
     headers = [(b"host", HOST.encode()), (b"origin", f"http://{HOST}".encode())]
     headers.append((b"content-type", kind.encode()))
     message = {"type": "http.request", "body": b"ab"}
@@ -120,7 +120,7 @@ def test_kinds_of_bodies_are_those_of_the_path(kind, allowed):
 
 
 def test_each_path_has_its_own_bodies():
-    app = guard.Guard(_echo, [HOST], lambda path: guard.Body(len(path)))
+    app = guard.Guard(_echo, [HOST], lambda path: guard.BodyLimits(len(path)))
     for path, status in (("/a", 413), ("/abc", 200)):
         message = {"type": "http.request", "body": b"abc"}
         start, _ = _speak(app, [message], path=path)
@@ -149,7 +149,7 @@ def test_bodies_of_all_requests_have_one_bound():
             await done.wait()
             await send({"type": "http.response.start", "status": 200})
 
-        app = guard.Guard(slow, [HOST], lambda path: guard.Body(100), most_held=150)
+        app = guard.Guard(slow, [HOST], lambda path: guard.BodyLimits(100), most_held_bytes=150)
 
         async def ask():
             sent = []
@@ -176,7 +176,7 @@ def test_bodies_of_all_requests_have_one_bound():
 def test_where_pictures_come_from_is_each_pages_own():
     message = {"type": "http.request", "body": b"a"}
     for images in ("'self'", "'self' blob:"):
-        start, _ = _speak(_guard(images=images), [message])
+        start, _ = _speak(_guard(image_sources=images), [message])
         policy = dict(start["headers"])[b"content-security-policy"].decode()
         assert f"img-src {images}; script-src 'self'; style-src 'self'" in policy
         assert policy.startswith("default-src 'none'")

@@ -10,7 +10,7 @@ import numpy as np
 
 from volsynth.bench import naive, timing
 from volsynth.bench.timing import Say
-from volsynth.nn import layers
+from volsynth.ops import convolution
 
 
 def bench_conv3d(
@@ -59,7 +59,7 @@ def _bench_shape(shape, repeats, with_torch, say) -> dict[str, Any]:
     # Divided so that the outputs neither grow nor vanish with the number of channels.
     kernel = jax.random.normal(keys[2], (3, 3, 3, shape[-1], shape[-1])) / shape[-1] ** 0.5
     runs = {
-        "ours": _compiled(layers.conv3d, x, kernel, weight),
+        "ours": _compiled(convolution.conv3d, x, kernel, weight),
         "xla": _compiled(naive.conv3d, x, kernel, weight),
     }
     differences = jax.tree.map(

@@ -11,8 +11,9 @@ from volsynth.conventions import MAGENTA
 from volsynth.diagnostics.volume_features import GENERATORS
 from volsynth.errors import UserError
 from volsynth.export import exported_model
-from volsynth.generation import animate, persons
-from volsynth.generation.persons import Person, Square
+from volsynth.generation import persons, render, staged
+from volsynth.generation.bodies import to_body
+from volsynth.generation.persons import Crop, Person
 from volsynth.poses import pose_library
 
 
@@ -34,8 +35,8 @@ def bench_generation(path: pathlib.Path, batch: int, repeats: int, say: Say) -> 
     """
     if batch < 1:
         raise UserError(f"--batch must be at least 1, got {batch}.")
-    # Not the exported program, which always runs the whole network.
-    model = persons.load_generator(path, program=False)
+    # Without the compiled program of the export, which always runs the whole network.
+    model = render.load_generator(path, program=False)
     if model.config.system not in GENERATORS:
         raise UserError(
             f"{path} is of the system {model.config.system!r}, which runs whole for every frame; "
@@ -45,13 +46,13 @@ def bench_generation(path: pathlib.Path, batch: int, repeats: int, say: Say) -> 
     pose = pose_library.named_pose("walking")
     # Turning, so that no two frames have the same pose.
     turns = np.linspace(0, 180, batch, endpoint=False)
-    staged = [persons.stage([pose], who, turn) for turn in turns]
-    bodies, square = [body for (body,), _ in staged], staged[0][1]
+    fitted = [persons.fit_poses([pose], who, turn) for turn in turns]
+    bodies, square = [body for (body,), _ in fitted], fitted[0][1]
     makers = {
-        "encoded_once": animate.maker(model, who, square, batch),
-        "whole": animate.whole_maker(model, who, square, batch),
+        "encoded_once": staged.render_staged(model, who, square, batch),
+        "whole": render.render_whole(model, who, square, batch),
     }
-    alone = animate.whole_maker(model, who, square, 1)
+    alone = render.render_whole(model, who, square, 1)
     candidates = {name: lambda make=make: make(bodies) for name, make in makers.items()}
     candidates["whole_one_by_one"] = lambda: [alone([body]) for body in bodies]
     # The first call compiles, and for "encoded_once" also encodes the source.
@@ -73,9 +74,9 @@ def bench_generation(path: pathlib.Path, batch: int, repeats: int, say: Say) -> 
 def _noise_person(model: exported_model.Model) -> Person:
     """A standing person whose picture is noise between two magenta stripes."""
     side = model.image_size
-    body = persons.body_of(pose_library.named_pose("standing"))
+    body = to_body(pose_library.named_pose("standing"))
     frame = (side, side)
-    square = Square(np.zeros(2), float(side), side)
+    square = Crop(np.zeros(2), float(side), side)
     low, high = body.joints.min(axis=0), body.joints.max(axis=0)
     # Centred, with 0.8 of the picture's side as its largest extent.
     joints = (body.joints - (low + high) / 2) * (0.8 * side / np.max(high - low)) + side / 2

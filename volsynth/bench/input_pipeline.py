@@ -238,8 +238,9 @@ def _training_batches(config, data, start, stop):
         start,
         stop,
         settings.single,
-        threads=settings.get("threads", -1),
+        threads=settings.threads,
         augmentation=augment.of_config(settings),
+        fields=systems.make(config).inputs,
     )
 
 
@@ -255,12 +256,15 @@ class _Loop:
 
     def __init__(self, config, batch, say):
         self.batch_size = config.train.batch_size
-        self.devices = mesh.make(config.mesh, self.batch_size, config.data.image_size)
-        trained = program.make(systems.make(config), config)
+        system = systems.make(config)
+        self.devices = mesh.make(
+            config.mesh, self.batch_size, config.data.image_size // system.coarsest_stride
+        )
+        trained = program.make(system, config)
         placed = program.place(trained, self.devices, config.seed, batch, config.mesh.shard_state)
         self.state = placed.init()
         say("compiling the step")
-        self.step = placed.steps[phases.at(trained.ends, 1)]
+        self.step = placed.steps[phases.phase_of(trained.spans, 0)]
 
     def turn(self, stream: Iterator, count: int) -> float:
         """Runs `count` steps and returns the seconds that they waited for batches.
@@ -270,13 +274,13 @@ class _Loop:
         """
         waited = 0.0
         # The first batch is fetched outside of the measured wait, as in a run that is under way.
-        following, pending = mesh.put(self.devices, next(stream), self.batch_size), None
+        following, pending = mesh.to_devices(self.devices, next(stream), self.batch_size), None
         for _ in range(count):
             self.state, metrics = self.step(self.state, following)
             before = time.monotonic()
             fetched = next(stream)
             waited += time.monotonic() - before
-            following = mesh.put(self.devices, fetched, self.batch_size)
+            following = mesh.to_devices(self.devices, fetched, self.batch_size)
             jax.device_get(pending)
             pending = metrics
         # JAX returns before it has computed.

@@ -10,7 +10,7 @@ import numpy as np
 
 from volsynth.bench import naive, timing
 from volsynth.bench.timing import Say
-from volsynth.data import pipeline, prepared
+from volsynth.data import pairing, pipeline, prepared
 from volsynth.ops import pose_volumes
 from volsynth.ops.warp import voxel_lists, warp
 
@@ -106,7 +106,7 @@ def prepared_poses(
     """
     split = prepared.open_prepared(pathlib.Path(folder), name, config_name).split("validation")
     # Spread over the split, whose records lie person by person.
-    pairs = pipeline.evaluation_pairs(split, seed=0)[:: max(split.records // count, 1)][:count]
+    pairs = pairing.evaluation_pairs(split, seed=0)[:: max(split.records // count, 1)][:count]
     batch = next(pipeline.evaluation_batches(split, pairs, count))
     scale = image_size / batch["source_image"].shape[2]
     return {

@@ -149,7 +149,7 @@ def _convert_keypoints(options):
 
     left_out = []
     poses = keypoint_files.read(options.source, options.order, left_out.append)
-    keypoint_files.write(options.out, [keypoint_files.to_ours(pose) for pose in poses])
+    keypoint_files.write(options.out, [keypoint_files.to_skeleton(pose) for pose in poses])
     # What could not be converted is named, and makes the status 1, but does not stop the rest.
     for error in left_out:
         shared.say(f"volsynth: left out: {' '.join(str(error).split())}")

@@ -136,11 +136,12 @@ def _export(options):
 
 def _generate(options):
     from volsynth.generation import generate
+    from volsynth.generation.targets import Targets
 
     made = generate.generate(
         pathlib.Path(options.model),
         _source(options),
-        generate.Targets(options.pose, _paths(options.target_pose), _paths(options.target_image)),
+        Targets(options.pose, _paths(options.target_pose), _paths(options.target_image)),
         pathlib.Path(options.out),
         frame=options.frame,
         sheet=options.sheet,
@@ -175,9 +176,9 @@ def _animate(options):
 
 
 def _pose(options):
-    from volsynth.generation import generate
+    from volsynth.generation import estimation
 
-    found = generate.find_pose(
+    found = estimation.find_pose(
         pathlib.Path(options.model),
         pathlib.Path(options.image),
         pathlib.Path(options.out),
@@ -191,9 +192,9 @@ def _pose(options):
 
 
 def _source(options):
-    from volsynth.generation import generate
+    from volsynth.generation.source import Source
 
-    return generate.Source(
+    return Source(
         pathlib.Path(options.image),
         _path(options.mask),
         _path(options.source_pose),

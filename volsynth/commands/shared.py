@@ -1,6 +1,7 @@
 """Options that commands of several families share, and how commands report their progress."""
 
 import argparse
+import importlib
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -108,7 +109,7 @@ def check_extra(what: str, extra: str) -> None:
     """
     # The module imports every package of the extra, so that no list of them has to be kept here.
     try:
-        from volsynth.web import serving  # noqa: F401
+        importlib.import_module(f"volsynth.{extra}.server")
     except ModuleNotFoundError as error:
         raise UserError(f"{what} needs {error.name}: pip install 'volsynth[{extra}]'.") from error
 

@@ -30,12 +30,12 @@ def _studio(options):
         raise UserError("--mask and --source-pose are of --image FILE; give it, too.")
     # Before the imports below, which would fail with a traceback.
     shared.check_extra("the studio's page", "studio")
-    from volsynth.generation import generate
+    from volsynth.generation.source import Source
     from volsynth.studio import server
 
     source = None
     if options.image:
-        source = generate.Source(
+        source = Source(
             pathlib.Path(options.image), _path(options.mask), _path(options.source_pose)
         )
     server.serve(

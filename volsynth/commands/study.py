@@ -144,12 +144,12 @@ def _serve(options):
 
 
 def _study_report(options):
-    from volsynth.study import report
+    from volsynth.study import report, report_files
 
     results = [pathlib.Path(folder) for folder in options.results]
     found = report.report(pathlib.Path(options.database), results, options.resamples)
     if options.out:
-        for path in report.write(found, pathlib.Path(options.out)):
+        for path in report_files.write(found, pathlib.Path(options.out)):
             shared.say(path)
-    print(json.dumps(found) if options.json else report.markdown(found))
+    print(json.dumps(found) if options.json else report_files.markdown(found))
     return 0

@@ -1,11 +1,11 @@
-"""How training images and poses are changed at random; `pixels` then does it to the images.
+"""Random changes of training images and poses: how much is changed, and what is drawn for each.
 
-Turning, shifting and scaling take image, mask and pose together, of source and target by draws of
-their own; colours change alike in both (seed 000, section 4.1). Occluders cover part of the
+Turning, shifting and scaling move image, mask and pose together; source and target are moved
+independently. Colours change alike in both (seed 000, section 4.1). Occluders cover part of the
 picture, for estimators that have to guess what they do not see (Sárándi et al., arXiv 1808.09316).
 
 What happens to a sample is a pure function of the seed, the step and its row of the batch, drawn by
-NumPy.
+NumPy. `augment_images` then changes the fields of a batch.
 """
 
 import dataclasses
@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from volsynth.errors import UserError, did_you_mean
+from volsynth.fields import ROLES
 
+# The largest value of each setting.
 _MOST = {
     "rotate": 180.0,
     "translate": 0.5,
@@ -27,24 +29,24 @@ _MOST = {
     "occlude": 1.0,
 }
 
-_LARGEST = 1 / 3  # Share of the picture that an occluder covers.
-_LONGEST = 1 / 0.3  # One side of an occluder over the other.
+_LARGEST = 1 / 3  # The largest share of the picture that an occluder covers.
+_LONGEST = 1 / 0.3  # The largest ratio of an occluder's sides.
 
 
 @dataclasses.dataclass(frozen=True)
 class Augment:
-    """How much is changed; zero leaves a thing as it is.
+    """The largest changes of a sample; with zero a property stays as it is.
 
     Attributes:
-      rotate: degrees in the image plane, about its centre, to either side.
-      translate: share of the image's side, along x and along y.
-      scale: factors from 1 / (1 + scale) to 1 + scale, of all axes; enlarging is as likely as
-        reducing.
-      hue: share of the colour circle, to either side.
-      brightness: share of the range of values, to either side.
-      contrast: distances from middle grey times 1 - contrast to 1 + contrast. It is not about the
-        mean of the image, which would give one person two colours in two images.
-      saturation: of HSV, times 1 - saturation to 1 + saturation.
+      rotate: largest turn in the image plane about its centre, to either side, in degrees.
+      translate: largest shift along x and along y, to either side, as a share of the image's side.
+      scale: images are scaled by factors from 1 / (1 + scale) to 1 + scale, alike along all axes;
+        enlarging is as likely as reducing.
+      hue: largest turn of the colour circle, to either side, as a share of it.
+      brightness: largest change of all values, to either side, as a share of their range.
+      contrast: distances from middle grey are multiplied by 1 - contrast to 1 + contrast. It is not
+        about the mean of the image, which would give one person two colours in two images.
+      saturation: saturations of HSV are multiplied by 1 - saturation to 1 + saturation.
       occlude: probability that an image is partly covered.
 
     Raises:
@@ -60,9 +62,10 @@ class Augment:
     saturation: float = 0.0
     occlude: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, most in _MOST.items():
             value = getattr(self, name)
+            # Python's booleans are numbers, but True is surely no degree.
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if not (number and 0 <= value <= most):
                 raise UserError(
@@ -72,7 +75,7 @@ class Augment:
 
     @property
     def moves(self) -> bool:
-        """Whether poses and the places of pixels change."""
+        """Whether poses and the positions of pixels change."""
         return any((self.rotate, self.translate, self.scale))
 
     @property
@@ -82,15 +85,16 @@ class Augment:
 
     @property
     def changes(self) -> bool:
-        """Whether anything does."""
+        """Whether anything changes."""
         return self.moves or self.colours or self.occlude > 0
 
 
 NONE = Augment()
+"""The settings that change nothing."""
 
 
 def of_config(data: Mapping[str, Any]) -> Augment:
-    """From `config.data`; nothing for configs from before there was an `augment` in it.
+    """The settings in `config.data`; those that change nothing where it has no `augment`.
 
     Raises:
       UserError: a value is out of its range, or its name is unknown.
@@ -102,24 +106,24 @@ def of_config(data: Mapping[str, Any]) -> Augment:
     return Augment(**section)
 
 
-class Draws(NamedTuple):
-    """What is done to each of N images; lengths are shares of the image's side.
+class AugmentParams(NamedTuple):
+    """The changes of each of N images; lengths are shares of the image's side.
 
     Attributes:
-      angle: [N] radians, from x towards y, which is clockwise to the eye.
-      shift: [N, 2] along x and y, after turning and scaling.
-      factor: [N] of size.
-      hue: [N] added, where 1 is the whole circle.
-      saturation: [N] factor.
-      contrast: [N] factor.
-      brightness: [N] added, where 1 is the whole range.
-      covered: [N] bool, whether there is an occluder.
-      centre: [N, 2] of the occluder, x and y.
-      extent: [N, 2] half its width and half its height.
-      round: [N] bool, an ellipse rather than a rectangle.
-      noisy: [N] bool, filled with noise rather than one colour.
-      colour: [N, 3] that one colour, in [-1, 1].
-      noise: [N, 2] int32, seed of the noise.
+      angle: turn in radians, from x towards y, which is clockwise to the eye, [N].
+      shift: shift along x and y, after turning and scaling, [N, 2].
+      factor: factor of the size, [N].
+      hue: turn of the colour circle, where 1 is the whole circle, [N].
+      saturation: factor of the saturation, [N].
+      contrast: factor of distances from middle grey, [N].
+      brightness: addition to all values, where 1 is the whole range, [N].
+      covered: whether there is an occluder, bool [N].
+      centre: centre of the occluder, x and y, [N, 2].
+      extent: half the occluder's width and half its height, [N, 2].
+      round: whether the occluder is an ellipse rather than a rectangle, bool [N].
+      noisy: whether the occluder is filled with noise rather than one colour, bool [N].
+      colour: colour of the occluder in [-1, 1], [N, 3].
+      noise: seed of the occluder's noise, int32 [N, 2].
     """
 
     angle: Any
@@ -137,25 +141,34 @@ class Draws(NamedTuple):
     colour: Any
     noise: Any
 
+    def of_roles(self, roles: Sequence[str]) -> "AugmentParams":
+        """The changes of the images of some roles, where N counts those of each role in turn."""
+        places = [ROLES.index(role) for role in roles]
+        return AugmentParams(
+            *(np.concatenate([np.split(v, len(ROLES))[place] for place in places]) for v in self)
+        )
 
-_SHARED, _OWN = 4, 16  # Random numbers of a pair, and of each of its images.
+
+_SHARED, _OWN = 4, 16  # The counts of random numbers of a pair, and of each of its images.
 
 
-def draw(settings: Augment, seed: int, step: int, rows: Sequence[int]) -> Draws:
-    """What is done to the sources and then to the targets of these rows of a step's batch.
+def draw(settings: Augment, seed: int, step: int, rows: Sequence[int]) -> AugmentParams:
+    """Draws the changes of the sources and then of the targets in some rows of a step's batch.
 
     Which rows are asked for together changes nothing: each has a stream of its own, apart from the
-    one that pairs are drawn from. What one setting gives does not depend on the others either.
+    one that pairs are drawn from. What is drawn for one setting does not depend on the others.
 
     Args:
-      settings: how much.
-      seed: of the run.
-      step: whose batch.
+      settings: the largest changes.
+      seed: seed of the run.
+      step: number of the step.
       rows: numbers of the rows, counted in the batch of all hosts.
 
     Returns:
-      N = 2 * len(rows).
+      The changes of N = 2 * len(rows) images.
     """
+    # All numbers are drawn, whatever the settings: a setting that is switched off must not change
+    # what the others get. The counter's last word keeps the streams apart from that of the pairs.
     uniform = np.array(
         [
             np.random.Generator(np.random.Philox(key=[seed, step], counter=[0, 0, row, 1])).random(
@@ -164,6 +177,7 @@ def draw(settings: Augment, seed: int, step: int, rows: Sequence[int]) -> Draws:
             for row in rows
         ]
     )
+    # The numbers of the colours come once for both images of a pair, those of moves for each.
     shared = np.tile(uniform[:, :_SHARED], (2, 1)).T
     own = np.concatenate(np.split(uniform[:, _SHARED:], 2, axis=1)).T
 
@@ -176,9 +190,10 @@ def draw(settings: Augment, seed: int, step: int, rows: Sequence[int]) -> Draws:
     is_round = own[9] < 0.5
     box = np.where(is_round, 4 / np.pi, 1) * area
     extent = np.minimum(np.sqrt([box * aspect, box / aspect]), 1) / 2
-    return Draws(
+    return AugmentParams(
         angle=around(own[0], np.radians(settings.rotate)),
         shift=around(own[1:3], settings.translate).T,
+        # Uniform in the logarithm: enlarging is as likely as reducing.
         factor=np.exp(around(own[3], np.log1p(settings.scale))),
         hue=around(shared[0], settings.hue),
         saturation=1 + around(shared[1], settings.saturation),
@@ -190,34 +205,46 @@ def draw(settings: Augment, seed: int, step: int, rows: Sequence[int]) -> Draws:
         round=is_round,
         noisy=own[10] < 0.5,
         colour=around(own[11:14], 1).T,
+        # Seeds of TensorFlow's noise are two integers of 32 bits.
         noise=(own[14:16] * 2**31).astype(np.int32).T,
     )
 
 
-def poses(
-    joints: np.ndarray, joints_mm: np.ndarray, draws: Draws, side: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Poses as `pixels` moves their images.
+def move_points(points: np.ndarray, params: AugmentParams, side: int) -> np.ndarray:
+    """Moves points as `augment_images` moves the images in which they lie.
 
     Args:
-      joints: [N, J, 3] pixels; x and y turn, depth is scaled about side / 2.
-      joints_mm: [N, J, 3] millimetres; they turn, and keep their lengths.
-      draws: what is done.
-      side: of the images.
+      points: points in pixels, [N, J, 3]; x and y turn, depth is scaled about side / 2.
+      params: changes of N images.
+      side: side of the images, pixels.
 
     Returns:
-      Both, moved, in the dtypes they came in.
+      The points, in the dtype they came in.
     """
-    cos, sin = np.cos(draws.angle), np.sin(draws.angle)
-    turn = np.moveaxis(np.array([[cos, -sin], [sin, cos]]), -1, 0)
-
-    def turned(points):
-        # In double precision, so that what is turned by nothing stays as it is.
-        points = points.astype(np.float64)
-        plane = np.einsum("nab,njb->nja", turn, points[..., :2])
-        return np.concatenate([plane, points[..., 2:]], axis=-1)
-
-    shift = np.pad(draws.shift, ((0, 0), (0, 1)))[:, None]
-    moved = turned(joints - np.float64(side / 2)) * draws.factor[:, None, None]
+    shift = np.pad(params.shift, ((0, 0), (0, 1)))[:, None]
+    moved = _turned(points - np.float64(side / 2), params) * params.factor[:, None, None]
     moved += side * (0.5 + shift)
-    return moved.astype(joints.dtype), turned(joints_mm).astype(joints_mm.dtype)
+    return moved.astype(points.dtype)
+
+
+def turn_directions(directions: np.ndarray, params: AugmentParams) -> np.ndarray:
+    """Turns directions as `augment_images` turns images; they keep their lengths.
+
+    Args:
+      directions: [N, J, 3] in a unit of length, such as joints from the pelvis.
+      params: changes of N images.
+
+    Returns:
+      The directions, in the dtype they came in.
+    """
+    return _turned(directions, params).astype(directions.dtype)
+
+
+def _turned(points, params):
+    """Points [N, J, 3], turned in the image plane about the origin, in double precision."""
+    cos, sin = np.cos(params.angle), np.sin(params.angle)
+    turn = np.moveaxis(np.array([[cos, -sin], [sin, cos]]), -1, 0)
+    # In double precision, so that what is turned by nothing stays as it is.
+    points = points.astype(np.float64)
+    plane = np.einsum("nab,njb->nja", turn, points[..., :2])
+    return np.concatenate([plane, points[..., 2:]], axis=-1)

@@ -1,129 +1,180 @@
-"""Augmentation of pixels: images and masks moved in the plane, recoloured, partly covered.
+"""Augmentation of the fields of a batch, each as `Field.augmented` says; above all of its pictures.
 
-Stateless TensorFlow, eagerly or in a graph; what is done comes from `augment.draw`. Coordinates
-are those of the whole package: the centre of the pixel in row i and column j lies at
+Images, masks and labels are moved in the plane, images are recoloured and partly covered. That is
+stateless TensorFlow, to be run eagerly or in a graph; what is done comes from `augment.draw`.
+Coordinates are those of the whole package: the centre of the pixel in row i and column j lies at
 (j + 0.5, i + 0.5).
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from volsynth import conventions
-from volsynth.data.augment import Augment, Draws, poses
+from volsynth.data.augment import Augment, AugmentParams, move_points, turn_directions
+from volsynth.fields import OF_A_PICTURE
 
 
-def pixels(settings: Augment, images: Any, masks: Any, draws: Draws) -> tuple[Any, Any]:
-    """Images and masks, changed; stateless TensorFlow, to be run eagerly or in a graph.
-
-    Interpolation is bilinear among pixels of the person, so that no magenta gets into the edge;
-    masks take the nearest pixel. What is not person is magenta, exactly, and stays so; only
-    occluders cover it, too.
+def with_needed(settings: Augment, kinds: Sequence[str]) -> tuple[str, ...]:
+    """Kinds of fields, with those that are needed to change them: images need their mask.
 
     Args:
-      settings: what is left out: where nothing is asked for, nothing is computed.
-      images: [N, S, S, 3] float32 in [-1, 1], magenta outside of the mask.
-      masks: [N, S, S] bool, the person.
-      draws: what is done, of N images.
+      settings: the largest changes.
+      kinds: names in `fields.OF_A_PICTURE`.
+    """
+    needs_mask = settings.moves or settings.colours
+    if needs_mask and "mask" not in kinds and any(_treated(kind) == "image" for kind in kinds):
+        return (*kinds, "mask")
+    return tuple(kinds)
+
+
+def apply(
+    settings: Augment, values: Mapping[str, np.ndarray], params: AugmentParams, side: int
+) -> dict[str, np.ndarray]:
+    """Changes the fields of N pictures, each as `Field.augmented` says.
+
+    Args:
+      settings: the settings with which the parameters were drawn.
+      values: fields by kind, see `fields.OF_A_PICTURE`, each [N, ...]; those that `with_needed`
+        names must be among them.
+      params: changes of each picture.
+      side: side of the pictures, pixels.
 
     Returns:
-      Both, in the same form.
+      The same kinds of fields.
     """
-    import tensorflow as tf  # Late: it takes seconds, and drawing does without.
-
-    # Most of a picture is background: colours are computed where the person is, and nowhere else.
-    # Every operation rounds each value by itself, so that neither other rows of the batch nor the
-    # place among them can change a bit.
+    changed = dict(values)
+    kinds = tuple(kind for kind in values if _treated(kind) in ("image", "mask", "labels"))
+    if kinds:
+        pictures = _graph(settings, kinds)({kind: values[kind] for kind in kinds}, params)
+        changed |= {kind: picture.numpy() for kind, picture in pictures.items()}
     if settings.moves:
-        backward = _backward(tf, draws, tf.shape(images)[1])
-        moved = _nearest(tf, masks, backward)
-        places = tf.where(moved)
-        colours = _bilinear(tf, images, masks, backward, places)
-        masks, images = (
-            moved,
-            tf.zeros_like(images) + tf.constant(conventions.BACKGROUND, tf.float32),
-        )
-    elif settings.colours:
-        places = tf.where(masks)
-        colours = tf.gather_nd(images, places)
-    if settings.colours:
-        colours = _recoloured(tf, settings, colours, draws, places[:, 0])
-    if settings.moves or settings.colours:
-        images = tf.tensor_scatter_nd_update(images, places, colours)
-    if settings.occlude:
-        images = _covered(tf, images, draws)
-    return images, masks
-
-
-def change(
-    settings: Augment, values: Mapping[str, np.ndarray], draws: Draws
-) -> dict[str, np.ndarray]:
-    """The fields of a batch, changed; see `pixels` and `poses`.
-
-    Args:
-      settings: of the draws.
-      values: image, mask, joints, joints_mm and others, each [N, ...].
-      draws: what is done.
-    """
-    image, mask = _graph(settings)(values["image"], values["mask"], draws)
-    changed = {**values, "image": image.numpy(), "mask": mask.numpy()}
-    if settings.moves:
-        changed["joints"], changed["joints_mm"] = poses(
-            values["joints"], values["joints_mm"], draws, values["image"].shape[1]
-        )
+        for kind, value in values.items():
+            if _treated(kind) == "points":
+                changed[kind] = move_points(value, params, side)
+            elif _treated(kind) == "directions":
+                changed[kind] = turn_directions(value, params)
     return changed
 
 
+def _treated(kind):
+    return OF_A_PICTURE[kind].augmented
+
+
+# A graph is quicker than one call after the other, and is made once for all batches.
 @functools.cache
-def _graph(settings):
-    """`pixels` as one graph for any number of images of any size."""
+def _graph(settings, kinds):
+    """`change_pictures` as one graph for any number of pictures of any size."""
     import tensorflow as tf
 
     def spec(dtype, *axes):
         return tf.TensorSpec([None, *axes], dtype)
 
+    def axes(kind):
+        return [axis if isinstance(axis, int) else None for axis in OF_A_PICTURE[kind].axes]
+
     number, pair, flag = spec(tf.float64), spec(tf.float64, 2), spec(tf.bool)
-    draws = Draws(
+    params = AugmentParams(
         *(number, pair, number),
         *(number, number, number, number),
         *(flag, pair, pair, flag, flag, spec(tf.float64, 3), spec(tf.int32, 2)),
     )
-    signature = [spec(tf.float32, None, None, 3), spec(tf.bool, None, None), draws]
-    return tf.function(functools.partial(pixels, settings), input_signature=signature)
+    pictures = {kind: spec(OF_A_PICTURE[kind].dtype, *axes(kind)) for kind in kinds}
+    return tf.function(
+        functools.partial(change_pictures, settings), input_signature=[pictures, params]
+    )
 
 
-def _backward(tf, draws, side):
-    """Where pixels come from: [N, 6], rows of x = h + M (x' - h - t), h the centre of the image.
+def change_pictures(
+    settings: Augment, pictures: Mapping[str, Any], params: AugmentParams
+) -> dict[str, Any]:
+    """Changes images, masks and labels; stateless TensorFlow, to be run eagerly or in a graph.
+
+    Interpolation is bilinear among pixels of the person, so that no magenta gets into the edge;
+    masks and labels take the nearest pixel. What is not person is magenta, exactly, and stays so;
+    only occluders cover it, too.
+
+    Args:
+      settings: the settings with which the parameters were drawn; nothing is computed for those
+        that are zero.
+      pictures: by kind images [N, S, S, 3] float32 in [-1, 1], magenta outside of the mask; masks
+        [N, S, S] bool, the person; labels [N, S, S], 0 outside of the person.
+      params: changes of each of N pictures.
+
+    Returns:
+      The same kinds, in the same form.
+    """
+    import tensorflow as tf  # Late: it takes seconds, and drawing does without.
+
+    changed, backward = dict(pictures), None
+    if settings.moves:
+        side = tf.shape(next(iter(pictures.values())))[1]
+        backward = _backward(tf, params, side)
+        for kind, value in pictures.items():
+            if _treated(kind) in ("mask", "labels"):
+                changed[kind] = _nearest(tf, value, backward)
+    for kind, value in pictures.items():
+        if _treated(kind) == "image":
+            masks = pictures.get("mask"), changed.get("mask")
+            changed[kind] = _image(tf, settings, value, *masks, backward, params)
+    return changed
+
+
+def _image(tf, settings, images, masks, moved, backward, params):
+    """Changed images; `masks` are those of the images as they were, `moved` the same after that."""
+    # Most of a picture is background: colours are computed where the person is, and nowhere else.
+    # Every operation rounds each value by itself, so that neither other rows of the batch nor the
+    # place among them can change a bit.
+    if settings.moves:
+        places = tf.where(moved)
+        colours = _bilinear(tf, images, masks, backward, places)
+        images = tf.zeros_like(images) + tf.constant(conventions.BACKGROUND, tf.float32)
+    elif settings.colours:
+        places = tf.where(masks)
+        colours = tf.gather_nd(images, places)
+    if settings.colours:
+        colours = _recoloured(tf, settings, colours, params, places[:, 0])
+    if settings.moves or settings.colours:
+        images = tf.tensor_scatter_nd_update(images, places, colours)
+    if settings.occlude:
+        images = _covered(tf, images, params)
+    return images
+
+
+def _backward(tf, params, side):
+    """Where pixels come from, [N, 6]: rows of x = h + M (x' - h - t), h the centre of the image.
 
     Counted from the centre of the first pixel, which the package has at (0.5, 0.5).
     """
     side = tf.cast(side, tf.float64)
-    cos, sin = tf.cos(draws.angle) / draws.factor, tf.sin(draws.angle) / draws.factor
+    cos, sin = tf.cos(params.angle) / params.factor, tf.sin(params.angle) / params.factor
     h = (side - 1) / 2
-    x, y = h + side * draws.shift[:, 0], h + side * draws.shift[:, 1]
+    x, y = h + side * params.shift[:, 0], h + side * params.shift[:, 1]
     rows = [cos, sin, h - cos * x - sin * y, -sin, cos, h + sin * x - cos * y]
     return tf.cast(tf.stack(rows, axis=1), tf.float32)
 
 
-def _nearest(tf, masks, backward):
-    return (
-        tf.raw_ops.ImageProjectiveTransformV3(
-            images=tf.cast(masks, tf.uint8)[..., None],
-            # Of a projective map the last two are zero.
-            transforms=tf.pad(backward, [[0, 0], [0, 2]]),
-            output_shape=tf.shape(masks)[1:],
-            interpolation="NEAREST",
-            fill_mode="CONSTANT",
-            fill_value=0.0,
-        )[..., 0]
-        > 0
-    )
+def _nearest(tf, labels, backward):
+    """Masks or labels [N, S, S], moved; 0 or False comes in from outside."""
+    labels = tf.convert_to_tensor(labels)
+    # The transformation takes few dtypes, uint16 not among them; int32 holds its values.
+    dtype = tf.uint8 if labels.dtype in (tf.bool, tf.uint8) else tf.int32
+    moved = tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.cast(labels, dtype)[..., None],
+        # The two last numbers of a projective map are zero for an affine one.
+        transforms=tf.pad(backward, [[0, 0], [0, 2]]),
+        output_shape=tf.shape(labels)[1:],
+        interpolation="NEAREST",
+        fill_mode="CONSTANT",
+        fill_value=0.0,
+    )[..., 0]
+    return tf.cast(moved, labels.dtype)
 
 
 def _bilinear(tf, images, masks, backward, places):
-    """Colours [P, 3] at places [P, 3], each (image, row, column), of the pixels of the person."""
+    """Colours [P, 3] at places [P, 3] (image, row, column), mixed from the person's pixels only."""
     side = tf.shape(images, out_type=tf.int64)[1]
     image, row, column = tf.unstack(places, axis=1)
     across, down = tf.cast(column, tf.float32), tf.cast(row, tf.float32)
@@ -149,22 +200,22 @@ def _bilinear(tf, images, masks, backward, places):
     return tf.clip_by_value(tf.math.divide_no_nan(total, share), -1, 1)
 
 
-def _recoloured(tf, settings, colours, draws, image):
-    """Colours [P, 3] of pixels that belong to these images [P]."""
+def _recoloured(tf, settings, colours, params, image):
+    """Changed colours [P, 3] of pixels that belong to the images with these numbers [P]."""
 
     def each(values):
         return tf.gather(tf.cast(values, tf.float32), image)[:, None]
 
     if settings.hue or settings.saturation:
-        hue, saturation = each(draws.hue), each(draws.saturation)
+        hue, saturation = each(params.hue), each(params.saturation)
         # By how much red, green and blue are turned. Added up before it is gathered: a graph may
         # change the order of a sum, and with it the last bit.
-        turn = tf.cast(6 * draws.hue[:, None] + [5.0, 3.0, 1.0], tf.float32)
+        turn = tf.cast(6 * params.hue[:, None] + [5.0, 3.0, 1.0], tf.float32)
         turn = tf.gather(turn, image)
         converted = _turned(tf, (colours + 1) / 2, turn, saturation) * 2 - 1
         # There and back is not exact; what is not to change does not.
         colours = tf.where((hue == 0) & (saturation == 1), colours, converted)
-    colours = colours * each(draws.contrast) + 2 * each(draws.brightness)
+    colours = colours * each(params.contrast) + 2 * each(params.brightness)
     return tf.clip_by_value(colours, -1, 1)
 
 
@@ -193,17 +244,18 @@ def _turned(tf, colours, turn, saturation):
     return value - chroma * tf.clip_by_value(tf.minimum(k, 4 - k), 0, 1)
 
 
-def _covered(tf, images, draws):
+def _covered(tf, images, params):
+    """Images with their occluders."""
     side = tf.shape(images)[1]
     places = (tf.range(side, dtype=tf.float32) + 0.5) / tf.cast(side, tf.float32)
 
     def each(values):
         return tf.cast(values, tf.float32)[:, None, None]
 
-    across = tf.abs(places - each(draws.centre[:, 0])) / each(draws.extent[:, 0])
-    down = tf.abs(places[:, None] - each(draws.centre[:, 1])) / each(draws.extent[:, 1])
+    across = tf.abs(places - each(params.centre[:, 0])) / each(params.extent[:, 0])
+    down = tf.abs(places[:, None] - each(params.centre[:, 1])) / each(params.extent[:, 1])
     ellipse, box = across**2 + down**2 < 1, (across < 1) & (down < 1)
-    inside = tf.where(draws.round[:, None, None], ellipse, box) & draws.covered[:, None, None]
+    inside = tf.where(params.round[:, None, None], ellipse, box) & params.covered[:, None, None]
     shape = [side, side, 3]
 
     def filling(given):
@@ -217,7 +269,7 @@ def _covered(tf, images, draws):
 
     fillings = tf.map_fn(
         filling,
-        (draws.noise, draws.noisy & draws.covered, draws.colour),
+        (params.noise, params.noisy & params.covered, params.colour),
         fn_output_signature=tf.TensorSpec([None, None, 3], tf.float32),
     )
     return tf.where(inside[..., None], fillings, images)

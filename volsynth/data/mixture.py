@@ -1,4 +1,4 @@
-"""Several prepared data sets as one to train on: every sample draws its data set by a share."""
+"""Mixtures of prepared data sets for training: each sample first draws its data set by a share."""
 
 import dataclasses
 import functools
@@ -13,11 +13,11 @@ from volsynth.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class MixedSplit:
-    """Splits of several data sets; their records are numbered through.
+    """A split of a mixture: splits of several data sets, with their records numbered through.
 
     Attributes:
-      splits: of the data sets.
-      shares: of the samples that each gives; they sum to 1.
+      splits: the splits of the data sets.
+      shares: shares of the samples that come from each; they sum to 1.
     """
 
     splits: tuple[prepared.Split, ...]
@@ -25,7 +25,7 @@ class MixedSplit:
 
     @functools.cached_property
     def sources(self) -> tuple[tuple[float, prepared.Groups], ...]:
-        """For each data set its share and the numbers of its records, by person and outfit."""
+        """The share of each data set and the numbers of its records, by person and outfit."""
         return tuple(
             (
                 share,
@@ -36,13 +36,20 @@ class MixedSplit:
 
     @functools.cached_property
     def _firsts(self):
+        # The number of each data set's first record, where records are numbered through.
         return (0, *itertools.accumulate(split.records for split in self.splits[:-1]))
 
+    @property
+    def image_size(self) -> int:
+        """Side of the square images in pixels; `open_mixture` admits data sets of one size only."""
+        return self.splits[0].image_size
+
     def read(self, numbers: Sequence[int]) -> list[bytes]:
-        """The serialised records of these numbers; raises as `prepared.Split.read` does."""
+        """The serialised records with these numbers; raises as `prepared.Split.read` does."""
         numbers = np.asarray(numbers)
         found: list[bytes] = [b""] * len(numbers)
         owners = self._owners(numbers)
+        # One call for each data set: reading many records at once is quicker.
         for i in np.unique(owners):
             (rows,) = np.nonzero(owners == i)
             for row, record in zip(
@@ -52,7 +59,7 @@ class MixedSplit:
         return found
 
     def locate(self, number: int) -> str:
-        """A record in words, for messages."""
+        """The name of a record for messages."""
         owner = int(self._owners(number))
         return self.splits[owner].locate(number - self._firsts[owner])
 
@@ -60,13 +67,17 @@ class MixedSplit:
         return np.searchsorted(self._firsts, numbers, side="right") - 1
 
 
+Split = prepared.Split | MixedSplit
+"""A split of one data set or of a mixture; training draws its pairs from either."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Mixture:
-    """A data set, and others that some of the samples come from.
+    """A main data set, and others from which some of the samples come.
 
     Attributes:
       sets: the data sets, the main one first.
-      shares: of the samples that each gives; they sum to 1.
+      shares: shares of the samples that come from each; they sum to 1.
     """
 
     sets: tuple[prepared.Prepared, ...]
@@ -74,39 +85,39 @@ class Mixture:
 
     @property
     def identity(self) -> str:
-        """Of all data sets; that of the main one where there are no others."""
+        """The identities of all data sets in one, or of the main one where there are no others."""
         return self._joined([data.identity for data in self.sets])
 
     @property
     def former_identity(self) -> str:
-        """See `prepared.Prepared.former_identity`."""
+        """The identity as earlier versions recorded it, see `prepared.Prepared.former_identity`."""
         return self._joined([data.former_identity for data in self.sets])
 
     def _joined(self, identities):
         names = [f"+{_name(data)}:" for data in self.sets[1:]]
         return "".join(name + identity for name, identity in zip(["", *names], identities))
 
-    def split(self, name: str) -> "prepared.Split | MixedSplit":
-        """One split of all data sets; raises as `prepared.Prepared.split` does."""
+    def split(self, name: str) -> Split:
+        """The split with this name of all data sets; raises as `prepared.Prepared.split` does."""
         splits = tuple(data.split(name) for data in self.sets)
         return MixedSplit(splits, self.shares) if len(splits) > 1 else splits[0]
 
 
 def main_identity(identity: str) -> str:
-    """The identity of the main data set, from that of a mixture."""
+    """The identity of the main data set, taken from that of a mixture."""
     return identity.partition("+")[0]
 
 
 def open_mixture(main: prepared.Prepared, data_dir: str, also: Mapping[str, float]) -> Mixture:
-    """A data set and others beside it.
+    """Opens the other data sets of a mixture.
 
     Args:
-      main: gives what the others leave.
-      data_dir: root of the others.
-      also: share of each other one, by "NAME/CONFIG".
+      main: main data set; it gives the samples that the others leave.
+      data_dir: root folder of the other data sets.
+      also: share of each other data set, by "NAME/CONFIG".
 
     Raises:
-      UserError: a name or a share cannot be, or images are of another size.
+      UserError: a name or a share is not allowed, or images have another size.
       DataError: a data set is missing or incomplete.
     """
     sets, shares = [main], []

@@ -1,8 +1,9 @@
-"""From records to batches, in threads. The batch is a pure function of (seed, step).
+"""Batches of records, made by threads; each is a pure function of the seed and the step.
 
-A training sample is a pair of images of one person in one outfit: person and outfit are drawn
-uniformly, then two of their images (seed 000, section 4.5). Since every step draws its own pairs
-from its number, resuming needs no state of an iterator, and any host can make its rows of a batch.
+A training sample is a pair of images of one person in one outfit, see `pairing`. Since every step
+draws its own pairs from its number, resuming needs no state of an iterator, and any host can make
+its rows of a batch. `volsynth.fields` says what a batch may hold; of that, batches hold what is
+asked for, and nothing else is decoded.
 
 TensorFlow decodes, but tf.data does not run the threads: it calls Python to read records, and an
 iterator that is let go before its end can wait forever for a call that waits for the interpreter.
@@ -10,106 +11,26 @@ iterator that is let go before its end can wait forever for a call that waits fo
 
 import collections
 import concurrent.futures
-import functools
 import itertools
 import os
-from collections.abc import Iterator, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
-from google.protobuf.message import DecodeError
 
-from volsynth.data import augment, augment_images, mixture, prepared, schema
-from volsynth.errors import UserError, did_you_mean
-from volsynth.ops import geometry
-
-BATCH = {
-    "image": "float32 [B, S, S, 3], RGB in [-1, 1], background magenta",
-    "mask": "bool [B, S, S], the person",
-    "joints": "float32 [B, 15, 3], pixels, mean depth at S / 2",
-    "joints_mm": "float32 [B, 15, 3], mm, along the axes of the camera, from the pelvis",
-    "visible": "bool [B, 15]",
-}
-"""What a batch holds, each of these twice, as `source_...` and `target_...`. In evaluation there
-are `valid`, bool [B], False for rows that only fill up the last batch, and `records`, int32 [B, 2],
-the numbers of source and target in their split."""
-
-EXTRA = {
-    "parts": "uint8 [B, S, S], 0 background, else 1 + index of the part one sees",
-    "depth": "uint16 [B, S, S], mm along z, 0 background",
-}
-"""What batches of evaluation hold, too, if asked for, and if the data set has it."""
+from volsynth.data import augment, augment_images, decoding, makers, pairing, prepared
+from volsynth.data.mixture import Split
+from volsynth.errors import UserError
+from volsynth.fields import BATCH, OF_A_PICTURE, PAIR, ROLES, role_and_kind
 
 Batch = dict[str, np.ndarray]
-
-Split = prepared.Split | mixture.MixedSplit
-
-# How tf.train.Example stores the dtypes of the schema.
-_LISTS = {"float32": "float_list", "bool": "int64_list", "int64": "int64_list"}
+"""The fields of a batch by name, such as `source_image`; see `fields.BATCH`."""
 
 MOST_THREADS = 8
-"""That `threads=-1` stands for, where there are as many processors."""
+"""The number of threads that `threads=-1` stands for on a machine with as many processors."""
 
-_AHEAD = 2  # Batches that are ready or begun, for every thread.
-
-_READ = ("image", "mask", "joints_px", "joints_mm", "visible", "camera_intrinsics")
-
-
-def training_pairs(
-    split: Split, seed: int, step: int, batch_size: int, single: float = 0.0
-) -> np.ndarray:
-    """The record numbers of one training batch, [batch_size, 2]: source, target.
-
-    Args:
-      split: to draw from.
-      seed: of the run.
-      step: whose batch.
-      batch_size: pairs in it.
-      single: share of the samples whose target is the source image itself, as seed 000 does with
-        images that have no partner.
-    """
-    rng = np.random.Generator(np.random.Philox(key=[seed, step]))
-    shares, sources = zip(*split.sources)
-    pairs = []
-    for _ in range(batch_size):
-        # A choice among one would take a number all the same, and change every batch.
-        groups = sources[rng.choice(len(sources), p=shares) if len(sources) > 1 else 0]
-        outfits = groups[rng.integers(len(groups))]
-        records = outfits[rng.integers(len(outfits))]
-        pair = rng.choice(records, 2, replace=len(records) < 2)
-        pairs.append(pair[[0, 0]] if rng.random() < single else pair)
-    return np.array(pairs)
-
-
-def evaluation_pairs(split: prepared.Split, seed: int, alone: bool = True) -> np.ndarray:
-    """Every record of the split once as the target, with another image of the outfit as source.
-
-    Args:
-      split: to pair.
-      seed: of the choice of sources.
-      alone: whether an image without another one of its outfit is there, too, as its own source.
-
-    Returns:
-      [N, 2]: source, target; the same for the same seed.
-
-    Raises:
-      UserError: no image has another one of its outfit.
-    """
-    rng = np.random.Generator(np.random.Philox(key=[seed, 0]))
-    pairs = np.stack([np.arange(split.records)] * 2, axis=1)
-    for outfits in split.groups:
-        for records in outfits:
-            # A cyclic shift of a random order pairs each image with another one.
-            order = rng.permutation(records)
-            pairs[order, 0] = np.roll(order, 1)
-    if not alone:
-        pairs = pairs[pairs[:, 0] != pairs[:, 1]]
-        if not len(pairs):
-            raise UserError(
-                f"the split {split.name} has no two images of one person in one outfit: there is "
-                f"nothing to make one of the other."
-            )
-    return pairs
+# The number of batches that are ready or begun, for every thread.
+_AHEAD = 2
 
 
 def training_batches(
@@ -123,93 +44,174 @@ def training_batches(
     rows: slice = slice(None),
     threads: int = -1,
     augmentation: augment.Augment = augment.NONE,
+    fields: Sequence[str] = PAIR,
 ) -> Iterator[Batch]:
-    """The batches of the steps start, ..., stop - 1; see `training_pairs`.
+    """The batches of the steps start, ..., stop - 1, with the pairs of `pairing.training_pairs`.
 
     Args:
-      split: to draw from.
-      seed: of the run.
-      batch_size: pairs of a step, on all hosts together.
-      start: first step; what came before costs nothing.
+      split: split to draw from.
+      seed: seed of the run.
+      batch_size: number of pairs of a step, on all hosts together.
+      start: first step; steps before it cost nothing.
       stop: step after the last.
-      single: see `training_pairs`.
-      rows: of the batch that are made; hosts that each take their own make the whole of it.
-      threads: that read and decode; -1 is one for every processor, `MOST_THREADS` at most.
-      augmentation: how much images and poses are changed.
+      single: see `pairing.training_pairs`.
+      rows: rows of the batch that are made; hosts that each make their own rows make all of it.
+      threads: number of threads; -1 is one for every processor, `MOST_THREADS` at most.
+      augmentation: largest changes of images and poses.
+      fields: names of the fields of batches, see `fields.BATCH`; only what these need is decoded.
 
     Raises:
-      UserError: a number of threads that cannot be.
+      UserError: the number of threads is not allowed, or a batch has no such field.
+      DataError: a data set does not store what one of the fields is made of.
       DataError, RecordError: a record cannot be read or decoded.
       ValueError: there is no such row.
     """
     numbers = range(batch_size)[rows]
     if not numbers:
         raise ValueError(f"{rows} is no row of a batch of {batch_size}.")
+    _check_stored(split, fields)
 
     def pairs(step):
-        return training_pairs(split, seed, step, batch_size, single)[rows]
+        return pairing.training_pairs(split, seed, step, batch_size, single)[rows]
 
-    def change(step, values):
-        draws = augment.draw(augmentation, seed, step, numbers)
-        return augment_images.change(augmentation, values, draws)
+    def params(step):
+        return augment.draw(augmentation, seed, step, numbers)
 
     return _batches(
-        split, pairs, range(start, stop), threads, change if augmentation.changes else None
+        split, fields, pairs, range(start, stop), threads, augmentation, params_of_step=params
     )
 
 
 def evaluation_batches(
-    split: prepared.Split, pairs: np.ndarray, batch_size: int, extra: Sequence[str] = ()
+    split: prepared.Split, pairs: np.ndarray, batch_size: int, fields: Sequence[str] = PAIR
 ) -> Iterator[Batch]:
-    """All pairs in order, in batches of one size, with `valid` and `records` of `BATCH`.
+    """The batches of all pairs in order, with the fields of `fields.EVALUATION` besides.
 
     Args:
-      split: to read from.
+      split: split to read from.
       pairs: record numbers, [N, 2]: source, target.
-      batch_size: rows of every batch.
-      extra: of `EXTRA`; what the first target's record does not hold, no batch does.
+      batch_size: number of rows of every batch, the last one included.
+      fields: names of the fields of batches, see `fields.BATCH`. Optional fields are left out where
+        the first target's record does not store what they are made of.
 
     Raises:
-      UserError: an unknown name in `extra`.
+      UserError: a batch has no such field.
       DataError, RecordError: a record cannot be read or decoded.
     """
-    for name in extra:
-        if name not in EXTRA:
-            raise UserError(f"Unknown extra field {name!r}: {did_you_mean(name, EXTRA)}")
-    if extra and len(pairs):
-        stored = stored_fields(split, pairs[0, 1])
-        extra = [name for name in extra if name in stored]
+    if len(pairs):
+        lacking = _not_stored(split, pairs[0, 1], fields)
+        fields = [name for name in fields if name not in lacking]
     count = -(-len(pairs) // batch_size)
     rows = np.arange(count * batch_size)
+    # The last batch is filled up with the last pair: programs are compiled for one shape.
     filled = pairs[np.minimum(rows, len(pairs) - 1)]
     valid = (rows < len(pairs)).reshape(count, batch_size)
 
     def chosen(step):
         return filled[step * batch_size : (step + 1) * batch_size]
 
-    for step, batch in enumerate(_batches(split, chosen, range(count), extra=extra)):
+    for step, batch in enumerate(_batches(split, fields, chosen, range(count))):
         yield {**batch, "valid": valid[step], "records": chosen(step).astype(np.int32)}
 
 
-def _batches(split, pairs_of_step, steps, threads=-1, change=None, extra=()) -> Iterator[Batch]:
+def _check_stored(split, names):
+    """Raises where a data set that training draws from lacks what one of the fields is made of."""
+    # The first record of each data set speaks for all of them.
+    for _, groups in split.sources:
+        number = groups[0][0][0]
+        for name in _not_stored(split, number, names):
+            raise prepared.DataError(
+                f"{split.locate(number)} has nothing to make {name} of ({BATCH[name].doc}). Train "
+                "a system that does not read it, or prepare the data set again with a builder that "
+                "writes it."
+            )
+
+
+def _not_stored(split, number, names):
+    """The optional ones of these fields that a record stores nothing for."""
+    kinds = {name: role_and_kind(name)[1] for name in names}
+    optional = [name for name in names if BATCH[name].optional]
+    # What every record has need not be looked up; looking imports TensorFlow, and reads a record.
+    stored = decoding.stored_fields(split, number) if optional else frozenset()
+    return [name for name in optional if not stored.issuperset(makers.record_fields([kinds[name]]))]
+
+
+def _batches(
+    split,
+    names,
+    pairs_of_step,
+    steps,
+    threads=-1,
+    augmentation=augment.NONE,
+    params_of_step=None,
+):
+    """Yields the batches of these steps; nothing is done before the first is asked for."""
     threads = thread_count(threads)
-    fields = (*_READ, *extra)
-    decode = _decoder(fields)
-    tf = _tensorflow()
+    # Before threads begin, as TensorFlow is imported here and graphs are made.
+    parts = _parts(names, augmentation)
 
     def load(step):
-        numbers = pairs_of_step(step).T.reshape(-1)
-        serialised = split.read(numbers)
-        try:
-            record = decode(np.array(serialised, object))
-        except (tf.errors.OpError, ValueError) as error:
-            _explain(tf, split, numbers, fields, error)
-        record = {key: value.numpy() for key, value in record.items()}
-        values = _values(record) | {key: record[key][..., 0] for key in extra}
-        return _by_role(values if change is None else change(step, values))
+        pairs = pairs_of_step(step)
+        params = params_of_step(step) if augmentation.changes else None
+        batch = {}
+        for part in parts:
+            numbers = pairs[:, [ROLES.index(role) for role in part.roles]].T.reshape(-1)
+            record = part.decode(split, numbers)
+            values = makers.make(part.kinds, record, split.image_size)
+            if augmentation.changes:
+                values = augment_images.apply(
+                    augmentation, values, params.of_roles(part.roles), split.image_size
+                )
+            batch |= _by_role(values, part.roles)
+        # Without what only augmentation needed, and in the order of the names.
+        return {name: batch[name] for name in names}
 
+    yield from _in_threads(load, steps, threads)
+
+
+class _Part(NamedTuple):
+    """Roles for which a batch holds the same kinds of fields; they are decoded together.
+
+    Attributes:
+      roles: one role or both.
+      kinds: kinds of the fields to make, with those that augmentation needs.
+      decode: function that reads the fields of records of which these are made.
+    """
+
+    roles: tuple[str, ...]
+    kinds: tuple[str, ...]
+    decode: Callable[[Split, Sequence[int]], decoding.Record]
+
+
+def _parts(names, augmentation):
+    """The parts of a batch that has the fields with these names."""
+    roles_of_kinds = {}
+    for role in ROLES:
+        # In the table's order, whatever that of the names: both roles then share one graph.
+        kinds = tuple(kind for kind in OF_A_PICTURE if f"{role}_{kind}" in names)
+        if kinds:
+            kinds = augment_images.with_needed(augmentation, kinds)
+            roles_of_kinds.setdefault(kinds, []).append(role)
+    return [
+        _Part(tuple(roles), kinds, decoding.decoder(makers.record_fields(kinds)))
+        for kinds, roles in roles_of_kinds.items()
+    ]
+
+
+def _by_role(values, roles):
+    """Splits fields of the pictures of all roles, one role after the other, by their names."""
+    return {
+        f"{role}_{kind}": rows
+        for kind, value in values.items()
+        for role, rows in zip(roles, np.split(value, len(roles)), strict=True)
+    }
+
+
+def _in_threads(load, steps, threads):
+    """Yields load(step) of every step, in order, computed ahead by threads."""
     pool = concurrent.futures.ThreadPoolExecutor(threads, "volsynth-data")
     todo = iter(steps)
+    # Not pool.map, which would begin all steps at once.
     begun = collections.deque(
         pool.submit(load, step) for step in itertools.islice(todo, _AHEAD * threads)
     )
@@ -219,14 +221,15 @@ def _batches(split, pairs_of_step, steps, threads=-1, change=None, extra=()) -> 
             begun.extend(pool.submit(load, step) for step in itertools.islice(todo, 1))
             yield batch
     finally:
+        # Who leaves the iterator early does not wait for batches that nobody will see.
         pool.shutdown(wait=False, cancel_futures=True)
 
 
 def thread_count(threads: int) -> int:
-    """How many threads a config value stands for.
+    """The number of threads for which a config's `data.threads` stands.
 
     Raises:
-      UserError: it is neither -1 nor at least 1.
+      UserError: the value is neither -1 nor at least 1.
     """
     if threads == -1:
         # Not every system can say how many processors this process may use.
@@ -237,164 +240,3 @@ def thread_count(threads: int) -> int:
             f"config.data.threads must be at least 1, or -1 for one per processor, got {threads}."
         )
     return threads
-
-
-@functools.cache
-def _decoder(fields):
-    """Serialised records to decoded fields, as a graph, which is quicker than one call after the
-    other; made once, for it takes part of a second."""
-    tf = _tensorflow()
-    signature = [tf.TensorSpec([None], tf.string)]
-    return tf.function(lambda records: _parse(tf, records, fields), input_signature=signature)
-
-
-def _tensorflow():
-    """TensorFlow, kept off the accelerators and quiet."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Only decoding runs in it; switched on, it says so on standard error.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    import tensorflow as tf
-
-    tf.config.set_visible_devices([], "GPU")
-    return tf
-
-
-def read_fields(
-    split: prepared.Split, numbers: Sequence[int], fields: Sequence[str]
-) -> dict[str, np.ndarray]:
-    """Some fields of some records, decoded: images as arrays, one row per record.
-
-    Raises:
-      DataError: a record does not hold what the schema asks for.
-    """
-    tf = _tensorflow()
-    serialised = np.array(split.read(numbers), object)
-    try:
-        record = _parse(tf, serialised, fields)
-    except (tf.errors.OpError, ValueError) as error:
-        _explain(tf, split, numbers, fields, error)
-    return {
-        key: value.numpy().astype(bool) if schema.FIELDS[key].dtype == "bool" else value.numpy()
-        for key, value in record.items()
-    }
-
-
-def stored_fields(split: prepared.Split, number: int) -> frozenset[str]:
-    """The fields that a record holds; not every data set has the optional ones.
-
-    Raises:
-      DataError, RecordError: the record cannot be read.
-    """
-    tf = _tensorflow()
-    try:
-        return frozenset(tf.train.Example.FromString(split.read([number])[0]).features.feature)
-    except DecodeError as error:
-        raise schema.RecordError(f"{split.locate(number)} is not a tf.train.Example.") from error
-
-
-def _parse(tf, serialised, fields):
-    """Serialised records [N] to decoded fields [N, ...]."""
-    wire = {"float32": tf.float32, "bool": tf.int64, "int64": tf.int64, "str": tf.string}
-    features = {}
-    for key in fields:
-        field = schema.FIELDS[key]
-        kind = tf.string if field.kind == "image" else wire[field.dtype]
-        if "J" in field.shape:
-            features[key] = tf.io.FixedLenSequenceFeature(field.shape[1:], kind, allow_missing=True)
-            continue
-        features[key] = tf.io.FixedLenFeature(() if field.kind == "image" else field.shape, kind)
-    record = tf.io.parse_example(serialised, features)
-    for key in fields:
-        field = schema.FIELDS[key]
-        if field.kind == "image":
-            record[key] = tf.map_fn(
-                functools.partial(
-                    tf.io.decode_png,
-                    channels=field.shape[-1],
-                    dtype=tf.dtypes.as_dtype(field.dtype),
-                ),
-                record[key],
-                fn_output_signature=tf.dtypes.as_dtype(field.dtype),
-            )
-    return record
-
-
-def _values(record) -> dict[str, np.ndarray]:
-    """Decoded fields to those of `BATCH`."""
-    side = record["image"].shape[1]
-    visible = record["visible"].astype(bool)
-    joints = geometry.image_pose(
-        record["joints_px"], record["joints_mm"], visible, record["camera_intrinsics"], side
-    )
-    return {
-        "image": record["image"].astype(np.float32) / 127.5 - 1,
-        "mask": record["mask"][..., 0] > 0,
-        "joints": joints.astype(np.float32),
-        "joints_mm": geometry.from_pelvis(record["joints_mm"]),
-        "visible": visible,
-    }
-
-
-def _by_role(values) -> Batch:
-    """Fields with sources before targets, to a batch."""
-    half = len(values["visible"]) // 2
-    rows = {"source": slice(None, half), "target": slice(half, None)}
-    return {f"{role}_{k}": v[rows[role]] for role in rows for k, v in values.items()}
-
-
-def _explain(tf, split, numbers, fields, error) -> NoReturn:
-    """Finds the record that a batch failed on, and says what is wrong with it.
-
-    TensorFlow's own message names no record; and run eagerly, some of its errors are ValueErrors.
-    """
-    sides = {}
-    for number in numbers:
-        name = split.locate(number)
-        try:
-            example = tf.train.Example.FromString(split.read([number])[0])
-        except DecodeError:
-            raise schema.RecordError(f"{name} is not a tf.train.Example.") from error
-        for key in fields:
-            field = schema.FIELDS[key]
-            if key not in example.features.feature:
-                raise schema.RecordError(
-                    f"{name}: field {key!r} is missing ({field.doc}). Prepare the data set again."
-                ) from error
-            value = example.features.feature[key]
-            if field.kind == "image":
-                shape = _image_shape(tf, value, field)
-                if shape is None:
-                    raise schema.RecordError(
-                        f"{name}: field {key!r} is not a PNG image."
-                    ) from error
-                sides.setdefault(key, shape)
-                if shape != sides[key]:
-                    raise schema.RecordError(
-                        f"{name}: field {key!r} has shape {shape}, other records {sides[key]}."
-                    ) from error
-                continue
-            wanted = "bytes_list" if field.kind == "text" else _LISTS[field.dtype]
-            kind = value.WhichOneof("kind")
-            if kind not in (wanted, None):
-                raise schema.RecordError(
-                    f"{name}: field {key!r} must be stored as {wanted}, got {kind}."
-                ) from error
-            count = len(getattr(value, wanted).value)
-            # A number of joints that varies fits whenever each has all of its coordinates.
-            lengths = [axis for axis in field.shape if axis != "J"]
-            if count % np.prod(lengths) if "J" in field.shape else count != np.prod(lengths):
-                raise schema.RecordError(
-                    f"{name}: field {key!r} must have shape {field.shape}, got {count} values."
-                ) from error
-    raise prepared.DataError(
-        f"a batch that begins with {split.locate(numbers[0])} cannot be decoded: "
-        f"{' '.join(str(error).split())[:300]}"
-    ) from error
-
-
-def _image_shape(tf, value, field):
-    """The shape of a stored image; None where it is none."""
-    try:
-        return tuple(tf.io.decode_png(value.bytes_list.value[0], field.shape[-1]).shape)
-    except (tf.errors.OpError, IndexError):
-        return None

@@ -1,4 +1,4 @@
-"""A prepared data set on disk: its manifest, the index of its records, and random access to them.
+"""Prepared data sets on disk: the manifest, the index of the records, and random access to them.
 
 Layout, as the builders of `data_prep` leave it: DIR/NAME/CONFIG/VERSION with ArrayRecord shards, a
 `manifest.json` that lists them with counts and SHA-256, and one `index-SPLIT.npz` per split with
@@ -17,10 +17,10 @@ import numpy as np
 
 from volsynth.errors import UserError, did_you_mean
 
-_FORMAT = 1
+_FORMAT = 1  # The version of the manifest's layout.
 
 Groups = tuple[tuple[np.ndarray, ...], ...]
-"""For each person, for each of its outfits, the numbers of its records."""
+"""The numbers of records, by person and then by outfit of the person."""
 
 
 class DataError(UserError):
@@ -29,10 +29,10 @@ class DataError(UserError):
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """One version of one data set.
+    """One version of one prepared data set.
 
     Attributes:
-      folder: where it lies.
+      folder: folder of the version.
       manifest: the parsed `manifest.json`.
     """
 
@@ -41,7 +41,7 @@ class Prepared:
 
     @property
     def image_size(self) -> int:
-        """Side of its images, pixels."""
+        """Side of the square images, pixels."""
         return self.manifest["image_size"]
 
     @functools.cached_property
@@ -59,15 +59,15 @@ class Prepared:
 
     @functools.cached_property
     def former_identity(self) -> str:
-        """As runs and models of earlier versions recorded it: of all of the manifest."""
+        """The identity as earlier versions recorded it: a hash of all of the manifest."""
         return _digest(self.manifest)
 
     def is_called(self, identity: str) -> bool:
-        """Whether a recorded identity is this data set's."""
+        """Whether a recorded identity is that of this data set, in its present or former form."""
         return identity in (self.identity, self.former_identity)
 
     def split(self, name: str) -> "Split":
-        """One split.
+        """The split with this name.
 
         Raises:
           DataError: there is no such split, a file of it is missing, or its index is damaged.
@@ -85,16 +85,23 @@ class Prepared:
             )
         counts = tuple(shard["records"] for shard in entry["shards"])
         return Split(
-            name, tuple(shards), entry["records"], _read_index(index, entry["records"]), counts
+            name,
+            tuple(shards),
+            entry["records"],
+            _read_index(index, entry["records"]),
+            self.image_size,
+            counts,
         )
 
 
 def _digest(manifest):
+    # Keys in order, so that the same manifest always gives the same hash.
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _read_index(path, records):
     try:
+        # No pickles, which could run code: data sets are copied from anywhere.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             index = dict(arrays)
         lengths = [len(index[key]) for key in ("person", "outfit")]
@@ -112,22 +119,24 @@ class Split:
     """The records of one split, in a fixed order.
 
     Attributes:
-      name: of the split.
+      name: name of the split.
       shards: ArrayRecord files, in the order of the records.
-      records: how many there are.
+      records: number of records.
       index: one array per id, [records]: `person`, `outfit` (numbers), and the tables of names.
-      counts: records in each shard, as the manifest says; to name a damaged one.
+      image_size: side of the square images, in pixels.
+      counts: number of records in each shard, as the manifest says; to find a damaged one.
     """
 
     name: str
     shards: tuple[pathlib.Path, ...]
     records: int
     index: dict[str, np.ndarray]
+    image_size: int
     counts: tuple[int, ...] = ()
 
     @functools.cached_property
     def groups(self) -> Groups:
-        """For each person, for each of its outfits, the numbers of its records."""
+        """The numbers of the split's records, by person and outfit."""
         person, outfit = self.index["person"], self.index["outfit"]
         return tuple(
             tuple(
@@ -139,14 +148,16 @@ class Split:
 
     @property
     def sources(self) -> tuple[tuple[float, Groups], ...]:
-        """What samples are drawn from: shares and groups. One split has one; see `mixture`."""
+        """The shares of samples and the groups from which they are drawn, as `mixture` has them."""
         return ((1.0, self.groups),)
 
     @functools.cached_property
     def _source(self):
+        # Opened when records are first read: much is asked of the index alone.
         source = _open_shards(self.shards)
         if source is not None and len(source) == self.records:
             return source
+        # One of the shards is to blame; together they only say that something is missing.
         for path, count in zip(self.shards, self.counts):
             shard = _open_shards([path])
             if shard is None or len(shard) != count:
@@ -162,7 +173,7 @@ class Split:
         )
 
     def read(self, numbers: Sequence[int]) -> list[bytes]:
-        """The serialised records of these numbers.
+        """The serialised records with these numbers.
 
         Raises:
           DataError: a shard is damaged, or holds another number of records than the manifest says.
@@ -172,13 +183,14 @@ class Split:
             records = self._source.__getitems__(numbers)
         except RuntimeError as error:
             raise self._damaged(numbers, error) from error
-        # A shard that is cut off while it is open gives empty records, and no error.
+        # A shard that is truncated while it is open gives empty records and no error.
         if not all(records):
             raise self._damaged(numbers, "its records are empty: it was truncated")
         return records
 
     def _damaged(self, numbers, reason):
         """The error that names the first of these records that cannot be read, and its shard."""
+        # An error of many records does not say which: they are read again, one by one.
         for number in numbers:
             try:
                 if self._source[number]:
@@ -186,6 +198,7 @@ class Split:
             except RuntimeError as error:
                 reason = error
             shard = int(np.searchsorted(np.cumsum(self.counts), number, side="right"))
+            # Errors are one line; those of ArrayRecord can have many.
             reason = " ".join(str(reason).split())[:300]
             return DataError(
                 f"{self.shards[shard]} is damaged: record {number} of split {self.name!r} cannot "
@@ -197,12 +210,13 @@ class Split:
         )
 
     def locate(self, number: int) -> str:
-        """A record in words, for messages."""
+        """The name of a record for messages."""
         return f"record {number} of split {self.name!r} in {self.shards[0].parent}"
 
 
 def _open_shards(paths):
     """Random access to ArrayRecord files; None where one of them is not readable."""
+    # Late: manifests and indices are read without it.
     from array_record.python import array_record_data_source
 
     try:
@@ -212,10 +226,15 @@ def _open_shards(paths):
 
 
 def open_prepared(data_dir: str, name: str, config: str) -> Prepared:
-    """The newest version of a prepared data set.
+    """Opens the newest version of a prepared data set.
+
+    Args:
+      data_dir: root folder of the data sets.
+      name: name of the data set, such as `posed_people`.
+      config: name of its configuration.
 
     Raises:
-      DataError: nothing complete is there; the message has the command that makes it.
+      DataError: there is no complete version; the message has the command that makes it.
     """
     folder = pathlib.Path(data_dir) / name / config
     build = f"python -m data_prep.{name} --config {config} --data-dir {data_dir}"
@@ -225,6 +244,7 @@ def open_prepared(data_dir: str, name: str, config: str) -> Prepared:
     try:
         manifest = json.loads(manifests[-1].read_text())
         found = manifest["format"]
+        # Another format may have other keys; then the format is what is wrong.
         if found == _FORMAT:
             _check_manifest(manifest)
     except KeyError as error:
@@ -243,7 +263,7 @@ def open_prepared(data_dir: str, name: str, config: str) -> Prepared:
 
 
 def _version(name):
-    """A sorting key: 1.10.0 after 1.9.0; what is no version, such as a copy put aside, first."""
+    """A key that sorts 1.10.0 after 1.9.0, and first what is no version, such as a copy."""
     parts = name.split(".")
     return [int(part) for part in parts] if all(part.isdigit() for part in parts) else []
 
@@ -251,7 +271,7 @@ def _version(name):
 def _check_manifest(manifest):
     """Raises KeyError or TypeError where something that is read later is missing.
 
-    Manifests travel with the data, from anywhere: a file outside of the folder is a ValueError.
+    Raises ValueError where a file is outside of the folder.
     """
     for key in ("name", "config", "version", "image_size"):
         manifest[key]
@@ -260,5 +280,6 @@ def _check_manifest(manifest):
         for shard in split["shards"]:
             shard["records"]
         for entry in (*split["shards"], split["index"]):
+            # Manifests travel with the data, from anywhere, and must not name other files.
             if pathlib.PurePath(entry["file"]).name != entry["file"]:
                 raise ValueError(f"{entry['file']!r} is not the plain name of a file")

@@ -1,4 +1,4 @@
-"""The record: one image of one person. Every field once, with shape, dtype, unit and range.
+"""The schema of a record, which is one image of one person: the fields with shape, unit and range.
 
 Builders under `data_prep/` write records, `data.pipeline` reads them, and both check them here.
 Coordinates are those of the whole package: x right, y down, z away from the camera, and the centre
@@ -16,22 +16,22 @@ from volsynth.poses import joint_orders
 
 
 class RecordError(UserError):
-    """A record does not hold what the schema asks for."""
+    """A record does not follow the schema."""
 
 
 class Field(NamedTuple):
-    """One entry of a record.
+    """The description of one entry of a record.
 
     Attributes:
-      kind: "image" (PNG when stored), "array", "text" or "integer".
+      kind: "image" (stored as PNG), "array", "text" or "integer".
       shape: axis lengths; "S" stands for the side of the square image, "J" for the number of joints
         in the data set's own order. Empty for text and integers.
       dtype: NumPy dtype name; "str" for text.
       unit: what one unit of a value is.
       low: smallest allowed value, where there is one.
       high: largest allowed value, where there is one.
-      required: whether every data set has it.
-      doc: one line.
+      required: whether every data set has the field.
+      doc: meaning of the field in one line.
     """
 
     kind: str
@@ -51,6 +51,7 @@ FIELDS: Mapping[str, Field] = {
     "image": Field(
         "image", ("S", "S", 3), "uint8", "RGB", 0, 255, True, "the person on magenta, cropped"
     ),
+    # As a byte, since a PNG has no booleans.
     "mask": Field(
         "image", ("S", "S", 1), "uint8", "1", 0, 1, True, "1 where the person is, 0 elsewhere"
     ),
@@ -63,6 +64,7 @@ FIELDS: Mapping[str, Field] = {
     "visible": Field(
         "array", (_J,), "bool", "-", None, None, True, "whether the joint's position is known"
     ),
+    # Entries of a rotation are in [-1, 1]; in float32 they may be rounded beyond.
     "camera_rotation": Field(
         "array", (3, 3), "float32", "-", -1.001, 1.001, True, "R in X_cam = R (X_world - t)"
     ),
@@ -124,19 +126,22 @@ FIELDS: Mapping[str, Field] = {
     ),
 }
 
+# Fields that a record has all or none of: joints in the data set's own order.
 _ORIGINAL = ("order", "original_px", "original_mm", "original_visible")
 
 CAMERA_MODELS = {"none": 0.0, "human36m": 1.0, "brown": 2.0}
-"""Models of lenses, with the factor of the tangential cross terms, see `geometry.project`; with
-"none" the numbers of the distortion mean nothing."""
+"""The factors of the tangential cross terms by model of the lens, see `geometry.project`.
+
+With the model "none" the numbers of the distortion mean nothing.
+"""
 
 
 def validate(record: Mapping[str, Any], name: str = "record") -> None:
-    """Checks one decoded record (images as arrays, text as str) against the schema.
+    """Checks a decoded record (images as arrays, text as str) against the schema.
 
     Args:
-      record: field name to value.
-      name: how to call the record in an error message.
+      record: values by the name of the field.
+      name: name of the record for error messages.
 
     Raises:
       RecordError: a field is missing, unknown, of the wrong shape or dtype, not finite, or out of
@@ -173,7 +178,7 @@ def validate(record: Mapping[str, Any], name: str = "record") -> None:
 
 
 def _validate_originals(name: str, record: Mapping[str, Any]) -> None:
-    """Joints in the data set's own order: all of their fields or none, and as many as it has."""
+    """Checks the joints in the data set's own order: all of their fields, and as many as it has."""
     there = [key for key in _ORIGINAL if key in record]
     if not there:
         return
@@ -184,7 +189,7 @@ def _validate_originals(name: str, record: Mapping[str, Any]) -> None:
         raise RecordError(
             f"{name}: field 'order': {did_you_mean(record['order'], joint_orders.ORDERS)}"
         )
-    count = len(joint_orders.find(record["order"]).joints)
+    count = len(joint_orders.find_order(record["order"]).joints)
     for key in _ORIGINAL[1:]:
         if len(record[key]) != count:
             raise RecordError(
@@ -204,12 +209,14 @@ def _validate_field(name: str, key: str, field: Field, value: Any) -> None:
     if array.dtype != np.dtype(field.dtype):
         raise RecordError(f"{name}: field {key!r} must be {field.dtype}, got {array.dtype}.")
     side = array.shape[0] if array.ndim else 0
-    # Of "J" only that the axis is there; the number depends on another field.
+    # The length of an axis "J" depends on another field and is checked with that; here it only has
+    # to be there.
     wanted = tuple(side if axis in ("S", "J") else axis for axis in field.shape)
     if array.shape != wanted or (field.kind == "image" and side == 0):
         raise RecordError(
             f"{name}: field {key!r} must have shape {field.shape}, got {array.shape}."
         )
+    # Compared with the bounds below, NaN would pass.
     if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
         raise RecordError(f"{name}: field {key!r} holds values that are not finite.")
     if (field.low is not None and np.min(array) < field.low) or (

@@ -1,7 +1,7 @@
-"""Whether the files of a prepared data set are, byte for byte, those that its manifest lists.
+"""Verification of the files of a prepared data set against the SHA-256 in its manifest.
 
-A file that was found right is remembered with its size and times, so that the next start is quick.
-A bit that rots on the disk changes no time: reading finds it, by ArrayRecord's own checksums.
+A file that was verified is remembered with its size and times, so that the next start is quick. A
+bit that rots on the disk changes no time: reading finds it, by ArrayRecord's own checksums.
 """
 
 import concurrent.futures
@@ -16,29 +16,31 @@ from volsynth import files
 from volsynth.data.prepared import DataError, Prepared
 
 THREADS = 4
-"""How many files are read at a time."""
+"""The number of files that are read at a time."""
 
 SETTLED = 2.0
-"""Seconds: a file that changed later than so long before it was read is not remembered, since its
-times could hide one more change."""
+"""The time in seconds that must lie between the last change of a file and its reading.
 
-_EVERY = 5.0
+A file that changed later is not remembered, since its times could hide one more change.
+"""
+
+_EVERY = 5.0  # Seconds between two lines of progress.
 
 
 def default_stamps() -> pathlib.Path:
-    """The file that remembers, of this user."""
+    """The path of this user's file of verified files."""
     return pathlib.Path.home() / ".cache" / "volsynth" / "verified.json"
 
 
 def verify(
     data: Prepared, names: Iterable[str], say: Callable[[str], None] = lambda line: None
 ) -> None:
-    """Compares shards and indices of some splits with the SHA-256 of the manifest.
+    """Compares the shards and indices of some splits with the SHA-256 in the manifest.
 
     Args:
-      data: whose files.
-      names: of the splits.
-      say: told every few seconds how far it is.
+      data: data set to verify.
+      names: names of the splits.
+      say: function that is told of the progress every few seconds.
 
     Raises:
       DataError: there is no such split, or a file is missing, cannot be read, or is another one.
@@ -62,7 +64,7 @@ def verify(
 
 
 def _look_at(todo, wanted, say):
-    """Reads the files; the stamps of those that may be remembered."""
+    """Reads the files and compares them; returns the stamps of those that may be remembered."""
     total, done, last = sum(p.stat().st_size for p in todo), 0, time.monotonic()
     stamps = {}
     pool = concurrent.futures.ThreadPoolExecutor(THREADS)
@@ -74,6 +76,7 @@ def _look_at(todo, wanted, say):
                     f"{found[:12]}..., not {wanted[path][:12]}...): it is truncated, damaged or "
                     "another one. Delete the folder and build it again."
                 )
+            # Neither changed while it was read nor so shortly before that its times may hide it.
             if before == _times(path) and max(before[1:]) < (started - SETTLED) * 1e9:
                 stamps[_key(path)] = [*before, found]
             done += before[0]
@@ -86,6 +89,7 @@ def _look_at(todo, wanted, say):
 
 
 def _digest(path):
+    """The SHA-256 of a file, its times before it was read, and when reading began."""
     try:
         before, started = _times(path), time.time()
         with path.open("rb") as file:
@@ -99,13 +103,14 @@ def _key(path):
 
 
 def _times(path):
-    """Size, and when content and inode last changed: a copy can fake the second, not the third."""
+    """A file's size, and when its content and its inode last changed, in nanoseconds."""
+    # Programs can set the time of the content back, as copying does, but not that of the inode.
     stat = path.stat()
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
 
 
 def _read_stamps(path):
-    """What is remembered; nothing where the file is missing or damaged."""
+    """The stamps that are remembered; none where their file is missing or damaged."""
     try:
         stamps = json.loads(path.read_text())
     except (OSError, ValueError):
@@ -114,9 +119,9 @@ def _read_stamps(path):
 
 
 def _remember(path, stamps):
-    # Others may write at the same time. Whose stamps get lost looks at the files once more.
+    # Other processes may write at the same time. One whose stamps get lost verifies once more.
     kept = {key: value for key, value in _read_stamps(path).items() if os.path.exists(key)}
     try:
         files.write_text(path, json.dumps(kept | stamps))
     except OSError:
-        return  # No home to write to: every start looks at the files.
+        return  # There is no home to write to: every start verifies the files.

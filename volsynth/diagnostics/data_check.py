@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from volsynth import skeleton
-from volsynth.data import pipeline, prepared, schema, verify
+from volsynth.data import decoding, prepared, schema, verify
 from volsynth.errors import UserError
 from volsynth.ops import geometry
 
@@ -161,13 +161,13 @@ def _records(split, problems, images=True) -> Iterator[tuple[int, dict[str, Any]
 
 def _read(split, numbers, images):
     # Some fields are optional, such as the labels of parts.
-    stored = pipeline.stored_fields(split, numbers[0])
+    stored = decoding.stored_fields(split, numbers[0])
     fields = [
         key
         for key, field in schema.FIELDS.items()
         if key in stored and (images or field.kind != "image")
     ]
-    columns = pipeline.read_fields(split, numbers, fields)
+    columns = decoding.read_fields(split, numbers, fields)
     return [
         (
             number,

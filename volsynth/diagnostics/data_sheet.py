@@ -4,8 +4,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from volsynth import conventions, skeleton
-from volsynth.data import augment, pipeline, prepared
-from volsynth.images import draw
+from volsynth.data import augment, decoding, mixture, pipeline, prepared
+from volsynth.images import draw, grids
 
 
 def contact_sheet(split: prepared.Split, count: int, seed: int = 0, cell: int = 128) -> Image.Image:
@@ -22,9 +22,9 @@ def contact_sheet(split: prepared.Split, count: int, seed: int = 0, cell: int = 
     # Labels of parts are optional in a data set.
     fields = ["image", "joints_px", "visible"]
     titles = ["picture", "joints"]
-    if "parts" in pipeline.stored_fields(split, numbers[0]):
+    if "parts" in decoding.stored_fields(split, numbers[0]):
         fields, titles = [*fields, "parts"], [*titles, "parts"]
-    record = pipeline.read_fields(split, numbers, fields)
+    record = decoding.read_fields(split, numbers, fields)
     cells = []
     for i, image in enumerate(record["image"]):
         cells.append(
@@ -36,7 +36,7 @@ def contact_sheet(split: prepared.Split, count: int, seed: int = 0, cell: int = 
 
 
 def training_sheet(
-    split: pipeline.Split,
+    split: mixture.Split,
     augmentation: augment.Augment,
     count: int,
     seed: int = 0,
@@ -78,7 +78,7 @@ def named_joints(split: prepared.Split, seed: int = 0, side: int = 560) -> Image
       side: the side of the picture in pixels; the names take a third of that on both sides.
     """
     number = int(np.random.Generator(np.random.Philox(key=[seed, 2])).integers(split.records))
-    record = pipeline.read_fields(split, [number], ["image", "joints_px", "visible"])
+    record = decoding.read_fields(split, [number], ["image", "joints_px", "visible"])
     small, joints = record["image"][0], record["joints_px"][0]
     scale = side / small.shape[0]
     # Nearest neighbours, which show the pixels as they are stored.
@@ -114,4 +114,4 @@ def _table(cells, titles, columns, cell):
         [picture for group in cells[i : i + columns] for picture in group]
         for i in range(0, len(cells), columns)
     ]
-    return draw.grid(rows, titles * columns, cell=cell)
+    return grids.grid(rows, titles * columns, cell=cell)

@@ -74,7 +74,9 @@ def step_bytes(config: Any) -> dict[str, int]:
     """
     system = systems.make(config)
     batch = fake.spec(config.train.batch_size, config.data.image_size)
-    devices = mesh.make(config.mesh, config.train.batch_size, config.data.image_size)
+    devices = mesh.make(
+        config.mesh, config.train.batch_size, config.data.image_size // system.coarsest_stride
+    )
     trained = program.make(system, config)
     placed = program.place(trained, devices, config.seed, batch, config.mesh.shard_state)
     largest: dict[str, int] = {}

@@ -18,8 +18,8 @@ from volsynth import conventions, metrics
 from volsynth.data import pipeline
 from volsynth.diagnostics import volume_views
 from volsynth.errors import UserError
-from volsynth.images import draw
-from volsynth.runs import training
+from volsynth.images import draw, grids
+from volsynth.runs import restoring
 from volsynth.skeleton import NUM_PARTS
 from volsynth.system import Batch, Variables
 from volsynth.systems import volumetric
@@ -82,7 +82,7 @@ def draw_features(
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write the picture to {out}: {error.strerror}.") from error
-    run = training.restore(workdir, (split_name,), step, data_dir)
+    run = restoring.restore(workdir, (split_name,), step, data_dir)
     split = run.data.split(split_name)
     seen = _viewed_pairs(run, split, GENERATORS[name](run.config), count)
     draw.save_png(out, feature_sheet(seen))
@@ -272,7 +272,7 @@ def feature_sheet(pairs: Sequence[Mapping[str, Any]], cell: int = 128) -> Image.
             conventions.to_uint8(pair[name]) for name in ("image", "inner", "outer", "target_image")
         ]
         rows.append(row)
-    return draw.grid(rows, _TITLES, cell=cell)
+    return grids.grid(rows, _TITLES, cell=cell)
 
 
 def _square(view, cell):

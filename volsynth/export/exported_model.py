@@ -9,7 +9,6 @@ must be among those that JAX itself calls for networks.
 import os
 import pathlib
 import re
-import typing
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -24,17 +23,7 @@ from volsynth.data import fake
 from volsynth.errors import UserError, did_you_mean
 from volsynth.export import model_folder
 from volsynth.export.model_folder import CARD, CONFIG, MENDING, PROGRAM
-from volsynth.system import Batch, Outputs, System, Task
-
-PLATFORMS = ("cpu", "cuda", "tpu")
-"""What a program runs on."""
-
-OUTPUTS = {
-    "image": ("image",),
-    "image_and_pose": ("image", "pose_joints"),
-    "pose": ("joints_mm", "joints_px"),
-}
-"""Names of what a model of a task makes."""
+from volsynth.system import Batch
 
 FOREIGN_CALLS = frozenset(
     {
@@ -47,8 +36,9 @@ FOREIGN_CALLS = frozenset(
 )
 """Functions outside of StableHLO that a program may call; others could do anything."""
 
-Made = Any
-"""What the system's task scores; see `volsynth.tasks`."""
+Prediction = Any
+"""What the system's task scores, as `volsynth.tasks.base.Prediction`: of that package nothing is
+imported, so that a program runs without the networks' code."""
 
 
 class Model:
@@ -60,7 +50,7 @@ class Model:
       card: what `card.json` holds: where the model comes from, what it takes and what it scored.
       task: what it makes; see `volsynth.system.Task`.
       image_size: S, side of its images, pixels.
-      inputs: the fields of a batch that it takes; see `volsynth.data.pipeline.BATCH`.
+      inputs: the fields of a batch that it takes; see `volsynth.fields.BATCH`.
       is_program: whether it runs the StableHLO program rather than the networks' code.
     """
 
@@ -70,11 +60,11 @@ class Model:
         config: Any,
         card: Mapping[str, Any],
         parameters: Mapping[str, np.ndarray],
-        run: Callable[[Mapping[str, jax.Array], Batch], Made],
+        run: Callable[[Mapping[str, jax.Array], Batch], Prediction],
         is_program: bool,
     ):
         self.path, self.config, self.card, self.is_program = path, config, card, is_program
-        self.task: Task = card["task"]
+        self.task: str = card["task"]
         self.image_size: int = card["image_size"]
         self.inputs = tuple(card["inputs"])
         self._parameters = jax.tree.map(jnp.asarray, dict(parameters))
@@ -110,7 +100,7 @@ class Model:
         """By name, `network/path/name`."""
         return self._parameters
 
-    def make(self, batch: Batch) -> Made:
+    def make(self, batch: Batch) -> Prediction:
         """What the system's task scores, of a batch as `data.pipeline` yields it.
 
         Fields other than `inputs` are passed over. It is the `make` of `evaluate.evaluate`.
@@ -128,7 +118,7 @@ class Model:
                     given[f"{role}_joints"], given[f"{role}_visible"] = pose
                 except (TypeError, ValueError) as error:
                     raise UserError(f"{role}_pose must be a pair (joints, visible).") from error
-        wanted = fake.spec(1, self.image_size)
+        wanted = fake.spec(1, self.image_size, self.inputs)
         fields = {}
         for name in self.inputs:
             if name not in given:
@@ -213,11 +203,13 @@ def _card(folder):
         if not is_right(card.get(key)):
             raise UserError(f"{folder}: {CARD} is damaged: {key!r} is wrong. {MENDING}")
 
-    fields = fake.spec(1, 1)
     check("format", lambda number: number == model_folder.FORMAT)
-    check("task", lambda task: task in typing.get_args(Task))
+    check("task", lambda task: task in fields.TASK_OUTPUTS)
     check("image_size", lambda side: type(side) is int and side > 0)
-    check("inputs", lambda inputs: isinstance(inputs, dict) and inputs and set(inputs) <= {*fields})
+    check(
+        "inputs",
+        lambda inputs: isinstance(inputs, dict) and inputs and set(inputs) <= {*fields.BATCH},
+    )
     return card
 
 
@@ -256,15 +248,14 @@ def _program(folder, card):
         )
     wanted = {
         name: (value.shape[1:], value.dtype)
-        for name, value in fake.spec(1, card["image_size"]).items()
-        if name in card["inputs"]
+        for name, value in fake.spec(1, card["image_size"], card["inputs"]).items()
     }
     if taken != wanted:
         raise UserError(
             f"{folder}: {PROGRAM} takes {sorted(taken)}, {CARD} says "
             f"{sorted(wanted)}, of {card['image_size']} pixels. {MENDING}"
         )
-    if (set(made) if isinstance(made, dict) else {"image"}) != {*OUTPUTS[card["task"]]}:
+    if (set(made) if isinstance(made, dict) else {"image"}) != {*fields.TASK_OUTPUTS[card["task"]]}:
         raise UserError(
             f"{folder}: {PROGRAM} does not make what {CARD} says, of the task "
             f"{card['task']!r}. {MENDING}"
@@ -278,6 +269,7 @@ def _program(folder, card):
 def _rebuilt(folder, config, card):
     """The same as `_program`, by the networks' code."""
     from volsynth import systems
+    from volsynth.export import forward
 
     if config.system not in systems.SYSTEMS:
         hint = did_you_mean(str(config.system), systems.SYSTEMS)
@@ -286,7 +278,7 @@ def _rebuilt(folder, config, card):
         raise UserError(f"{folder}: {CONFIG} and {CARD} have other image sizes. {MENDING}")
     try:
         system = systems.make(config)
-        run, layout = forward(system, card["image_size"])
+        run, layout = forward.forward(system, card["image_size"])
     except UserError as error:
         raise UserError(f"{folder}: {CONFIG}: {error}") from error
     except Exception as error:  # Values of any kind in places of any kind.
@@ -295,40 +287,3 @@ def _rebuilt(folder, config, card):
     if system.task != card["task"]:
         raise UserError(f"{folder}: {CONFIG} and {CARD} are of other tasks. {MENDING}")
     return run, layout
-
-
-def forward(
-    system: System, image_size: int
-) -> tuple[Callable[[Mapping[str, jax.Array], Batch], Made], dict[str, tuple[int, ...]]]:
-    """What is exported of a system: a forward pass outside of training, of the averaged networks.
-
-    Returns:
-      A pure function (parameters, batch) -> what the system's task scores, where parameters are
-      {"network/path/name": array} and fields that the batch lacks are zero; and the parameters'
-      shapes.
-    """
-    from volsynth import tasks
-    from volsynth.train import state
-
-    whole = fake.spec(1, image_size)
-    shapes = jax.eval_shape(system.init, jax.random.key(0), whole)
-    shapes = {name: shapes[name] for name in state.averaged_networks(system)}
-    taken: Callable[[Outputs], Made] = tasks.TASKS[system.task].taken
-    names, tree = list(by_name(shapes)), jax.tree.structure(shapes)
-
-    def run(parameters, batch):
-        count = next(iter(batch.values())).shape[0]
-        # Some systems look at the shapes of fields that they do not use.
-        empty = {k: jnp.zeros((count, *v.shape[1:]), v.dtype) for k, v in whole.items()}
-        variables = jax.tree.unflatten(tree, [parameters[name] for name in names])
-        # Nothing is random outside of training, but the contract asks for a key.
-        outputs, _ = system.forward(variables, {**empty, **batch}, jax.random.key(0), train=False)
-        return taken(outputs)
-
-    return run, {name: tuple(value.shape) for name, value in by_name(shapes).items()}
-
-
-def by_name(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """The leaves of nested dicts under names like "generator/encoder/Conv_0/kernel"."""
-    leaves = jax.tree_util.tree_flatten_with_path(variables)[0]
-    return {"/".join(str(key.key) for key in path): leaf for path, leaf in leaves}

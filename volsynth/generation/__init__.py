@@ -1,0 +1,1 @@
+"""Shows the person of a user's picture in other poses, as pictures and as clips."""

@@ -1,7 +1,7 @@
-"""What a generated person is put over: the picture's own background, a colour, another picture."""
+"""Backgrounds of generated persons: the picture's own, a colour, nothing, or another picture."""
 
-import os
 import pathlib
+from typing import Literal
 
 import numpy as np
 import scipy.ndimage
@@ -10,89 +10,105 @@ from PIL import Image, ImageOps
 
 from volsynth.conventions import MAGENTA
 from volsynth.errors import UserError, did_you_mean
-from volsynth.generation import persons
-from volsynth.generation.persons import Person, Square
+from volsynth.generation.persons import Crop, Person
 from volsynth.images import cropping, inpainting, matting, reader
 
 NAMES = ("own", "magenta", "transparent")
-"""Anything else is a picture's file."""
+"""The names of backgrounds; any other text is the path of a picture."""
 
 GROWN = 0.012
-"""Masks are narrower than the edges of persons, by this share of the square around one."""
+"""By how much the mask of the old person is grown before it is filled in, as a share of the square
+around the person: masks are narrower than the soft edges of persons."""
+
+Frame = Literal["original", "square"]
+"""What a generated picture shows: the frame of the source's picture, or the model's own square."""
 
 Background = UInt8[np.ndarray, "H W 3"] | UInt8[np.ndarray, "H W 4"]
+"""A frame without the person; with an alpha channel if some of it is transparent."""
 
 
-def check(background: str) -> None:
-    """Whether there is such a background; for those who want to know before pictures are made.
+def check(background: str, frame: Frame = "original") -> None:
+    """Checks that there is such a background for such a frame, before pictures are made.
 
     Raises:
-      UserError: it is none of `NAMES` and no file.
+      UserError: it is none of `NAMES` and no file, or a square, which has none but its own, is to
+        have it.
     """
     if background not in NAMES and not pathlib.Path(background).is_file():
         raise UserError(
             f"--background {background} is neither a picture's file nor a name; "
             f"{did_you_mean(background, NAMES)}"
         )
+    if frame == "square" and background != "own":
+        raise UserError(
+            f"--background {background} is for pictures in the frame of the one that was given; "
+            "leave out --frame square, which shows what the model makes, on magenta."
+        )
 
 
-def behind(
-    background: str,
-    image: str | os.PathLike[str],
-    mask: str | os.PathLike[str] | None,
-    who: Person,
-) -> Background:
-    """A frame without anybody, as large as the person's picture; four channels if some of it is
-    transparent.
+def make_background(
+    background: str, person: Person, frame: Frame = "original"
+) -> Background | None:
+    """Makes a frame without the person, as large as the person's picture.
 
     Args:
-      background: "own": the picture with the person filled in if there is a mask, else what its
-        background is, transparent or magenta; "magenta"; "transparent"; or a picture's file, as
-        much of whose middle is taken as has the frame's shape.
-      image: the person's picture.
-      mask: file, or None.
-      who: its person.
+      background: "own": the picture with the person filled in if the picture has a mask of its own,
+        else transparent or magenta like the picture's background; "magenta"; "transparent"; or the
+        path of a picture, of which the middle is taken, in the frame's shape.
+      person: as `source.read_person` returns it, with its picture.
+      frame: "square" needs no background.
+
+    Returns:
+      the frame, with four channels if some of it is transparent; None for a square.
 
     Raises:
-      UserError: a file cannot be read.
+      UserError: there is no such background, or a file cannot be read.
     """
-    check(background)
-    height, width = who.frame
+    check(background, frame)
+    if frame == "square":
+        return None
+    height, width = person.frame
+    # Fitted, so that another picture keeps its proportions and covers the frame.
     if background not in NAMES:
-        picture = Image.fromarray(_opaque(reader.read_rgba(pathlib.Path(background))))
+        picture = Image.fromarray(_without_idle_alpha(reader.read_rgba(background)))
         return np.asarray(ImageOps.fit(picture, (width, height), Image.Resampling.LANCZOS))
     if background == "own":
-        picture = reader.read_rgba(image)
-        if mask is not None:
-            return _without(_opaque(picture), persons.read_picture(image, mask)[1], who)
-        background = "transparent" if persons.has_holes(picture) else "magenta"
+        if person.picture.background == "scene":
+            return _without_person(person)
+        # Without a mask of its own, the picture does not show what is behind the person.
+        background = person.picture.background
     if background == "transparent":
         return np.zeros((height, width, 4), np.uint8)
     return np.broadcast_to(np.array(MAGENTA, np.uint8), (height, width, 3))
 
 
-def _opaque(picture):
-    """Without an alpha channel that says nothing."""
-    return picture[..., :3] if np.all(picture[..., 3] == 255) else picture
+def _without_idle_alpha(pixels):
+    """RGB if all pixels are opaque: written pictures should not have four channels for nothing."""
+    return pixels[..., :3] if np.all(pixels[..., 3] == 255) else pixels
 
 
-def _without(picture, mask, who):
-    """The picture without the person, and with whomever else its mask has."""
-    person = cropping.near(mask, who.body.joints[who.body.visible, :2])
-    grown = max(round(GROWN * who.square.extent), 2)
-    return inpainting.fill(picture, scipy.ndimage.maximum_filter(person, 2 * grown + 1))
+def _without_person(person):
+    """The picture with the person filled in; others whom the mask covers stay."""
+    picture = _without_idle_alpha(person.picture.pixels)
+    joints = person.body.joints[person.body.visible, :2]
+    # Somebody else far from the joints is in the mask as well, but is not shown in a new pose.
+    mask = cropping.near_joints(person.picture.mask, joints)
+    # Two pixels at least: resizing and JPEG spread edges that far in small pictures as well.
+    grown = max(round(GROWN * person.crop.extent), 2)
+    return inpainting.fill(picture, scipy.ndimage.maximum_filter(mask, 2 * grown + 1))
 
 
-def put(image: UInt8[np.ndarray, "S S 3"], square: Square, frame: Background) -> Background:
-    """A frame with a generated person, cut from its magenta ground, in its place."""
-    return cropping.paste(matting.cut(image, MAGENTA), square.corner, square.extent, frame)
+def composite(
+    image: UInt8[np.ndarray, "S S 3"], crop: Crop, background: Background | None
+) -> Background:
+    """Puts a generated person, cut from its magenta ground, over a background in its place.
 
-
-def on_colour(
-    frame: Background, colour: tuple[int, int, int] = MAGENTA
-) -> UInt8[np.ndarray, "H W 3"]:
-    """The frame with a colour where it is transparent."""
-    if frame.shape[-1] == 3:
-        return frame
-    page = Image.new("RGBA", frame.shape[1::-1], (*colour, 255))
-    return np.asarray(Image.alpha_composite(page, Image.fromarray(frame)).convert("RGB"))
+    Args:
+      image: the generated square.
+      crop: where in the frame the square belongs.
+      background: the frame; None returns the square as it is.
+    """
+    if background is None:
+        return image
+    cut = matting.extract_foreground(image, MAGENTA)
+    return cropping.paste(cut, crop.corner, crop.extent, background)

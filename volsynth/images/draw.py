@@ -1,4 +1,4 @@
-"""Pictures for people to look at: skeletons, overlays, labelled grids, PNG files. NumPy and Pillow.
+"""Pictures for people to look at: skeletons, overlays, PNG files. NumPy and Pillow.
 
 Pictures are uint8 [H, W, 3] RGB. Joints are in pixels of the picture they are drawn on, x right and
 y down, the centre of pixel (row i, column j) at (j + 0.5, i + 0.5), z away from the camera. The
@@ -6,24 +6,29 @@ person's right is drawn in warm colours, the left in cool ones, head and torso i
 """
 
 import os
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from volsynth import files
 from volsynth.errors import UserError
 from volsynth.skeleton import HIPS, INDEX, JOINTS, LIMBS, NUM_JOINTS, NUM_PARTS, SHOULDERS
 
 Colour = tuple[int, int, int]
+"""An 8-bit RGB colour."""
 
 WHITE: Colour = (255, 255, 255)
+"""The colour of an empty page."""
+
 NEUTRAL: Colour = (125, 125, 130)
-_INK: Colour = (40, 40, 45)
+"""The colour of head and torso, which belong to neither side of the body."""
+
+INK: Colour = (40, 40, 45)
+"""The colour of text, and of the rings around joints."""
 
 # Orange against blue is the pair that people with any common colour blindness tell apart. Within a
 # side, arm and leg differ in hue and a lower segment is lighter than the upper one.
@@ -55,22 +60,34 @@ PART_COLOURS = np.array(
     ],
     np.uint8,
 )
-"""[12, 3]: the background, the parts in their order, and the offcut, which is what no part has."""
+"""Colours [12, 3] of the background, of the parts in their order, and of the offcut: what of the
+person belongs to no part."""
 assert len(PART_COLOURS) == NUM_PARTS + 2
 
 # From nothing to most, as ever brighter levels: a print in grey says the same.
 _HEAT = np.array([(12, 8, 30), (85, 25, 110), (190, 55, 85), (245, 140, 45), (255, 245, 200)])
 
 _OUTLINE = 0.45
-"""Brightness of an outline relative to its limb: it keeps crossing limbs apart."""
+"""Brightness of an outline relative to its limb: dark outlines keep crossing limbs apart."""
+
 _TORSO_ALPHA = 110
+"""Opacity of the torso, of 255: limbs behind it shine through."""
 
 _FAR = 16.0
-"""A joint further than this many picture sides away is not drawn."""
+"""How many picture sides away a joint may be to be drawn; farther ones are somebody's mistakes."""
 
 
 class _Item(NamedTuple):
-    """One thing to draw. Larger depth is further away; of equal depths the smaller rank is."""
+    """A shape to draw. Larger depth is further away; of equal depths the smaller rank is.
+
+    Attributes:
+      depth: z, in pixels of the picture.
+      rank: order of drawing among shapes of equal depth, such as those of poses without depth.
+      kind: "torso", "head", "limb" or "joint".
+      points: the joints that the shape connects, (x, y) in pixels.
+      radius: half the width of a limb, or the radius of a joint's dot, in pixels.
+      colour: of the shape's inside.
+    """
 
     depth: float
     rank: int
@@ -99,8 +116,8 @@ def skeleton_image(
     Args:
       joints: (x, y) or (x, y, z) in pixels of the picture; with z, nearer limbs cover farther ones.
       visible: joints that are known; limbs that need another one are left out.
-      side: of the picture, in pixels.
-      background: 8-bit RGB.
+      side: side of the picture in pixels.
+      background: colour of the square, 8-bit RGB.
 
     Raises:
       UserError: an argument has a wrong shape, or the side is not positive.
@@ -125,7 +142,7 @@ def overlay_skeleton(
     Raises:
       UserError: an argument has a wrong shape or dtype.
     """
-    image = _as_picture("overlay_skeleton", image)
+    image = check_picture("overlay_skeleton", image)
     joints, visible = _as_pose(joints, visible, max(image.shape[:2]))
     if not visible.any():
         return image.copy()
@@ -141,7 +158,12 @@ def overlay_skeleton(
     return np.array(Image.alpha_composite(base, layer).convert("RGB"))
 
 
-def _as_picture(caller: str, image: np.ndarray) -> np.ndarray:
+def check_picture(caller: str, image: np.ndarray) -> np.ndarray:
+    """The picture as an array, if it is uint8 [H, W, 3] and not empty.
+
+    Raises:
+      UserError: it is something else; the line begins with `caller`.
+    """
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
         raise UserError(
@@ -152,6 +174,7 @@ def _as_picture(caller: str, image: np.ndarray) -> np.ndarray:
 
 
 def _as_pose(joints: np.ndarray, visible: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Joints with depth, zero if they have none, and which of them can be drawn."""
     joints = np.asarray(joints, np.float64)
     visible = np.asarray(visible, bool)
     if joints.shape not in ((NUM_JOINTS, 2), (NUM_JOINTS, 3)):
@@ -165,9 +188,10 @@ def _as_pose(joints: np.ndarray, visible: np.ndarray, side: int) -> tuple[np.nda
 
 
 def _items(joints: np.ndarray, visible: np.ndarray, side: int) -> list[_Item]:
-    """Everything to draw, back to front."""
+    """All shapes to draw, from the farthest to the nearest."""
     xy, z = joints[:, :2], joints[:, 2]
     extent = float(np.linalg.norm(np.ptp(xy[visible], axis=0)))
+    # Widths follow the figure, but stay visible on tiny ones and slender beyond the frame.
     radius = float(np.clip(0.017 * extent, 0.5, 0.025 * max(side, 20)))
     items = []
     dot_depth = z.copy()
@@ -195,19 +219,22 @@ def _items(joints: np.ndarray, visible: np.ndarray, side: int) -> list[_Item]:
 
 
 def _joint_colour(name: str) -> Colour:
-    """Shoulders and hips take the colour of the limb that hangs from them."""
+    """The colour of a joint's dot; shoulders and hips have that of the limb at them."""
     limb = name.replace("shoulder", "elbow").replace("hip", "knee")
     return _SIDE_COLOURS.get(limb, NEUTRAL)
 
 
 def _draw(layer: Image.Image, item: _Item, oversample: int) -> None:
+    """Draws a shape on a layer that is `oversample` times as large as the picture."""
     pen = ImageDraw.Draw(layer)
     # Pillow counts from pixel centres, the package from the corner of the picture.
     points = item.points * oversample - 0.5
     radius = item.radius * oversample
     edge = max(0.35 * radius, 0.3 * oversample)
+    # Each shape is drawn twice, first darker and larger: what remains of that is its outline.
     dark = tuple(round(_OUTLINE * level) for level in item.colour)
     if item.kind == "torso":
+        # A pen replaces pixels, alpha and all; only compositing lets what is below shine through.
         sheet = Image.new("RGBA", layer.size)
         corners = [tuple(point) for point in points]
         ImageDraw.Draw(sheet).polygon(corners, fill=(*NEUTRAL, _TORSO_ALPHA))
@@ -222,7 +249,7 @@ def _draw(layer: Image.Image, item: _Item, oversample: int) -> None:
         _capsule(pen, points, radius + edge, dark)
         _capsule(pen, points, radius, item.colour)
     else:
-        _disc(pen, points[0], radius, _INK)
+        _disc(pen, points[0], radius, INK)
         _disc(pen, points[0], 0.6 * radius, item.colour)
 
 
@@ -232,6 +259,7 @@ def _disc(pen: ImageDraw.ImageDraw, centre: np.ndarray, radius: float, colour: C
 
 
 def _capsule(pen: ImageDraw.ImageDraw, ends: np.ndarray, radius: float, colour: Colour) -> None:
+    """A thick line with round ends; Pillow's own wide lines have square ones."""
     direction = ends[1] - ends[0]
     length = float(np.linalg.norm(direction))
     if length > 0.0:
@@ -242,122 +270,8 @@ def _capsule(pen: ImageDraw.ImageDraw, ends: np.ndarray, radius: float, colour: 
         _disc(pen, end, radius, colour)
 
 
-def grid(
-    rows: Sequence[Sequence[UInt8[np.ndarray, "_ _ 3"]]],
-    column_titles: Sequence[str],
-    row_titles: Sequence[str] | None = None,
-    cell: int = 128,
-    background: Colour = WHITE,
-) -> Image.Image:
-    """A table of pictures under column titles and, where given, beside row titles.
-
-    Args:
-      rows: pictures of any sizes; each is scaled to fill a square cell, its aspect kept.
-      column_titles: one for each picture of a row; wrapped to two lines, then cut short.
-      row_titles: one for each row.
-      cell: side of a cell in pixels. Cells grow to the largest picture, so none is made smaller.
-      background: 8-bit RGB of the page.
-
-    Raises:
-      UserError: there are no pictures, the numbers of titles and pictures differ, a picture is not
-        uint8 RGB, or the cell is not positive.
-    """
-    pictures = [[_as_picture("grid", picture) for picture in row] for row in rows]
-    _check_table(pictures, column_titles, row_titles, cell)
-    cell = max(cell, *(max(picture.shape[:2]) for row in pictures for picture in row))
-    font = ImageFont.load_default(size=max(10.0, min(cell / 9, 18.0)))
-    line = round(font.getbbox("Ágjp")[3]) + 2
-    gap = max(2, round(cell / 24))
-    heads = [_wrap(title, font, cell) for title in column_titles]
-    sides = [_wrap(title, font, cell) for title in row_titles or ()]
-    widest = max((font.getlength(text) for side in sides for text in side), default=0.0)
-    left = gap + (int(widest) + gap if sides else 0)
-    top = 2 * gap + line * max(len(head) for head in heads)
-    pitch = cell + gap
-    size = (left + pitch * len(column_titles), top + pitch * len(pictures))
-    page = Image.new("RGB", size, background)
-    for column, head in enumerate(heads):
-        # Titles stand on the pictures: a one-line title is level with the second line of two.
-        y = top - gap - line * len(head)
-        _write(page, head, (left + pitch * column + cell // 2, y), "ma", font, line)
-    for index, side in enumerate(sides):
-        y = top + pitch * index + (cell - line * len(side)) // 2
-        _write(page, side, (left - gap, y), "ra", font, line)
-    for index, row in enumerate(pictures):
-        for column, picture in enumerate(row):
-            scaled = _fill(picture, cell)
-            x = left + pitch * column + (cell - scaled.width) // 2
-            page.paste(scaled, (x, top + pitch * index + (cell - scaled.height) // 2))
-    return page
-
-
-def _write(
-    page: Image.Image,
-    lines: Sequence[str],
-    place: tuple[int, int],
-    anchor: str,
-    font: ImageFont.FreeTypeFont,
-    height: int,
-) -> None:
-    """Writes lines below one another from a place on, dark on a light page and light on a dark."""
-    ink = WHITE if sum(page.getpixel((0, 0))) < 3 * 110 else _INK
-    pen = ImageDraw.Draw(page)
-    for number, text in enumerate(lines):
-        pen.text((place[0], place[1] + height * number), text, ink, font=font, anchor=anchor)
-
-
-def _check_table(
-    pictures: Sequence[Sequence[np.ndarray]],
-    column_titles: Sequence[str],
-    row_titles: Sequence[str] | None,
-    cell: int,
-) -> None:
-    if not pictures or not column_titles:
-        raise UserError("grid: there is nothing to show: no rows or no columns.")
-    for index, row in enumerate(pictures):
-        if len(row) != len(column_titles):
-            raise UserError(
-                f"grid: row {index} has {len(row)} pictures for {len(column_titles)} column titles."
-            )
-    if row_titles is not None and len(row_titles) != len(pictures):
-        raise UserError(f"grid: {len(row_titles)} row titles for {len(pictures)} rows.")
-    if cell < 1:
-        raise UserError(f"grid: the cell must be at least 1 pixel, got {cell}.")
-
-
-def _fill(picture: np.ndarray, cell: int) -> Image.Image:
-    """Scales a picture until its longer side fills the cell."""
-    image = Image.fromarray(picture)
-    longest = max(image.size)
-    if cell % longest == 0:
-        # A whole factor: every pixel stays what the network made it, a visible square.
-        return image.resize(
-            (image.width * cell // longest, image.height * cell // longest),
-            Image.Resampling.NEAREST,
-        )
-    size = (max(1, round(edge * cell / longest)) for edge in image.size)
-    return image.resize(tuple(size), Image.Resampling.LANCZOS)
-
-
-def _wrap(title: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
-    """At most two lines that fit the width, the last one cut short with an ellipsis if need be."""
-    letters = max(1, int(width / max(font.getlength("n"), 1.0)))
-    lines = textwrap.wrap(title, letters) or [""]
-    if len(lines) > 2:
-        lines = [lines[0], lines[1] + "…"]
-    return [_shorten(text, font, width) for text in lines]
-
-
-def _shorten(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    body = text.removesuffix("…")
-    while body and font.getlength(text) > width:
-        body = body[:-1]
-        text = body + "…"
-    return text
-
-
 def png_path(path: str | os.PathLike[str]) -> Path:
-    """The path of a picture, checked; for those who want to know before the picture is made.
+    """Checks the name of a PNG file to be written, before the picture is made.
 
     Raises:
       UserError: the name does not end in .png.
@@ -369,7 +283,7 @@ def png_path(path: str | os.PathLike[str]) -> Path:
 
 
 def save_png(path: str | os.PathLike[str], image: Image.Image | UInt8[np.ndarray, "H W 3"]) -> None:
-    """Writes a PNG whole or not at all; makes its folder where there is none.
+    """Writes a PNG file in one step, so that no partial file remains; makes its folder if needed.
 
     Raises:
       UserError: the name does not end in .png, or the array is not uint8 RGB.
@@ -377,5 +291,5 @@ def save_png(path: str | os.PathLike[str], image: Image.Image | UInt8[np.ndarray
     """
     path = png_path(path)
     if not isinstance(image, Image.Image):
-        image = Image.fromarray(_as_picture("save_png", image))
+        image = Image.fromarray(check_picture("save_png", image))
     files.write_atomically(path, lambda file: image.save(file, format="PNG"))

@@ -1,4 +1,4 @@
-"""Masks of persons, for images that come without one."""
+"""Masks of persons in pictures that come without one, told from the colour of the background."""
 
 import numpy as np
 import scipy.ndimage
@@ -7,16 +7,19 @@ from jaxtyping import Bool, UInt8
 from volsynth.conventions import MAGENTA
 
 MAGENTA_WITHIN = 40
-"""Levels: a pixel as near to magenta in every channel is background. Compression moves colours."""
+"""How far a pixel may be from magenta in every channel, in levels, to count as background: JPEG
+compression moves colours."""
 
 PLAIN_WITHIN = 24
-"""Levels: how far a plain background may be from its most frequent colour, in every channel."""
+"""How far a pixel of a plain background may be from its most frequent colour in every channel, in
+levels."""
 
 _BORDER = 0.9
+"""The least share of the border that is magenta in a picture on magenta; persons cover the rest."""
 
 
 def not_magenta(image: UInt8[np.ndarray, "H W 3"]) -> Bool[np.ndarray, "H W"]:
-    """Whatever has another colour than the background of prepared images."""
+    """A mask of all pixels whose colour is not the magenta background of prepared images."""
     return ~_near(image, np.array(MAGENTA), MAGENTA_WITHIN)
 
 
@@ -26,19 +29,22 @@ def is_on_magenta(image: UInt8[np.ndarray, "H W 3"]) -> bool:
 
 
 def not_plain(image: UInt8[np.ndarray, "H W 3"]) -> Bool[np.ndarray, "H W"]:
-    """Whatever is not joined to the border through pixels of the border's own colour.
+    """A mask of all pixels that are not joined to the border by pixels of the border's own colour.
 
-    Clothes of the background's colour stay whole where something else is around them, and are lost
-    where nothing is.
+    Clothes of the background's colour stay in the mask where something else is around them, and are
+    lost where nothing is.
     """
+    # The median ignores the few pixels of the border that a person covers.
     colour = np.median(_border(image), axis=0)
     near = _near(image, colour, PLAIN_WITHIN)
     regions, _ = scipy.ndimage.label(near)
     outside = np.unique(_border(regions))
+    # Label 0 is not a region but all that differs from the colour.
     return ~np.isin(regions, outside[outside > 0])
 
 
 def _near(image, colour, within):
+    # Differences of uint8 would wrap around.
     return np.all(np.abs(image.astype(np.int16) - np.round(colour).astype(np.int16)) <= within, -1)
 
 

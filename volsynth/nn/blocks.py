@@ -1,4 +1,4 @@
-"""The blocks that networks are made of; each takes its convolution, norm and activation."""
+"""The blocks that networks are made of: convolutions with their norms and activations."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -11,27 +11,28 @@ from jaxtyping import Array, Float
 from volsynth.nn import layers
 
 
-def forgetful(block: type[nn.Module], remat: bool) -> type[nn.Module]:
-    """The block itself, or with `remat` one that keeps only its input for the backward pass.
+def maybe_remat(block: type[nn.Module], remat: bool) -> type[nn.Module]:
+    """The class of a block, or with `remat` one whose blocks keep only their inputs for gradients.
 
-    What is between is computed again then: about a third more time for less memory. Give the block
-    a name: Flax's own would differ between the two, and so would checkpoints.
+    The backward pass then computes again what is between: about a third more time for less memory.
+    Name the blocks that are made of the class: Flax's own names would differ between the two, and
+    with them checkpoints.
     """
     return nn.remat(block) if remat else block
 
 
 class ConvBlock(nn.Module):
-    """Convolution, norm, activation.
+    """A convolution, a norm and an activation.
 
     Attributes:
-      features: output channels.
-      kernel: size along each axis.
+      features: number of output channels.
+      kernel: size of the kernel along each axis.
       stride: the same along every axis.
       padding: see `layers.Conv`.
       norm: module class of the normalisation.
       act: activation function.
       kernel_init: initialiser of the kernels.
-      dtype: of the computation.
+      dtype: dtype of the computation.
     """
 
     features: int
@@ -45,6 +46,7 @@ class ConvBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *axes c"]) -> Float[Array, "b *out features"]:
+        """Applies the three to images or volumes."""
         x = layers.Conv(
             self.features,
             self.kernel,
@@ -58,9 +60,18 @@ class ConvBlock(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions around a skip, C I R C I as in CycleGAN; channels stay the same.
+    """Two convolutions whose result is added to the input, C I R C I as in CycleGAN.
 
-    With `dilations=(4, 8)` and a 2D kernel it is the dilation block of seed 000, section 4.3.3.
+    With `dilations=(4, 8)` and a 2D kernel it is the dilation block of seed 000, section 4.3.3. The
+    number of channels stays the same.
+
+    Attributes:
+      kernel: size of both kernels along each axis.
+      dilations: dilation of the first and of the second convolution.
+      norm: module class of the normalisation.
+      act: activation function between the two.
+      kernel_init: initialiser of the kernels.
+      dtype: dtype of the computation.
     """
 
     kernel: Sequence[int]
@@ -72,6 +83,7 @@ class ResidualBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *axes c"]) -> Float[Array, "b *axes c"]:
+        """Applies the block to images or volumes."""
         conv = functools.partial(
             layers.Conv,
             x.shape[-1],
@@ -89,8 +101,15 @@ class ResidualBlock(nn.Module):
 class UpBlock(nn.Module):
     """Doubles height and width: resize, convolution, norm, activation.
 
-    Resize and convolution has the parameters of a strided transposed convolution, and no
-    checkerboard.
+    Resizing and convolving has the parameters of a strided transposed convolution without its
+    checkerboard pattern.
+
+    Attributes:
+      features: number of output channels.
+      norm: module class of the normalisation.
+      act: activation function.
+      kernel_init: initialiser of the kernels.
+      dtype: dtype of the computation.
     """
 
     features: int
@@ -101,6 +120,7 @@ class UpBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w features"]:
+        """Applies the block to images."""
         x = layers.UpConv(
             self.features,
             adds_bias=_keeps_bias(self.norm),
@@ -112,4 +132,5 @@ class UpBlock(nn.Module):
 
 def _keeps_bias(norm):
     """Whether a bias before the norm changes anything after it."""
+    # The other norms take their mean over the channels, too, so biases of single channels stay.
     return norm is not layers.InstanceNorm

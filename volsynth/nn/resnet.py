@@ -1,4 +1,4 @@
-"""Residual networks whose output stride can be chosen anew at every call."""
+"""Residual networks whose output stride is chosen anew at every call."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from volsynth.nn import layers
 
 
 class ResNet(nn.Module):
-    """Pre-activation bottleneck ResNet (He et al. 2016, *Identity mappings*), image to features.
+    """A pre-activation bottleneck ResNet (He et al. 2016, *Identity mappings*) for images.
 
     A convolution of stride 2, a 3x3 maximum of stride 2, then stages of bottleneck blocks. Each
     stage but the first halves the size, until the output stride is reached; from there on it
@@ -30,13 +30,13 @@ class ResNet(nn.Module):
     networks of training and of evaluation are the same.
 
     Attributes:
-      blocks: number of bottleneck blocks of each stage; (3, 4, 6, 3) is ResNet-50.
+      blocks: numbers of bottleneck blocks of the stages; (3, 4, 6, 3) is ResNet-50.
       widths: inner width of the blocks of each stage; their outputs have four times as many.
-      stem_width: output channels of the first convolution.
-      stem_kernel: its size, odd.
-      groups: of a normalisation; where the channels do not divide by it, the largest number below
-        that they divide by.
-      dtype: of the computation.
+      stem_width: number of output channels of the first convolution.
+      stem_kernel: size of the first convolution's kernel; odd.
+      groups: number of groups of each norm; where the channels do not divide by it, the largest
+        number below that they divide by.
+      dtype: dtype of the computation.
     """
 
     blocks: Sequence[int] = (3, 4, 6, 3)
@@ -62,16 +62,18 @@ class ResNet(nn.Module):
                 f"ResNet: an image of {image.shape[1]} x {image.shape[2]} is no multiple of the "
                 f"stride {stride}."
             )
-        last = int(math.log2(stride)) - 1  # Which of the halvings, from 0, is the last one.
+        last = int(math.log2(stride)) - 1  # The number of the last halving, counted from 0.
         kernel = (self.stem_kernel, self.stem_kernel)
         padding = _PADDING[last == 0]
         x = layers.Conv(self.stem_width, kernel, 2, padding=padding, dtype=self.dtype, name="stem")(
             image
         )
+        # Every halving samples the first of two pixels, and the last one the second.
         x = _halving_maximum(x, second=last == 1)
         reached, dilation = 4, 1
         for stage, (count, width) in enumerate(zip(self.blocks, self.widths)):
             for index in range(count):
+                # Once the stride is reached, a stage that would halve dilates instead.
                 halves = stage > 0 and index == 0
                 samples = halves and reached < stride
                 x = Bottleneck(
@@ -91,21 +93,21 @@ class ResNet(nn.Module):
 
     @staticmethod
     def strides(stages: int) -> tuple[int, ...]:
-        """The output strides that a network of so many stages has."""
+        """The output strides that a network with this number of stages can be called with."""
         return tuple(4 * 2**stage for stage in range(stages))
 
 
 class Bottleneck(nn.Module):
-    """Norm, ReLU and convolution three times, 1x1, 3x3, 1x1, around a skip.
+    """A residual block: norm, ReLU and convolution three times, with kernels 1x1, 3x3 and 1x1.
 
     Attributes:
-      width: inner channels; the output has four times as many.
+      width: number of inner channels; the output has four times as many.
       projects: whether the skip is a 1x1 convolution of the activated input; the first block of a
         stage has it at any stride.
       sample: 0 or 1 halves the size, keeping the first or the second of two pixels; None keeps it.
-      dilation: of the 3x3 convolution.
+      dilation: dilation of the 3x3 convolution.
       groups: see `ResNet`.
-      dtype: of the computation.
+      dtype: dtype of the computation.
     """
 
     width: int
@@ -117,6 +119,8 @@ class Bottleneck(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 f"]:
+        """Applies the block to features."""
+
         def conv(features, size, name, has_bias=False, **settings):
             return layers.Conv(
                 features, (size, size), has_bias=has_bias, dtype=self.dtype, name=name, **settings
@@ -131,6 +135,7 @@ class Bottleneck(nn.Module):
             skip = conv(features, 1, "skip", has_bias=True)(_sampled(active, self.sample))
         else:
             skip = x
+        # The first two have no bias, since a norm with biases follows.
         y = conv(self.width, 1, "conv0")(active)
         if self.sample is None:
             y = conv(self.width, 3, "conv1", dilation=self.dilation)(activate(y, "norm1"))
@@ -141,13 +146,14 @@ class Bottleneck(nn.Module):
 
 
 def group_norm(groups: int, channels: int, dtype: layers.Dtype, name: str) -> nn.Module:
-    """Normalisation of groups of channels, with statistics in float32; see `ResNet.groups`."""
+    """A norm over groups of channels, with statistics in float32; see `ResNet.groups`."""
     count = next(n for n in range(min(groups, channels), 0, -1) if channels % n == 0)
+    # Flax computes the statistics in float32 whatever the dtype is.
     return nn.GroupNorm(num_groups=count, dtype=dtype, name=name)
 
 
+# Paddings with which an odd kernel of stride 2 has its centre on the first or the second pixel.
 _PADDING = ("SAME_LOWER", "SAME")
-"""With which an odd kernel of stride 2 has its centre on the first, or second, of two pixels."""
 
 
 def _sampled(x, sample):

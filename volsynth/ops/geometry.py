@@ -1,4 +1,4 @@
-"""Cameras and least-squares fits; one implementation for NumPy and JAX arrays.
+"""Cameras and least-squares fits, in one implementation for NumPy and for JAX arrays.
 
 Conventions: x right, y down, z away from the camera. Metric points are millimetres. Pixel
 coordinates are continuous: the centre of the pixel in row i and column j lies at (j + .5, i + .5).
@@ -13,24 +13,16 @@ from jaxtyping import Float
 from volsynth import skeleton
 
 Array = Any
-"""A NumPy array or a JAX array; the result is of the same kind."""
+"""A NumPy array or a JAX array; results are of the kind of the arguments."""
 
 
 def namespace(*arrays: Array) -> Any:
-    """`numpy` if no argument is a JAX array or tracer, else `jax.numpy`."""
+    """The module to compute with: `numpy` if no argument is a JAX array, else `jax.numpy`."""
     if all(isinstance(a, (np.ndarray, np.generic, float, int, list, tuple)) for a in arrays):
         return np
     import jax.numpy as jnp  # Late, so that the data pipeline runs without JAX.
 
     return jnp
-
-
-def world_to_camera(
-    points: Float[Array, "*b n 3"], rotation: Float[Array, "*b 3 3"], position: Float[Array, "*b 3"]
-) -> Float[Array, "*b n 3"]:
-    """X_cam = R (X_world - t), in millimetres; `position` is the camera's centre in the world."""
-    xnp = namespace(points, rotation, position)
-    return (points - position[..., None, :]) @ xnp.swapaxes(rotation, -1, -2)
 
 
 def project(
@@ -39,7 +31,7 @@ def project(
     distortion: Float[Array, "*b 5"] | None = None,
     cross: float = 1.0,
 ) -> Float[Array, "*b n 2"]:
-    """Perspective projection of camera coordinates (mm) to pixels.
+    """The perspective projection of points in camera coordinates (mm) to pixels.
 
     Args:
       points: camera coordinates, mm, z > 0.
@@ -47,6 +39,9 @@ def project(
       distortion: k1, k2, k3, p1, p2.
       cross: factor of the tangential cross terms: 1 in the model of the Human3.6M code, 2 in that
         of Brown and of OpenCV.
+
+    Returns:
+      The points in pixels, (x, y).
     """
     xnp = namespace(points, intrinsics, *(() if distortion is None else (distortion,)))
     normalised = points[..., :2] / points[..., 2:]
@@ -67,7 +62,7 @@ def image_pose(
     intrinsics: Float[Array, "*b 3 3"],
     side: float,
 ) -> Float[Array, "*b j 3"]:
-    """Joints in the coordinates the networks work in: pixels in all three axes.
+    """Joints in the coordinates that networks work in: pixels along all three axes.
 
     Depth gets the scale that width and height have at the person's mean depth, and is shifted so
     that the mean over the visible joints lies at the volume's centre (seed 000, section 4.1); where
@@ -85,6 +80,7 @@ def image_pose(
     """
     xnp = namespace(joints_px, joints_mm, intrinsics)
     weight = xnp.asarray(visible, joints_mm.dtype)
+    # Where no joint is visible all count, so that the mean depth is not a division by zero.
     weight = xnp.where(xnp.any(weight > 0, axis=-1, keepdims=True), weight, 1)
     weight = weight / xnp.sum(weight, axis=-1, keepdims=True)
     depth = joints_mm[..., 2]
@@ -95,14 +91,14 @@ def image_pose(
 
 
 def from_pelvis(joints: Float[Array, "*b j 3"]) -> Float[Array, "*b j 3"]:
-    """Joints relative to the pelvis, the mean of the hips; in the unit given."""
+    """Joints relative to the pelvis, which is the mean of the hips, in the unit that they have."""
     return joints - joints[..., np.array(skeleton.HIPS), :].mean(axis=-2, keepdims=True)
 
 
 def similarity_fit(
     source: Float[Array, "*b n 3"], target: Float[Array, "*b n 3"]
 ) -> tuple[Float[Array, "*b"], Float[Array, "*b 3 3"], Float[Array, "*b 3"]]:
-    """The 7-parameter (Helmert) transformation `target ~ scale * R @ source + t`.
+    """The least-squares 7-parameter (Helmert) transformation `target ~ scale * R @ source + t`.
 
     Seed 000, section 2.5.2 (Arun et al. 1987; Watson 2006), with the primes its equations 2.25 and
     2.26 lost: correlation sum(target~ source~^T), scale from the same least squares, that is
@@ -119,6 +115,8 @@ def similarity_fit(
     centred_source, centred_target = source - mean_source, target - mean_target
     correlation = xnp.swapaxes(centred_target, -1, -2) @ centred_source
     u, _, vt = xnp.linalg.svd(correlation)
+    # The best orthogonal matrix may be a reflection; the best rotation then turns the direction of
+    # the smallest singular value round, which costs least.
     sign = xnp.where(xnp.linalg.det(u @ vt) < 0, -1, 1).astype(u.dtype)
     u = xnp.concatenate([u[..., :2], u[..., 2:] * sign[..., None, None]], axis=-1)
     rotation = u @ vt
@@ -126,6 +124,7 @@ def similarity_fit(
     variance = xnp.sum(centred_source**2, axis=(-1, -2))
     tiny = np.finfo(np.float32).tiny
     scale = xnp.sum(centred_target * rotated, axis=(-1, -2)) / xnp.maximum(variance, tiny)
+    # Points that coincide have scale 0 and not 0 / 0, thanks to the bound on the variance above.
     moved = scale[..., None] * (mean_source @ xnp.swapaxes(rotation, -1, -2))[..., 0, :]
     return scale, rotation, mean_target[..., 0, :] - moved
 

@@ -1,4 +1,4 @@
-"""Chroma keying: a background of one known colour taken out of an image, and put behind another."""
+"""Chroma keying: a background of one known colour is taken out of an image, or put behind one."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 REACH = 0.3
-"""Pixels nearer to the background, in the channel that differs most, count as partly background;
-that covers what compression does to it."""
+"""The difference from the background's colour below which a pixel counts as partly background.
+
+It is that of the channel that differs most, and covers what compression does to the background.
+"""
 
 NEUTRAL = -1 / 3
 """The grey that takes the background's place: about the mean of people and their clothes."""
@@ -26,12 +28,18 @@ def remove(image: Float[Array, "b h w 3"], background: Sequence[float]) -> Float
     """
     background = jnp.asarray(background, image.dtype)
     difference = jnp.max(jnp.abs(image - background), axis=-1, keepdims=True)
+    # A share and not a threshold: no pixel jumps between the two for a small change of its colour.
     kept = jnp.minimum(difference / REACH, 1.0)
     return NEUTRAL + kept * (image - NEUTRAL)
 
 
 def over(painted: Float[Array, "b h w 4"], background: Sequence[float]) -> Float[Array, "b h w 3"]:
-    """Paint over a background: colour in [-1, 1], then coverage from -1 (none) to 1 (opaque)."""
+    """The image of paint over a background of one colour.
+
+    Args:
+      painted: the paint's colour in [-1, 1], then its coverage from -1 (none) to 1 (opaque).
+      background: the background's colour, in [-1, 1].
+    """
     background = jnp.asarray(background, painted.dtype)
     coverage = (painted[..., 3:] + 1) / 2
     return background + coverage * (painted[..., :3] - background)

@@ -1,7 +1,7 @@
 """Where a person hides parts of itself: the pixels onto which two parts or more project.
 
-There a picture shows the nearer part, and only depth says which that is. Joints are as in
-`volsynth.ops.pose_volumes`.
+At such a pixel the picture shows the nearer part, and only depth says which that is. Joints are as
+in `volsynth.ops.pose_volumes`.
 """
 
 import itertools
@@ -27,9 +27,10 @@ JUNCTION = 2.0
 
 def _junctions(first: skeleton.Part, second: skeleton.Part) -> tuple[int, ...]:
     """The joints at which two parts are grown together."""
+    # Overlap around these joints is there in any pose, and is no occlusion.
     shared = set(first.joints) & set(second.joints)
     if {first.name, second.name} == {"head", "torso"}:
-        # They have no joint in common, but the neck lies between the shoulders.
+        # The two have no joint in common, but the neck lies between the torso's shoulders.
         shared.add(skeleton.INDEX["neck"])
     return tuple(sorted(shared))
 
@@ -46,7 +47,7 @@ def self_occluded(
     mask: Bool[Array, "b h w"] | Float[Array, "b h w"],
     width: float = WIDTH,
 ) -> Bool[Array, "b h w"]:
-    """The person's pixels onto which at least two parts project.
+    """The person's pixels onto which two or more parts project.
 
     Parts that are grown together overlap at the joint between them in any pose. That is no
     occlusion: their overlap does not count within `JUNCTION` half widths of the joint.
@@ -54,7 +55,7 @@ def self_occluded(
     Args:
       joints: pixels of the image.
       visible: which joints are known; a part with an unknown one hides nothing.
-      mask: the person, where above 0.5; square.
+      mask: the person, where it is above 0.5; square.
       width: half the width of a part, as a share of the distance from shoulder to hip.
     """
     return jnp.any(overlapping_parts(joints, visible, mask, width), axis=1)
@@ -66,7 +67,9 @@ def overlapping_parts(
     mask: Bool[Array, "b h w"] | Float[Array, "b h w"],
     width: float = WIDTH,
 ) -> Bool[Array, "b p h w"]:
-    """Which parts overlap another one at each of the person's pixels, in the order of the skeleton.
+    """The parts that overlap another part at each of the person's pixels.
+
+    They are in the order of `skeleton.PARTS`.
 
     Where a pixel is `self_occluded` these are two parts or more, elsewhere none. The arguments are
     those of `self_occluded`.
@@ -77,6 +80,7 @@ def overlapping_parts(
         pose_volumes.mask_dilations(
             pose_volumes.person_scale(joints, visible), (*mask.shape[1:], 1), side, width
         )[0][:, None, None]
+        # Lines of a pixel's width, dilated: half a pixel is there before the first dilation.
         + 0.5
     )
     x, y = (pose_volumes.voxel_centres(count, side) for count in (mask.shape[2], mask.shape[1]))
@@ -88,6 +92,7 @@ def overlapping_parts(
 
     joined = sorted({joint for _, _, junctions in _PAIRS for joint in junctions})
     at_joint = {joint: near(joint) for joint in joined}
+    # Pair by pair, since which overlap counts depends on where the two parts are grown together.
     found = [jnp.zeros(mask.shape, bool)] * skeleton.NUM_PARTS
     for i, j, junctions in _PAIRS:
         overlap = parts[:, i] & parts[:, j]

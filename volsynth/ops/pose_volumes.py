@@ -1,4 +1,4 @@
-"""From joints to what the networks eat: heatmaps, part masks, the transform of every part.
+"""Inputs of networks made from joints: heatmaps, masks of parts, the transform of every part.
 
 Joints are pixels of the network's input image, (x, y, z), z away from the camera. The volume is a
 cube of `side` pixels whatever its voxel counts (H, W, D): voxel (h, w, d) has its centre at
@@ -16,22 +16,22 @@ from volsynth import skeleton
 from volsynth.ops import geometry
 
 MIN_SCALE, MAX_SCALE = 0.25, 4.0
-"""Bounds of a part's scale: foreshortening beyond that is a bad pose, not a person."""
+"""The bounds of a part's scale; a scale beyond them comes from a bad pose, not from a person."""
 
 MIN_BONE = 1e-3
-"""A bone shorter than this share of the image's side has no direction to fit."""
+"""The length, as a share of the image's side, below which a bone has no direction to fit."""
 
 MIN_SINE = 0.05
-"""A limb bent by less than this sine (3 degrees) has no roll that could be trusted."""
+"""The sine of a limb's bend (3 degrees) below which the limb's roll cannot be trusted."""
 
 
 class PartTransforms(NamedTuple):
-    """For every part where in the source image a point of the target image comes from.
+    """The transforms of all parts; they say where a point of the target image is in the source.
 
     Attributes:
-      matrix: [B, P, 3, 3], and
-      offset: [B, P, 3]: `source = matrix @ target + offset`, (x, y, z) in pixels.
-      valid: [B, P], False for a part that cannot be placed; such a part is empty.
+      matrix: the linear parts, [B, P, 3, 3]: `source = matrix @ target + offset`, (x, y, z).
+      offset: the translations, [B, P, 3], in pixels.
+      valid: whether the part can be placed, [B, P]; a part that cannot is empty.
     """
 
     matrix: Float[Array, "b p 3 3"]
@@ -40,7 +40,7 @@ class PartTransforms(NamedTuple):
 
 
 def voxel_centres(count: int, side: float) -> Float[Array, " n"]:
-    """Coordinates, in pixels, of the voxel centres along one axis."""
+    """The coordinates of the voxel centres along one axis, in pixels."""
     return (jnp.arange(count, dtype=jnp.float32) + 0.5) * (side / count)
 
 
@@ -52,19 +52,22 @@ def heatmaps(
     sigma: float,
     flat: bool = False,
 ) -> Float[Array, "b h w d j"]:
-    """One 3D Gaussian per joint, exp(-r^2 / (2 sigma^2)), in [0, 1]; zero for an invisible joint.
+    """Heatmaps of the joints: a 3D Gaussian exp(-r^2 / (2 sigma^2)) for each, in [0, 1].
+
+    The heatmap of an invisible joint is zero.
 
     Args:
       joints: pixels.
       visible: which joints are known.
       shape: voxel counts (H, W, D).
       side: side of the image and of the volume's cube, pixels.
-      sigma: pixels.
-      flat: leaves the depth of the joints out: a 2D Gaussian, copied to every depth (section 4.6).
+      sigma: standard deviation, pixels.
+      flat: whether the joints' depth is left out: 2D Gaussians, copied to all layers (section 4.6).
     """
     joints = jax.lax.stop_gradient(joints)
     height, width, depth = shape
 
+    # A Gaussian is the product of its profiles along the axes, which takes few exponentials.
     def profile(coordinate, count):
         distance = coordinate[:, None, :] - voxel_centres(count, side)[None, :, None]
         return jnp.exp(-0.5 * (distance / sigma) ** 2)
@@ -78,15 +81,19 @@ def heatmaps(
 
 
 def soft_argmax(logits: Float[Array, "b h w d j"], side: float) -> Float[Array, "b j 3"]:
-    """The centre of gravity of every joint's softmax over the volume, (x, y, z).
+    """The positions of joints in a volume of logits: centres of gravity of the joints' softmax.
 
     The read-out of a volume of heatmaps (seed 000, section 6.2.5); computed in float32.
 
     Args:
-      logits: of the joints, at the voxels of a cube.
-      side: of the cube; the result has its unit and lies between the outermost voxel centres.
+      logits: logits of each joint at the voxels of a cube.
+      side: side of the cube; the result has its unit.
+
+    Returns:
+      (x, y, z), between the outermost voxel centres.
     """
     shape = logits.shape[1:4]
+    # A sum over all voxels needs more bits than half precision has.
     logits = logits.astype(jnp.float32)
     probability = jax.nn.softmax(logits.reshape(logits.shape[0], -1, logits.shape[-1]), axis=1)
     probability = probability.reshape(logits.shape)
@@ -98,7 +105,7 @@ def soft_argmax(logits: Float[Array, "b h w d j"], side: float) -> Float[Array, 
 
 
 def person_scale(joints: Float[Array, "b j 3"], visible: Bool[Array, "b j"]) -> Float[Array, " b"]:
-    """How large the person appears: the mean distance of hip and shoulder, in pixels, in 3D.
+    """The size of the person: the mean distance from hip to shoulder in 3D, in pixels.
 
     Where a side is not visible the other one counts alone; where neither is, the scale is 0.
     """
@@ -111,7 +118,7 @@ def person_scale(joints: Float[Array, "b j 3"], visible: Bool[Array, "b j"]) -> 
 def mask_dilations(
     scale: Float[Array, " b"], shape: tuple[int, int, int], side: float, width: float
 ) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
-    """How often the lines are dilated: (in height and width, in depth), whole numbers.
+    """The numbers of dilations of a part's lines: in height and width, and in depth.
 
     The thesis dilates by ones of 3x3x3 and then of 3x3x1, in numbers that depend on the person's
     scale and on D / W (seed 000, section 4.3.2): the first number is that of all dilations, at
@@ -119,12 +126,16 @@ def mask_dilations(
     more layer in front and behind is as thick as a body, and parts then take each other's features.
 
     Args:
-      scale: of the person, in pixels (`person_scale`).
+      scale: size of the person, in pixels (`person_scale`).
       shape: voxel counts (H, W, D).
-      side: of the volume's cube, in pixels.
+      side: side of the volume's cube, in pixels.
       width: half the width of a part, as a share of `scale`.
+
+    Returns:
+      Two whole numbers, as floats.
     """
     radius = width * scale
+    # A line of a voxel's width is half a voxel to either side before it is dilated.
     across = jnp.maximum(jnp.round(radius * shape[1] / side - 0.5), 1)
     return across, jnp.ceil(across * shape[2] / shape[1] - 0.5)
 
@@ -136,7 +147,7 @@ def part_masks(
     side: float,
     width: float,
 ) -> Bool[Array, "b p h w d"]:
-    """The voxels of every part: lines between its joints, drawn and dilated (seed 000, 4.3.2).
+    """Masks of the parts' voxels: lines between a part's joints, drawn and dilated (4.3.2).
 
     Drawing every voxel that a line touches and dilating n times by 3x3x3 marks exactly the voxels
     whose box, grown to half-sides of n + 1/2 voxels, the line enters; so that is what is computed,
@@ -158,13 +169,13 @@ def part_silhouettes(
     side: float,
     width: float,
 ) -> Bool[Array, "b p h w"]:
-    """The pixels of every part: `part_masks`, projected along a depth without end.
+    """Masks of the parts' pixels: `part_masks`, projected along an endless depth.
 
     Args:
       joints: pixels.
       visible: which joints are known; a part with an invisible joint is empty.
       shape: pixel counts (H, W).
-      side: of the image, in the pixels of the joints.
+      side: side of the image, in the pixels of the joints.
       width: half the width of a part, as a share of the distance from shoulder to hip.
     """
     joints = jax.lax.stop_gradient(joints)
@@ -177,7 +188,7 @@ def part_silhouettes(
 
 
 def _drawn_parts(joints, visible, counts_xyz, radii_xyz, side) -> Bool[Array, "b p h w d"]:
-    """The voxels whose box of half-sides `radii_xyz` a line of the part enters."""
+    """[B, P, H, W, D]: the voxels whose box of half-sides `radii_xyz` a line of the part enters."""
     shape = (counts_xyz[1], counts_xyz[0], counts_xyz[2])
     masks = []
     for part in skeleton.PARTS:
@@ -215,7 +226,7 @@ def _line_mask(start, end, counts_xyz, radii_xyz, side):
     return low <= high
 
 
-# Accelerators multiply float32 with 8 or 11 bits by default; that would move a joint by pixels.
+# Accelerators multiply float32 with 8 or 11 bits by default, which would move a joint by pixels.
 @jax.default_matmul_precision("highest")
 def part_transforms(
     source: Float[Array, "b j 3"],
@@ -224,7 +235,7 @@ def part_transforms(
     target_visible: Bool[Array, "b j"],
     side: float,
 ) -> PartTransforms:
-    """The 7-parameter transform of every part, from target to source (the map a sampler needs).
+    """The 7-parameter transforms of all parts, from target to source, as a sampler needs them.
 
     Limbs are fitted on their two joints and the third point of equation 4.1 of seed 000; the head,
     whose joints are nearly collinear, takes its roll from the shoulders in the same way; the torso
@@ -242,17 +253,19 @@ def part_transforms(
     target_points = jnp.stack([p[1] for p in points], axis=1)
     scale, rotation, _ = geometry.similarity_fit(target_points, source_points)
     matrix = jnp.clip(scale, MIN_SCALE, MAX_SCALE)[..., None, None] * rotation
-    # The translation again, so that the points' centre stays put where the scale was bounded.
+    # The translation is computed again, so that the points' centre stays where it is when the scale
+    # was bounded.
     centre = jnp.einsum("bpij,bpj->bpi", matrix, jnp.mean(target_points, axis=2))
     offset = jnp.mean(source_points, axis=2) - centre
     return PartTransforms(matrix, offset, jnp.stack([p[2] for p in points], axis=1))
 
 
 def _part_points(part, source, target, known, shortest):
-    """Four points to fit, [B, 4, 3] in both poses, and whether they define a transform, [B]."""
+    """Four points of a part in both poses, [B, 4, 3], and whether they define a transform, [B]."""
     index = np.array(part.joints)
     source_points, target_points = source[:, index], target[:, index]
     valid = jnp.all(known[:, index], axis=-1)
+    # The torso: its four joints define a transform unless they lie on a line.
     if not part.roll:
         solid = (_spread(source_points) > shortest) & (_spread(target_points) > shortest)
         return source_points, target_points, valid & solid
@@ -264,6 +277,7 @@ def _part_points(part, source, target, known, shortest):
     # Without a roll that both poses agree on, the third point turns with the bone.
     rolls = (source_sine > MIN_SINE) & (target_sine > MIN_SINE)
     rolls &= jnp.all(known[:, np.array(part.roll)], axis=-1)
+    # Else any point beside the target's bone will do, if the source's is that one turned along.
     orthogonal = _any_orthogonal(target_bone)
     turn = geometry.minimal_rotation(target_bone, source_bone)
     stretch = source_length / jnp.maximum(target_length, shortest)
@@ -279,7 +293,7 @@ def _part_points(part, source, target, known, shortest):
 
 
 def _third_point(part, joints):
-    """Equation 4.1, relative to the pivot: the bone, the sine of the bend, the third point."""
+    """The bone, the sine of the bend and the third point of equation 4.1, seen from the pivot."""
     pivot = joints[:, part.joints[1]]
     bone = joints[:, part.joints[0]] - pivot
     first, last = part.roll[0], part.roll[-1]
@@ -289,12 +303,14 @@ def _third_point(part, joints):
     length = jnp.linalg.norm(bone, axis=-1)
     tiny = jnp.finfo(joints.dtype).tiny
     sine = area / jnp.maximum(length * jnp.linalg.norm(other, axis=-1), tiny)
+    # The cross product grows with both bones; the third point is as far away as the bone is long.
     stretch = length / jnp.where(area > 0, area, 1)
     return bone, sine, normal * stretch[:, None]
 
 
 def _any_orthogonal(bone):
     """A vector as long as `bone` and orthogonal to it."""
+    # The axis along which the bone is shortest is surely not parallel to it.
     least = jnp.eye(3, dtype=bone.dtype)[jnp.argmin(jnp.abs(bone), axis=-1)]
     normal = jnp.cross(bone, least)
     length = jnp.linalg.norm(bone, axis=-1, keepdims=True)

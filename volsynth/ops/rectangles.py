@@ -1,8 +1,8 @@
-"""Rectangles and affine fits of the ten parts, in the image plane alone.
+"""Rectangles and affine fits of the ten body parts, in the image plane alone.
 
 Siarohin et al., *Deformable GANs for Pose-based Human Image Generation* (2018), for the joints of
 `skeleton`; seed 000 describes it in section 3.2.1. Joints are pixels of the network's input image
-as in `pose`; of their coordinates only x and y are used. Poses carry no gradient.
+as in `pose_volumes`; of their coordinates only x and y are used. Poses carry no gradient.
 
 The parts are in the order of `skeleton.PARTS`:
 
@@ -26,32 +26,36 @@ from volsynth.ops.pose_volumes import MIN_BONE, voxel_centres
 from volsynth.ops.warp import warp
 
 HEAD = 0.4
-"""Half the side of the head's square; like all widths, a share of `trunk_length`."""
+"""Half the side of the head's square, as a share of `trunk_length`."""
 
 WIDTH = 0.2
-"""Half the width of a limb."""
+"""Half the width of a limb's rectangle, as a share of `trunk_length`."""
 
 BEFORE = 0.1
-"""By how much of its length a limb is extended at the end nearer to the trunk."""
+"""The share of its length by which a limb is extended at the end nearer to the trunk."""
 
 BEYOND_UPPER, BEYOND_LOWER = 0.1, 0.5
-"""The same at the other end (hands and feet are beyond the last joint), of the extended length."""
+"""The shares by which upper and lower limbs are extended at the end away from the trunk.
+
+They are shares of the length with the other end extended. Hands and feet are beyond the last joint,
+so lower limbs are extended by more.
+"""
 
 MIN_DETERMINANT = 1e-4
-"""A fit that shrinks areas by more than this has folded the part to a line."""
+"""The factor of areas below which a fit has folded its part to a line."""
 
 _HEAD, _TORSO = (
     np.array(skeleton.PARTS[skeleton.PART_NAMES.index(name)].joints) for name in ("head", "torso")
 )
 _LIMBS = [part for part in skeleton.PARTS if len(part.joints) == 2]
 _BEYOND = np.array([BEYOND_LOWER if "lower" in part.name else BEYOND_UPPER for part in _LIMBS])
+# [8, 2]: for each limb the joint nearer to the trunk, and the other one.
 _ENDS = np.array([part.joints[:: -1 if "lower" in part.name else 1] for part in _LIMBS])
-"""[8, 2]: of every limb the joint nearer to the trunk, and the other one."""
 _MIRRORED_ENDS = np.array(skeleton.MIRROR)[_ENDS]
 
 
 def trunk_length(joints: Float[Array, "b j 3"], visible: Bool[Array, "b j"]) -> Float[Array, " b"]:
-    """Root mean square of the distances from hip to shoulder in the image, in pixels.
+    """The root mean square of the distances from hip to shoulder in the image, in pixels.
 
     Where a side is not visible the other one counts alone; where neither is, the length is 0.
     """
@@ -69,44 +73,53 @@ def rectangle_masks(
     shape: tuple[int, int],
     side: float,
 ) -> Bool[Array, "b p h w"]:
-    """The pixels of every part whose centre lies in its rectangle, at any resolution.
+    """Masks of the parts at any resolution: the pixels whose centre lies in the part's rectangle.
 
     A limb with a joint that is not visible is taken from the other side of the body; where that is
     not visible either, where a limb has no length or the trunk none, the part is empty.
 
     Args:
-      joints: of the source, in pixels.
-      visible: which of them are known.
+      joints: joints of the source, in pixels.
+      visible: which joints are known.
       shape: (H, W) of the masks.
-      side: of the square that the masks cover, in pixels.
+      side: side of the square that the masks cover, in pixels.
     """
     trunk = trunk_length(joints, visible)[:, None]
     xy = _planar(joints, visible)
     x, y = voxel_centres(shape[1], side), voxel_centres(shape[0], side)[:, None]
+    head = _head_mask(xy, visible, trunk, x, y)
+    limbs = _limb_masks(xy, visible, trunk, x, y, side)
+    # The torso is the whole image, so that the background comes along.
+    return jnp.concatenate([head[:, None], jnp.ones_like(head)[:, None], limbs], axis=1)
 
+
+def _head_mask(xy, visible, trunk, x, y):
+    """[B, H, W]: the pixels of the head's square."""
     centre, any_head = _head_centre(xy, visible)
     reach = HEAD * trunk[:, :, None]
     head = jnp.abs(x - centre[:, 0, None, None]) < reach
     head &= jnp.abs(y - centre[:, 1, None, None]) < reach
-    head &= any_head[:, None, None]
-    torso = jnp.ones_like(head)
+    return head & any_head[:, None, None]
 
+
+def _limb_masks(xy, visible, trunk, x, y, side):
+    """[B, 8, H, W]: the pixels of the limbs' rectangles."""
     ends, known = _limb_ends(xy, visible, mirrored=True)
     start, end = _extended(ends)
     bone = end - start
     length = jnp.linalg.norm(bone, axis=-1)
     known &= length > MIN_BONE * side
+    # Bounded from below: a limb without length gives an empty mask, and no NaN.
     unit = bone / jnp.maximum(length, MIN_BONE * side)[..., None]
     dx, dy = (v - start[..., i, None, None] for i, v in enumerate((x, y)))
     ux, uy = (unit[..., i, None, None] for i in range(2))
     along, across = dx * ux + dy * uy, dx * uy - dy * ux
     limbs = (along >= 0) & (along <= length[..., None, None])
     limbs &= jnp.abs(across) < WIDTH * trunk[..., None, None]
-    limbs &= known[..., None, None]
-    return jnp.concatenate([head[:, None], torso[:, None], limbs], axis=1)
+    return limbs & known[..., None, None]
 
 
-# Accelerators multiply float32 with 8 or 11 bits by default; that would move a joint by pixels.
+# Accelerators multiply float32 with 8 or 11 bits by default, which would move a joint by pixels.
 @jax.default_matmul_precision("highest")
 def affine_fits(
     source: Float[Array, "b j 3"],
@@ -115,7 +128,7 @@ def affine_fits(
     target_visible: Bool[Array, "b j"],
     side: float,
 ) -> tuple[Float[Array, "b p 2 2"], Float[Array, "b p 2"], Bool[Array, "b p"]]:
-    """The affine transform of every part, from target to source, by least squares, in pixels.
+    """The least-squares affine transforms of all parts, from target to source, in pixels.
 
     The torso is fitted on its four joints, the head on those of its joints that are visible in both
     poses and on the shoulders, a limb on the corners of its rectangles.
@@ -141,6 +154,7 @@ def affine_fits(
     torso = _fit(target_xy[:, _TORSO], source_xy[:, _TORSO], both[:, _TORSO], known, side)
 
     corners, found = [], []
+    # A limb that is missing is taken from the other side of the body in the source only.
     for joints, xy, visible, mirrored in (
         (target, target_xy, target_visible, False),
         (source, source_xy, source_visible, True),
@@ -170,7 +184,7 @@ def move(
     Args:
       features: at any resolution.
       source, source_visible, target, target_visible: both poses, in pixels of the image.
-      side: of the image, in pixels.
+      side: side of the image, in pixels.
       interpolation: one of `warp.INTERPOLATIONS`.
     """
     masks = rectangle_masks(source, source_visible, features.shape[1:3], side)[..., None]
@@ -181,13 +195,13 @@ def move(
 
 
 def _planar(joints, visible):
-    """(x, y), zero where not visible: whatever stands there takes part in nothing."""
+    """(x, y) of the joints, zero where they are not visible, so that no sum or NaN has them."""
     joints = jax.lax.stop_gradient(joints[..., :2])
     return jnp.where(visible[..., None], joints, 0)
 
 
 def _head_centre(xy, visible):
-    """[B, 2], the mean of the head's visible joints, and whether there is any."""
+    """The mean of the head's visible joints, [B, 2], and whether there is any, [B]."""
     known = visible[:, _HEAD]
     count = jnp.sum(known, axis=-1)
     total = jnp.sum(xy[:, _HEAD], axis=1)  # Those not visible are zero.
@@ -195,7 +209,10 @@ def _head_centre(xy, visible):
 
 
 def _limb_ends(xy, visible, mirrored):
-    """[B, 8, 2, 2], (limb, end, xy), and whether they are known; `mirrored`: from either side."""
+    """The limbs' ends, [B, 8, 2, 2] (limb, end, xy), and whether they are known, [B, 8].
+
+    With `mirrored` a limb that is not known is taken from the other side of the body.
+    """
     ends, known = xy[:, _ENDS], jnp.all(visible[:, _ENDS], axis=-1)
     if not mirrored:
         return ends, known
@@ -204,14 +221,14 @@ def _limb_ends(xy, visible, mirrored):
 
 
 def _extended(ends):
-    """Both ends [B, 8, 2] after the first, and then the second, was moved outward."""
+    """Both ends of each limb, [B, 8, 2], moved outward: the first one, and then the second one."""
     start, end = ends[:, :, 0], ends[:, :, 1]
     start = start + BEFORE * (start - end)
     return start, end + jnp.asarray(_BEYOND, ends.dtype)[:, None] * (end - start)
 
 
 def _corners(ends, half_width, shortest):
-    """[B, 8, 4, 2]: those of the rectangles."""
+    """The corners of the limbs' rectangles, [B, 8, 4, 2]."""
     start, end = _extended(ends)
     bone = end - start
     length = jnp.maximum(jnp.linalg.norm(bone, axis=-1), shortest)
@@ -220,7 +237,10 @@ def _corners(ends, half_width, shortest):
 
 
 def _fit(points, wanted, weights, known, side):
-    """Affine least squares of [*b, n, 2] point sets, with weights 0 or 1: matrix, offset, valid."""
+    """The affine least-squares fit of point sets [*b, n, 2], with weights 0 or 1.
+
+    Returns the matrix, the offset, and whether the fit is valid.
+    """
     weights = weights[..., None].astype(points.dtype)
     count = jnp.maximum(jnp.sum(weights, axis=-2), 1)
     mean, wanted_mean = (jnp.sum(weights * p, axis=-2) / count for p in (points, wanted))
@@ -234,6 +254,7 @@ def _fit(points, wanted, weights, known, side):
     larger = (a + d + jnp.sqrt((a - d) ** 2 + 4 * b * b)) / 2
     spread = determinant / jnp.maximum(larger, jnp.finfo(scatter.dtype).tiny)
     valid = known & (spread > (MIN_BONE * side) ** 2)
+    # Not valid ones divide by 1, so that they are finite.
     determinant = jnp.where(valid, determinant, 1)
     adjugate = jnp.stack([d, -b, -b, a], axis=-1).reshape(scatter.shape)
     matrix = cross @ (adjugate / determinant[..., None, None])

@@ -1,0 +1,1 @@
+"""Poses of persons: orders of joints, files, a library, and poses given to other bodies."""

@@ -1,8 +1,9 @@
-"""Files of poses: our own format, JSON or CSV, and those of OpenPose, COCO and pose-gan.
+"""Reads and writes files of poses: our own format, and those of OpenPose, COCO and pose-gan.
 
-docs/data.md describes the format. Poses are in pixels of the image, x right and y down, the centre
-of the top left pixel at (0.5, 0.5), or in mm in camera coordinates, or both. OpenPose, COCO and
-pose-gan have (0, 0) at that centre; half a pixel is added when their files are read.
+docs/data.md describes our own format, JSON or CSV. Poses are in pixels of the image, x right and y
+down, the centre of the top left pixel at (0.5, 0.5), or in mm in camera coordinates, or both.
+OpenPose, COCO and pose-gan have (0, 0) at that centre; half a pixel is added when their files are
+read.
 """
 
 import json
@@ -21,18 +22,18 @@ from volsynth.poses import (
     volsynth_csv,
     volsynth_json,
 )
-from volsynth.poses.pose import KeypointError, Pose, to_ours
+from volsynth.poses.pose import KeypointError, Pose, to_skeleton
 
-__all__ = ["KeypointError", "Pose", "Reject", "read", "to_ours", "write"]
+__all__ = ["KeypointError", "Pose", "Reject", "read", "to_skeleton", "write"]
 
 MOST_BYTES = 1 << 28
-"""Of one file of poses."""
+"""The largest size of a file of poses, in bytes."""
 
 Reject = Callable[[KeypointError], None]
-"""Is told of a pose that is left out."""
+"""A function that is told why a pose is left out."""
 
 _JSON = {"format": volsynth_json, "people": openpose, "images": coco}
-"""Readers by an entry that only their files have."""
+"""Readers of JSON by the key of an entry that only files of their format have."""
 
 
 def read(
@@ -40,13 +41,14 @@ def read(
     order: str | None = None,
     reject: Reject | None = None,
 ) -> list[Pose]:
-    """The poses of a file of any format that is known, or of a folder of OpenPose's files.
+    """Reads the poses of a file of any known format, or of a folder of OpenPose's files.
 
     Args:
-      path: *.json or *.csv, or a folder, whose files count in the order of their names.
-      order: the order they must have; None for the one that the file says or its size tells.
-      reject: is told what is wrong with a pose, or with a file of a folder, and the rest is read;
-        None to raise that instead.
+      path: *.json or *.csv, or a folder, whose files are read in the order of their names.
+      order: the order of joints that the poses must have; None for the one that the file names or
+        its number of joints tells.
+      reject: receives the error of a pose, or of a file of a folder, that is left out; None to
+        raise the error instead.
 
     Raises:
       KeypointError: the file cannot be read, has no format that is known, or another order.
@@ -54,15 +56,17 @@ def read(
     """
     path = path if isinstance(path, InMemory) else pathlib.Path(path)
     if order is not None:
-        joint_orders.find(order)
+        joint_orders.find_order(order)
     poses: list[Pose] = []
     if isinstance(path, InMemory) or not path.is_dir():
         _extend(poses, _poses(path, order), reject)
         return poses
+    # OpenPose pads frame numbers with zeros, so that names in order are frames in order.
     found = sorted(path.glob("*.json"))
     if not found:
         raise KeypointError(f"{path} has no *.json. Give the folder that OpenPose wrote to.")
     for file in found:
+        # A file that cannot be parsed at all is one pose less, like a pose that is wrong.
         try:
             _extend(poses, _poses(file, order), reject)
         except KeypointError as error:
@@ -76,15 +80,16 @@ def write(path: str | os.PathLike[str], poses: list[Pose]) -> None:
     Raises:
       KeypointError: they have several orders.
     """
-    found = sorted({pose.order for pose in poses}) or [joint_orders.OURS]
+    found = sorted({pose.order for pose in poses}) or [joint_orders.VOLSYNTH_15]
     if len(found) > 1:
         raise KeypointError(f"poses of one file have one order, got {', '.join(found)}.")
     head = {
         "format": volsynth_json.FORMAT,
         "version": volsynth_json.VERSION,
         "order": found[0],
-        "joints": joint_orders.find(found[0]).joints,
+        "joints": joint_orders.find_order(found[0]).joints,
     }
+    # A line for each pose: such files can be read by people, and compared.
     lines = ",\n".join(json.dumps(volsynth_json.entry_of(pose)) for pose in poses)
     files.write_text(path, json.dumps(head)[:-1] + ', "poses": [\n' + lines + "\n]}\n")
 
@@ -96,7 +101,7 @@ def _tell(error, reject):
 
 
 def _extend(poses, parsers, reject):
-    """Adds what can be parsed; a parser for each pose, so that one may fail alone."""
+    """Adds the poses that can be parsed; each has a parser, so that one may fail alone."""
     for parse in parsers:
         try:
             poses.append(parse())
@@ -105,11 +110,14 @@ def _extend(poses, parsers, reject):
 
 
 def _text(path: File):
+    """The text of a file; the error line is that of all files of poses."""
     try:
+        # Looked at before reading, so that a huge file does not fill the memory.
         size = len(path.content) if isinstance(path, InMemory) else path.stat().st_size
         if size > MOST_BYTES:
             raise KeypointError(f"{path} is larger than {MOST_BYTES >> 20} MB. Split it.")
         content = path.content if isinstance(path, InMemory) else path.read_bytes()
+        # Spreadsheets put a byte order mark before their CSV; it would be part of a column's name.
         return content.decode("utf-8-sig")
     except OSError as error:
         raise KeypointError(f"{path} cannot be read: {error.strerror}.") from error
@@ -125,7 +133,8 @@ def _poses(path: File, order) -> Iterator[Callable[[], Pose]]:
         kind = pose_gan if lines and pose_gan.is_head(lines[0]) else volsynth_csv
         return kind.poses(path, lines, order)
     try:
-        content = json.loads(text, parse_constant=parsing.refuse)
+        content = json.loads(text, parse_constant=parsing.refuse_constant)
+    # Deeply nested brackets exhaust the parser's stack.
     except (ValueError, RecursionError) as error:
         raise KeypointError(f"{path} is not JSON ({error}).") from error
     for key, kind in _JSON.items():

@@ -1,50 +1,66 @@
-"""What the readers of all formats share: numbers that can be coordinates, and how to say others."""
+"""What the readers of all formats of poses share: checks of numbers, and parts of messages."""
 
 import json
+from typing import Any, NoReturn
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from volsynth.poses.pose import KeypointError
 
 MOST_COORDINATE = 1e6
-"""Of pixels and mm; what is further away is no pose."""
+"""The largest absolute coordinate of a joint, in pixels or mm; no pose has joints further away."""
 
-HALF = 0.5
-"""From where others have (0, 0), the centre of the top left pixel, to where we have it."""
+HALF_PIXEL = 0.5
+"""What is added to coordinates of formats that have (0, 0) at the centre of the top left pixel, to
+have it at the pixel's outer corner as we do."""
 
 
-def refuse(constant):
-    """Raises ValueError for NaN and infinities, which `json` would take for numbers."""
+def refuse_constant(constant: str) -> NoReturn:
+    """Raises ValueError for NaN and infinities, which Python's `json` would take for numbers."""
     raise ValueError(f"{constant} is no number")
 
 
-def agree(path, wanted, found):
-    """`found`, unless it is not the order that is wanted, which is a KeypointError."""
+def check_order(path: object, wanted: str | None, found: str) -> str:
+    """The order of joints that a file has, if it is the one that is wanted or none is.
+
+    Raises:
+      KeypointError: the file has another order than is wanted.
+    """
     if wanted is not None and wanted != found:
         raise KeypointError(f"{path} has joints in the order {found}, not {wanted}.")
     return found
 
 
-def numbers(value, count):
-    """Whether it is a list of so many numbers that can be coordinates."""
+def are_coordinates(value: object, count: int) -> bool:
+    """Whether a value is a list of so many numbers that can be coordinates."""
     return (
         isinstance(value, list)
         and len(value) == count
+        # True and False are ints in Python, but no numbers in a file.
         and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
         and all(abs(v) <= MOST_COORDINATE for v in value)
     )
 
 
-def triples(values, where):
-    """Joints and visibility of x, y, confidence, ...; a joint of confidence 0 was not found."""
-    if not numbers(values, len(values)):
+def split_triples(
+    values: list[Any], where: str
+) -> tuple[Float[np.ndarray, "J 2"], Bool[np.ndarray, "J"]]:
+    """Joints in pixels, and which are known, of numbers x, y, confidence, x, y, ....
+
+    A joint of confidence 0 was not found.
+
+    Raises:
+      KeypointError: the values are not all numbers that can be coordinates.
+    """
+    if not are_coordinates(values, len(values)):
         raise KeypointError(f"{where}: joints must be numbers within {MOST_COORDINATE:g}.")
     table = np.array(values, float).reshape(-1, 3)
     visible = table[:, 2] > 0
-    return np.where(visible[:, None], table[:, :2] + HALF, 0), visible
+    return np.where(visible[:, None], table[:, :2] + HALF_PIXEL, 0), visible
 
 
-def short(value):
+def shorten(value: Any) -> str:
     """A value as JSON, cut to 60 characters, for messages."""
     text = json.dumps(value, default=str)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -1,4 +1,4 @@
-"""A pose in an image, and what is raised where a file of poses holds none."""
+"""A pose in an image, and the error of files that hold none."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ from volsynth.errors import UserError
 from volsynth.poses import joint_orders
 
 AXES = {"joints_px": "xy", "joints_mm": "xyz"}
-"""The fields of a pose that hold joints, and their axes."""
+"""The fields of a pose that hold joints, each with the names of its axes."""
 
 TEXTS = ("image", "person", "outfit", "action", "camera")
 """The fields of a pose that are text."""
@@ -21,21 +21,21 @@ class KeypointError(UserError):
 
 @dataclasses.dataclass(frozen=True)
 class Pose:
-    """One person in one image.
+    """The pose of one person in one image.
 
     Attributes:
-      order: name of its order of joints, see `orders`.
+      order: name of the pose's order of joints, of `joint_orders.ORDERS`.
       visible: which joints are known.
-      joints_px: pixels of the image; None where they are not known.
-      joints_mm: camera coordinates; None where they are not known.
+      joints_px: joints in pixels of the image; None if they are not known.
+      joints_mm: joints in mm, camera coordinates; None if they are not known.
       image: path of the image, from the folder of the images; empty without one.
-      person: id; empty where it is not known, as the next three.
+      person: id of the person; empty if it is not known, like the next three.
       outfit: id of the clothes, per person.
       action: what the person does.
-      camera: id.
+      camera: id of the camera.
       frame: position in its sequence.
-      intrinsics: K, pixels of the image; None where they are not known.
-      where: file and entry, for messages.
+      intrinsics: the camera's matrix K, in pixels of the image; None if it is not known.
+      where: file and entry that the pose is from, for messages.
     """
 
     order: str
@@ -52,10 +52,11 @@ class Pose:
     where: str = ""
 
 
-def to_ours(pose: Pose) -> Pose:
-    """The pose with our fifteen joints."""
+def to_skeleton(pose: Pose) -> Pose:
+    """The same pose with our fifteen joints."""
     joints, visible = {}, pose.visible
+    # Both fields tell the same joints, so whichever comes last may say which are known.
     for key in AXES:
         if (values := getattr(pose, key)) is not None:
-            joints[key], visible = joint_orders.to_ours(values, pose.visible, pose.order)
-    return dataclasses.replace(pose, order=joint_orders.OURS, visible=visible, **joints)
+            joints[key], visible = joint_orders.to_skeleton(values, pose.visible, pose.order)
+    return dataclasses.replace(pose, order=joint_orders.VOLSYNTH_15, visible=visible, **joints)

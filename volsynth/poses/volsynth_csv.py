@@ -1,15 +1,29 @@
-"""Our own format as a table, CSV: a line for every pose, named columns."""
+"""Poses of our own format as a table, CSV with named columns and a line for every pose."""
 
 import csv
 import itertools
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from volsynth.files import InMemory
 from volsynth.poses import joint_orders, volsynth_json
-from volsynth.poses.pose import AXES, TEXTS, KeypointError
+from volsynth.poses.pose import AXES, TEXTS, KeypointError, Pose
 
 
-def poses(path, lines, wanted):
-    """A parser for every pose of a file's lines."""
+def poses(
+    path: pathlib.Path | InMemory, lines: Sequence[str], wanted: str | None
+) -> Iterator[Callable[[], Pose]]:
+    """A parser for every line of a file after the first.
+
+    Args:
+      path: the file.
+      lines: its lines.
+      wanted: the order of joints that it must have; None for the one that its columns name.
+
+    Raises:
+      KeypointError: the file is no CSV, or its columns are not what the format says.
+    """
     try:
         rows = list(csv.reader(lines))
     except csv.Error as error:
@@ -17,6 +31,7 @@ def poses(path, lines, wanted):
     columns = rows[0] if rows else []
     order = _order_of_columns(path, columns, wanted)
     for number, row in enumerate(rows[1:], 2):
+        # The reader gives an empty row for an empty line, such as a last one.
         if row:
             yield lambda r=row, n=number: _pose(path, n, columns, r, order)
 
@@ -27,6 +42,7 @@ def _order_of_columns(path, columns, wanted):
         allowed = {"frame", *TEXTS}
         named = [set(itertools.chain(*_columns(order, key))) for key in AXES]
         whole = [names for names in named if names <= set(columns)]
+        # Columns of several orders, or half of a field's, fit none.
         allowed.update(*whole)
         if whole and set(columns) <= allowed and len(set(columns)) == len(columns):
             return order
@@ -56,9 +72,11 @@ def _pose(path, number, columns, row, order):
                 ]
     except ValueError as error:
         raise KeypointError(f"{where}: {error}.") from error
+    # From here on a line is checked as an entry of the JSON format is.
     return volsynth_json.pose_of(entry, where, order)
 
 
 def _columns(order, key):
+    """The names of a field's columns, a list for each joint of an order."""
     unit = key.removeprefix("joints_")
-    return [[f"{j}_{a}_{unit}" for a in AXES[key]] for j in joint_orders.find(order).joints]
+    return [[f"{j}_{a}_{unit}" for a in AXES[key]] for j in joint_orders.find_order(order).joints]

@@ -1,4 +1,4 @@
-"""The studio: a page on which a person's picture is posed with the mouse (docs/studio.md).
+"""The studio: a page on which one poses the person of a picture with the mouse (docs/studio.md).
 
 `server` needs the extra `[studio]`.
 """

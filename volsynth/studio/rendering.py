@@ -1,115 +1,143 @@
-"""The model, loaded and compiled: looks at a person once, then renders poses and motions."""
+"""Rendering of persons: the model encodes a person once, then renders poses and motions of it."""
 
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
 from volsynth.conventions import MAGENTA
-from volsynth.diagnostics.volume_features import GENERATORS
 from volsynth.export import exported_model
-from volsynth.generation import animate, persons
-from volsynth.generation.persons import Person, Square
+from volsynth.generation import estimation, render, staged
+from volsynth.generation.bodies import to_body
+from volsynth.generation.persons import Crop, Person
 from volsynth.poses import pose_library
 from volsynth.poses.retargeting import Body
 
-BATCH = animate.BATCH
-"""Frames of a motion that are made at once."""
+BATCH = render.BATCH
+"""How many frames of a motion the model renders at once."""
 
 
-class Seen:
-    """A person, and what the model computed of it; None until it is asked for.
+class EncodedPerson:
+    """A person, and the features that the model computed of it.
 
     Attributes:
-      who: the person.
+      person: The person, cut out of a picture.
+      features: The features of a model that encodes persons apart; None until the first rendering.
     """
 
-    def __init__(self, who: Person):
-        self.who = who
-        self.features: animate.Features | None = None
+    # Not encoded at once: people correct joints, and with each correction a new person comes.
+
+    def __init__(self, person: Person) -> None:
+        """Takes a person that was not encoded yet."""
+        self.person = person
+        self.features: staged.Features | None = None
 
 
 class Renderer:
-    """Pictures of persons; to be called by one thread at a time.
+    """A loaded model that renders pictures of persons; only one thread at a time may call it.
 
     Attributes:
-      card: of the model.
-      image_size: S.
-      bytes_per_person: that a person takes who was looked at.
+      card: The model's card: what it is and how it was trained.
+      image_size: The side S of its images in pixels.
+      bytes_per_person: The bytes that a person takes in memory together with its features.
     """
 
-    def __init__(self, model: exported_model.Model):
-        """`model` is of `animate.load`."""
+    def __init__(self, model: exported_model.Model) -> None:
+        """Takes a model of `staged.load_staged`; it is compiled when it is first called."""
         self.card, self.image_size = model.card, model.image_size
         self._model = model
-        self._apart = animate.Apart(model) if model.config.system in GENERATORS else None
+        # Only systems with a volume can be taken apart into encoding and rendering.
+        self._staged = staged.StagedModel(model) if model.config.system in GENERATORS else None
         self.bytes_per_person = 3 * self.image_size**2
 
     def warm_up(self) -> None:
-        """Compiles what will be called."""
+        """Compiles the model for single poses and for batches of a motion."""
+        # XLA compiles by shapes, so that a picture without anybody does as well as any other.
         image = np.empty((self.image_size, self.image_size, 3), np.uint8)
         image[:] = MAGENTA
-        body = persons.body_of(pose_library.named_pose("standing"))
-        square = Square(body.joints[:, :2].min(axis=0), 2000.0, self.image_size)
-        seen = Seen(Person(image, square, body, (2000, 2000)))
+        body = to_body(pose_library.named_pose("standing"))
+        # A square of 2 m, for the standing figure is in mm.
+        square = Crop(body.joints[:, :2].min(axis=0), 2000.0, self.image_size)
+        encoded = EncodedPerson(Person(image, square, body, (2000, 2000)))
         for batch in (1, BATCH):
-            self.pictures(seen, [body], square, batch)
-        if seen.features is not None:
-            self.bytes_per_person += seen.features.volume.nbytes
+            self.render(encoded, [body], square, batch)
+        if encoded.features is not None:
+            self.bytes_per_person += encoded.features.volume.nbytes
 
-    def pictures(
-        self, seen: Seen, bodies: Sequence[Body], square: Square, batch: int
+    def render(
+        self, encoded: EncodedPerson, bodies: Sequence[Body], square: Crop, batch: int
     ) -> UInt8[np.ndarray, "B S S 3"]:
-        """A person as bodies that stand in a square; at most `batch`, which is 1 or `BATCH`."""
-        if self._apart is None:
-            return animate.whole_maker(self._model, seen.who, square, batch)(bodies)
-        if seen.features is None:
-            seen.features = self._apart.look(seen.who)
-        return self._apart.make(seen.features, bodies, square, batch)
+        """Renders a person in poses that lie in one square.
+
+        Args:
+          encoded: the person.
+          bodies: the poses, at most `batch` of them.
+          square: the square of the picture that is rendered.
+          batch: the batch size that the model runs with: 1 or `BATCH`, for which it is compiled.
+        """
+        if self._staged is None:
+            return render.render_whole(self._model, encoded.person, square, batch)(bodies)
+        if encoded.features is None:
+            encoded.features = self._staged.look(encoded.person)
+        return self._staged.make(encoded.features, bodies, square, batch)
 
 
 def load_estimator(path: pathlib.Path) -> exported_model.Model:
-    """An estimator that is ready, compiled.
+    """Loads and compiles a pose estimator.
 
     Raises:
-      UserError: as `persons.load_estimator`.
+      UserError: as `estimation.load_estimator`.
     """
-    model = persons.load_estimator(path)
+    model = estimation.load_estimator(path)
+    # Nobody's first picture should wait for the compiler.
     model(np.zeros((1, model.image_size, model.image_size, 3), np.float32))
     return model
 
 
-class Motion:
-    """A person in a motion, of which frames are made when they are asked for, and kept.
+class RenderedMotion:
+    """A person in a motion; its frames are rendered when somebody asks for them, and kept.
 
     Attributes:
-      seen: the person.
-      frames: their number.
-      fps: frames per second.
-      nbytes: that it takes when all of its frames are made.
+      encoded: The person.
+      num_frames: The number of frames.
+      fps: Frames per second.
+      nbytes: The bytes that all frames take when they are rendered.
     """
 
-    def __init__(self, seen: Seen, bodies: Sequence[Body], square: Square, fps: float):
-        self.seen, self.frames, self.fps = seen, len(bodies), fps
-        self._square = square
-        self._new, self._numbers = animate.distinct(bodies)
-        self._made: dict[int, Any] = {}
-        self.nbytes = len(self._new) * 3 * square.side**2
+    def __init__(
+        self, encoded: EncodedPerson, bodies: Sequence[Body], square: Crop, fps: float
+    ) -> None:
+        """Renders nothing yet.
 
-    def needed(self, start: int, stop: int) -> list[int]:
-        """The batches that frames from `start` to `stop` need and that are not made yet."""
+        Args:
+          encoded: the person.
+          bodies: the pose of each frame.
+          square: the square of the picture that all poses lie in.
+          fps: frames per second.
+        """
+        self.encoded, self.num_frames, self.fps = encoded, len(bodies), fps
+        self._square = square
+        # A frame that is like the one before is the same picture: it is rendered once.
+        self._distinct, self._numbers = render.distinct_bodies(bodies)
+        self._batches: dict[int, UInt8[np.ndarray, "B S S 3"]] = {}
+        # Counted as if all were there, for what a cache holds must not grow later.
+        self.nbytes = len(self._distinct) * 3 * square.side**2
+
+    def missing_batches(self, start: int, stop: int) -> list[int]:
+        """Numbers of the batches that frames `start` to `stop` need and that are not rendered."""
+        # Numbers of distinct poses never fall from frame to frame, so that the ends are enough.
         numbers = self._numbers[start:stop]
         batches = range(numbers[0] // BATCH, numbers[-1] // BATCH + 1)
-        return [batch for batch in batches if batch not in self._made]
+        return [batch for batch in batches if batch not in self._batches]
 
-    def make(self, renderer: Renderer, batch: int) -> None:
-        """Makes a batch, unless it is there."""
-        if batch not in self._made:
-            bodies = self._new[batch * BATCH : (batch + 1) * BATCH]
-            self._made[batch] = renderer.pictures(self.seen, bodies, self._square, BATCH)
+    def render_batch(self, renderer: Renderer, batch: int) -> None:
+        """Renders the batch of this number, unless it is there."""
+        # Two visitors of one motion may have asked for it before either was served.
+        if batch not in self._batches:
+            bodies = self._distinct[batch * BATCH : (batch + 1) * BATCH]
+            self._batches[batch] = renderer.render(self.encoded, bodies, self._square, BATCH)
 
-    def pictures(self, start: int, stop: int) -> list[UInt8[np.ndarray, "S S 3"]]:
-        """Frames whose batches are made."""
-        return [self._made[n // BATCH][n % BATCH] for n in self._numbers[start:stop]]
+    def frames(self, start: int, stop: int) -> list[UInt8[np.ndarray, "S S 3"]]:
+        """Pictures of frames `start` to `stop`, whose batches must be rendered."""
+        return [self._batches[n // BATCH][n % BATCH] for n in self._numbers[start:stop]]

@@ -4,6 +4,6 @@ counts = ratings.count(games, models)
 first, second = pairs.select(counts, "largest", np.random.default_rng(0))
 ratings.fit(counts, models)
 
-The arithmetic is NumPy and SciPy; `server` needs the extra `[study]`. Whoever serves or reports a
-study needs no JAX.
+The arithmetic needs NumPy and SciPy only, and `server` the extra `[study]`: a machine that serves
+or reports a study needs no JAX.
 """

@@ -1,6 +1,6 @@
-"""How often intervals of ratings hold the truth: studies by judges of known taste.
+"""An experiment on how often intervals of ratings hold the truth.
 
-docs/study.md has a table of it.
+Studies by judges of known taste are simulated; docs/study.md has the table.
 """
 
 from collections.abc import Mapping
@@ -25,31 +25,32 @@ CASES = (
     (6, 200, 0.5),
     (10, 30, 0.5),
 )
-"""Judges, games of each, standard deviation of the methods' strengths."""
+"""The simulated cases: judges, games of each judge, standard deviation of methods' strengths."""
 
-JUDGES_DIFFER = 0.4
-"""Standard deviation of a judge's strengths about those of all judges."""
+JUDGE_SPREAD = 0.4
+"""How much judges differ: standard deviation of a judge's strengths about those of all judges."""
 
 TIE = 0.3
-"""Differences below this are a tie."""
+"""The difference between two pictures below which a judge calls them equally good."""
 
+# Nodes of Gauss-Hermite quadrature: the integrand is smooth, and more change no digit.
 _QUADRATURE = 21
 
 
 def measure(
     prior: float, runs: int = 300, models: int = 4, resamples: int = 300, seed: int = 0
 ) -> list[dict[str, Any]]:
-    """Coverage of 95 % intervals, made as in a report, in each of `CASES`.
+    """Measures the coverage of 95 % intervals, made as in a report, in each of `CASES`.
 
     Pairs are chosen as the page chooses them, for every judge alone. With one judge the truth is
     that judge's; with several it is that of all the judges who might have been asked.
 
     Args:
-      prior: tied games that are added to every pair.
-      runs: studies of each case.
-      models: methods of a study.
-      resamples: of the bootstrap.
-      seed: of everything.
+      prior: the number of tied games that are added to every pair.
+      runs: the number of studies of each case.
+      models: the number of methods in each study.
+      resamples: the number of resamples of the bootstrap.
+      seed: the seed of everything.
 
     Returns:
       For each case {"judges", "games", "spread", "covered": share of the intervals that hold the
@@ -71,13 +72,18 @@ def measure(
 
 
 def _case(judges, games, spread, prior, runs, models, resamples, seed):
+    """One row of the result of `measure`."""
+    # Each case has the seed anew, so that it does not depend on those before it.
     rng = np.random.default_rng(seed)
     names = [str(i) for i in range(models)]
     inside, widths, errors = [], [], []
     for run in range(runs):
         strengths = spread * rng.standard_normal(models)
-        differ = JUDGES_DIFFER if judges > 1 else 0.0
-        played = play(strengths + differ * rng.standard_normal((judges, models)), games, rng)
+        # One judge tells nothing of others, so that only that judge's own truth can be covered.
+        differ = JUDGE_SPREAD if judges > 1 else 0.0
+        played = simulate_games(
+            strengths + differ * rng.standard_normal((judges, models)), games, rng
+        )
         options = {"resamples": resamples, "seed": run, "prior": prior}
         counts = np.stack([ratings.count(each, names) for each in played])
         rated = ratings.fit(counts.sum(0), prior=prior)
@@ -85,8 +91,9 @@ def _case(judges, games, spread, prior, runs, models, resamples, seed):
             found = resampling.over_judges(counts, names, **options)
         else:
             found = resampling.over_games(played[0], names, **options)
-        truth = expected(strengths, differ)
+        truth = true_ratings(strengths, differ)
         errors.append(np.abs(rated - truth))
+        # A method without an interval is neither covered nor missed.
         given = ~np.isnan(found.low)
         widths.append(np.where(given, found.high - found.low, np.nan))
         inside.append(np.where(given, (found.low <= truth) & (truth <= found.high), np.nan))
@@ -97,7 +104,7 @@ def _case(judges, games, spread, prior, runs, models, resamples, seed):
         "games": games,
         "spread": spread,
         "covered": float(np.nanmean(held)),
-        # Methods of one run are not independent.
+        # Over runs and not over methods: the intervals of one run are not independent.
         "standard_error": float(of_runs.std(ddof=1) / np.sqrt(len(of_runs))),
         "width": float(np.nanmedian(widths)),
         "given": float(np.sum(~np.isnan(held)) / (runs * models)),
@@ -105,16 +112,28 @@ def _case(judges, games, spread, prior, runs, models, resamples, seed):
     }
 
 
-def play(
+def simulate_games(
     strengths: np.ndarray, games: int, rng: np.random.Generator, tie: float = TIE
 ) -> list[list[ratings.Game]]:
-    """The games of every judge, whose strengths of the methods are a row [M] of `strengths`."""
+    """Simulates the games of several judges.
+
+    Args:
+      strengths: strengths of the methods to each judge, [judges, M].
+      games: the number of games of each judge.
+      rng: draws pairs and decisions.
+      tie: the difference below which a game is tied.
+
+    Returns:
+      The games of each judge.
+    """
     judges, models = strengths.shape
     counts = np.zeros((judges, models, models))
     played: list[list[ratings.Game]] = [[] for _ in range(judges)]
     judge = np.arange(judges)
     for _ in range(games):
         first, second = pairs.select(counts, questions.RULE, rng)
+        # The difference of two strengths plus logistic noise is positive with the probability of
+        # equation 5.8.
         ahead = strengths[judge, first] - strengths[judge, second] + rng.logistic(size=judges)
         points = np.where(np.abs(ahead) < tie, 0.5, (ahead > 0).astype(float))
         counts[judge, first, second] += points
@@ -124,18 +143,25 @@ def play(
     return played
 
 
-def expected(strengths: np.ndarray, differ: float, tie: float = TIE) -> np.ndarray:
-    """Ratings [M] of endless games of endlessly many judges."""
+def true_ratings(strengths: np.ndarray, differ: float, tie: float = TIE) -> np.ndarray:
+    """Computes the ratings [M] after infinitely many games of infinitely many judges.
+
+    Args:
+      strengths: mean strengths of the methods over judges, [M].
+      differ: standard deviation of a judge's strengths about them.
+      tie: the difference below which a game is tied.
+    """
     nodes, weights = np.polynomial.hermite_e.hermegauss(_QUADRATURE)
     apart = strengths[:, None] - strengths[None, :]
     # Two methods' strengths differ between judges, so their difference does by sqrt(2) as much.
     apart = apart[..., None] + np.sqrt(2) * differ * nodes
+    # Half a point of a tie is the mean of winning with the tie lost and with the tie won.
     share = (expit(apart - tie) + expit(apart + tie)) / 2 @ (weights / weights.sum())
     return ratings.fit(share * (1 - np.eye(len(strengths))))
 
 
 def table(found: list[Mapping[str, Any]]) -> str:
-    """What `measure` returned, as Markdown."""
+    """The result of `measure` as a table in Markdown."""
     lines = [
         "| judges | games each | sd of strengths | covered | width | given | error of ratings |",
         "|---|---|---|---|---|---|---|",

@@ -1,16 +1,20 @@
-"""Pictures of a report: ratings, shares of points, and metrics beside ratings. Matplotlib."""
+"""Plots of a report: ratings, shares of points, and metrics against ratings."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-Found = Mapping[str, Any]
-"""What `volsynth.study.report.report` returns."""
+Report = Mapping[str, Any]
+"""A report as `volsynth.study.report.report` returns it."""
 
 
-def ratings(found: Found) -> Any:
-    """A figure as 5.1: judges thin, all together with intervals, the worst method first."""
+def ratings(found: Report) -> Any:
+    """Plots the ratings of each task, as figure 5.1 of the thesis does.
+
+    Single judges are thin lines, all judges together a line with intervals; the method with the
+    lowest rating comes first.
+    """
     figure, panels = _panels(len(found["elo"]))
     for axes, (task, elo) in zip(panels.flat, found["elo"].items()):
         order = sorted(elo, key=elo.get)
@@ -21,9 +25,11 @@ def ratings(found: Found) -> Any:
         middle = np.array([elo[name] for name in order])
         ends = [found["intervals"][task][name] or (np.nan, np.nan) for name in order]
         low, high = np.array(ends).T
-        # A percentile interval need not hold the value itself.
+        # A method without an interval gets a bar of no length; rounding must not make a length
+        # negative, which Matplotlib refuses.
         reach = np.maximum(np.nan_to_num([middle - low, high - middle]), 0)
         axes.errorbar(places, middle, reach, color="#24272e", marker="o", markersize=4, capsize=3)
+        # Names are no formulas, whatever stands in them.
         axes.set_xticks(places, order, rotation=30, ha="right", parse_math=False)
         axes.set_title(task, fontsize=10, loc="left")
         axes.grid(alpha=0.25, linewidth=0.5)
@@ -32,8 +38,8 @@ def ratings(found: Found) -> Any:
     return figure
 
 
-def wins(found: Found) -> Any:
-    """A figure of the share of points that the row's method took from the column's."""
+def wins(found: Report) -> Any:
+    """Plots for each task the share of points that the row's method took from the column's."""
     size = len(found["methods"])
     side = max(3.4, 0.5 * size + 1.6)
     figure, panels = _panels(len(found["elo"]), width=side, height=side + 0.3)
@@ -45,6 +51,7 @@ def wins(found: Found) -> Any:
         axes.imshow(share, cmap="RdBu", vmin=0, vmax=1)
         for i, j in np.ndindex(size, size):
             if games[i, j]:
+                # The ends of the colour map are dark.
                 ink = "white" if abs(share[i, j] - 0.5) > 0.3 else "black"
                 axes.text(
                     j, i, f"{100 * share[i, j]:.0f}", ha="center", va="center", color=ink, size=8
@@ -57,8 +64,11 @@ def wins(found: Found) -> Any:
     return figure
 
 
-def metrics(found: Found) -> Any:
-    """A figure as 5.2: ratings over scores, a row for each task and a column for each metric."""
+def metrics(found: Report) -> Any:
+    """Plots ratings over metrics' scores, as figure 5.2 of the thesis does.
+
+    There is a row for each task and a column for each metric.
+    """
     figure, panels = _panels(len(found["scores"]), len(found["elo"]), 2.6, 2.3)
     for row, (task, elo) in zip(panels, found["elo"].items()):
         for axes, (metric, scores) in zip(row, found["scores"].items()):
@@ -88,8 +98,10 @@ def _say_unrated(figure, found):
 
 
 def _panels(columns, rows=1, width=4.2, height=3.4):
+    # Late: Matplotlib takes long to import, and a server of a study draws nothing.
     from matplotlib.figure import Figure
 
+    # No pyplot, which would keep every figure open and may ask for a display.
     figure = Figure((width * columns, height * rows), dpi=110, layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False)
     for axes in panels.flat:

@@ -1,4 +1,4 @@
-"""What a judge is asked next: in which task, of which item, and which two methods' pictures."""
+"""The next question to a judge: in which task, about which item, and between which methods."""
 
 from typing import NamedTuple
 
@@ -7,17 +7,24 @@ import numpy as np
 from volsynth.study import pairs
 
 TASKS = ("realistic image", "same person", "correct pose")
-"""In the order in which every judge has them (seed 000, section 5.4)."""
+"""The tasks, in the order in which every judge does them (thesis, section 5.4)."""
 
 CHOICES = {"left": 1.0, "tie": 0.5, "right": 0.0}
-"""What a judge can answer, and the score of the left picture that it means."""
+"""The answers that a judge can give, and the score of the left picture that each means."""
 
+# The lowest error of a judge's own ratings after a few hundred games (docs/study.md).
 RULE = "largest"
-"""By which pairs are chosen: see `volsynth.study.pairs.select`."""
+"""The rule by which the page chooses pairs; see `volsynth.study.pairs.select`."""
 
 
 class Draw(NamedTuple):
-    """Numbers of an item and of the two methods whose pictures stand left and right."""
+    """A question that was drawn.
+
+    Attributes:
+      item: Number of the item.
+      left: Number of the method whose picture stands on the left.
+      right: Number of the method whose picture stands on the right.
+    """
 
     item: int
     left: int
@@ -27,18 +34,21 @@ class Draw(NamedTuple):
 def draw(
     counts: np.ndarray, own: np.ndarray, everyone: np.ndarray, rng: np.random.Generator
 ) -> Draw:
-    """The next question of a task.
+    """Draws the next question of a task.
 
     The methods are a pair whose decision can change this judge's ratings most. The item is one that
-    this judge has seen least, among those one that all judges together have: so they cover many.
+    this judge has seen least, and among those one that all judges together have seen least, so that
+    together they cover many.
 
     Args:
-      counts: of this judge in this task, [M, M]; see `volsynth.study.ratings.count`.
+      counts: points of this judge in this task, [M, M]; see `volsynth.study.ratings.count`.
       own: how often this judge was asked about each item in this task, int [N].
-      everyone: how often anyone was.
+      everyone: how often all judges together were, int [N].
       rng: draws among equals, and which picture stands on the left.
     """
     first, second = (int(number) for number in pairs.select(counts, RULE, rng))
+    # The last key of `lexsort` counts first; the random one only breaks ties.
     rank = np.lexsort((rng.random(len(own)), everyone, own))
+    # Some people prefer a side: drawn, that is the same for all methods.
     left, right = (first, second) if rng.random() < 0.5 else (second, first)
     return Draw(int(rank[0]), left, right)

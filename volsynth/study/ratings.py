@@ -1,8 +1,9 @@
 """Ratings of models from games: a game is one person's decision between two models' pictures.
 
-A rating is a number in units in which sigma(r_i - r_j) is the probability that model i wins against
-model j. Equation numbers are those of M. Knoche's thesis (docs/study.md). Arrays of counts are
-[..., M, M]: C[i, j] is how many points model i took from model j, 1 for a win and 0.5 for a tie.
+Ratings are in units in which sigma(r_i - r_j) is the probability that model i wins against model j
+(Bradley and Terry, or Elo). Equation numbers are those of M. Knoche's thesis (docs/study.md).
+Arrays of counts are [..., M, M]: C[i, j] is how many points model i took from model j, 1 for a win
+and 0.5 for a tie.
 """
 
 from collections.abc import Sequence
@@ -14,18 +15,26 @@ from scipy.special import expit
 from volsynth.errors import UserError, did_you_mean
 
 SCORES = (0.0, 0.5, 1.0)
-"""Of the first model of a game: lost, tied, won."""
+"""The scores that the first model of a game may have: it lost, tied, or won."""
 
 WEIGHTS = ("pairs", "games")
-"""What counts the same in the regression: every pair that was played, or every game."""
+"""Ways to weight the regression: every pair that was played counts the same, or every game does."""
 
 _POINTS = 400 / np.log(10)
+# The largest slope at which Newton's method stops, relative to the sum of weights.
 _TOLERANCE = 1e-10
+# Lopsided counts take about two dozen steps, which are shortened then; many more are a mistake.
 _STEPS = 1000
 
 
 class Game(NamedTuple):
-    """One decision: the score is the first model's, one of `SCORES`."""
+    """One decision between two models.
+
+    Attributes:
+      first: Name of a model.
+      second: Name of another model.
+      score: The first model's score, one of `SCORES`.
+    """
 
     first: str
     second: str
@@ -33,21 +42,21 @@ class Game(NamedTuple):
 
 
 def count(games: Sequence[Game], models: Sequence[str]) -> np.ndarray:
-    """Points of every model against every other, [M, M], in the order of `models`.
+    """Counts the points of every model against every other, [M, M], in the order of `models`.
 
     Raises:
       UserError: a game has an unknown model, one model twice, or a score that is none.
     """
-    return totals(*indices(games, models), len(models))
+    return sum_points(*to_arrays(games, models), len(models))
 
 
 def win_probabilities(ratings: np.ndarray) -> np.ndarray:
-    """Equation 5.8: that i wins against j, [..., M, M], of ratings [..., M]."""
+    """Probabilities that model i wins against model j, [..., M, M], of ratings [..., M] (5.8)."""
     return expit(ratings[..., :, None] - ratings[..., None, :])
 
 
 def loss(ratings: np.ndarray, counts: np.ndarray, weight: str = "pairs") -> np.ndarray:
-    """Equation 5.10 over the pairs that were played: the binary cross-entropy, [...]."""
+    """Binary cross-entropy between ratings and the pairs that were played, [...] (5.10)."""
     share, weights = _targets(counts, weight)
     difference = ratings[..., :, None] - ratings[..., None, :]
     # -ln sigma(x) = ln(1 + exp(-x)), without overflow.
@@ -56,22 +65,25 @@ def loss(ratings: np.ndarray, counts: np.ndarray, weight: str = "pairs") -> np.n
 
 
 def gradient(ratings: np.ndarray, counts: np.ndarray, weight: str = "pairs") -> np.ndarray:
-    """Equation 5.16 over the pairs that were played, [..., M]."""
+    """Gradient of `loss` with respect to the ratings, [..., M] (5.16)."""
     share, weights = _targets(counts, weight)
+    # Twice, since the loss sums over (i, j) and (j, i).
     return 2 * np.sum(weights * (win_probabilities(ratings) - share), axis=-1)
 
 
 def has_ratings(counts: np.ndarray) -> np.ndarray:
-    """Whether the loss has a minimum at finite ratings, [...].
+    """Tells whether `loss` has a minimum at finite ratings, bool [...].
 
-    It has one where every model reaches every other along points taken: then nobody, and no group,
-    took all points from the rest.
+    It has one where every model reaches every other along points that models took from one another:
+    then no model, and no group, took all points from the rest (Ford 1957).
     """
     return np.all(_reach(counts > 0), axis=(-2, -1))
 
 
 def with_prior(counts: np.ndarray, prior: float) -> np.ndarray:
-    """Counts [..., M, M] with so many tied games more in every pair that was played."""
+    """Adds `prior` tied games to every pair of counts [..., M, M] that was played."""
+    # Half a point to each side. Pairs never played get none, for a prior must not hide that models
+    # were not compared.
     return counts + prior / 2 * (counts + counts.swapaxes(-1, -2) > 0)
 
 
@@ -82,11 +94,11 @@ def fit(
     weight: str = "pairs",
     prior: float = 0.0,
 ) -> np.ndarray:
-    """Ratings that minimise `loss`, by Newton's method; their mean is 0.
+    """Finds the ratings that minimise `loss`, by Newton's method; their mean is 0.
 
     Args:
-      counts: [..., M, M], of one study or of many at once.
-      models: names for error messages; default: their numbers.
+      counts: points of one study or of many at once, [..., M, M].
+      models: names for error messages; by default their numbers.
       weight: one of `WEIGHTS`. The thesis counts every pair once, however often it was played;
         counting every game once is maximum likelihood.
       prior: tied games to add to every pair that was played. Above 0, a model that won or lost all
@@ -107,10 +119,14 @@ def fit(
 
 
 def sequential(games: Sequence[Game], models: Sequence[str], k: float = 10 / _POINTS) -> np.ndarray:
-    """The naive form: Elo's own update after every game, equations 5.5 and 5.7.
+    """Computes ratings by Elo's own update after every game (equations 5.5 and 5.7).
 
-    It depends on the order of the games and never settles; `fit` does neither. The usual `k` is
-    that of chess's top players, 10 points.
+    This naive form depends on the order of the games and never settles; `fit` does neither.
+
+    Args:
+      games: in the order in which they were played.
+      models: names.
+      k: how much one game can change a rating; by default that of chess's top players, 10 points.
 
     Returns:
       Ratings before the first game and after every one, [N + 1, M].
@@ -119,7 +135,7 @@ def sequential(games: Sequence[Game], models: Sequence[str], k: float = 10 / _PO
       UserError: as `count`.
     """
     history = np.zeros((len(games) + 1, len(models)))
-    for n, (i, j, score) in enumerate(zip(*indices(games, models))):
+    for n, (i, j, score) in enumerate(zip(*to_arrays(games, models))):
         change = k * (score - expit(history[n, i] - history[n, j]))
         history[n + 1] = history[n]
         history[n + 1, i] += change
@@ -128,14 +144,14 @@ def sequential(games: Sequence[Game], models: Sequence[str], k: float = 10 / _PO
 
 
 def to_points(ratings: np.ndarray, start: float = 400.0) -> np.ndarray:
-    """In the points of chess, equation 5.4: 400 of them are a factor of ten in the odds."""
+    """Converts ratings to points of chess, of which 400 are a factor of ten in the odds (5.4)."""
     return start + _POINTS * ratings
 
 
-def indices(
+def to_arrays(
     games: Sequence[Game], models: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Games as arrays [N]: numbers of the first and the second model, the first one's score.
+    """Converts games to arrays [N]: numbers of the first and the second model, the first's score.
 
     Raises:
       UserError: as `count`.
@@ -161,8 +177,9 @@ def indices(
     return first, second, np.array([game[2] for game in games], float)
 
 
-def totals(first: np.ndarray, second: np.ndarray, score: np.ndarray, size: int) -> np.ndarray:
-    """Points [size, size] of games as `indices` gives them."""
+def sum_points(first: np.ndarray, second: np.ndarray, score: np.ndarray, size: int) -> np.ndarray:
+    """Adds up the points [size, size] of games that `to_arrays` converted."""
+    # Far faster than adding to a matrix game by game, of which a bootstrap needs a thousand.
     cells = np.concatenate([first * size + second, second * size + first])
     points = np.concatenate([score, 1 - score])
     return np.bincount(cells, points, minlength=size * size).reshape(size, size)
@@ -188,6 +205,7 @@ def _checked(counts, models, weight, prior):
 def _targets(counts, weight):
     """Shares of points p_ij, and how much each counts; a pair never played counts nothing."""
     played = counts + counts.swapaxes(-1, -2)
+    # Any finite value does for pairs of no weight; NaN would pass through a product with 0.
     share = np.divide(counts, played, out=np.full_like(played, 0.5), where=played > 0)
     return share, played if weight == "games" else (played > 0).astype(float)
 
@@ -205,8 +223,8 @@ def _minimise(counts, weight):
             return ratings - ratings.mean(-1, keepdims=True)
         curvature = -weights * probabilities * (1 - probabilities)
         curvature[..., diagonal, diagonal] = -curvature.sum(-1)
-        # A constant added to all ratings changes nothing. The 1 / M makes the matrix regular, and
-        # as the slopes sum to 0 (equation 5.17), so do the steps.
+        # A constant added to all ratings changes nothing, which makes the matrix singular. Adding
+        # 1 / M makes it regular, and as the slopes sum to 0 (equation 5.17), so do the steps.
         step = np.linalg.solve(curvature + 1 / size, slope[..., None])[..., 0]
         # Whole steps can run away from where probabilities are extreme. The third derivative of the
         # loss is at most its second times this span, for which this length is safe.
@@ -220,7 +238,7 @@ def _reach(edges):
     size = edges.shape[-1]
     reach = edges | np.eye(size, dtype=bool)
     for _ in range((size - 1).bit_length()):
-        # Twice as far in every turn.
+        # Ways twice as long in every turn.
         reach = reach @ reach
     return reach
 
@@ -239,6 +257,7 @@ def _why_not(counts, models):
             f"{names(connected[0])} and {names(~connected[0])} were never compared, "
             "not even through a third model: collect games between them."
         )
+    # Everybody was compared, so that somebody must have taken everything.
     taken = _reach(counts > 0)
     # A model that takes points, along some way, from all who take points from it.
     unbeaten = np.all(taken | ~taken.T, axis=1)

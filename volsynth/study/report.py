@@ -1,22 +1,16 @@
-"""What a study found: ratings, who beat whom, whether judges agree, and metrics with them."""
+"""The report of a study: ratings, who beat whom, whether judges agree, and metrics with them."""
 
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from volsynth import files
 from volsynth.errors import UserError
-from volsynth.results.protocol import Protocol, told_apart
-from volsynth.study import agreement, folders, plots, questions, ratings, resampling, store
+from volsynth.study import agreement, metric_scores, questions, ratings, resampling, store
 
 LEVEL = 0.95
-"""Of every interval."""
-
-RESULTS = "results.json"
-"""In a method's folder: what `volsynth evaluate` wrote for it."""
+"""The level of every confidence interval in a report."""
 
 PRIOR = 0.1
 """Tied games added to every pair that was played, in the ratings and in all their resamples.
@@ -25,8 +19,15 @@ Nobody then has an infinite rating. One that is as low as this moves others by l
 intervals wide where games say little (docs/study.md).
 """
 
-_MOST_BYTES = 16 * 2**20
+# With a prior as low as `PRIOR`, a method that won all of one judge's few decisions would be rated
+# far above all others.
 _PRIOR_OF_A_JUDGE = 1.0
+
+_PARTS = (
+    *("answers", "ties", "points", "unrated", "elo", "intervals", "left_out"),
+    *("elo_of_judges", "icc", "spearman"),
+)
+"""What a report says of each task, in the order in which it is written."""
 
 
 def report(
@@ -35,13 +36,13 @@ def report(
     resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Everything that a study's answers say, as JSON values.
+    """Everything that the answers of a study say, as JSON values.
 
     Args:
-      database: of `volsynth study serve`.
+      database: the file of answers, of `volsynth study serve`.
       results: folders of methods, for their metrics.
-      resamples: of the bootstrap.
-      seed: of the bootstrap.
+      resamples: number of resamples of the bootstrap.
+      seed: seed of the bootstrap.
 
     Returns:
       {"methods", "judges": how many answered, "answers": {task: count}, "ties": {task: share},
@@ -64,79 +65,91 @@ def report(
     if not answers:
         raise UserError(f"{database} has no answers yet.")
     warnings: list[str] = []
-    names = ("answers", "ties", "points", "unrated", "elo", "intervals", "left_out")
-    names += ("elo_of_judges", "icc", "spearman")
-    found: dict[str, Any] = {name: {} for name in names}
-    scores, better = _scores(methods, results, warnings)
-    for task, given in store.by_task(answers):
-        counts = _counts(methods, given)
-        total = sum(counts.values())
-        found["answers"][task] = len(given)
-        found["ties"][task] = sum(answer.answer == "tie" for answer in given) / len(given)
-        found["points"][task] = total.tolist()
-        try:
-            rated = ratings.fit(total, methods, prior=PRIOR)
-        except UserError as error:
-            # The task that is under way, mostly.
-            found["unrated"][task] = str(error)
-            warnings.append(f"{task}: not rated yet: {error}")
-            continue
-        found["elo"][task] = _named(methods, rated)
-        if not ratings.has_ratings(total):
-            warnings.append(
-                f"{task}: a method, or a group, won or lost everything: how far it is from the "
-                f"others, and its interval, rest on the {PRIOR:g} tied games added to every pair."
-            )
-        intervals = _intervals(methods, given, counts, resamples, seed, task, warnings)
-        found["left_out"][task] = intervals.left_out
-        found["intervals"][task] = {
-            name: None if np.isnan(low) else [float(low), float(high)]
-            for name, low, high in zip(methods, intervals.low, intervals.high)
-        }
-        of_judges = _of_judges(counts, methods, task, warnings)
-        found["elo_of_judges"][task] = {
-            str(judge): _named(methods, row) for judge, row in of_judges.items()
-        }
-        found["icc"][task] = _icc(of_judges, task, warnings)
-        found["spearman"][task] = _correlations(task, found["elo"][task], scores, better, warnings)
+    found: dict[str, Any] = {part: {} for part in _PARTS}
+    scores, better = metric_scores.read(methods, results, warnings)
+    for task, given in store.group_by_task(answers):
+        rated = _rate_task(methods, given, resamples, seed, task, warnings)
+        if "elo" in rated:
+            rated["spearman"] = _correlations(task, rated["elo"], scores, better, warnings)
+        for part, value in rated.items():
+            found[part][task] = value
     if not found["elo"]:
         reasons = " ".join(f"{task}: {why}" for task, why in found["unrated"].items())
         raise UserError(f"no task can be rated yet. {reasons}")
-    judges = len({answer.judge for answer in answers})
     return {
         "methods": list(methods),
-        "judges": judges,
+        "judges": len({answer.judge for answer in answers}),
         **found,
         "better": better,
         "scores": scores,
-        # Those about metrics come once for each task.
+        # Warnings about metrics come once for each task.
         "warnings": list(dict.fromkeys(warnings)),
     }
 
 
-def _counts(methods, given):
+def _rate_task(methods, given, resamples, seed, task, warnings):
+    """The parts of a report about one task, of which a task that cannot be rated has a few."""
+    counts = _points_of_judges(methods, given)
+    total = sum(counts.values())
+    parts: dict[str, Any] = {
+        "answers": len(given),
+        "ties": sum(answer.answer == "tie" for answer in given) / len(given),
+        "points": total.tolist(),
+    }
+    try:
+        rated = ratings.fit(total, methods, prior=PRIOR)
+    except UserError as error:
+        # Mostly the task that is under way, in which some methods were not compared yet.
+        warnings.append(f"{task}: not rated yet: {error}")
+        return {**parts, "unrated": str(error)}
+    if not ratings.has_ratings(total):
+        warnings.append(
+            f"{task}: a method, or a group, won or lost everything: how far it is from the "
+            f"others, and its interval, rest on the {PRIOR:g} tied games added to every pair."
+        )
+    intervals = _intervals(methods, given, counts, resamples, seed, task, warnings)
+    of_judges = _ratings_of_judges(counts, methods, task, warnings)
+    return {
+        **parts,
+        "elo": _by_method(methods, rated),
+        "left_out": intervals.left_out,
+        "intervals": {
+            # JSON has no NaN.
+            name: None if np.isnan(low) else [float(low), float(high)]
+            for name, low, high in zip(methods, intervals.low, intervals.high)
+        },
+        "elo_of_judges": {str(judge): _by_method(methods, row) for judge, row in of_judges.items()},
+        "icc": _icc(of_judges, task, warnings),
+    }
+
+
+def _games(answers):
+    return [
+        ratings.Game(answer.left, answer.right, questions.CHOICES[answer.answer])
+        for answer in answers
+    ]
+
+
+def _points_of_judges(methods, given):
     """{judge: points [M, M]} of one task."""
-    games: dict[int, list[ratings.Game]] = {}
+    of_judges: dict[int, list[store.Answer]] = {}
     for answer in given:
-        game = ratings.Game(answer.left, answer.right, questions.CHOICES[answer.answer])
-        games.setdefault(answer.judge, []).append(game)
-    return {judge: ratings.count(of_judge, methods) for judge, of_judge in games.items()}
+        of_judges.setdefault(answer.judge, []).append(answer)
+    return {judge: ratings.count(_games(answers), methods) for judge, answers in of_judges.items()}
 
 
-def _named(methods, values):
+def _by_method(methods, values):
     return {name: float(value) for name, value in zip(methods, values)}
 
 
 def _intervals(methods, given, counts, resamples, seed, task, warnings):
-    """Over judges, who differ, and not over games; but of one judge there are games only."""
+    """Intervals over judges; of a single judge, over decisions."""
+    # Judges differ from one another by more than chance, so that intervals over decisions would be
+    # too narrow; but one judge cannot be resampled.
     options = {"level": LEVEL, "resamples": resamples, "seed": seed, "prior": PRIOR}
     if len(counts) == 1:
         warnings.append(f"{task}: there is one judge; intervals are over decisions, not judges.")
-        games = [
-            ratings.Game(answer.left, answer.right, questions.CHOICES[answer.answer])
-            for answer in given
-        ]
-        found, whom = resampling.over_games(games, methods, **options), "decisions"
+        found, whom = resampling.over_games(_games(given), methods, **options), "decisions"
     else:
         stacked = np.stack(list(counts.values()))
         found, whom = resampling.over_judges(stacked, methods, **options), "judges"
@@ -147,14 +160,17 @@ def _intervals(methods, given, counts, resamples, seed, task, warnings):
             f"{task}: in {found.left_out} of {resamples} resamples of {whom} some methods were "
             f"never compared; {tail}."
         )
+    # Where resamples were left out and nobody has an interval, the first warning says why.
     if np.any(none) and not (found.left_out and np.all(none)):
         names = ", ".join(name for name, missing in zip(methods, none) if missing)
         warnings.append(f"{task}: no interval of {names}: resamples of {whom} do not differ.")
     return found
 
 
-def _of_judges(counts, methods, task, warnings):
-    """{judge: ratings [M]} of the judges who compared all methods; one prior for all of them."""
+def _ratings_of_judges(counts, methods, task, warnings):
+    """{judge: ratings [M]} of the judges who compared all methods."""
+    # One prior for all judges or for none: their ratings are compared with one another, and a prior
+    # pulls ratings together.
     prior = 0.0 if ratings.has_ratings(np.stack(list(counts.values()))).all() else _PRIOR_OF_A_JUDGE
     if prior:
         warnings.append(
@@ -180,179 +196,24 @@ def _icc(of_judges, task, warnings):
     try:
         value = agreement.icc(np.stack(list(of_judges.values()), axis=1), LEVEL)
     except UserError as error:
+        # Judges who found everything equal: the rest of the report says so, and is worth having.
         warnings.append(f"{task}: no agreement between judges: {error}")
         return None
     return {**value._asdict(), "judges": len(of_judges)}
 
 
-def _correlations(task, elo, scores, better, warnings):
+def _correlations(
+    task: str,
+    elo: Mapping[str, float],
+    scores: Mapping[str, Mapping[str, float]],
+    better: Mapping[str, str],
+    warnings: list[str],
+):
     if not scores:
         return {}
     try:
         return agreement.correlations({task: elo}, scores, better)[task]
     except UserError as error:
+        # Fewer than three methods, mostly.
         warnings.append(f"{task}: no correlations with metrics: {error}")
         return {}
-
-
-def _scores(methods, results, warnings):
-    """{metric: {method: score}} of the metrics that all methods have, and what is better."""
-    found, protocols = {}, {}
-    for path in results:
-        folder = folders.read(path)
-        if folder.method not in methods:
-            raise UserError(
-                f"{path} holds the method {folder.method!r}, which is not in the study: "
-                f"{', '.join(methods)}."
-            )
-        read = _results(path / RESULTS)
-        if read is None:
-            warnings.append(f"{folder.method}: no {RESULTS} in {path}; see volsynth evaluate.")
-            continue
-        found[folder.method], protocols[folder.method] = read
-    missing = [name for name in methods if name not in found]
-    if missing:
-        if results:
-            warnings.append(f"no metrics of {', '.join(missing)}: metrics are not compared.")
-        return {}, {}
-    letters, known = told_apart([Protocol.of_json(one) for one in protocols.values()])
-    if len(known) > 1:
-        different = {key for other in known.values() for key in known["a"].differences(other)}
-        warnings.append(
-            f"the metrics of the methods were not made by the same protocol; different are "
-            f"{', '.join(sorted(different))}."
-        )
-    first = {"scores": known[letters[0]].scores}
-    scores, better = {}, {}
-    for metric in found[methods[0]]:
-        values = {name: found[name].get(metric) for name in methods}
-        direction = (first.get("scores", {}).get(metric) or {}).get("better")
-        if direction not in agreement.BETTER or not all(
-            isinstance(value, (int, float)) and np.isfinite(value) for value in values.values()
-        ):
-            warnings.append(f"{metric}: not known of all methods, or not what is better: left out.")
-        elif len(set(values.values())) == 1:
-            warnings.append(f"{metric}: the same of all methods: left out.")
-        else:
-            scores[metric], better[metric] = values, direction
-    return scores, better
-
-
-def _results(path):
-    """Scores and protocol of `volsynth evaluate`; None without the file."""
-    try:
-        with files.open_regular(path) as file:
-            data = file.read(_MOST_BYTES + 1)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    try:
-        found = json.loads(data) if len(data) <= _MOST_BYTES else None
-        metrics, protocol = found["metrics"], found["protocol"]
-        if isinstance(metrics, dict) and all(
-            isinstance(each, dict) for each in (protocol, protocol.get("scores", {}))
-        ):
-            return metrics, protocol
-    except (ValueError, RecursionError, TypeError, KeyError):
-        pass
-    raise UserError(f"{path} is damaged: it has no scores. Evaluate again: volsynth evaluate.")
-
-
-# --- for people ----------------------------------------------------------------------------------
-
-
-def markdown(found: Mapping[str, Any]) -> str:
-    """A report as Markdown."""
-    blocks = [
-        f"# A study of {len(found['methods'])} methods by {_judges(found['judges'])}",
-        f"Ratings are in units in which σ(difference) is the probability to win; in brackets "
-        f"{LEVEL:.0%} intervals.",
-    ]
-    for task in found["answers"]:
-        if task in found["unrated"]:
-            why = found["unrated"][task]
-            said = f"{_decisions(found, task)} Not rated yet: {why}"
-            blocks += [f"## {task.capitalize()}", said]
-            continue
-        elo = found["elo"][task]
-        blocks += [
-            f"## {task.capitalize()}",
-            f"{_decisions(found, task)} {_agreement(found['icc'][task])}",
-            _table(found, task, sorted(elo, key=elo.get, reverse=True)),
-        ]
-    correlated = {task: row for task, row in found["spearman"].items() if row}
-    if correlated:
-        blocks += [
-            "## Metrics",
-            "Spearman's correlation with the ratings; (!) runs against what is better.",
-            agreement.table(correlated, found["better"]),
-        ]
-    if found["warnings"]:
-        blocks += ["## Notes", "\n".join(f"* {line}" for line in found["warnings"])]
-    return "\n\n".join(blocks) + "\n"
-
-
-def _judges(count):
-    return "one judge" if count == 1 else f"{count} judges"
-
-
-def _decisions(found, task):
-    count = found["answers"][task]
-    number = "One decision" if count == 1 else f"{count} decisions"
-    return f"{number}, {found['ties'][task]:.0%} of them ties."
-
-
-def _agreement(icc):
-    if icc is None:
-        return "Agreement between judges is not known."
-    return (
-        f"Agreement of {icc['judges']} judges, ICC(3,1): {icc['value']:.2f} "
-        f"[{icc['low']:.2f}, {icc['high']:.2f}]."
-    )
-
-
-def _table(found, task, order):
-    """Ratings, the best first, and the points of each row against each column."""
-    number = {name: i for i, name in enumerate(found["methods"])}
-    lines = [
-        "| | rating | interval | " + " | ".join(f"against {name}" for name in order) + " |",
-        "|---" * (len(order) + 3) + "|",
-    ]
-    points = found["points"][task]
-
-    def score(i, j):
-        return "–" if i == j else f"{points[i][j]:g} : {points[j][i]:g}"
-
-    for name in order:
-        ends = found["intervals"][task][name]
-        interval = "–" if ends is None else f"[{ends[0]:+.2f}, {ends[1]:+.2f}]"
-        cells = [score(number[name], number[other]) for other in order]
-        rating = f"{found['elo'][task][name]:+.2f} | {interval}"
-        lines.append(f"| {name} | {rating} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def write(found: Mapping[str, Any], out: pathlib.Path) -> list[pathlib.Path]:
-    """Writes report.json, report.md and the pictures ratings.png, wins.png and metrics.png.
-
-    The last is there only where metrics are compared.
-
-    Returns:
-      What was written.
-
-    Raises:
-      UserError: it cannot be written.
-    """
-    drawn = {"ratings.png": plots.ratings(found), "wins.png": plots.wins(found)}
-    if found["scores"]:
-        drawn["metrics.png"] = plots.metrics(found)
-    try:
-        files.write_text(out / "report.json", json.dumps(found, indent=2) + "\n")
-        files.write_text(out / "report.md", markdown(found))
-        for name, figure in drawn.items():
-            save = figure.savefig
-            files.write_atomically(out / name, lambda file, save=save: save(file, format="png"))
-    except OSError as error:
-        raise UserError(f"cannot write the report to {out}: {error.strerror}.") from error
-    return [out / name for name in ("report.json", "report.md", *drawn)]

@@ -1,9 +1,10 @@
-"""How far ratings can be trusted: confidence intervals from resampled games, or resampled judges.
+"""Confidence intervals of ratings, by a bootstrap over judges or over games.
 
 A rating's standard error is its standard deviation over resamples, enlarged by sqrt(n / (n - 1))
-for n judges, or games: a resample varies about the sample, which is nearer to its own members than
-to those who were not asked. The interval is the rating and Student's t times that to both sides.
-Quantiles of resamples know neither, and of few judges hold the truth too seldom (docs/study.md).
+for n judges, or games: resamples vary about the sample, which is nearer to its own members than to
+those who were not asked. The interval reaches from the rating by Student's t times that to both
+sides. Quantiles of resamples lack both corrections, and hold the truth too seldom where judges are
+few (docs/study.md).
 """
 
 from collections.abc import Sequence
@@ -15,17 +16,17 @@ from scipy import stats
 from volsynth.errors import UserError
 from volsynth.study import ratings
 
-_NOTHING = 1e-9
-"""Of a standard error: rounding."""
+# Rounding leaves a tiny standard error where resamples do not differ at all.
+_LEAST_ERROR = 1e-9
 
 
 class Intervals(NamedTuple):
-    """Confidence intervals.
+    """Confidence intervals of the ratings of M models.
 
     Attributes:
-      low: [M]; NaN where there is no ground for an interval.
-      high: [M], likewise.
-      left_out: how many resamples have no ratings: methods in them were never compared, or some
+      low: Lower ends, [M]; NaN where there is no ground for an interval.
+      high: Upper ends, [M]; NaN likewise.
+      left_out: The number of resamples without ratings: models in them were never compared, or some
         took every point and there is no prior.
     """
 
@@ -44,25 +45,34 @@ def over_games(
     weight: str = "pairs",
     prior: float = 0.0,
 ) -> Intervals:
-    """Intervals of what `ratings.fit` returns, by a bootstrap over games.
+    """Computes intervals of the ratings of `ratings.fit`, by a bootstrap over games.
 
     There is no interval if more than a share of 1 - `level` of the resamples have no ratings: those
-    that have are a choice. Nor is there one where resamples do not differ.
+    that have are no random choice. Nor is there one where resamples do not differ.
+
+    Args:
+      games: the games of one judge.
+      models: names.
+      level: the level of the intervals, between 0 and 1.
+      resamples: the number of resamples of the games.
+      seed: the seed of the resamples.
+      weight: as in `ratings.fit`.
+      prior: as in `ratings.fit`.
 
     Raises:
       UserError: as `ratings.count` and `ratings.fit`; the level or the number of resamples makes no
         sense.
     """
     _check(level, resamples)
-    first, second, score = ratings.indices(games, models)
+    first, second, score = ratings.to_arrays(games, models)
     size = len(models)
-    total = ratings.totals(first, second, score, size)
+    total = ratings.sum_points(first, second, score, size)
     rated = ratings.fit(total, models, weight=weight, prior=prior)
     rng = np.random.default_rng(seed)
     drawn = np.empty((resamples, size, size))
     for row in drawn:
         chosen = rng.integers(len(score), size=len(score))
-        row[:] = ratings.totals(first[chosen], second[chosen], score[chosen], size)
+        row[:] = ratings.sum_points(first[chosen], second[chosen], score[chosen], size)
     return _around(rated, drawn, len(score), level, weight, prior)
 
 
@@ -76,14 +86,14 @@ def over_judges(
     weight: str = "pairs",
     prior: float = 0.0,
 ) -> Intervals:
-    """The same by a bootstrap over judges, each with all of their games.
+    """Computes intervals as `over_games`, by a bootstrap over judges, each with all of their games.
 
     Args:
-      counts: of two or more judges, [J, M, M]. The ratings are those of their sum.
+      counts: points of two or more judges, [J, M, M]. The ratings are those of their sum.
       models: names.
-      level: of the intervals.
-      resamples: of the judges.
-      seed: of the resamples.
+      level: the level of the intervals, between 0 and 1.
+      resamples: the number of resamples of the judges.
+      seed: the seed of the resamples.
       weight: as in `ratings.fit`.
       prior: as in `ratings.fit`.
 
@@ -96,6 +106,7 @@ def over_judges(
         raise UserError(f"Intervals over judges need two or more, got {judges}.")
     rated = ratings.fit(counts.sum(0), models, weight=weight, prior=prior)
     rng = np.random.default_rng(seed)
+    # How often each judge is drawn says it all: the points of a resample are a weighted sum.
     times = rng.multinomial(judges, np.full(judges, 1 / judges), resamples)
     drawn = np.einsum("rj,jab->rab", times.astype(float), counts)
     return _around(rated, drawn, judges, level, weight, prior)
@@ -109,13 +120,15 @@ def _check(level, resamples):
 
 
 def _around(rated, drawn, units, level, weight, prior):
-    """Intervals about ratings [M] from counts of resamples [R, M, M] of so many judges or games."""
+    """Intervals about ratings [M] from counts [R, M, M] of resamples of `units` judges or games."""
     usable = ratings.has_ratings(ratings.with_prior(drawn, prior))
     left_out = int(np.sum(~usable))
     nowhere = np.full(rated.shape, np.nan)
+    # Of one unit all resamples are the same; Student's t would have no degree of freedom.
     if units < 2 or left_out > (1 - level) * len(drawn):
         return Intervals(nowhere, nowhere, left_out)
     spread = ratings.fit(drawn[usable], weight=weight, prior=prior).std(axis=0)
     error = spread * np.sqrt(units / (units - 1))
-    reach = stats.t.ppf((1 + level) / 2, units - 1) * np.where(error > _NOTHING, error, np.nan)
+    error = np.where(error > _LEAST_ERROR, error, np.nan)
+    reach = stats.t.ppf((1 + level) / 2, units - 1) * error
     return Intervals(rated - reach, rated + reach, left_out)

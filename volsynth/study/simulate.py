@@ -1,6 +1,7 @@
-"""How fast ratings converge under each rule of `pairs.select`: studies of models of known strength.
+"""An experiment on how fast ratings converge, by the rule that chooses pairs.
 
-The experiment of section 5.3.3 of the thesis; docs/study.md has its table.
+Studies of models with known strengths are simulated, as in section 5.3.3 of the thesis;
+docs/study.md has the table.
 """
 
 from collections.abc import Mapping
@@ -12,8 +13,20 @@ from volsynth.errors import UserError
 from volsynth.study import pairs, ratings
 
 
-def play(strengths: np.ndarray, games: int, rule: str, rng: np.random.Generator) -> np.ndarray:
-    """Counts [runs, M, M] after that many games, none tied, of models rated [runs, M]."""
+def simulate_games(
+    strengths: np.ndarray, games: int, rule: str, rng: np.random.Generator
+) -> np.ndarray:
+    """Simulates games, none of them tied, between models of known strengths.
+
+    Args:
+      strengths: strengths of the models in each run, in the units of ratings, [runs, M].
+      games: the number of games of each run.
+      rule: the rule of `pairs.select` that chooses pairs.
+      rng: draws pairs and winners.
+
+    Returns:
+      Points that model i took from model j, [runs, M, M].
+    """
     runs, size = strengths.shape
     probabilities = ratings.win_probabilities(strengths)
     counts = np.zeros((runs, size, size))
@@ -26,11 +39,17 @@ def play(strengths: np.ndarray, games: int, rule: str, rng: np.random.Generator)
 
 
 def simulate(runs: int = 2000, models: int = 8, games: int = 200, seed: int = 0) -> dict[str, Any]:
-    """The mean absolute error of ratings after `games` games, by rule and by way to weight.
+    """Measures the mean absolute error of ratings, by rule and by way to weight.
 
-    Strengths are standard normal. All rules meet the same strengths. They are compared after
+    Strengths are standard normal, and the same for all rules. They are compared with ratings after
     shifting their mean to 0, where ratings have theirs: games tell nothing of it. Runs in which
     some rule leaves no finite ratings are left out for all rules, and counted.
+
+    Args:
+      runs: the number of studies.
+      models: the number of models in each.
+      games: the number of games in each.
+      seed: the seed of strengths and games.
 
     Returns:
       {"runs", "models", "games", "seed", "left_out", "stretch": {weight: {rule: ...}}: the slope of
@@ -50,7 +69,8 @@ def simulate(runs: int = 2000, models: int = 8, games: int = 200, seed: int = 0)
         raise UserError(f"--seed must be at least 0, got {seed}.")
     rng = np.random.default_rng(seed)
     strengths = rng.standard_normal((runs, models))
-    counts = {rule: play(strengths, games, rule, rng) for rule in pairs.RULES}
+    counts = {rule: simulate_games(strengths, games, rule, rng) for rule in pairs.RULES}
+    # Left out for all rules alike: a rule that leaves hard runs unrated would else look better.
     kept = np.all([ratings.has_ratings(c) for c in counts.values()], axis=0)
     if np.sum(kept) < 2:
         raise UserError(
@@ -87,7 +107,7 @@ def simulate(runs: int = 2000, models: int = 8, games: int = 200, seed: int = 0)
 
 
 def table(report: Mapping[str, Any]) -> str:
-    """What `simulate` returned, as Markdown; standard errors behind ±."""
+    """The result of `simulate` as a table in Markdown, with standard errors behind ±."""
     lines = [
         f"{report['runs'] - report['left_out']} studies of {report['models']} models and "
         f"{report['games']} games ({report['left_out']} without finite ratings left out)",
@@ -130,7 +150,7 @@ def _errors(found, strengths):
 
 
 def _stretch(found, strengths):
-    """The slope of the least-squares line, above 1 where ratings exaggerate."""
+    """The slope of ratings over strengths by least squares, above 1 where ratings exaggerate."""
     shifted = strengths - strengths.mean(-1, keepdims=True)
     return float(np.sum(found * shifted) / np.sum(shifted**2))
 
@@ -138,7 +158,7 @@ def _stretch(found, strengths):
 def _summary(error, uniform):
     """Figures of one rule from its errors in every run and those of uniform selection."""
     ratio = error.mean() / uniform.mean()
-    # The ratio of two means over the same runs, to first order.
+    # The standard deviation of a ratio of two means over the same runs, to first order.
     spread = np.std(error - ratio * uniform, ddof=1) / uniform.mean()
     return {
         "mean": float(error.mean()),

@@ -1,7 +1,8 @@
 """Judges, questions and answers of a study in one SQLite file.
 
-An answer is on the disk before `Store.answer` returns, and is a value in its question's row: it
-cannot be there twice. All state is in the file, so a server that dies at any moment loses nothing.
+An answer is on the disk before `AnswerStore.answer` returns. It is a value in its question's row,
+so that it cannot be there twice. All state is in the file: a server that dies at any moment loses
+nothing.
 """
 
 import contextlib
@@ -21,7 +22,9 @@ from volsynth.errors import UserError
 from volsynth.study import folders, questions, ratings
 
 MOST_JUDGES = 10_000
+"""The most judges that a study takes."""
 
+# The last index lets a judge have one open question at most, whatever the code does.
 _SCHEMA = """
 CREATE TABLE study (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE judges (
@@ -44,7 +47,17 @@ CREATE UNIQUE INDEX one_open ON questions (judge) WHERE answer IS NULL;
 
 
 class Question(NamedTuple):
-    """A question; `number` counts those of its judge and task from 0, `answer` is None if open."""
+    """A question to a judge.
+
+    Attributes:
+      id: Random name of the question, the only one that the browser knows.
+      task: The task, one of `questions.TASKS`.
+      number: Number of the question among those of its judge and task, from 0.
+      item: Id of the item.
+      left: The method whose picture stands on the left.
+      right: The method whose picture stands on the right.
+      answer: A key of `questions.CHOICES`; None while the question is open.
+    """
 
     id: str
     task: str
@@ -56,7 +69,16 @@ class Question(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A decision of one judge between two methods: a key of `questions.CHOICES`."""
+    """A decision of one judge between two methods.
+
+    Attributes:
+      judge: Number of the judge.
+      task: The task, one of `questions.TASKS`.
+      item: Id of the item.
+      left: The method whose picture stood on the left.
+      right: The method whose picture stood on the right.
+      answer: The decision, a key of `questions.CHOICES`.
+    """
 
     judge: int
     task: str
@@ -67,11 +89,12 @@ class Answer(NamedTuple):
 
 
 Outcome = Literal["saved", "repeated", "contradicted", "unknown"]
-"""Of an answer: it is new; it was there already; another one was; there is no such question."""
+"""What becomes of an answer: it was new and is saved; the same one was there already; another one
+was there; or the judge has no such question."""
 
 
-class Store:
-    """The file of a running study. May be used from several threads, and by several processes."""
+class AnswerStore:
+    """The file of a running study, which several threads and processes may use at one time."""
 
     def __init__(
         self,
@@ -80,15 +103,15 @@ class Store:
         items: Sequence[str],
         identity: str,
         rng: np.random.Generator | None = None,
-    ):
+    ) -> None:
         """Opens a file, or makes it.
 
         Args:
-          path: of the file; its folder is made where there is none.
-          methods: names.
-          items: ids.
-          identity: of the study.
-          rng: draws questions; default: of the system's own randomness.
+          path: the file; its folder is made where there is none.
+          methods: names of the methods.
+          items: ids of the items.
+          identity: identity of the study, by which the file knows it again.
+          rng: draws questions; by default seeded by the system.
 
         Raises:
           UserError: the file is another study's or no study's, or cannot be written.
@@ -100,14 +123,18 @@ class Store:
         about = {"format": "1", "identity": identity, "methods": json.dumps(self._methods)}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            # Without an isolation level, the module begins no transactions by itself. Threads share
+            # the connection, one at a time, by the lock.
             self._connection = sqlite3.connect(
                 path, timeout=30, isolation_level=None, check_same_thread=False
             )
+            # So a report can be read while answers are written.
             self._connection.execute("PRAGMA journal_mode = WAL")
             # An answer must outlive the machine, too.
             self._connection.execute("PRAGMA synchronous = FULL")
             with self._transaction() as do:
                 if not do("SELECT 1 FROM sqlite_master").fetchone():
+                    # One by one: `executescript` would commit the transaction first.
                     for statement in _SCHEMA.split(";"):
                         do(statement)
                     for row in about.items():
@@ -123,12 +150,14 @@ class Store:
             )
 
     def close(self) -> None:
+        """Closes the file."""
         self._connection.close()
 
     def new_judge(self) -> str | None:
-        """The token of a new judge; None if there are `MOST_JUDGES` already.
+        """Adds a judge and returns its token; None if there are `MOST_JUDGES` already.
 
-        The file holds its SHA-256 only: whoever reads the file cannot answer in a judge's place.
+        The file holds the token's SHA-256 only: whoever reads the file cannot answer in a judge's
+        place.
         """
         token = secrets.token_urlsafe(32)
         with self._transaction() as do:
@@ -138,7 +167,7 @@ class Store:
             do("INSERT INTO judges (token, since) VALUES (?, ?)", row)
         return token
 
-    def judge(self, token: str) -> int | None:
+    def find_judge(self, token: str) -> int | None:
         """The number of the judge with this token; None if there is none."""
         with self._transaction() as do:
             row = do("SELECT number FROM judges WHERE token = ?", (_digest(token),)).fetchone()
@@ -146,6 +175,7 @@ class Store:
 
     def next_question(self, judge: int, games: int) -> Question | None:
         """The judge's open question, or a new one; None after `games` answers in every task."""
+        # Asked and stored in one transaction: two tabs of one browser get the same question.
         with self._transaction() as do:
             row = do(f"{_QUESTION} WHERE judge = ? AND answer IS NULL", (judge,)).fetchone()
             if row:
@@ -159,13 +189,13 @@ class Store:
         return None
 
     def question(self, judge: int, id: str) -> Question | None:
-        """A question of this judge; None if it is none or another judge's."""
+        """The question of this id; None if it is unknown or another judge's."""
         with self._transaction() as do:
             row = do(f"{_QUESTION} WHERE judge = ? AND id = ?", (judge, id)).fetchone()
         return Question(*row) if row else None
 
     def answer(self, judge: int, id: str, choice: str) -> Outcome:
-        """Keeps an answer, if the question has none; the first one stands."""
+        """Keeps an answer, if the question has none yet; the first one stands."""
         with self._transaction() as do:
             row = do("SELECT answer FROM questions WHERE judge = ? AND id = ?", (judge, id))
             found = row.fetchone()
@@ -177,13 +207,14 @@ class Store:
             do("UPDATE questions SET answer = ?, answered = ? WHERE id = ?", values)
         return "saved"
 
-    def answered(self, judge: int) -> int:
+    def count_answers(self, judge: int) -> int:
         """How many answers a judge has given."""
         with self._transaction() as do:
             query = "SELECT COUNT(*) FROM questions WHERE judge = ? AND answer IS NOT NULL"
             return do(query, (judge,)).fetchone()[0]
 
     def _ask(self, do, judge, task, number):
+        """Draws a question and stores it, inside of a transaction."""
         query = (
             "SELECT left, right, answer FROM questions "
             "WHERE judge = ? AND task = ? AND answer IS NOT NULL"
@@ -192,6 +223,7 @@ class Store:
             ratings.Game(left, right, questions.CHOICES[answer])
             for left, right, answer in do(query, (judge, task))
         ]
+        # Open questions count, too: their item has been seen.
         own, everyone = np.zeros((2, len(self._items)), int)
         query = "SELECT item, COUNT(*), SUM(judge = ?) FROM questions WHERE task = ? GROUP BY item"
         for item, total, mine in do(query, (judge, task)):
@@ -214,8 +246,10 @@ class Store:
 
     @contextlib.contextmanager
     def _transaction(self):
-        """Everything inside happens or nothing does; on leaving it is on the disk."""
+        """A transaction: all of it happens or nothing does, and on leaving it is on the disk."""
         with self._lock:
+            # Immediate: a transaction that first reads and then writes could not wait for another
+            # process, but would fail.
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection.execute
@@ -235,16 +269,18 @@ def _digest(token):
 
 
 def read(path: pathlib.Path) -> tuple[tuple[str, ...], list[Answer]]:
-    """Methods of a study and all answers, in the order of the judges.
+    """Reads the methods of a study and all answers, in the order of the judges.
 
-    The study may be running; the file is not changed.
+    The study may be running, and the file is not changed.
 
     Raises:
       UserError: there is no such file, or it is no study's, or is damaged.
     """
+    # SQLite says no more than that it is unable to open the file.
     if not path.is_file():
         raise UserError(f"{path} is no file. The database is what volsynth study serve made.")
     try:
+        # A connection's own `with` ends a transaction and leaves the file open.
         with contextlib.closing(
             sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
         ) as db:
@@ -262,6 +298,7 @@ def read(path: pathlib.Path) -> tuple[tuple[str, ...], list[Answer]]:
         raise UserError(
             f"{path} is not the database of a study, or is damaged: {error}."
         ) from error
+    # Names go into tables of Markdown, and the file may come from another machine.
     methods = tuple(folders.check_method(name, str(path)) for name in methods)
     for answer in answers:
         if (
@@ -273,8 +310,8 @@ def read(path: pathlib.Path) -> tuple[tuple[str, ...], list[Answer]]:
     return methods, answers
 
 
-def by_task(answers: Sequence[Answer]) -> Iterator[tuple[str, list[Answer]]]:
-    """The answers of each task that has any, in the order of the tasks."""
+def group_by_task(answers: Sequence[Answer]) -> Iterator[tuple[str, list[Answer]]]:
+    """Yields each task that has answers with these, in the order of the tasks."""
     for task in questions.TASKS:
         found = [answer for answer in answers if answer.task == task]
         if found:

@@ -88,7 +88,7 @@ class Encoder(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> list[Array]:
         found = [layers.Conv(self.widths[0], (3, 3), dtype=self.dtype)(x)]
-        block = blocks.forgetful(DownBlock, self.remat)
+        block = blocks.maybe_remat(DownBlock, self.remat)
         last = len(self.widths) - 1
         for i, width in enumerate(self.widths[1:], start=1):
             down = block(width, norm=i < last, dtype=self.dtype, name=f"DownBlock_{i}")
@@ -145,7 +145,7 @@ class Generator(nn.Module):
         skips = [jnp.concatenate(pair, axis=-1) for pair in zip(of_image, of_pose)]
 
         x = skips.pop()
-        block = blocks.forgetful(UpBlock, self.remat)
+        block = blocks.maybe_remat(UpBlock, self.remat)
         for i, width in enumerate(self.decoder_widths):
             dropout = self.dropout if train and i < DROPPED else 0.0
             x = block(width, dropout, dtype=self.dtype, name=f"UpBlock_{i}")(x)

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from volsynth import losses
 from volsynth.config import build_section
 from volsynth.errors import UserError
+from volsynth.fields import ROLES
 from volsynth.nn import layers, resnet
 from volsynth.ops import geometry, pose_volumes
 from volsynth.skeleton import HIPS, NUM_JOINTS
@@ -29,7 +30,10 @@ PAPER = (
     "Absolute 3D Human Pose Estimation"
 )
 
-ROLES = ("source", "target")
+INPUTS = tuple(
+    f"{role}_{kind}" for role in ROLES for kind in ("image", "joints", "joints_mm", "visible")
+)
+"""The fields of a batch that training reads; in use it is given the target's picture alone."""
 
 
 class Estimator(nn.Module):
@@ -114,22 +118,22 @@ def make(config: Any) -> System:
     _check(model, side)
 
     def init(rng, batch):
-        return {"estimator": network.init(rng, batch["target_image"])["params"]}
+        return {"estimator": network.init(rng, batch["target_image"])}
 
-    def forward(variables, batch, rng, *, train):
-        del rng  # Nothing in it is random.
+    def forward(variables, batch, context):
+        train = context.train
         # Both pictures of a pair teach; what is scored is the target's pose.
         roles = ROLES if train else ("target",)
         images = jnp.concatenate([batch[f"{role}_image"] for role in roles])
-        found = network.apply({"params": variables["estimator"]}, images, train)
+        found = network.apply(variables["estimator"], images, train)
         parts = {key: jnp.split(value, len(roles)) for key, value in found.items()}
         outputs = {key: values[-1] for key, values in parts.items()}
         if train:
             outputs |= {f"source_{key}": values[0] for key, values in parts.items()}
         return outputs, {}
 
-    def estimator_loss(variables, outputs, batch):
-        del variables
+    def estimator_loss(variables, outputs, batch, context):
+        del variables, context
         # Outside of training there is no pose of the source.
         found = {"target_": ""} | ({"source_": "source_"} if "source_joints_mm" in outputs else {})
 
@@ -146,10 +150,18 @@ def make(config: Any) -> System:
         if loss.plane:
             shares = errors("joints_px", "joints") / side
             terms["plane"] = loss.plane * losses.masked_l1(shares, visible)
-        return terms
+        return terms, {}
 
     players = {"estimator": Player(("estimator",), estimator_loss)}
-    return System("pose_estimator", PAPER, init, forward, {"main": players}, task="pose")
+    return System(
+        "pose_estimator",
+        PAPER,
+        init,
+        forward,
+        {"main": players},
+        inputs=INPUTS,
+        task="pose",
+    )
 
 
 def _check(model, side):

@@ -67,7 +67,7 @@ class Generator(nn.Module):
         common = {"remat": self.remat, "dtype": self.dtype}
         self.image_stream = backbones.ImageEncoder(self.encoder_widths, False, **common)
         self.pose_stream = backbones.ImageEncoder(self.encoder_widths, False, **common)
-        block = blocks.forgetful(blocks.ResidualBlock, self.remat)
+        block = blocks.maybe_remat(blocks.ResidualBlock, self.remat)
         self.after = nn.Sequential([block((3, 3), dtype=self.dtype) for _ in range(self.blocks)])
         self.decoder = backbones.ImageDecoder(
             self.decoder_widths, 4 if self.chroma_key else 3, **common

@@ -21,7 +21,7 @@ from volsynth.nn import backbones, discriminators, layers
 from volsynth.objectives import image_system
 from volsynth.ops import keying, pose_volumes, rectangles
 from volsynth.ops.warp import warp
-from volsynth.system import System
+from volsynth.system import Batch, System
 
 PAPER = "Knoche 2019, Volumetric Feature Transformation for Pose-Conditioned Human Image Synthesis"
 
@@ -75,10 +75,10 @@ class Generator(nn.Module):
     heatmap_sigma: float
     chroma_key: bool
     remat: bool
-    transform: Literal["3d", "2d"] = "3d"
-    pose: Literal["3d", "2d"] = "3d"
-    offcut: bool = False
-    pose_head: bool = False
+    transform: Literal["3d", "2d"]
+    pose: Literal["3d", "2d"]
+    offcut: bool
+    pose_head: bool
     dtype: layers.Dtype = jnp.float32
 
     def setup(self):
@@ -103,23 +103,23 @@ class Generator(nn.Module):
 
     def __call__(self, batch, train: bool = False) -> dict[str, Array]:
         del train  # Nothing in it behaves differently in training.
-        volume = self.encode(batch["source_image"])
-        warped, masks = self.move(volume, batch)
-        side = float(batch["source_image"].shape[2])
-        image = self.render(warped, batch["target_joints"], batch["target_visible"], side)
-        outputs = {"image": image, "volume": volume, "masks": masks, "warped": warped}
+        features = self.encode(batch)
+        moved = self.move(features, batch)
+        outputs = {**features, **moved, **self.render(moved, batch)}
         if self.pose_head:
-            outputs |= self.locate(volume, batch, side)
+            outputs |= self.locate(features["volume"], batch)
         return outputs
 
-    def encode(self, image: Float[Array, "b h w 3"]) -> Float[Array, "b h4 w4 d c"]:
-        """The source image as a volume, before the warp."""
+    def encode(self, batch: Batch) -> dict[str, Array]:
+        """The source image as {"volume": [B, H / 4, W / 4, D, C]}, before the warp."""
+        image = batch["source_image"]
         if self.chroma_key:
             image = keying.remove(image, BACKGROUND)
-        return self.before(layers.lift(self.encoder(image), self.depth))
+        return {"volume": self.before(layers.lift(self.encoder(image), self.depth))}
 
-    def move(self, volume: Float[Array, "b h w d c"], batch) -> tuple[Array, Array]:
-        """The volume with its parts where the target pose has them, and the parts' masks."""
+    def move(self, features: dict[str, Array], batch: Batch) -> dict[str, Array]:
+        """The volume with its parts where the target pose has them, "warped"; and their "masks"."""
+        volume = features["volume"]
         source = (batch["source_joints"], batch["source_visible"])
         target = (batch["target_joints"], batch["target_visible"])
         side = float(batch["source_image"].shape[2])
@@ -131,10 +131,11 @@ class Generator(nn.Module):
             transforms = pose_volumes.part_transforms(*source, *target, side)
         if self.offcut:
             masks, transforms = warp.with_offcut(masks, transforms)
-        return warp.warp(volume, masks, transforms, side), masks
+        return {"warped": warp.warp(volume, masks, transforms, side), "masks": masks}
 
-    def locate(self, volume: Float[Array, "b h w d c"], batch, side: float) -> dict[str, Array]:
+    def locate(self, volume: Float[Array, "b h w d c"], batch: Batch) -> dict[str, Array]:
         """The source's joints as the pose head sees them, beside the true heatmaps."""
+        side = float(batch["source_image"].shape[2])
         joints, visible = batch["source_joints"], batch["source_visible"]
         sigma = self.heatmap_sigma * side
         logits = self.head(volume)
@@ -146,14 +147,16 @@ class Generator(nn.Module):
             ),
         }
 
-    def render(self, warped, joints, visible, side: float) -> Float[Array, "b h w 3"]:
-        """The warped volume, with the target pose, as an image in [-1, 1]."""
+    def render(self, moved: dict[str, Array], batch: Batch) -> dict[str, Array]:
+        """The warped volume, with the target pose, as {"image": [B, H, W, 3]} in [-1, 1]."""
+        warped, side = moved["warped"], float(batch["source_image"].shape[2])
+        joints, visible = batch["target_joints"], batch["target_visible"]
         sigma = self.heatmap_sigma * side
         flat = self.pose == "2d"
         heatmaps = pose_volumes.heatmaps(joints, visible, warped.shape[1:4], side, sigma, flat)
         merged = jnp.concatenate([warped, self.pose_stream(heatmaps)], axis=-1)
         image = self.decoder(layers.flatten_depth(self.after(merged)))
-        return keying.over(image, BACKGROUND) if self.chroma_key else image
+        return {"image": keying.over(image, BACKGROUND) if self.chroma_key else image}
 
 
 def make(config: Any) -> System:
@@ -172,22 +175,24 @@ def make(config: Any) -> System:
         "discriminator",
         depth=config.model.depth,
         heatmap_sigma=config.model.heatmap_sigma,
-        flat=config.model.get("pose", "3d") == "2d",
+        flat=config.model.pose == "2d",
         dtype=layers.precision(config.precision),
     )
+    generator = _make_generator(config)
     return image_system.image_system(
-        "volumetric", PAPER, loss, make_generator(config), discriminator, FIGURES
+        "volumetric",
+        PAPER,
+        loss,
+        generator,
+        discriminator,
+        FIGURES,
+        stages=image_system.generator_stages(generator),
     )
 
 
-def make_generator(config: Any) -> Generator:
-    """The generator of a config.
-
-    Raises:
-      UserError: a value of `config.model` or `config.precision` cannot be.
-    """
+def _make_generator(config):
     for key in ("transform", "pose"):
-        value = config.model.get(key, DIMENSIONS[0])
+        value = config.model[key]
         if value not in DIMENSIONS:
             hint = did_you_mean(value, DIMENSIONS)
             raise UserError(f"config.model.{key} must be 3d or 2d, got {value!r}; {hint}")
@@ -195,6 +200,6 @@ def make_generator(config: Any) -> Generator:
         Generator,
         config,
         "model",
-        pose_head=config.loss.get("pose", 0) > 0,
+        pose_head=config.loss.pose > 0,
         dtype=layers.precision(config.precision),
     )

@@ -1,4 +1,4 @@
-"""What evaluation needs to know of a task."""
+"""The contract of a task: what is scored and shown of systems that make the same things."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -10,54 +10,61 @@ import numpy as np
 from volsynth.data import prepared
 from volsynth.system import Batch
 
-Made = Any
-"""What a system makes of a batch: some of its outputs, a pytree of arrays with leading [B]."""
+Prediction = Any
+"""What a system makes of a batch and its task scores: some of its outputs, a pytree of arrays whose
+leading axis is the batch's."""
+
+PredictFn = Callable[[Batch], Prediction]
+"""A function of a batch to the prediction for it."""
 
 Scored = Mapping[str, tuple[jax.Array, jax.Array]]
-"""Score name to one value per image, [B], and to which of them count."""
+"""Score name to a value for each example, [B], and to whether that example has the score, [B]."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Task:
-    """A task. Equal only to itself, so that it can be a static argument of jitted functions.
+    """How predictions of one kind are scored and shown.
+
+    A task is equal only to itself, so that it can be a static argument of jitted functions.
 
     Attributes:
-      label: of the row of results with what the system made.
-      scores: names of those in the table.
+      label: name of the row of results that holds the system's own scores.
+      scores: names of the scores in the table of results.
       details: names of further scores, which are in the results but not in the table.
-      protocol: how each score is computed, by name, and "all".
+      protocol: how each score is computed, by its name; what holds for all of them under "all".
       pairs: how the samples were chosen, in words.
-      taken: from a system's outputs what it made.
-      trained: (split, batch size) -> what the baselines need to know of the training data.
-      baselines: how that was found, {name: words}.
-      candidates: (made, trained, batch) -> {row: made}, the system's own under `label`.
-      score: (made, batch) -> the scores.
-      columns: titles of a gallery.
-      row: (made, batch, example, cell) -> pictures of a row of a gallery, uint8 RGB; what was made
-        and the batch are NumPy arrays.
-      sorted_by: the score by which the best and the worst are found.
-      alone: whether pictures are scored that have no other one of their person and outfit.
+      select: a system's outputs to its prediction.
+      fit_baselines: (split, batch size) -> what the baselines know of the training data.
+      baselines: how the baselines were found, {name: words}.
+      with_baselines: (prediction, what `fit_baselines` found, batch) -> {row: prediction}, the
+        system's own under `label`.
+      score: (prediction, batch) -> the scores.
+      gallery_titles: titles of the columns of a gallery.
+      gallery_row: (prediction, batch, example, cell) -> the pictures of one row of a gallery, uint8
+        RGB; prediction and batch are NumPy arrays, `cell` is the side of a picture in pixels.
+      sorted_by: name of the score by which the best and the worst examples are found.
+      keep_unpaired: whether pictures are scored that are the only one of their person and outfit.
       facts: (batch) -> {name: [B]}, numbers of each pair by which its scores can be sorted.
-      picture: (made) -> the images [B, H, W, 3] that instruments look at; None where the task makes
-        none.
+      images: prediction -> the images [B, H, W, 3] that image scorers look at; None where the task
+        makes none.
     """
 
     label: str
     scores: tuple[str, ...]
     protocol: Mapping[str, Mapping[str, Any]]
     pairs: str
-    taken: Callable[[Mapping[str, Any]], Made]
-    trained: Callable[[prepared.Split, int], np.ndarray]
+    select: Callable[[Mapping[str, Any]], Prediction]
+    fit_baselines: Callable[[prepared.Split, int], np.ndarray]
     baselines: Mapping[str, str]
-    candidates: Callable[[Made, np.ndarray, Batch], dict[str, Made]]
-    score: Callable[[Made, Batch], Scored]
-    columns: tuple[str, ...]
-    row: Callable[[Made, Batch, int, int], Sequence[np.ndarray]]
+    with_baselines: Callable[[Prediction, np.ndarray, Batch], dict[str, Prediction]]
+    score: Callable[[Prediction, Batch], Scored]
+    gallery_titles: tuple[str, ...]
+    gallery_row: Callable[[Prediction, Batch, int, int], Sequence[np.ndarray]]
     sorted_by: str
     details: tuple[str, ...] = ()
-    alone: bool = False
+    keep_unpaired: bool = False
     facts: Callable[[Batch], Mapping[str, jax.Array]] = lambda batch: {}
-    picture: Callable[[Made], jax.Array] | None = None
+    images: Callable[[Prediction], jax.Array] | None = None
 
 
 def spread(split: prepared.Split, limit: int) -> np.ndarray:

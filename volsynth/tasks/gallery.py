@@ -1,27 +1,24 @@
 """Galleries: which pairs of a split are shown, and the picture with a row for each of them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import jax
 import numpy as np
 from PIL import Image
 
-from volsynth.data import pipeline, prepared
-from volsynth.images import draw
+from volsynth.data import pairing, prepared
+from volsynth.images import grids
 from volsynth.system import Batch
 from volsynth.tasks import Task
-from volsynth.tasks.base import Made
-
-Make = Callable[[Batch], Made]
-"""A batch to what the task scores."""
+from volsynth.tasks.base import PredictFn
 
 
 def gallery_pairs(split: prepared.Split, seed: int, count: int, alone: bool = True) -> np.ndarray:
     """Pairs for a gallery: one of every person in turn, then a second one, ..., [count, 2].
 
-    They are of `pipeline.evaluation_pairs` with the same arguments.
+    They are of `pairing.evaluation_pairs` with the same arguments.
     """
-    pairs = pipeline.evaluation_pairs(split, seed, alone)
+    pairs = pairing.evaluation_pairs(split, seed, alone)
     rng = np.random.Generator(np.random.Philox(key=[seed, 1]))
     order = rng.permutation(len(pairs))
     person = split.index["person"][pairs[order, 1]]
@@ -33,7 +30,7 @@ def gallery_pairs(split: prepared.Split, seed: int, count: int, alone: bool = Tr
 
 def gallery(
     task: Task,
-    make: Make,
+    predict: PredictFn,
     batches: Iterable[Batch],
     cell: int = 128,
     labels: Sequence[str] | None = None,
@@ -44,11 +41,13 @@ def gallery(
     """
     rows = []
     for batch in batches:
-        made = jax.tree.map(np.asarray, make(batch))
-        rows += [task.row(made, batch, i, cell) for i in np.flatnonzero(batch["valid"])]
-    titles = list(task.columns)
+        prediction = jax.tree.map(np.asarray, predict(batch))
+        rows += [
+            task.gallery_row(prediction, batch, i, cell) for i in np.flatnonzero(batch["valid"])
+        ]
+    titles = list(task.gallery_titles)
     if labels is None and len(rows) % 2 == 0 and len(rows) > 4:
         half = len(rows) // 2
         rows = [left + right for left, right in zip(rows[:half], rows[half:])]
         titles = titles * 2
-    return draw.grid(rows, titles, labels, cell=cell)
+    return grids.grid(rows, titles, labels, cell=cell)

@@ -167,17 +167,17 @@ TASK = Task(
     protocol=_protocol(),
     pairs="every image of the split once as target, source another one of the outfit; images "
     "without one are left out",
-    taken=lambda outputs: outputs["image"],
-    trained=mean_training_image,
+    select=lambda outputs: outputs["image"],
+    fit_baselines=mean_training_image,
     baselines={
         "mean_training_image": "of up to 512 images spread over the training split",
         "truth": "the target itself: what a perfect method would get",
     },
-    candidates=_candidates,
+    with_baselines=_candidates,
     score=score,
-    columns=("source", "target pose", "generated", "truth"),
-    row=_row,
+    gallery_titles=("source", "target pose", "generated", "truth"),
+    gallery_row=_row,
     sorted_by="foreground_l1",
     facts=facts,
-    picture=lambda images: images,
+    images=lambda images: images,
 )

@@ -37,7 +37,7 @@ def _candidates(made, mean_image, batch):
     # Baselines of the image know nothing of the pose: they say the middle of the volume.
     joints = batch["source_joints"]
     middle = np.full(joints.shape, joints.dtype.type(mean_image.shape[1] / 2))
-    rows = image.TASK.candidates(made["image"], mean_image, batch)
+    rows = image.TASK.with_baselines(made["image"], mean_image, batch)
     found = {image.TASK.label: made["pose_joints"], "truth": joints}
     found = {name: found.get(name, middle) for name in rows}
     return {name: {"image": rows[name], "pose_joints": found[name]} for name in rows}
@@ -47,9 +47,9 @@ TASK = dataclasses.replace(
     image.TASK,
     scores=(*image.SCORES, *AXES),
     protocol={**image.TASK.protocol, **PROTOCOL},
-    taken=lambda outputs: {key: outputs[key] for key in ("image", "pose_joints")},
-    candidates=_candidates,
+    select=lambda outputs: {key: outputs[key] for key in ("image", "pose_joints")},
+    with_baselines=_candidates,
     score=score,
-    row=lambda made, batch, i, cell: image.TASK.row(made["image"], batch, i, cell),
-    picture=lambda made: made["image"],
+    gallery_row=lambda made, batch, i, cell: image.TASK.gallery_row(made["image"], batch, i, cell),
+    images=lambda made: made["image"],
 )

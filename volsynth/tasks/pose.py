@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from volsynth import conventions, metrics
-from volsynth.data import pipeline
+from volsynth.data import decoding
 from volsynth.images import draw
 from volsynth.ops import geometry
 from volsynth.skeleton import HIPS, JOINTS, NUM_JOINTS
@@ -49,7 +49,7 @@ def mean_training_pose(split, batch_size, limit=8192):
     # Without their images records are small.
     for start in range(0, len(numbers), 64 * batch_size):
         chosen = numbers[start : start + 64 * batch_size]
-        record = pipeline.read_fields(split, chosen, ("joints_mm", "visible"))
+        record = decoding.read_fields(split, chosen, ("joints_mm", "visible"))
         rooted = np.all(record["visible"][:, HIPS], axis=1, keepdims=True)
         seen = (record["visible"] & rooted)[..., None]
         total += np.sum(geometry.from_pelvis(record["joints_mm"]), axis=0, where=seen)
@@ -104,19 +104,19 @@ TASK = Task(
     details=JOINT_SCORES,
     protocol={**metrics.POSE_PROTOCOL, **_JOINTS_PROTOCOL},
     pairs="every image of the split once",
-    taken=lambda outputs: {key: outputs[key] for key in ("joints_mm", "joints_px")},
-    trained=mean_training_pose,
+    select=lambda outputs: {key: outputs[key] for key in ("joints_mm", "joints_px")},
+    fit_baselines=mean_training_pose,
     baselines={"mean_pose": "of up to 8192 poses spread over the training split"},
-    candidates=_candidates,
+    with_baselines=_candidates,
     score=score,
-    columns=(
+    gallery_titles=(
         "picture",
         "true pose",
         "estimated",
         "true, from the side",
         "estimated, from the side",
     ),
-    row=_row,
+    gallery_row=_row,
     sorted_by="mpjpe",
-    alone=True,
+    keep_unpaired=True,
 )

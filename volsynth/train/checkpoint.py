@@ -12,7 +12,7 @@ import math
 import pathlib
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -46,6 +46,7 @@ class Checkpoints:
         folder: pathlib.Path,
         keep: int = 1,
         best_by: str = "",
+        run: Mapping[str, Any] | None = None,
         say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
     ):
         """Opens them; nothing is changed before `usable` or `save`.
@@ -54,9 +55,12 @@ class Checkpoints:
           folder: the workdir.
           keep: how many of the newest are kept.
           best_by: name of the metric by which the best is kept besides; empty for none.
+          run: the record of the workdir's `run.json`; None to read it, where there is one.
           say: is given a line when a damaged checkpoint was passed over.
         """
-        self._run = run_record.read_run(folder) if (folder / "run.json").exists() else None
+        if run is None and (folder / "run.json").exists():
+            run = run_record.read_run(folder)
+        self._run = run
         self._folder = (folder / "checkpoints").absolute()
         self._keep, self._best_by, self._say = keep, best_by, say
         self._items = {name: ocp.StandardCheckpointHandler() for name in (_AVERAGES, _REST)}
@@ -92,11 +96,6 @@ class Checkpoints:
         if not self._folder.is_dir():
             return []
         return sorted(int(p.name) for p in self._folder.iterdir() if p.name.isdecimal())
-
-    @property
-    def latest(self) -> int | None:
-        """The step of the newest checkpoint, good or not."""
-        return max(self.steps, default=None)
 
     @property
     def best(self) -> int | None:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
 
 from volsynth.errors import UserError, did_you_mean
-from volsynth.system import Batch, System
+from volsynth.system import Batch
 from volsynth.train import (
     checkpoint,
     distributed,
@@ -24,6 +25,7 @@ from volsynth.train import (
     program,
     state,
 )
+from volsynth.train.program import Program
 from volsynth.train.reporting import Reporter, Silent
 
 
@@ -36,7 +38,8 @@ class Diverged(Exception):
 
 
 def train(
-    system: System,
+    trained: Program,
+    devices: Mesh,
     config: Any,
     batches: Callable[[int, int], Iterator[Batch]],
     workdir: pathlib.Path,
@@ -45,8 +48,9 @@ def train(
     """Trains from the newest checkpoint in `workdir`, or from the start, to the last step.
 
     Args:
-      system: the method.
-      config: the whole config; `train`, `optim`, `mesh`, `precision` and `seed` are read here.
+      trained: the program of the config, from `program.make`.
+      devices: the mesh to train on, from `mesh.make`.
+      config: the whole config; `train`, `mesh` and `seed` are read here.
       batches: (start, stop) -> the batches of these steps; with several processes, this one's
         `mesh.local_rows` of them.
       workdir: where checkpoints, metrics and samples go. Claim it first.
@@ -58,16 +62,14 @@ def train(
       UserError: config and devices do not fit, a checkpoint cannot be restored or saved, or the
         disk is full.
     """
-    settings = config.train
-    devices = mesh.make(config.mesh, settings.batch_size, config.data.image_size)
-    trained = program.make(system, config)
-    last = max(trained.ends.values())
+    settings, system = config.train, trained.system
+    last = phases.last_step(trained.spans)
     _check_best_by(system, settings.best_by)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_full_disk_explained(workdir))
         checkpoints = stack.enter_context(
             checkpoint.Checkpoints(
-                workdir, settings.keep_checkpoints, settings.best_by, Reporter.say
+                workdir, settings.keep_checkpoints, settings.best_by, say=Reporter.say
             )
         )
         example = next(batches(0, 1))
@@ -89,7 +91,7 @@ def train(
         runner = _Runner(
             config,
             placed.steps,
-            trained.ends,
+            trained.spans,
             devices,
             checkpoints,
             reporter,
@@ -107,9 +109,11 @@ def _restore_or_initialise(placed, checkpoints):
 class _Runner:
     """The loop's fixed parts."""
 
-    def __init__(self, config, steps, ends, devices, checkpoints, reporter, profiler, draw_samples):
+    def __init__(
+        self, config, steps, spans, devices, checkpoints, reporter, profiler, draw_samples
+    ):
         self._config, self._settings = config, config.train
-        self._steps, self._ends = steps, ends
+        self._steps, self._spans = steps, spans
         self._devices = devices
         self._checkpoints, self._reporter = checkpoints, reporter
         self._profiler, self._draw_samples = profiler, draw_samples
@@ -118,12 +122,12 @@ class _Runner:
         self._everywhere = jax.jit(lambda tree: tree, out_shardings=mesh.replicated(devices))
 
     def run(self, current, start, batches, interrupted):
-        settings, final = self._settings, max(self._ends.values())
+        settings, final = self._settings, phases.last_step(self._spans)
         stream = batches(start, final)
         following, host = self._next(stream)
         pending, agreed = None, distributed.Agreement(self._devices)
         for number in range(start + 1, final + 1):
-            step_of_phase = self._steps[phases.at(self._ends, number)]
+            step_of_phase = self._steps[phases.phase_of(self._spans, number - 1)]
             with self._profiler.step(number, current):
                 current, metrics = step_of_phase(current, following)
             # While the device works on this step: the next batch, and the metrics of the last one.
@@ -161,7 +165,7 @@ class _Runner:
         self._reporter.waited(time.monotonic() - before)
         if batch is None:
             return None, None
-        return mesh.put(self._devices, batch, self._settings.batch_size), batch
+        return mesh.to_devices(self._devices, batch, self._settings.batch_size), batch
 
     def _score(self):
         """The mean of `best_by` since the last checkpoint, None where it was never finite."""

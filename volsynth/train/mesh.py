@@ -14,6 +14,7 @@ from typing import Any
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from volsynth import fields
 from volsynth.errors import UserError
 
 AXES = ("data", "space")
@@ -22,14 +23,15 @@ SMALL = 2**14
 """Arrays of fewer values are on all devices in any case."""
 
 
-def make(config: Any, batch_size: int, image_size: int) -> Mesh:
+def make(config: Any, batch_size: int, height: int) -> Mesh:
     """The mesh that `config.mesh` asks for.
 
     Args:
       config: the section: `data`, how many devices, or groups of them, share a batch, -1 for as
         many as there are; `space`, how many devices share the height of an image.
       batch_size: examples in one batch, over all devices.
-      image_size: height of an image, pixels.
+      height: rows of the coarsest feature map that devices may share: the image's height divided
+        by `System.coarsest_stride`.
 
     Raises:
       UserError: there are fewer devices, or batch or height do not divide by them.
@@ -43,9 +45,9 @@ def make(config: Any, batch_size: int, image_size: int) -> Mesh:
             f"config.mesh.space: {space} devices asked for, {available} available. "
             f"Allowed: 1 to {available}."
         )
-    if (image_size // 4) % space:
+    if height % space:
         raise UserError(
-            f"config.mesh.space: the volume's height, {image_size // 4}, does not divide by "
+            f"config.mesh.space: the height of the coarsest features, {height}, does not divide by "
             f"{space} devices; choose a divisor of it."
         )
     most = available // space
@@ -77,13 +79,21 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def of_batch(mesh: Mesh, batch: Any) -> dict[str, NamedSharding]:
-    """Of the arrays of a batch: examples are split, and the height of images and masks."""
-    images, others = PartitionSpec(*AXES), PartitionSpec("data")
-    return {
-        key: NamedSharding(mesh, images if key.endswith(("image", "mask")) else others)
-        for key in batch
-    }
+def batch_shardings(mesh: Mesh, batch: Any) -> dict[str, NamedSharding]:
+    """Shardings of the arrays of a batch: examples are split, and the height of pictures.
+
+    What a name stands for is looked up in `volsynth.fields.BATCH`; fields that are not there are
+    split by examples alone.
+    """
+    return {key: NamedSharding(mesh, _partition(key)) for key in batch}
+
+
+def _partition(name):
+    field = fields.BATCH.get(name)
+    if field is None or not field.is_picture:
+        return PartitionSpec("data")
+    # Frames of a clip, where there are any, come before the rows.
+    return PartitionSpec("data", *(None,) * (field.rows_axis - 1), "space")
 
 
 def local_rows(mesh: Mesh, batch_size: int) -> slice:
@@ -94,7 +104,7 @@ def local_rows(mesh: Mesh, batch_size: int) -> slice:
     return slice(min(start for start, _, _ in ranges), max(stop for _, stop, _ in ranges))
 
 
-def put(mesh: Mesh, batch: Any, batch_size: int) -> dict[str, jax.Array]:
+def to_devices(mesh: Mesh, batch: Any, batch_size: int) -> dict[str, jax.Array]:
     """A batch on the devices.
 
     Args:
@@ -112,11 +122,11 @@ def put(mesh: Mesh, batch: Any, batch_size: int) -> dict[str, jax.Array]:
         key: jax.make_array_from_callback(
             (batch_size, *batch[key].shape[1:]), sharding, functools.partial(cut, batch[key])
         )
-        for key, sharding in of_batch(mesh, batch).items()
+        for key, sharding in batch_shardings(mesh, batch).items()
     }
 
 
-def of_state(mesh: Mesh, shapes: Any, shard: bool) -> Any:
+def state_shardings(mesh: Mesh, shapes: Any, shard: bool) -> Any:
     """Of the arrays of a state: everything everywhere, or a share of every large array.
 
     Args:
@@ -135,8 +145,8 @@ def of_state(mesh: Mesh, shapes: Any, shard: bool) -> Any:
     return jax.tree.map(of, shapes)
 
 
-def within(mesh: Mesh, function: Callable) -> Callable:
-    """The function, traced where `whole` and operators that split their work see the mesh."""
+def traced_on(mesh: Mesh, function: Callable) -> Callable:
+    """The function, traced where `gathered` and operators that split their work see the mesh."""
 
     def traced(*args):
         with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
@@ -145,7 +155,7 @@ def within(mesh: Mesh, function: Callable) -> Callable:
     return traced
 
 
-def whole(tree: Any) -> Any:
+def gathered(tree: Any) -> Any:
     """Every array on all devices from here on, and its gradient too; without a mesh, as it is.
 
     Otherwise XLA would split a convolution as its split parameters suggest, by channels.

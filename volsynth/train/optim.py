@@ -1,66 +1,202 @@
-"""Optimisers from the config: one Adam, or AdamW, per player."""
+"""Optimisers from the config: one for each player of each phase."""
 
-from typing import Any
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import optax
 
+from volsynth.config import build_section
 from volsynth.errors import UserError, did_you_mean
 from volsynth.system import System
 
 
-def make(config: Any, system: System, steps: int) -> dict[str, optax.GradientTransformation]:
-    """One optimiser per player.
+class Optimiser(NamedTuple):
+    """What moves the networks of one player.
+
+    Attributes:
+      transform: gradients to updates. Its `update` takes the player's loss as `value`.
+      updates: how many updates there are in one step.
+      clip_weights: bound of the absolute value of every parameter after an update; 0 for none.
+    """
+
+    transform: optax.GradientTransformationExtraArgs
+    updates: int = 1
+    clip_weights: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The section `optim.PLAYER` of a config, or `optim.PHASE.PLAYER` for one phase alone.
+
+    Attributes:
+      kind: name of the optimiser, a key of `KINDS`.
+      learning_rate: the rate at the first update, above 0.
+      b1: decay of the mean of gradients, in [0, 1); RMSProp has none, and asks for 0.
+      b2: decay of the mean of squared gradients, in [0, 1).
+      l2: weight of the sum of squares of all kernels, which is added to the loss. Without it
+        kernels grow until half precision overflows (Knoche 2019, section 6.2.3).
+      weight_decay: the share, times the rate, that each update takes off all kernels whatever their
+        gradients; AdamW alone has it.
+      decay: how the rate falls, a key of `DECAYS`. The lengths are those of the player's phase.
+      decay_from: the share of the phase's updates up to which the rate is constant, in [0, 1].
+      plateau: for `decay="plateau"`: the rate is multiplied by "factor" whenever the mean loss of
+        "every" updates has not fallen for "patience" such means in a row.
+      clip_gradients: the global norm to which gradients are scaled down; 0 for none.
+      clip_weights: bound of the absolute value of every parameter; 0 for none.
+      updates: updates in each step, all on the same batch; a critic may have several.
+
+    Raises:
+      UserError: a value is out of its range; built by `make`, which names the key.
+    """
+
+    kind: str
+    learning_rate: float
+    b1: float
+    b2: float
+    l2: float
+    weight_decay: float
+    decay: str
+    decay_from: float
+    plateau: Mapping[str, Any]
+    clip_gradients: float
+    clip_weights: float
+    updates: int
+
+
+def make(config: Any, system: System, spans: Mapping[str, range]) -> dict[str, Optimiser]:
+    """One optimiser for each player of each phase, by "PHASE/PLAYER".
 
     Args:
-      config: the section `optim`: player to `learning_rate`, `b1`, `b2`, `decay_from`, `l2`. The
-        rate is constant up to the share `decay_from` of all steps and then falls to zero by a
-        cosine. The loss has `l2` times the sum of squares of all kernels added to it; without it
-        kernels grow until half precision overflows (seed 000, section 6.2.3). `weight_decay`, 0
-        where a section has none, is AdamW's: each step takes that share, times the rate, off all
-        kernels, whatever their gradients.
-      system: whose players need optimisers.
-      steps: of the whole run.
+      config: the section `optim`, with a section `Settings` for each player.
+      system: the system whose players need optimisers.
+      spans: the steps of each phase.
 
     Raises:
       UserError: a player has no section, or a value is out of range.
     """
-    players = [name for phase in system.phases.values() for name in phase]
-    for name in players:
-        if name not in config:
-            raise UserError(f"config.optim has no section {name!r}; {did_you_mean(name, config)}")
-    return {name: _adam(f"config.optim.{name}", config[name], steps) for name in players}
+    found = {
+        (phase, name): _section(config, phase, name)
+        for phase, players in system.phases.items()
+        for name in players
+    }
+    made = {}
+    for (phase, name), (section, within) in found.items():
+        settings = build_section(Settings, section, name, within=within)
+        _check(f"{within}.{name}", settings, system.phases[phase][name].critic)
+        made[f"{phase}/{name}"] = _optimiser(settings, len(spans[phase]))
+    return made
 
 
-def _adam(name, config, steps):
-    if not 0 <= config.decay_from <= 1:
-        raise UserError(f"{name}.decay_from must lie in [0, 1], got {config.decay_from}.")
-    if config.learning_rate <= 0:
-        raise UserError(f"{name}.learning_rate must be positive, got {config.learning_rate}.")
-    for key in ("b1", "b2"):
-        if not 0 <= config[key] < 1:
-            raise UserError(f"{name}.{key} must lie in [0, 1), got {config[key]}.")
-    if config.l2 < 0:
-        raise UserError(f"{name}.l2 must not be negative, got {config.l2}.")
-    decay = config.get("weight_decay", 0.0)
-    if decay < 0:
-        raise UserError(f"{name}.weight_decay must not be negative, got {decay}.")
-    constant = int(config.decay_from * steps)
+def _section(config, phase, name):
+    """The table that has the section of a player of a phase, and what errors call that table."""
+    # In one phase a player may have other settings than in all others.
+    if phase in config and name in config[phase]:
+        return config[phase], f"config.optim.{phase}"
+    if name not in config:
+        raise UserError(f"config.optim has no section {name!r}; {did_you_mean(name, config)}")
+    return config, "config.optim"
+
+
+def _check(key, settings, is_critic):
+    for name, table in (("kind", KINDS), ("decay", DECAYS)):
+        value = getattr(settings, name)
+        if value not in table:
+            raise UserError(f"{key}.{name}: unknown {value!r}; {did_you_mean(value, table)}")
+    if settings.learning_rate <= 0:
+        raise UserError(f"{key}.learning_rate must be positive, got {settings.learning_rate}.")
+    if not 0 <= settings.decay_from <= 1:
+        raise UserError(f"{key}.decay_from must lie in [0, 1], got {settings.decay_from}.")
+    for name in ("b1", "b2"):
+        if not 0 <= (value := getattr(settings, name)) < 1:
+            raise UserError(f"{key}.{name} must lie in [0, 1), got {value}.")
+    for name in ("l2", "weight_decay", "clip_gradients", "clip_weights"):
+        if (value := getattr(settings, name)) < 0:
+            raise UserError(f"{key}.{name} must not be negative, got {value}.")
+    if settings.weight_decay and settings.kind != "adamw":
+        raise UserError(f"{key}.weight_decay is AdamW's; set {key}.kind to adamw, or it to 0.")
+    if settings.b1 and settings.kind == "rmsprop":
+        raise UserError(f"{key}.b1 must be 0 with rmsprop, which has no mean of gradients.")
+    if settings.updates < 1 or (settings.updates > 1 and not is_critic):
+        allowed = "at least 1" if is_critic else "1, as the player is no critic"
+        raise UserError(f"{key}.updates must be {allowed}, got {settings.updates}.")
+    if settings.decay == "plateau":
+        _check_plateau(f"{key}.plateau", settings.plateau)
+
+
+def _check_plateau(key, plateau):
+    for name, low, high in (("factor", 0, 1), ("patience", 1, None), ("every", 1, None)):
+        value = plateau.get(name)
+        fits = value is not None and value >= low and (high is None or 0 < value < high)
+        if not fits:
+            wanted = "between 0 and 1" if high else f"at least {low}"
+            raise UserError(f"{key}.{name} must be {wanted}, got {value!r}.")
+
+
+def _optimiser(settings: Settings, steps: int) -> Optimiser:
+    updates = steps * settings.updates
+    constant = int(settings.decay_from * updates)
+    falling = DECAYS[settings.decay](settings.learning_rate, max(updates - constant, 1))
     schedule = optax.join_schedules(
-        [
-            optax.constant_schedule(config.learning_rate),
-            optax.cosine_decay_schedule(config.learning_rate, max(steps - constant, 1)),
-        ],
-        [constant],
+        [optax.constant_schedule(settings.learning_rate), falling], [constant]
     )
-    moments = {"b1": config.b1, "b2": config.b2}
-    if decay:
-        adam = optax.adamw(schedule, **moments, weight_decay=decay, mask=_kernels)
-    else:
-        adam = optax.adam(schedule, **moments)
-    if not config.l2:
-        return adam
-    return optax.chain(optax.add_decayed_weights(2 * config.l2, mask=_kernels), adam)
+    chain = []
+    if settings.clip_gradients:
+        chain.append(optax.clip_by_global_norm(settings.clip_gradients))
+    if settings.l2:
+        chain.append(optax.add_decayed_weights(2 * settings.l2, mask=_kernels))
+    chain.append(KINDS[settings.kind](schedule, settings))
+    if settings.decay == "plateau":
+        chain.append(
+            optax.contrib.reduce_on_plateau(
+                factor=settings.plateau["factor"],
+                patience=settings.plateau["patience"],
+                accumulation_size=settings.plateau["every"],
+            )
+        )
+    transform = chain[0] if len(chain) == 1 else optax.chain(*chain)
+    return Optimiser(
+        optax.with_extra_args_support(transform), settings.updates, settings.clip_weights
+    )
+
+
+def _adam(schedule, settings):
+    return optax.adam(schedule, b1=settings.b1, b2=settings.b2)
+
+
+def _adamw(schedule, settings):
+    return optax.adamw(
+        schedule,
+        b1=settings.b1,
+        b2=settings.b2,
+        weight_decay=settings.weight_decay,
+        mask=_kernels,
+    )
+
+
+def _rmsprop(schedule, settings):
+    # As PyTorch and TensorFlow have it, epsilon outside of the root: inside, as optax has it by
+    # default, small gradients are divided by 1e-4 rather than by 1e-8.
+    return optax.rmsprop(schedule, decay=settings.b2, eps=1e-8, eps_in_sqrt=False)
+
+
+KINDS: Mapping[str, Callable[..., optax.GradientTransformation]] = {
+    "adam": _adam,
+    "adamw": _adamw,
+    "rmsprop": _rmsprop,
+}
+"""Optimisers by name: (schedule, settings) to a gradient transformation."""
+
+
+DECAYS: Mapping[str, Callable[[float, int], optax.Schedule]] = {
+    "constant": lambda rate, updates: optax.constant_schedule(rate),
+    "linear": lambda rate, updates: optax.linear_schedule(rate, 0.0, updates),
+    "cosine": lambda rate, updates: optax.cosine_decay_schedule(rate, updates),
+    # What it falls by comes from the losses, and not from the count of updates.
+    "plateau": lambda rate, updates: optax.constant_schedule(rate),
+}
+"""How a rate falls from `decay_from` on, by name: (rate, updates that are left) to a schedule."""
 
 
 def _kernels(parameters):

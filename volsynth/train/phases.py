@@ -1,4 +1,4 @@
-"""Which phase of a system a step belongs to."""
+"""The phases of a run: which steps belong to which."""
 
 from collections.abc import Mapping
 
@@ -6,15 +6,17 @@ from volsynth.errors import UserError, did_you_mean
 from volsynth.system import System
 
 
-def ends(system: System, steps: int | Mapping[str, int]) -> dict[str, int]:
-    """Each phase with the number of its last step, in order; the last one is that of the run.
+def spans(system: System, steps: int | Mapping[str, int]) -> dict[str, range]:
+    """The steps of each phase, in order; a step's number is how many steps were done before it.
 
     Args:
-      system: whose phases.
-      steps: `config.train.steps`: how many, or for several phases how many each.
+      system: the system whose phases they are.
+      steps: `config.train.steps`: the number of steps of a system with one phase, or a table with
+        the number of steps of each phase.
 
     Raises:
-      UserError: the phases named are not those of the system.
+      UserError: the phases named are not those of the system, a number is negative,
+        or all are zero.
     """
     if isinstance(steps, int):
         if len(system.phases) > 1:
@@ -27,15 +29,27 @@ def ends(system: System, steps: int | Mapping[str, int]) -> dict[str, int]:
         if name not in system.phases:
             hint = did_you_mean(name, system.phases)
             raise UserError(f"config.train.steps: {system.name} has no phase {name!r}; {hint}")
-    result, last = {}, 0
+    result, start = {}, 0
     for name in system.phases:
         if name not in steps:
             raise UserError(f"config.train.steps lacks the phase {name!r} of {system.name}.")
-        last += steps[name]
-        result[name] = last
+        # A phase of no steps is left out.
+        if not isinstance(steps[name], int) or steps[name] < 0:
+            raise UserError(
+                f"config.train.steps.{name} must be an integer of at least 0, got {steps[name]!r}."
+            )
+        result[name] = range(start, start + steps[name])
+        start += steps[name]
+    if start < 1:
+        raise UserError(f"config.train.steps must be at least 1, got {start}.")
     return result
 
 
-def at(ends: Mapping[str, int], step: int) -> str:
-    """The phase of a step; steps count from 1."""
-    return next(name for name, end in ends.items() if step <= end)
+def phase_of(spans: Mapping[str, range], step: int) -> str:
+    """The phase in which the step with this number is done; numbers count from 0."""
+    return next(name for name, span in spans.items() if step in span)
+
+
+def last_step(spans: Mapping[str, range]) -> int:
+    """How many steps the whole run has."""
+    return max(span.stop for span in spans.values())

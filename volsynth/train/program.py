@@ -12,25 +12,29 @@ from volsynth.train import mesh, optim, phases, scaling, state, step
 
 
 class Program(NamedTuple):
-    """Functions that are not jitted yet: whoever does it chooses shardings and donation.
+    """A system under a config, as functions that are not jitted yet.
+
+    Whoever jits them chooses shardings and donation.
 
     Attributes:
+      system: the system that is trained.
       init: (rng, batch) -> TrainState.
-      steps: of every phase, (TrainState, batch) -> (TrainState, metrics).
-      ends: of every phase, its last step.
+      steps: the step function of each phase, (TrainState, batch) -> (TrainState, metrics).
+      spans: the steps of each phase.
     """
 
+    system: System
     init: Callable[[jax.Array, Batch], state.TrainState]
     steps: Mapping[str, Callable[[state.TrainState, Batch], tuple[state.TrainState, Any]]]
-    ends: Mapping[str, int]
+    spans: Mapping[str, range]
 
 
 class Placed(NamedTuple):
-    """A program on a mesh.
+    """A program on a mesh of devices.
 
     Attributes:
       init: () -> TrainState, on the mesh and only ever there: never whole on one device first.
-      steps: of every phase, jitted, donating the state.
+      steps: the step function of each phase, jitted, donating the state.
       state: shapes, dtypes and shardings of the state.
     """
 
@@ -45,15 +49,23 @@ def make(system: System, config: Any) -> Program:
     Raises:
       UserError: a value in one of these sections is not allowed.
     """
-    ends = phases.ends(system, config.train.steps)
-    optimisers = optim.make(config.optim, system, max(ends.values()))
-    scales = scaling.make(config.precision, config.train.loss_scale)
-    decay = config.train.average_decay
-    return Program(
-        init=state.initialiser(system, optimisers, scales),
-        steps={phase: step.make(system, phase, optimisers, decay, scales) for phase in ends},
-        ends=ends,
+    spans = phases.spans(system, _steps(config))
+    rules = step.Rules(
+        optimisers=optim.make(config.optim, system, spans),
+        average_decay=config.train.average_decay,
+        scaling=scaling.make(config.precision, config.train.loss_scale),
     )
+    return Program(
+        system=system,
+        init=state.initialiser(system, rules.optimisers, rules.scaling),
+        steps={phase: step.make(system, phase, span, rules) for phase, span in spans.items()},
+        spans=spans,
+    )
+
+
+def _steps(config):
+    steps = config.train.steps
+    return steps if isinstance(steps, int) else dict(steps)
 
 
 def place(program: Program, devices: Mesh, seed: int, batch: Batch, shard_state: bool) -> Placed:
@@ -63,8 +75,8 @@ def place(program: Program, devices: Mesh, seed: int, batch: Batch, shard_state:
       program: what `make` returned.
       devices: the mesh.
       seed: of the run.
-      batch: whose shapes and dtypes batches have; initialisers ask for no more.
-      shard_state: see `mesh.of_state`.
+      batch: arrays or shapes, with the shapes and dtypes of batches; initialisers ask for no more.
+      shard_state: whether devices share the state, see `mesh.state_shardings`.
     """
 
     def init():
@@ -72,13 +84,13 @@ def place(program: Program, devices: Mesh, seed: int, batch: Batch, shard_state:
         return program.init(jax.random.key(seed), zeros)
 
     shapes = jax.eval_shape(init)
-    shardings = mesh.of_state(devices, shapes, shard_state)
+    shardings = mesh.state_shardings(devices, shapes, shard_state)
     return Placed(
         init=jax.jit(init, out_shardings=shardings),
         steps={
             phase: jax.jit(
-                mesh.within(devices, move),
-                in_shardings=(shardings, mesh.of_batch(devices, batch)),
+                mesh.traced_on(devices, move),
+                in_shardings=(shardings, mesh.batch_shardings(devices, batch)),
                 out_shardings=(shardings, mesh.replicated(devices)),
                 donate_argnums=0,
             )

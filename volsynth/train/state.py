@@ -6,25 +6,26 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
-import optax
 
-from volsynth.system import Batch, System
+from volsynth.system import Batch, System, averaged_networks, only_params
+from volsynth.train.optim import Optimiser
 from volsynth.train.scaling import UNSCALED, LossScaling
 
 
 @flax.struct.dataclass
 class TrainState:
-    """A pytree; every leaf is an array.
+    """The state of training, a pytree of which every leaf is an array.
 
     Attributes:
-      step: int32, updates done.
+      step: int32, how many steps are done.
       rng: the key from which each step derives its own.
-      variables: network to its variables.
-      averages: network to the running average of its variables; only networks that the forward
-        pass trains, not critics.
-      optimisers: player to the state of its optimiser.
-      scales: player to the scale of its loss.
-      skipped: player to int32 [2]: updates skipped in all, and in a row up to now.
+      variables: each network's parameters and states; see `volsynth.system.Variables`.
+      averages: the running averages of the variables of `averaged_networks`: what is evaluated and
+        exported.
+      optimisers: the state of each player's optimiser, by "PHASE/PLAYER".
+      scales: the scale of each player's loss, by "PHASE/PLAYER".
+      skipped: int32 [2] by "PHASE/PLAYER": the updates that were skipped because they were not
+        finite, in all, and in a row up to now.
     """
 
     step: jax.Array
@@ -36,33 +37,34 @@ class TrainState:
     skipped: Mapping[str, jax.Array]
 
 
-def averaged_networks(system: System) -> tuple[str, ...]:
-    """The networks that have running averages: all that a player without `critic` trains."""
-    players = [p for phase in system.phases.values() for p in phase.values() if not p.critic]
-    return tuple(dict.fromkeys(name for player in players for name in player.trains))
-
-
 def initialiser(
-    system: System,
-    optimisers: Mapping[str, optax.GradientTransformation],
-    scaling: LossScaling = UNSCALED,
+    system: System, optimisers: Mapping[str, Optimiser], scaling: LossScaling = UNSCALED
 ) -> Callable[[jax.Array, Batch], TrainState]:
-    """A pure function (rng, batch) -> TrainState; jit it with the shardings wanted."""
+    """A pure function (rng, batch) -> TrainState; jit it with the shardings wanted.
+
+    Args:
+      system: the system to train.
+      optimisers: an optimiser for each player, by "PHASE/PLAYER".
+      scaling: how the scales of losses move.
+    """
 
     def init(rng, batch):
         init_rng, step_rng = jax.random.split(rng)
-        variables = dict(system.init(init_rng, batch))
-        players = {name: p for phase in system.phases.values() for name, p in phase.items()}
-        trained = {name: {n: variables[n] for n in p.trains} for name, p in players.items()}
+        variables = {name: dict(tree) for name, tree in system.init(init_rng, batch).items()}
+        players = system.players
+        averaged = averaged_networks(system, variables)
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             rng=step_rng,
             variables=variables,
-            # Copies: donated buffers must not appear twice in the state.
-            averages={n: jax.tree.map(jnp.copy, variables[n]) for n in averaged_networks(system)},
-            optimisers={name: optimisers[name].init(trained[name]) for name in players},
-            scales={name: scaling.start() for name in players},
-            skipped={name: jnp.zeros((2,), jnp.int32) for name in players},
+            # Copies: a donated buffer must not appear twice in the state.
+            averages={name: jax.tree.map(jnp.copy, variables[name]) for name in averaged},
+            optimisers={
+                key: optimisers[key].transform.init(only_params(variables, player.trains))
+                for key, player in players.items()
+            },
+            scales={key: scaling.start() for key in players},
+            skipped={key: jnp.zeros((2,), jnp.int32) for key in players},
         )
 
     return init

@@ -1,4 +1,4 @@
-"""What every page of the package shares: who is refused, how it listens, how it says errors.
+"""What the pages of the package share: refusing requests, listening, and telling errors.
 
 `serving` needs FastAPI and uvicorn, of the extras `[study]` and `[studio]`.
 """

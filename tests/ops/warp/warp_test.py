@@ -385,7 +385,7 @@ def test_vmap_is_a_loop_and_shapes_are_inferred():
 def test_positions_are_computed_in_full_precision_on_every_device():
     """Accelerators multiply matrices with fewer bits; the only ones are weights and features."""
     masks, transforms = _case("random")
-    for form, wanted in (("rows", 0), ("products", 1)):
+    for form, wanted in (("gather", 0), ("matmul", 1)):
         program = _warp.lower(_volume(), masks, transforms, form).as_text()
         assert program.count("stablehlo.dot_general") == wanted
 

@@ -1,4 +1,4 @@
-"""The warp as matrix products: trilinear weights between blocks of targets and blocks of sources.
+"""The warp as matrix products of weights between blocks of targets and blocks of sources.
 
 The weights between a block of targets and a block of sources are a small dense matrix (ones and
 zeros for the nearest); the warp is a product with it, its gradient the product with the transpose.
@@ -8,16 +8,55 @@ made for; they are slow at gathering and scattering rows.
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Num
 
-from volsynth.ops.warp import trilinear, voxel_lists
+from volsynth.ops.warp import voxel_lists
+from volsynth.ops.warp.voxel_lists import VoxelLists
 
 BLOCK = 128
-"""Voxels in a block of targets and in a block of sources."""
+"""The number of voxels in a block of targets and in a block of sources."""
 
 
-def forward(interpolation, volume, masks, matrix, offset, targets, lowest):
-    """Merges all parts; arguments and results are those of `warp_rows.forward`."""
+def hat_weights(
+    positions: Float[Array, "*b n k"], centres: Float[Array, "*b m k"]
+) -> Float[Array, "*b n m"]:
+    """The matrix of linear interpolation: the weight of the voxel at each centre, by position.
+
+    The weight is a product of hats, max(0, 1 - |distance|), one per axis. Sampling is the product
+    `hat_weights(positions, centres) @ values`, and its gradient the product with the transpose.
+    """
+    weights = 1.0
+    for axis in range(positions.shape[-1]):
+        distance = positions[..., :, None, axis] - centres[..., None, :, axis]
+        weights = weights * jnp.maximum(1 - jnp.abs(distance), 0)
+    return weights
+
+
+def nearest_weights(
+    positions: Float[Array, "*b n k"], centres: Float[Array, "*b m k"]
+) -> Float[Array, "*b n m"]:
+    """The matrix that takes the nearest voxel, or of two as near the one with the higher index."""
+    voxels = jnp.floor(positions + 0.5)
+    equal = jnp.all(voxels[..., :, None, :] == centres[..., None, :, :], axis=-1)
+    return equal.astype(positions.dtype)
+
+
+WEIGHTS = {"linear": hat_weights, "nearest": nearest_weights}
+"""The functions that make the weights, by the name of the interpolation."""
+
+
+def forward(
+    interpolation: str,
+    volume: Float[Array, "b h w d c"],
+    masks: Bool[Array, "b p h w d"],
+    matrix: Float[Array, "b p 3 3"],
+    offset: Float[Array, "b p 3"],
+    targets: VoxelLists,
+    lowest: Num[Array, "b n 1"],
+) -> tuple[Float[Array, "b n c"], Int[Array, "b n c"]]:
+    """Moves all parts and merges them; arguments and results are those of `gather.forward`."""
     shape = volume.shape[1:4]
+    # Only voxels in the mask are sources, so the weights need no mask.
     sources = voxel_lists.list_sources(masks)
     rows = volume.reshape(volume.shape[0], -1, volume.shape[-1])
     merged = jnp.broadcast_to(lowest, rows.shape).astype(volume.dtype)
@@ -30,7 +69,7 @@ def forward(interpolation, volume, masks, matrix, offset, targets, lowest):
 
             def source_block(j, total):
                 taken, centres = _source_block(sources, p, j, shape)
-                weights = trilinear.WEIGHTS[interpolation](at, centres).astype(volume.dtype)
+                weights = WEIGHTS[interpolation](at, centres).astype(volume.dtype)
                 return total + weights @ voxel_lists.take(rows, taken)
 
             total = jnp.zeros((*voxels.shape, volume.shape[-1]), volume.dtype)
@@ -42,20 +81,30 @@ def forward(interpolation, volume, masks, matrix, offset, targets, lowest):
     return jax.lax.scan(part, (merged, winner), jnp.arange(masks.shape[1]))[0]
 
 
-def backward(interpolation, gradient, winner, masks, matrix, offset, targets):
-    """The gradient of the volume, [B, N, C], from that of the merged features."""
+def backward(
+    interpolation: str,
+    gradient: Float[Array, "b h w d c"],
+    winner: Int[Array, "b n c"],
+    masks: Bool[Array, "b p h w d"],
+    matrix: Float[Array, "b p 3 3"],
+    offset: Float[Array, "b p 3"],
+    targets: VoxelLists,
+) -> Float[Array, "b n c"]:
+    """The gradient of the volume; arguments and result are those of `gather.backward`."""
     shape = masks.shape[2:]
     sources = voxel_lists.list_sources(masks)
     rows = gradient.reshape(winner.shape)
 
+    # Sources outside, targets inside: each block of sources is summed up before it is written.
     def part(total, p):
         def source_block(j, total):
             taken, centres = _source_block(sources, p, j, shape)
 
             def target_block(i, block):
                 voxels, at = _target_block(targets, matrix, offset, p, i, shape)
+                # Of the parts at a voxel only the one that won the maximum has a gradient.
                 won = voxel_lists.take(winner, voxels) == p
-                weights = trilinear.WEIGHTS[interpolation](at, centres).astype(gradient.dtype)
+                weights = WEIGHTS[interpolation](at, centres).astype(gradient.dtype)
                 given = jnp.where(won, voxel_lists.take(rows, voxels), 0)
                 return block + jnp.swapaxes(weights, -1, -2) @ given
 

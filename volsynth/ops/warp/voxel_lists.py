@@ -21,35 +21,38 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Num
 
 BLOCK = 128
-"""Room in lists comes in multiples of this, so that blocks of a divisor of it can be cut off."""
+"""The number of voxels of which lists have room for a multiple.
+
+Lists are read in blocks whose size divides it.
+"""
 
 ROOM = 1 / 8
 """The share of the volume that a list of targets has room for; limbs take 1 %, a torso 2 %."""
 
 TILE = 4
-"""Voxels along the sides of a tile."""
+"""The number of voxels along a side of a tile."""
 
 TILES = 32
-"""How many tiles of every part are looked through at once."""
+"""The number of tiles of every part that are looked through at once."""
 
 SLACK = 0.01
-"""Voxels added around a tile's image: more than positions are off by rounding."""
+"""The margin around a tile's image, in voxels; it is more than rounding moves a position."""
 
-
-# Of voxels or positions, one array of any shape for each of (h, w, d): arrays whose last axis is 3
-# long would be slow.
+# One array for each axis: arrays whose last axis is 3 long would be slow (docs/performance.md).
 Coordinates = tuple[Array, Array, Array]
+"""Coordinates (h, w, d) of voxels or positions, each an array of any shape."""
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Lists:
+class VoxelLists:
     """The listed voxels of every part.
 
     Attributes:
-      voxels: [B, P, L], flat indices; N where the list has ended.
-      longest: [P], the longest list of the batch; it may be longer than there is room for.
-      count: N, the number of voxels.
+      voxels: flat indices of the voxels, [B, P, L]; N where a list has ended.
+      longest: length of each part's longest list in the batch, [P]; it may be more than there is
+        room for.
+      count: N, the number of voxels of the volume.
     """
 
     voxels: Int[Array, "b p l"]
@@ -57,23 +60,24 @@ class Lists:
     count: int = field(metadata={"static": True})
 
     def blocks(self, part: Int[Array, ""], size: int) -> Int[Array, ""]:
-        """How many blocks of a part's lists hold anything."""
+        """The number of blocks of a part's lists that hold anything."""
         length = jnp.where(self._overflows(part), self.count, self.longest[part])
         return -(-length // size)
 
     def block(self, part: Int[Array, ""], i: Int[Array, ""], size: int) -> Int[Array, "b k"]:
-        """Block i of a part's lists; of a part that had no room, of all voxels."""
+        """Block i of a part's lists, or of all voxels for a part that had not enough room."""
         start, batch = i * size, self.voxels.shape[0]
         listed = jax.lax.dynamic_slice(self.voxels, (0, part, start), (batch, 1, size))[:, 0]
         every = jnp.minimum(start + jnp.arange(size, dtype=jnp.int32), self.count)
         return jnp.where(self._overflows(part), every, listed)
 
     def _overflows(self, part):
+        # Of any example: all go through the same number of blocks.
         return self.longest[part] > self.voxels.shape[2]
 
 
-def list_sources(masks: Bool[Array, "b p h w d"]) -> Lists:
-    """The voxels of every mask."""
+def list_sources(masks: Bool[Array, "b p h w d"]) -> VoxelLists:
+    """Lists of the voxels of every mask."""
     batch, parts, *shape = masks.shape
     tiling = _Tiling(shape)
     flat_masks = masks.reshape(batch, parts, -1)
@@ -88,13 +92,16 @@ def list_targets(
     masks: Bool[Array, "b p h w d"],
     matrix: Float[Array, "b p 3 3"],
     offset: Float[Array, "b p 3"],
-) -> tuple[Lists, Int[Array, "b n"]]:
-    """The voxels that can receive from every mask, and for every voxel how many parts reach it.
+) -> tuple[VoxelLists, Int[Array, "b n"]]:
+    """Lists of the voxels that can receive from every mask.
 
     Args:
       masks: the voxels of every part in the source.
-      matrix: from target to source, in voxels, and
-      offset: its translation.
+      matrix: linear parts of the transforms from target to source, in voxels.
+      offset: translations of the transforms, in voxels.
+
+    Returns:
+      The lists, and for every voxel the number of parts that reach it.
     """
     tiling = _Tiling(masks.shape[2:])
     shape = tiling.shape
@@ -103,6 +110,7 @@ def list_targets(
     grown = jax.lax.optimization_barrier(_grown(masks))
 
     def in_reach(voxels, _):
+        # Corner i of the grid lies between the voxels i - 1 and i, hence the 1.
         at = (jnp.floor(p).astype(jnp.int32) + 1 for p in positions(matrix, offset, voxels))
         at = ravel(tuple(at), corners)
         return jnp.take_along_axis(grown, at, axis=2, mode="fill", fill_value=False)
@@ -114,7 +122,7 @@ def list_targets(
 def positions(
     matrix: Float[Array, "*b 3 3"], offset: Float[Array, "*b 3"], voxels: Coordinates
 ) -> Coordinates:
-    """Where in the source the voxels [*b, n] of the target lie, in voxels.
+    """The positions in the source of the voxels [*b, n] of the target, in voxels.
 
     Written out rather than as a product of matrices: that would be slower on CPUs, and accelerators
     multiply with 8 or 11 bits by default.
@@ -126,13 +134,13 @@ def positions(
 
 
 def unravel(flat: Int[Array, "*n"], shape: tuple[int, ...]) -> Coordinates:
-    """Coordinates of flat indices; for the padding of a list they lie beyond the volume."""
+    """The coordinates of flat indices; for the padding of a list they are beyond the volume."""
     rest, d = jnp.divmod(flat, shape[2])
     return *jnp.divmod(rest, shape[1]), d
 
 
 def ravel(voxels: Coordinates, shape: tuple[int, ...]) -> Int[Array, "*n"]:
-    """Flat indices of voxels; N for those beyond the volume."""
+    """The flat indices of voxels; N for those beyond the volume."""
     h, w, d = voxels
     return jnp.where(inside(voxels, shape), (h * shape[1] + w) * shape[2] + d, math.prod(shape))
 
@@ -143,7 +151,7 @@ def inside(voxels: Coordinates, shape: tuple[int, ...]) -> Bool[Array, "*n"]:
 
 
 def take(values: Num[Array, "b n c"], index: Int[Array, "b k"]) -> Num[Array, "b k c"]:
-    """Rows of each example; zero for the padding of a list."""
+    """Takes rows of each example; the padding of a list gives zeros."""
     return jax.vmap(lambda values, index: values.at[index].get(mode="fill", fill_value=0))(
         values, index
     )
@@ -165,7 +173,7 @@ def put_larger(
     rows: Num[Array, "b k c"],
     part: Int[Array, ""],
 ) -> tuple[Num[Array, "b n c"], Int[Array, "b n c"]]:
-    """`put`, but only what is larger than what is there; `winner` is `part` where it was put."""
+    """Replaces the values that are smaller than those given, and notes the part in `winner`."""
     before = take(values, index)
     larger = (rows > before) | jnp.isnan(rows)  # Like `jnp.maximum`: NaN stays visible.
     won = jnp.where(larger, part, take(winner, index))
@@ -173,7 +181,7 @@ def put_larger(
 
 
 class _Tiling:
-    """How a volume is cut into tiles; the last ones may reach beyond it."""
+    """The division of a volume into tiles; the last ones may reach beyond it."""
 
     def __init__(self, shape):
         self.shape = tuple(shape)
@@ -188,6 +196,7 @@ def _grown(masks):
     grown = jnp.pad(masks, ((0, 0), (0, 0), (1, 0), (1, 0), (1, 0)))
     _, _, _, width, depth = grown.shape
     grown = grown.reshape(*masks.shape[:2], -1)
+    # Of the flat array, which is ten times as fast as of one with five axes.
     for step in (1, depth, width * depth):
         grown |= jnp.pad(grown[..., step:], ((0, 0), (0, 0), (0, step)))
     return grown
@@ -223,10 +232,12 @@ def _reaching_tiles(filled, matrix, offset, tiling):
         overlaps &= (final >= 0) & (first < count)
         low.append(jnp.clip(first, 0, count - 1).astype(jnp.int32) // side)
         high.append(jnp.clip(final, 0, count - 1).astype(jnp.int32) // side + 1)
+    # With a zero before every axis, for boxes that begin at the volume's border.
     sums = jnp.pad(filled.astype(jnp.int32), [(0, 0), (0, 0), (1, 0), (1, 0), (1, 0)])
     for axis in (2, 3, 4):
         sums = jnp.cumsum(sums, axis=axis)
     flat = sums.reshape(*sums.shape[:2], -1)
+    # The sum over a box from the running sums at its eight corners.
     total = 0
     for upper in itertools.product((0, 1), repeat=3):
         at = ravel(tuple((low, high)[u][i] for i, u in enumerate(upper)), sums.shape[2:])
@@ -251,6 +262,7 @@ def _list_voxels(flags, keep, tiling, room):
     def some_tiles(i, carry):
         listed, ends, parts_of = carry
         index = jax.lax.dynamic_slice_in_dim(order, i * TILES, TILES, axis=2)
+        # The padding of the tiles' list lies beyond the volume, and so do its voxels.
         first = (i * side for i, side in zip(unravel(index, tiling.counts), tiling.sides))
         voxels = tuple((f[..., None] + i).reshape(batch, parts, -1) for f, i in zip(first, inner))
         flat = ravel(voxels, tiling.shape)
@@ -266,9 +278,10 @@ def _list_voxels(flags, keep, tiling, room):
         jnp.zeros((batch, parts), jnp.int32),
         jnp.zeros((batch, count), jnp.int32),
     )
+    # As many turns as the part with most tiles needs, which is known at run time only.
     turns = -(-jnp.max(used) // TILES)
     listed, ends, parts_of = jax.lax.fori_loop(0, turns, some_tiles, start)
-    return Lists(listed, jnp.max(ends, axis=0), count), parts_of
+    return VoxelLists(listed, jnp.max(ends, axis=0), count), parts_of
 
 
 def _list_tiles(flags):
@@ -276,6 +289,7 @@ def _list_tiles(flags):
     count = flags.shape[-1]
     rank = jnp.cumsum(flags, axis=-1, dtype=jnp.int32)
     length = -(-count // TILES) * TILES
+    # Whatever is not flagged goes to a slot beyond the end, and is dropped.
     slots = jnp.where(flags, rank - 1, length)
     empty = jnp.full((length,), count, jnp.int32)
     order = jnp.arange(count, dtype=jnp.int32)

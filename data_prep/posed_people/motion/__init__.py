@@ -1,0 +1,1 @@
+"""How rendered people move: the actions, and the building blocks that actions are made of."""

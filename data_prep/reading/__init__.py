@@ -1,0 +1,1 @@
+"""Files that users bring, read with suspicion: images, archives, videos, and poses beside them."""

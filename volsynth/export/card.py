@@ -1,0 +1,179 @@
+"""The card of an exported model: where it comes from, what it takes and makes, what it scored."""
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.export
+
+import volsynth
+from volsynth import fields, skeleton
+from volsynth.data import fake
+from volsynth.errors import UserError
+from volsynth.export import forward, model_folder
+from volsynth.results import result_files, tables
+from volsynth.train import run_log
+
+KEYPOINTS = {
+    "joints": list(skeleton.JOINTS),
+    "sides": "right and left are the person's own",
+    "pelvis": "the mean of the hips",
+    "axes": "x right, y down, z away from the camera",
+    "joints_px": "pixels of the image of S by S, in which the pixel of row i and column j has its "
+    "centre at (j + 0.5, i + 0.5); depth has the scale of width and height, and the mean depth of "
+    "the visible joints is S / 2",
+    "joints_mm": "mm along the axes of the camera, relative to the pelvis",
+    "visible": "whether a joint is known; one that is not counts for nothing",
+}
+"""The format of poses."""
+
+LICENCE_OF_POSED_PEOPLE = "Apache-2.0"
+
+LICENCE_UNKNOWN = "not stated; that of the training data may restrict the use of the parameters"
+
+
+def make_card(workdir, run, config, system, step, split, licence, inputs, parameters):
+    side = config.data.image_size
+    also = dict(config.data.also)
+    own = config.data.name == "posed_people" and not also
+    networks = {}
+    for name, value in parameters.items():
+        network = name.partition("/")[0]
+        networks[network] = networks.get(network, 0) + value.size
+    sizes = {name: ["B", *value.shape[1:]] for name, value in fake.spec(1, side, inputs).items()}
+    return {
+        "format": model_folder.FORMAT,
+        "system": system.name,
+        "paper": system.paper,
+        "task": system.task,
+        "image_size": side,
+        "step": step,
+        "inputs": {
+            name: {"shape": sizes[name], "is": fields.BATCH[name].describe()} for name in inputs
+        },
+        "outputs": {
+            name: fields.OUTPUTS[name].describe() for name in fields.TASK_OUTPUTS[system.task]
+        },
+        "keypoints": KEYPOINTS,
+        "parameters": {"total": sum(networks.values()), "networks": networks, "averaged": True},
+        "precision": config.precision,
+        "platforms": list(forward.PLATFORMS),
+        "trained_on": {
+            "data": f"{config.data.name}/{config.data.config}",
+            "also": also,
+            "identity": run["data"],
+            "batch_size": config.train.batch_size,
+            "steps": step,
+            "seed": config.seed,
+        },
+        "notes": run.get("notes", {}),
+        "evaluation": _evaluation(workdir, split, step),
+        "licence": licence or (LICENCE_OF_POSED_PEOPLE if own else LICENCE_UNKNOWN),
+        "trained_with": _trained_with(workdir),
+        "exported_with": {
+            "volsynth": volsynth.__version__,
+            "commit": run_log.commit(),
+            "jax": jax.__version__,
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        },
+    }
+
+
+def _evaluation(workdir, split, step):
+    """The workdir's scores on a split, if they are of this step."""
+    found = result_files.read_split(workdir, split)
+    if found is None or found["step"] != step:
+        why = (
+            f"{workdir} has no scores on {split}"
+            if found is None
+            else f"the scores on {split} are of step {found['step']}, not {step}"
+        )
+        print(
+            f"volsynth: {why}: the card says none. For scores in it, run first: volsynth evaluate "
+            f"--workdir {workdir} --split {split}",
+            file=sys.stderr,
+        )
+        return None
+    wanted = ("label", "metrics", "baselines", "details", "protocol", "step")
+    return {key: found[key] for key in wanted if key in found}
+
+
+def _trained_with(workdir):
+    """Version and commit of the code of the run's last start."""
+    try:
+        starts = run_log.read_starts(workdir)
+    except OSError as error:
+        raise UserError(f"{workdir}: {run_log.STARTS} cannot be read: {error.strerror}.") from error
+    last = starts[-1] if starts else {}
+    return {
+        "volsynth": last.get("version"),
+        "commit": last.get("commit"),
+        "jax": last.get("jax"),
+        "device": last.get("device"),
+    }
+
+
+def readme(card: Mapping[str, Any]) -> str:
+    """The card as Markdown, for people."""
+    trained, found = card["trained_on"], card["evaluation"]
+    also = "".join(
+        f", {name} ({share:g} of the samples)" for name, share in trained["also"].items()
+    )
+    inputs = "\n".join(f"| `{name}` | {field['is']} |" for name, field in card["inputs"].items())
+    outputs = "\n".join(f"| `{name}` | {what} |" for name, what in card["outputs"].items())
+    joints = ", ".join(f"{i} {name}" for i, name in enumerate(card["keypoints"]["joints"]))
+    notes = "".join(f"- {key}: {note}\n" for key, note in card["notes"].items())
+    code = card["trained_with"]
+    return f"""# {card["system"]}, step {card["step"]}
+
+{card["paper"]}.
+
+A model of volsynth with {card["parameters"]["total"]:,} averaged parameters, for images of
+{card["image_size"]} by {card["image_size"]} pixels.
+
+    import volsynth
+    model = volsynth.load("PATH OF THIS FOLDER")
+
+## Training
+
+- data: {trained["data"]}{also}, identity `{trained["identity"]}`
+- steps: {trained["steps"]}, batch size {trained["batch_size"]}, seed {trained["seed"]}
+- code: volsynth {code["volsynth"]}, commit {code["commit"]}, JAX {code["jax"]}
+{notes}
+## Scores
+
+{_scores(found)}
+## Inputs and outputs
+
+S is {card["image_size"]}, B any number.
+
+| input | |
+|---|---|
+{inputs}
+
+| output | |
+|---|---|
+{outputs}
+
+## Keypoints
+
+{joints}.
+
+{"; ".join(f"{key}: {text}" for key, text in card["keypoints"].items() if key != "joints")}.
+
+## Licence
+
+{card["licence"]}
+"""
+
+
+def _scores(found):
+    if found is None:
+        return "None were computed of this step.\n"
+    protocol = found["protocol"]
+    return (
+        f"{protocol['images']} images of the split {protocol['split']} of {protocol['data']}; the "
+        f"whole protocol is in `{model_folder.CARD}`.\n\n{tables.results_table(found)}"
+    )

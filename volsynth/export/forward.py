@@ -1,0 +1,131 @@
+"""The forward pass of a system as it is exported: a pure function of parameters by name."""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+
+from volsynth import tasks
+from volsynth.data import fake
+from volsynth.system import (
+    PARAMS,
+    Batch,
+    System,
+    Variables,
+    averaged_networks,
+    evaluation_context,
+)
+from volsynth.tasks.base import Prediction
+from volsynth.train import liveness
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+"""The platforms that an exported program runs on."""
+
+Layout = Mapping[str, tuple[int, ...]]
+"""The shape of every exported array by its name."""
+
+
+def by_name(variables: Variables) -> dict[str, Any]:
+    """The leaves of variables under names such as "generator/encoder/Conv_0/kernel".
+
+    States have the name of their collection behind the network's, parameters have none there.
+    """
+    leaves = jax.tree_util.tree_flatten_with_path(variables)[0]
+    return {_name([key.key for key in path]): leaf for path, leaf in leaves}
+
+
+def _name(path):
+    network, collection, *rest = path
+    return "/".join([network, *rest] if collection == PARAMS else [network, collection, *rest])
+
+
+def variable_shapes(system: System, image_size: int) -> Variables:
+    """Shapes and dtypes of the variables that are exported: those with running averages."""
+    batch = fake.spec(1, image_size, system.inputs)
+    shapes = jax.eval_shape(system.init, jax.random.key(0), batch)
+    return {name: shapes[name] for name in averaged_networks(system, shapes)}
+
+
+def from_names(shapes: Variables, parameters: Mapping[str, jax.Array]) -> Variables:
+    """The inverse of `by_name`: variables of these shapes and dtypes from arrays by name."""
+    leaves = [parameters[name].astype(leaf.dtype) for name, leaf in by_name(shapes).items()]
+    return jax.tree.unflatten(jax.tree.structure(shapes), leaves)
+
+
+def forward(
+    system: System, image_size: int
+) -> tuple[Callable[[Mapping[str, jax.Array], Batch], Prediction], Layout]:
+    """A forward pass outside of training, of the averaged networks.
+
+    Returns:
+      A pure function (parameters, batch) -> prediction of the system's task, where parameters are
+      arrays by name and inputs that the batch lacks are zero; and the parameters' shapes.
+    """
+    shapes = variable_shapes(system, image_size)
+    select = tasks.TASKS[system.task].select
+    whole = fake.spec(1, image_size, system.inputs)
+
+    def run(parameters, batch):
+        count = next(iter(batch.values())).shape[0]
+        # Some systems look at the shapes of fields whose values they do not use.
+        empty = {k: jnp.zeros((count, *v.shape[1:]), v.dtype) for k, v in whole.items()}
+        variables = from_names(shapes, parameters)
+        outputs, _ = system.forward(variables, {**empty, **batch}, evaluation_context())
+        return select(outputs)
+
+    return run, {name: tuple(leaf.shape) for name, leaf in by_name(shapes).items()}
+
+
+def used_inputs(system: System, image_size: int) -> tuple[str, ...]:
+    """The fields of a batch on whose values the prediction depends, in alphabetical order."""
+    run, layout = forward(system, image_size)
+    parameters = {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in layout.items()}
+    batch = fake.spec(1, image_size, system.inputs)
+    used = liveness.used_arguments(run, parameters, batch)
+    # Leaves are in the order of the pytree: of a dict, that of its sorted names.
+    return tuple(name for name, is_used in zip(sorted(batch), used[len(parameters) :]) if is_used)
+
+
+def is_estimator(task: str, inputs: tuple[str, ...]) -> bool:
+    """Whether a model finds poses in pictures, by its task and the inputs that it uses.
+
+    A network that lifts 2D joints to 3D has the task "pose", too; but it would be given the true
+    joints of the pictures that are to be scored, and find every one of them perfect.
+    """
+    return task == "pose" and inputs == ("target_image",)
+
+
+def serialise(system: System, image_size: int, inputs: tuple[str, ...]) -> bytes:
+    """The forward pass for every platform and any batch size, as `jax.export` serialises it.
+
+    Args:
+      system: the system whose averaged networks run.
+      image_size: side of the images, S pixels.
+      inputs: the fields of a batch that the program takes.
+    """
+    run, layout = forward(system, image_size)
+    parameters = {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in layout.items()}
+    (count,) = jax.export.symbolic_shape("b")
+    batch = {
+        name: jax.ShapeDtypeStruct((count, *value.shape[1:]), value.dtype)
+        for name, value in fake.spec(1, image_size, inputs).items()
+    }
+    with _no_paths():
+        exported = jax.export.export(jax.jit(run), platforms=PLATFORMS)(parameters, batch)
+        return bytes(exported.serialize())
+
+
+@contextlib.contextmanager
+def _no_paths():
+    """Programs name the files of their source code: leaves out where on this machine they are."""
+    key = "jax_hlo_source_file_canonicalization_regex"
+    before = getattr(jax.config, key)
+    jax.config.update(key, ".*/")
+    try:
+        yield
+    finally:
+        jax.config.update(key, before)

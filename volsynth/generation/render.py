@@ -1,0 +1,106 @@
+"""Pictures of a person as bodies, made by an exported model."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from volsynth import conventions
+from volsynth.errors import UserError
+from volsynth.export import exported_model
+from volsynth.generation.persons import Crop, Person
+from volsynth.poses.retargeting import Body
+
+BATCH = 8
+"""How many frames of a motion are rendered at once."""
+
+RenderFn = Callable[[Sequence[Body]], UInt8[np.ndarray, "B S S 3"]]
+"""Renders one person as some bodies; at most as many bodies as a batch has."""
+
+
+def load_generator(
+    path: str | os.PathLike[str], program: bool | None = None
+) -> exported_model.Model:
+    """Loads an exported model that makes pictures.
+
+    Args:
+      path: the model's folder.
+      program: as in `exported_model.load`.
+
+    Raises:
+      UserError: the model makes none, or `exported_model.load` raises.
+    """
+    model = exported_model.load(path, program)
+    if model.task == "pose":
+        raise UserError(f"{path} finds poses and makes no pictures; give it as --estimator.")
+    return model
+
+
+def render_bodies(
+    model: exported_model.Model, person: Person, bodies: Sequence[Body], crop: Crop
+) -> UInt8[np.ndarray, "B S S 3"]:
+    """Renders a person as bodies that stand in one square, by a single call of the model."""
+    count = len(bodies)
+    image = np.repeat(conventions.to_float(person.image)[None], count, axis=0)
+    joints = np.repeat(person.joints[None], count, axis=0)
+    visible = np.repeat(person.body.visible[None], count, axis=0)
+    # An exported program takes a batch; the source is the same in each of its rows.
+    made = model(image, (joints, visible), joints_in_crop(bodies, crop))
+    return conventions.to_uint8(np.asarray(made))
+
+
+def joints_in_crop(
+    bodies: Sequence[Body], crop: Crop
+) -> tuple[Float[np.ndarray, "B 15 3"], Bool[np.ndarray, "B 15"]]:
+    """Joints of bodies in pixels of a square, and which are known, as a model takes them."""
+    joints = np.stack([crop.joints(body) for body in bodies])
+    return joints, np.stack([body.visible for body in bodies])
+
+
+def render_whole(model: exported_model.Model, person: Person, crop: Crop, batch: int) -> RenderFn:
+    """A function that renders a person by running all of a model for every picture.
+
+    Args:
+      model: any that makes pictures.
+      person: whom to render.
+      crop: the square that the bodies stand in.
+      batch: the largest number of bodies of a call.
+    """
+
+    def render(bodies):
+        return render_bodies(model, person, padded(bodies, batch), crop)[: len(bodies)]
+
+    return render
+
+
+def padded(bodies: Sequence[Body], count: int) -> list[Body]:
+    """So many bodies, the last one repeated: every batch has the size that was compiled."""
+    return [*bodies, *[bodies[-1]] * (count - len(bodies))]
+
+
+def render_frames(
+    render: RenderFn, bodies: Sequence[Body], batch: int
+) -> Iterator[UInt8[np.ndarray, "S S 3"]]:
+    """Yields a picture of each body, in order; a body like the one before gets the same picture."""
+    new, numbers = distinct_bodies(bodies)
+    # A generator, so that a batch is rendered only when its first frame is asked for.
+    made = (image for at in range(0, len(new), batch) for image in render(new[at : at + batch]))
+    image, last = None, -1
+    for number in numbers:
+        image, last = (next(made) if number > last else image), number
+        yield image
+
+
+def distinct_bodies(bodies: Sequence[Body]) -> tuple[list[Body], list[int]]:
+    """The bodies that differ from the one before, and for each body the index of its like."""
+    # Equal rows of a batch need not be equal to the last bit: sums may be split differently. So a
+    # figure that holds still would flicker if it were rendered again.
+    is_new = [True] + [not _same(a, b) for a, b in itertools.pairwise(bodies)]
+    new = [body for body, first in zip(bodies, is_new) if first]
+    return new, [number - 1 for number in itertools.accumulate(map(int, is_new))]
+
+
+def _same(a, b):
+    return np.array_equal(a.visible, b.visible) and np.array_equal(a.joints, b.joints)

@@ -1,0 +1,90 @@
+"""Reconstruction terms: how far a generated image is from the one that was wanted.
+
+Differences of pixels, and of features of VGG-19 or of the built-in features where no weights are
+given; Knoche 2019, section 4.4 and 2.3.2.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+
+from volsynth import losses
+from volsynth.pretrained import feature_networks
+
+NEAREST_LAYER = "block1_conv2"
+"""The layer of VGG-19 whose features the nearest-neighbour loss compares (Siarohin et al. 2018)."""
+
+
+class Weights(NamedTuple):
+    """Weights of the terms; one of weight zero is not computed at all.
+
+    Attributes:
+      l1: of the mean absolute difference of pixels.
+      chroma: of the same between differences of colour channels.
+      nearest_neighbour: of the nearest-neighbour loss.
+      neighbourhood: side of that loss's neighbourhood in pixels, odd.
+      perceptual: of the mean absolute difference of features.
+      perceptual_layers: the layers of VGG-19 whose features that is about.
+      features: file of VGG-19's weights, for both losses of features; empty for the built-in ones.
+    """
+
+    l1: float = 0.0
+    chroma: float = 0.0
+    nearest_neighbour: float = 0.0
+    neighbourhood: int = 5
+    perceptual: float = 0.0
+    perceptual_layers: Sequence[str] = ()
+    features: str = ""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers whose features some term compares, each once."""
+        layers = [NEAREST_LAYER] if self.nearest_neighbour else []
+        layers += [*self.perceptual_layers] if self.perceptual else []
+        return tuple(dict.fromkeys(layers))
+
+
+def make_terms(
+    weights: Weights,
+) -> Callable[[jax.Array, jax.Array], dict[str, jax.Array]]:
+    """A function (image, target) -> weighted terms by name, of images [B, H, W, 3] in [-1, 1].
+
+    Raises:
+      UserError: there are no such layers; later, when it is called, no such file of weights.
+    """
+    layers = weights.layers
+    # Read when it is first needed: whoever only makes images has no need of the file.
+    features = functools.cache(lambda: feature_networks.load_features(weights.features, layers))
+
+    def terms(image, target):
+        found = {}
+        made, wanted = (features()(x) for x in (image, target)) if layers else ({}, {})
+        if weights.nearest_neighbour:
+            distance = losses.nearest_neighbour(
+                made[NEAREST_LAYER], wanted[NEAREST_LAYER], weights.neighbourhood
+            )
+            found["nearest_neighbour"] = weights.nearest_neighbour * distance
+        if weights.perceptual:
+            chosen = [
+                {layer: f[layer] for layer in weights.perceptual_layers} for f in (made, wanted)
+            ]
+            found["perceptual"] = weights.perceptual * losses.perceptual(*chosen)
+        if weights.l1:
+            found["l1"] = weights.l1 * losses.l1(image, target)
+        if weights.chroma:
+            found["chroma"] = weights.chroma * losses.chroma(image, target)
+        return found
+
+    return terms
+
+
+def notes(weights: Weights) -> Mapping[str, str]:
+    """What belongs into every log and result: which features are compared, if any are.
+
+    Raises:
+      UserError: there are no such layers, or no such file.
+    """
+    layers = weights.layers
+    return {"features": feature_networks.features_name(weights.features, layers)} if layers else {}
