@@ -1,6 +1,6 @@
 """The two networks through which scores of a whole set see pictures, as their protocols say it.
 
-Inception-v3 needs a file of weights (`volsynth.pretrained.feature_networks.inception_v3`); the
+Inception-v3 needs a file of weights (`volsynth.pretrained.feature_networks.load_inception`); the
 built-in features need none, and since they give other numbers their scores have other names.
 """
 
@@ -30,7 +30,7 @@ INCEPTION: Mapping[str, Any] = {
 """The entries of the protocol of all scores that see pictures through Inception-v3."""
 
 BUILTIN: Mapping[str, Any] = {
-    "network": feature_networks.name("", [BUILTIN_LAYER]),
+    "network": feature_networks.features_name("", [BUILTIN_LAYER]),
     "image_range": [-1.0, 1.0],
     "resize": None,
     "features": f"{BUILTIN_LAYER} after the ReLU, mean over all pixels",
