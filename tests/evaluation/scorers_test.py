@@ -61,7 +61,7 @@ class Inception:
 
 
 def test_sets_are_those_of_all_valid_pictures_in_their_order(monkeypatch):
-    monkeypatch.setattr(set_scorers.feature_networks, "inception_v3", lambda path: Inception())
+    monkeypatch.setattr(set_scorers.feature_networks, "load_inception", lambda path: Inception())
     tool = set_scorers.inception("file", 11)
     batches = [_batch(6, [True] * 6), _batch(6, [True] * 5 + [False], seed=1)]
 

@@ -1,6 +1,6 @@
 """The two networks through which scores of a whole set see pictures, as their protocols say it.
 
-Inception-v3 needs a file of weights (`volsynth.pretrained.feature_networks.inception_v3`); the
+Inception-v3 needs a file of weights (`volsynth.pretrained.feature_networks.load_inception`); the
 built-in features need none, and since they give other numbers their scores have other names.
 """
 
