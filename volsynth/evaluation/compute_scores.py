@@ -16,6 +16,7 @@ from volsynth.evaluation.scorers import Instrument, SetInstrument
 from volsynth.metrics import intervals
 from volsynth.system import Batch
 from volsynth.tasks import Task
+from volsynth.tasks.base import PredictFn
 
 
 @dataclasses.dataclass(frozen=True)
