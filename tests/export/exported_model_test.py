@@ -19,7 +19,7 @@ from volsynth import systems
 from volsynth.config import load_config
 from volsynth.data import fake
 from volsynth.errors import UserError
-from volsynth.export import exported_model, model_folder, write
+from volsynth.export import exported_model, forward, model_folder, write
 from volsynth.train import manifest
 
 
@@ -268,15 +268,17 @@ def test_a_program_that_was_cut_off_gives_way_to_the_code(folder, copied, keep):
 
 def test_a_program_for_other_devices(copied):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exported_model, "PLATFORMS", ("tpu",))
+        patch.setattr(forward, "PLATFORMS", ("tpu",))
         system = systems.make(load_config(exported_runs.POSE))
-        (copied / model_folder.PROGRAM).write_bytes(write.program(system, 32, ["target_image"]))
+        (copied / model_folder.PROGRAM).write_bytes(
+            forward.serialise(system, 32, ("target_image",))
+        )
     fails(sealed(copied), "it is for tpu, this is cpu", program=True)
 
 
 def program_of(function):
     """A serialised program of the pose estimator's inputs, whatever it does with them."""
-    _, layout = exported_model.forward(systems.make(load_config(exported_runs.POSE)), 32)
+    _, layout = forward.forward(systems.make(load_config(exported_runs.POSE)), 32)
     parameters = {k: jax.ShapeDtypeStruct(v, np.float32) for k, v in layout.items()}
     batch = {"target_image": fake.spec(1, 32)["target_image"]}
     made = jax.export.export(
@@ -298,7 +300,7 @@ def test_a_program_that_calls_foreign_functions_is_not_run(copied):
 
 def test_a_program_of_other_inputs(copied):
     system = systems.make(load_config(exported_runs.POSE))
-    blob = write.program(system, 32, ["source_image", "target_image"])
+    blob = forward.serialise(system, 32, ("source_image", "target_image"))
     (copied / model_folder.PROGRAM).write_bytes(blob)
     message = r"takes \['source_image', 'target_image'\], card.json says \['target_image'\]"
     fails(sealed(copied), message)

@@ -16,9 +16,10 @@ POSE = "configs/pose_estimator.py:smoke"
 def write(workdir, spec, *overrides, step=3):
     """A workdir of a smoke config with one checkpoint; returns the workdir."""
     config = load_config(spec, [f"--config.{override}" for override in overrides])
-    run_record.claim_workdir(workdir, config_to_dict(config), "tiny:0123", {"features": "none"})
     system = systems.make(config)
-    batch = fake.spec(1, config.data.image_size)
+    record = (config_to_dict(config), "tiny:0123", {"features": "none"}, system.file_keys)
+    run_record.claim_workdir(workdir, *record)
+    batch = fake.spec(1, config.data.image_size, system.inputs)
     whole = jax.eval_shape(program.make(system, config).init, jax.random.key(0), batch)
     rng = np.random.default_rng(0)
 
