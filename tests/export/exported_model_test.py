@@ -245,6 +245,41 @@ def test_a_program_that_makes_something_else(copied):
     fails(sealed(copied), "program.stablehlo does not make what card.json says", program=True)
 
 
+# --- models of earlier versions ------------------------------------------------------------------
+
+
+@pytest.fixture
+def of_before(tmp_path):
+    """A model whose config names a key as an earlier version did; its arrays are named alike."""
+    run = exported_runs.write(tmp_path / "run", "configs/deformable.py:smoke")
+    out = tmp_path / "model"
+    write.export(run, out)
+    names = safetensors.numpy.load_file(out / model_folder.PARAMETERS)
+    assert not any("params" in name.split("/") for name in names)
+    config = json.loads((out / "config.json").read_text())
+    config["loss"]["game"] = config["loss"].pop("gan_loss")
+    (out / "config.json").write_text(json.dumps(config))
+    return sealed(out)
+
+
+def test_a_model_of_an_earlier_version_is_run_by_its_program_and_not_rebuilt(of_before):
+    batch = fake.batch(2, 32)
+    model = volsynth.load(of_before)
+    assert model.is_program
+    assert model.config.loss.game == "minimax"
+    image = np.asarray(model.make(batch))
+    assert (image.shape, image.dtype) == ((2, 32, 32, 3), np.float32)
+    assert np.ptp(image) > 0.1
+    exported_runs.assert_same(volsynth.load(of_before, program=True).make(batch), image)
+    why = r"config.json: config.loss (lacks gan_loss|has no key 'game')"
+    wanted = rf"{why}.*Export it again with the present version of volsynth: volsynth export\.$"
+    fails(of_before, wanted, program=False)
+    # Neither where the program cannot be run.
+    (of_before / model_folder.PROGRAM).write_bytes(b"")
+    with pytest.warns(UserWarning, match="the code of volsynth is used"):
+        fails(sealed(of_before), wanted)
+
+
 @pytest.mark.parametrize("text", ["{", "[" * 100000])
 def test_a_card_that_is_no_json(copied, text):
     (copied / "card.json").write_text(text)
