@@ -13,7 +13,7 @@ from volsynth.data import prepared
 from volsynth.errors import UserError, did_you_mean
 from volsynth.evaluation import scorers
 from volsynth.evaluation.scorers import Instrument, SetInstrument
-from volsynth.export import exported_model, model_folder
+from volsynth.export import exported_model, forward, model_folder
 from volsynth.pretrained import detectors
 from volsynth.runs import restoring
 from volsynth.tasks import Task
@@ -119,7 +119,7 @@ def estimator(path: str, data: prepared.Prepared) -> Instrument:
     else:
         config, _, system, _, averages = restoring.restore_weights(pathlib.Path(path))
         task, make = system.task, restoring.predictor(system)
-        parameters = exported_model.by_name(averages)
+        parameters = forward.by_name(averages)
         trained_on = run_record.read_run(pathlib.Path(path))["data"]
 
         def estimate(batch):
