@@ -197,7 +197,7 @@ def test_poses_are_found_in_one_image():
 def test_a_field_that_is_not_used_is_not_asked_for():
     def run(variables, batch, context):
         del variables, context
-        unused = jnp.sum(batch["target_mask"]) + batch["source_joints"]
+        unused = jnp.sum(batch["target_image"]) + batch["source_joints"]
         return {"image": batch["source_image"] * 2, "unused": unused}, {}
 
     system = dataclasses.replace(systems.make(load_config(IMAGE)), forward=run)
