@@ -18,6 +18,7 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
+from volsynth import fields
 from volsynth.config import config_from_dict
 from volsynth.data import fake
 from volsynth.errors import UserError, did_you_mean
@@ -119,15 +120,15 @@ class Model:
                 except (TypeError, ValueError) as error:
                     raise UserError(f"{role}_pose must be a pair (joints, visible).") from error
         wanted = fake.spec(1, self.image_size, self.inputs)
-        fields = {}
+        checked = {}
         for name in self.inputs:
             if name not in given:
                 raise UserError(f"{name} is missing; this model takes {', '.join(self.inputs)}.")
-            fields[name] = _checked(name, given[name], wanted[name])
-        counts = {name: len(value) for name, value in fields.items()}
+            checked[name] = _checked(name, given[name], wanted[name])
+        counts = {name: len(value) for name, value in checked.items()}
         if len(set(counts.values())) > 1:
             raise UserError(f"all arrays must have the same length, got {counts}.")
-        return fields
+        return checked
 
 
 def _checked(name, value, wanted):
@@ -280,7 +281,12 @@ def _rebuilt(folder, config, card):
         system = systems.make(config)
         run, layout = forward.forward(system, card["image_size"])
     except UserError as error:
-        raise UserError(f"{folder}: {CONFIG}: {error}") from error
+        # Most often the config is of an earlier version, whose keys had other names.
+        said = str(error).rstrip(".")
+        raise UserError(
+            f"{folder}: {CONFIG}: {said}. Export it again with the present version of volsynth: "
+            "volsynth export."
+        ) from error
     except Exception as error:  # Values of any kind in places of any kind.
         said = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"{folder}: {CONFIG} makes no system ({said}). {MENDING}") from error
