@@ -110,7 +110,7 @@ def evaluate_model(
     verify.verify(data, (split_name, "train"), opening.say)
     return _evaluate(
         tasks.TASKS[model.task],
-        lambda batch: jax.device_get(model.make(batch)),
+        lambda batch: jax.device_get(model.predict(batch)),
         data,
         split_name,
         batch_size,

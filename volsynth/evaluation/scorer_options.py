@@ -114,7 +114,8 @@ def estimator(path: str, data: prepared.Prepared) -> Instrument:
     """
     if model_folder.is_model(pathlib.Path(path)):
         model = exported_model.load(path)
-        task, config, parameters, estimate = model.task, model.config, model.parameters, model.make
+        task, config, parameters = model.task, model.config, model.parameters
+        estimate = model.predict
         trained_on = model.card["trained_on"]["identity"]
     else:
         config, _, system, _, averages = restoring.restore_weights(pathlib.Path(path))

@@ -33,7 +33,7 @@ FIGURES = {
 }
 """Parameters from table 2 of Zhu et al. 2019 (PATN), operations from table 6.16 of Knoche 2019."""
 
-DROPPED = 3
+DROPOUT_BLOCKS = 3
 """Blocks of the decoder, from its start, with dropout."""
 
 
@@ -107,7 +107,7 @@ class Generator(nn.Module):
       heatmaps: how many maps a pose has; at least one for each joint.
       heatmap_sigma: of the joints' Gaussians, as a share of the image's side.
       interpolation: of the warp, see `ops.warp`; pose-gan took the "nearest".
-      dropout: in training, in the first `DROPPED` blocks of the decoder.
+      dropout: in training, in the first `DROPOUT_BLOCKS` blocks of the decoder.
       chroma_key: whether the background is taken out of the source image and put behind what the
         decoder paints, with a fourth channel for coverage.
       remat: whether blocks keep only their inputs for the backward pass, to save memory.
@@ -147,7 +147,7 @@ class Generator(nn.Module):
         x = skips.pop()
         block = blocks.forgetful(UpBlock, self.remat)
         for i, width in enumerate(self.decoder_widths):
-            dropout = self.dropout if train and i < DROPPED else 0.0
+            dropout = self.dropout if train and i < DROPOUT_BLOCKS else 0.0
             x = block(width, dropout, dtype=self.dtype, name=f"UpBlock_{i}")(x)
             x = jnp.concatenate([x, skips.pop()], axis=-1)
         channels = 4 if self.chroma_key else 3

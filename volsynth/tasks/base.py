@@ -17,7 +17,7 @@ leading axis is the batch's."""
 PredictFn = Callable[[Batch], Prediction]
 """A function of a batch to the prediction for it."""
 
-Scored = Mapping[str, tuple[jax.Array, jax.Array]]
+ExampleScores = Mapping[str, tuple[jax.Array, jax.Array]]
 """Score name to a value for each example, [B], and to whether that example has the score, [B]."""
 
 
@@ -57,7 +57,7 @@ class Task:
     fit_baselines: Callable[[prepared.Split, int], np.ndarray]
     baselines: Mapping[str, str]
     with_baselines: Callable[[Prediction, np.ndarray, Batch], dict[str, Prediction]]
-    score: Callable[[Prediction, Batch], Scored]
+    score: Callable[[Prediction, Batch], ExampleScores]
     gallery_titles: tuple[str, ...]
     gallery_row: Callable[[Prediction, Batch, int, int], Sequence[np.ndarray]]
     sorted_by: str
@@ -67,6 +67,6 @@ class Task:
     images: Callable[[Prediction], jax.Array] | None = None
 
 
-def spread(split: prepared.Split, limit: int) -> np.ndarray:
+def evenly_spread(split: prepared.Split, limit: int) -> np.ndarray:
     """The numbers of up to `limit` records, spread evenly over a split."""
     return np.unique(np.linspace(0, split.records - 1, min(limit, split.records)).astype(int))

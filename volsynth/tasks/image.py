@@ -8,9 +8,9 @@ from volsynth.data import pipeline
 from volsynth.images import draw
 from volsynth.ops import occlusion
 from volsynth.skeleton import HIPS, SHOULDERS
-from volsynth.tasks.base import Task, spread
+from volsynth.tasks.base import Task, evenly_spread
 
-OF_REGION = "occluded_"
+REGION_PREFIX = "occluded_"
 """Begins the names of scores of the region where a person hides itself."""
 
 SCORES = (
@@ -55,8 +55,8 @@ def _protocol():
     of = metrics.IMAGE_PROTOCOL
     entries = {"all": of["all"]}
     for name in (*SCORES, *DETAILS):
-        region = name.startswith(OF_REGION)
-        plain = name.removeprefix(OF_REGION)
+        region = name.startswith(REGION_PREFIX)
+        plain = name.removeprefix(REGION_PREFIX)
         if region and f"foreground_{plain}" in of:
             plain = f"foreground_{plain}"
         if name == "occluded_ssim":
@@ -87,7 +87,7 @@ def score(images, batch):
         "sharpness": metrics.sharpness(images),
     }
     scored = {name: (value, batch["valid"]) for name, value in values.items()}
-    for prefix, where in (("foreground_", mask), (OF_REGION, region)):
+    for prefix, where in (("foreground_", mask), (REGION_PREFIX, region)):
         seen = batch["valid"] & metrics.has_pixels(where)
         windows = batch["valid"] & metrics.has_window(where)
         scored |= {
@@ -100,7 +100,7 @@ def score(images, batch):
         "colour_chi_squared": metrics.colour_chi_squared(images, target, region, region),
         "sharpness": metrics.sharpness(images, region),
     }
-    return scored | {f"{OF_REGION}{name}": (value, seen) for name, value in colours.items()}
+    return scored | {f"{REGION_PREFIX}{name}": (value, seen) for name, value in colours.items()}
 
 
 def facts(batch):
@@ -131,7 +131,7 @@ def _heading(joints_mm):
 
 def mean_training_image(split, batch_size, limit=512):
     """The mean of up to `limit` images, spread evenly over a split; [H, W, 3] in [-1, 1]."""
-    numbers = spread(split, limit)
+    numbers = evenly_spread(split, limit)
     total, count = 0.0, 0
     pairs = np.stack([numbers, numbers], axis=1)
     for batch in pipeline.evaluation_batches(split, pairs, batch_size):

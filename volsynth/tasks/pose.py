@@ -8,14 +8,14 @@ from volsynth.data import decoding
 from volsynth.images import draw
 from volsynth.ops import geometry
 from volsynth.skeleton import HIPS, JOINTS, NUM_JOINTS
-from volsynth.tasks.base import Task, spread
+from volsynth.tasks.base import Task, evenly_spread
 
 SCORES = ("mpjpe", "pa_mpjpe", "pck_150", "auc_150", "auc_200")
 
 JOINT_SCORES = tuple(f"mpjpe_{name}" for name in JOINTS)
 """The error of each joint alone."""
 
-SHOWN_MM = 2200.0
+SIDE_VIEW_MM = 2200.0
 """What the side of a picture of a pose from the side stands for."""
 
 
@@ -45,7 +45,7 @@ def score(made, batch):
 def mean_training_pose(split, batch_size, limit=8192):
     """The mean of up to `limit` poses, spread evenly over a split; [15, 3], mm from the pelvis."""
     total, count = np.zeros((NUM_JOINTS, 3)), np.zeros((NUM_JOINTS, 1))
-    numbers = spread(split, limit)
+    numbers = evenly_spread(split, limit)
     # Without their images records are small.
     for start in range(0, len(numbers), 64 * batch_size):
         chosen = numbers[start : start + 64 * batch_size]
@@ -90,7 +90,7 @@ def from_the_side(joints_mm, side):
     What is far from the camera is to the right; the pelvis is in the middle of the picture.
     """
     x, y, z = np.moveaxis(np.asarray(joints_mm), -1, 0)
-    return np.stack([z, y, -x], axis=-1) * (side / SHOWN_MM) + side / 2
+    return np.stack([z, y, -x], axis=-1) * (side / SIDE_VIEW_MM) + side / 2
 
 
 _JOINTS_PROTOCOL = {

@@ -13,10 +13,10 @@ from volsynth.errors import UserError
 VARIABLES = ("VOLSYNTH_COORDINATOR", "VOLSYNTH_PROCESSES", "VOLSYNTH_PROCESS")
 """host:port of the process 0, how many processes there are, and which of them this one is."""
 
-HEARTBEAT = 20
+HEARTBEAT_TIMEOUT = 20
 """Seconds without a sign of life after which a process counts as dead, and all others end."""
 
-START = 300
+START_TIMEOUT = 300
 """Seconds that the processes wait for each other at the start."""
 
 
@@ -48,7 +48,9 @@ def join(environment: Mapping[str, str] = os.environ) -> None:
         }
     try:
         jax.distributed.initialize(
-            **arguments, initialization_timeout=START, heartbeat_timeout_seconds=HEARTBEAT
+            **arguments,
+            initialization_timeout=START_TIMEOUT,
+            heartbeat_timeout_seconds=HEARTBEAT_TIMEOUT,
         )
     except (ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]

@@ -26,7 +26,7 @@ from volsynth.train import (
     state,
 )
 from volsynth.train.program import Program
-from volsynth.train.reporting import Reporter, Silent
+from volsynth.train.reporting import Reporter, SilentReporter
 
 
 class Interrupted(Exception):
@@ -79,7 +79,7 @@ def train(
         reporter = stack.enter_context(
             Reporter(workdir, start, last, settings.batch_size)
             if distributed.is_first()
-            else Silent(workdir)
+            else SilentReporter(workdir)
         )
         reporter.say(f"{system.name}: step {start} of {last}, {devices.size} device(s), {workdir}")
         for key, value in system.notes.items():
@@ -102,7 +102,7 @@ def train(
 
 
 def _restore_or_initialise(placed, checkpoints):
-    step = checkpoints.usable()
+    step = checkpoints.step_to_resume()
     return placed.init() if step is None else checkpoints.restore(step, placed.state)
 
 
@@ -162,7 +162,7 @@ class _Runner:
         """The next batch, on the devices and on the host; None for both after the last."""
         before = time.monotonic()
         batch = next(stream, None)
-        self._reporter.waited(time.monotonic() - before)
+        self._reporter.add_waiting(time.monotonic() - before)
         if batch is None:
             return None, None
         return mesh.to_devices(self._devices, batch, self._settings.batch_size), batch

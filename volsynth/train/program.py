@@ -29,7 +29,7 @@ class Program(NamedTuple):
     spans: Mapping[str, range]
 
 
-class Placed(NamedTuple):
+class PlacedProgram(NamedTuple):
     """A program on a mesh of devices.
 
     Attributes:
@@ -68,7 +68,9 @@ def _steps(config):
     return steps if isinstance(steps, int) else dict(steps)
 
 
-def place(program: Program, devices: Mesh, seed: int, batch: Batch, shard_state: bool) -> Placed:
+def place(
+    program: Program, devices: Mesh, seed: int, batch: Batch, shard_state: bool
+) -> PlacedProgram:
     """The program on a mesh.
 
     Args:
@@ -85,7 +87,7 @@ def place(program: Program, devices: Mesh, seed: int, batch: Batch, shard_state:
 
     shapes = jax.eval_shape(init)
     shardings = mesh.state_shardings(devices, shapes, shard_state)
-    return Placed(
+    return PlacedProgram(
         init=jax.jit(init, out_shardings=shardings),
         steps={
             phase: jax.jit(

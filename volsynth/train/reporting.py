@@ -110,7 +110,7 @@ class Reporter:
             print(start + line, file=sys.stderr, flush=True)
 
 
-class Silent:
+class SilentReporter:
     """A reporter for processes that have nothing to say: all but the first.
 
     Attributes:
