@@ -82,7 +82,7 @@ def test_program_and_code_find_the_poses_that_the_run_finds(run, folder, program
     assert model.is_program == program
     wanted = made_by_the_run(run, batch)
     assert np.ptp(wanted["joints_mm"]) > 1
-    exported_runs.assert_same(model.make(batch), wanted)
+    exported_runs.assert_same(model.predict(batch), wanted)
     exported_runs.assert_same(model(batch["target_image"]), wanted)
 
 
@@ -172,7 +172,7 @@ def test_every_system_once_trained_is_the_same_by_program_and_by_code(spec, data
         wanted = made_by_the_run(tmp_path / "run", batch)
         for program in (True, False):
             model = volsynth.load(tmp_path / "model", program)
-            made = model.make(batch)
+            made = model.predict(batch)
             assert len(jax.tree.leaves(made)[0]) == count
             exported_runs.assert_same(made, wanted)
 

@@ -119,7 +119,7 @@ def evaluate_model(
     origin = {"kind": "model", "system": model.card.get("system"), "program": model.is_program}
     subject = Subject(
         tasks.TASKS[model.task],
-        lambda batch: jax.device_get(model.make(batch)),
+        lambda batch: jax.device_get(model.predict(batch)),
         data,
         split_name,
         batch_size,

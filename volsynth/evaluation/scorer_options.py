@@ -133,7 +133,7 @@ def pose_estimator(path: str, data: prepared.Prepared) -> ImageScorer:
     """
     if model_folder.is_model(pathlib.Path(path)):
         model = exported_model.load(path)
-        config, parameters, estimate = model.config, model.parameters, model.make
+        config, parameters, estimate = model.config, model.parameters, model.predict
         task, inputs = model.task, model.inputs
         trained_on = model.card["trained_on"]["identity"]
     else:

@@ -17,7 +17,7 @@ from volsynth.ops import occlusion
 from volsynth.pretrained import detectors, lpips_networks
 from volsynth.system import Batch
 from volsynth.tasks import pose
-from volsynth.tasks.base import Scored
+from volsynth.tasks.base import ExampleScores
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class ImageScorer:
 
     scores: tuple[str, ...]
     protocol: Mapping[str, Mapping[str, Any]]
-    measure: Callable[[jax.Array, Batch], Scored]
+    measure: Callable[[jax.Array, Batch], ExampleScores]
     shown: bool = True
 
 

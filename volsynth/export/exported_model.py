@@ -23,7 +23,7 @@ from volsynth.config import config_from_dict
 from volsynth.data import fake
 from volsynth.errors import UserError, did_you_mean
 from volsynth.export import model_folder
-from volsynth.export.model_folder import CARD, CONFIG, MENDING, PROGRAM
+from volsynth.export.model_folder import CARD, CONFIG, PROGRAM, REPAIR_HINT
 from volsynth.system import Batch
 
 FOREIGN_CALLS = frozenset(
@@ -202,7 +202,7 @@ def _card(folder):
 
     def check(key, is_right):
         if not is_right(card.get(key)):
-            raise UserError(f"{folder}: {CARD} is damaged: {key!r} is wrong. {MENDING}")
+            raise UserError(f"{folder}: {CARD} is damaged: {key!r} is wrong. {REPAIR_HINT}")
 
     check("format", lambda number: number == model_folder.FORMAT)
     check("task", lambda task: task in fields.TASK_OUTPUTS)
@@ -220,7 +220,7 @@ def _config(folder):
         config = config_from_dict(values)
         config.system, config.data.image_size  # noqa: B018
     except Exception as error:  # Whatever a dict of any contents does to it.
-        raise UserError(f"{folder}: {CONFIG} is damaged. {MENDING}") from error
+        raise UserError(f"{folder}: {CONFIG} is damaged. {REPAIR_HINT}") from error
     return config
 
 
@@ -254,12 +254,12 @@ def _program(folder, card):
     if taken != wanted:
         raise UserError(
             f"{folder}: {PROGRAM} takes {sorted(taken)}, {CARD} says "
-            f"{sorted(wanted)}, of {card['image_size']} pixels. {MENDING}"
+            f"{sorted(wanted)}, of {card['image_size']} pixels. {REPAIR_HINT}"
         )
     if (set(made) if isinstance(made, dict) else {"image"}) != {*fields.TASK_OUTPUTS[card["task"]]}:
         raise UserError(
             f"{folder}: {PROGRAM} does not make what {CARD} says, of the task "
-            f"{card['task']!r}. {MENDING}"
+            f"{card['task']!r}. {REPAIR_HINT}"
         )
     here = {"gpu": "cuda"}.get(jax.default_backend(), jax.default_backend())
     if here not in exported.platforms:
@@ -276,7 +276,7 @@ def _rebuilt(folder, config, card):
         hint = did_you_mean(str(config.system), systems.SYSTEMS)
         raise UserError(f"{folder}: {CONFIG}: unknown system {config.system!r}; {hint}")
     if config.data.image_size != card["image_size"]:
-        raise UserError(f"{folder}: {CONFIG} and {CARD} have other image sizes. {MENDING}")
+        raise UserError(f"{folder}: {CONFIG} and {CARD} have other image sizes. {REPAIR_HINT}")
     try:
         system = systems.make(config)
         run, layout = forward.forward(system, card["image_size"])
@@ -289,7 +289,7 @@ def _rebuilt(folder, config, card):
         ) from error
     except Exception as error:  # Values of any kind in places of any kind.
         said = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(f"{folder}: {CONFIG} makes no system ({said}). {MENDING}") from error
+        raise UserError(f"{folder}: {CONFIG} makes no system ({said}). {REPAIR_HINT}") from error
     if system.task != card["task"]:
-        raise UserError(f"{folder}: {CONFIG} and {CARD} are of other tasks. {MENDING}")
+        raise UserError(f"{folder}: {CONFIG} and {CARD} are of other tasks. {REPAIR_HINT}")
     return run, layout

@@ -36,7 +36,7 @@ MAX_BYTES = {
 }
 """The files of the folder, and the most bytes that are read of each."""
 
-MENDING = "Copy the folder again, or export it again: volsynth export."
+REPAIR_HINT = "Copy the folder again, or export it again: volsynth export."
 """What to do about a damaged folder."""
 
 
@@ -68,7 +68,7 @@ def check(folder: pathlib.Path) -> dict[str, Any]:
             with files.open_regular(entry.path, links=False) as file:
                 size = os.fstat(file.fileno()).st_size
         except (files.NotRegularError, IsADirectoryError) as error:
-            raise UserError(f"{folder}: {entry.name} is no regular file. {MENDING}") from error
+            raise UserError(f"{folder}: {entry.name} is no regular file. {REPAIR_HINT}") from error
         except OSError as error:
             raise UserError(f"{folder}: {entry.name} cannot be read: {error.strerror}.") from error
         limit = MAX_BYTES.get(entry.name)
@@ -79,16 +79,16 @@ def check(folder: pathlib.Path) -> dict[str, Any]:
             )
         if size > limit:
             raise UserError(
-                f"{folder}: {entry.name} has {size} bytes; at most {limit} are read. {MENDING}"
+                f"{folder}: {entry.name} has {size} bytes; at most {limit} are read. {REPAIR_HINT}"
             )
     try:
         about = manifest.verify(folder)
         found = about.get(FORMAT_KEY)
     except manifest.DamagedError as error:
-        raise UserError(f"{folder}: {error}. {MENDING}") from error
+        raise UserError(f"{folder}: {error}. {REPAIR_HINT}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         # It fits its own digest, but is of some other making.
-        raise UserError(f"{folder}: {manifest.NAME} is damaged. {MENDING}") from error
+        raise UserError(f"{folder}: {manifest.NAME} is damaged. {REPAIR_HINT}") from error
     if found is None:
         raise UserError(
             f"{folder}: no exported model ({manifest.NAME} is of something else). Make one: "
@@ -101,7 +101,7 @@ def check(folder: pathlib.Path) -> dict[str, Any]:
         )
     for name in MAX_BYTES:
         if not (folder / name).exists():
-            raise UserError(f"{folder}: {name} is missing. {MENDING}")
+            raise UserError(f"{folder}: {name} is missing. {REPAIR_HINT}")
     return about
 
 
@@ -118,7 +118,7 @@ def read_json(folder: pathlib.Path, name: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise UserError(f"{folder}: {name} is damaged: no JSON object. {MENDING}")
+        raise UserError(f"{folder}: {name} is damaged: no JSON object. {REPAIR_HINT}")
     return found
 
 
@@ -136,7 +136,7 @@ def read_parameters(
     """
 
     def fail(what):
-        raise UserError(f"{folder}: {PARAMETERS} {what}. {MENDING}")
+        raise UserError(f"{folder}: {PARAMETERS} {what}. {REPAIR_HINT}")
 
     try:
         with safetensors.safe_open(folder / PARAMETERS, "numpy") as file:

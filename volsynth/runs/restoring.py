@@ -14,10 +14,10 @@ from volsynth.errors import UserError
 from volsynth.runs.opening import keep_compilations, open_data, verify_splits
 from volsynth.system import Batch, System, Variables, averaged_networks, evaluation_context
 from volsynth.tasks.base import Prediction
-from volsynth.train import checkpoint, run_record
+from volsynth.train import checkpoint, checkpoint_arrays, run_record
 
 
-class Restored(NamedTuple):
+class RestoredRun(NamedTuple):
     """A run, ready to generate.
 
     Attributes:
@@ -40,7 +40,7 @@ def restore(
     split_names: Sequence[str],
     step: int | Literal["best"] | None = None,
     data_dir: str | None = None,
-) -> Restored:
+) -> RestoredRun:
     """Reads a run's averaged weights, and opens some splits of its data.
 
     Args:
@@ -70,7 +70,7 @@ def restore(
 
 def restore_weights(
     workdir: str | os.PathLike[str], step: int | Literal["best"] | None = None
-) -> Restored:
+) -> RestoredRun:
     """Reads a run's averaged weights; the data that it was trained on need not be there.
 
     `step` is as in `restore`.
@@ -83,11 +83,11 @@ def restore_weights(
     return _with_weights(workdir, run, config_from_dict(run["config"]), step)
 
 
-def _with_weights(workdir, run, config, step) -> Restored:
+def _with_weights(workdir, run, config, step) -> RestoredRun:
     keep_compilations()
     system = systems.make(config)
     found, averages = restore_averages(system, config, workdir, step, run)
-    return Restored(config, None, system, found, averages)
+    return RestoredRun(config, None, system, found, averages)
 
 
 def restore_averages(
@@ -127,7 +127,7 @@ def restore_averages(
         if step is not None and step not in found:
             raise UserError(f"{workdir} has no checkpoint {step}; there are {found}.")
         alone = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-        return checkpoints.averages(step, checkpoint.abstract(shapes, alone))
+        return checkpoints.restore_averages(step, checkpoint_arrays.with_sharding(shapes, alone))
 
 
 def predictor(system: System) -> Callable[[Variables, Batch], Prediction]:
