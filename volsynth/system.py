@@ -158,7 +158,7 @@ class System:
     figures: Mapping[str, float | str] = dataclasses.field(default_factory=dict)
     notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.task not in fields.TASK_OUTPUTS:
             raise ValueError(f"{self.name}: unknown task {self.task!r} ({[*fields.TASK_OUTPUTS]}).")
         if not self.phases or not all(self.phases.values()):

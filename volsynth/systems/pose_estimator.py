@@ -169,7 +169,7 @@ def _estimator_loss(loss, side):
         visible = jnp.concatenate([batch[f"{role}visible"] for role in roles])
         # Without both hips the pelvis is unknown, and every joint's place relative to it.
         rooted = visible & jnp.all(visible[:, np.array(HIPS)], axis=1, keepdims=True)
-        # Metres, and shares of the side: errors of both heads are then of the order of 0.1.
+        # In metres: the weights of the config are meant for this unit.
         metres = errors("joints_mm", "joints_mm") / 1000
         terms = {"metric": loss.metric * losses.masked_l1(metres, rooted)}
         if loss.plane:

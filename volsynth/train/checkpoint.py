@@ -38,7 +38,7 @@ class Checkpoints:
         best_by: str = "",
         run: Mapping[str, Any] | None = None,
         say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
-    ):
+    ) -> None:
         """Opens them; nothing is changed before `step_to_resume` or `save`.
 
         Args:

@@ -24,7 +24,7 @@ class CheckpointFolder:
       path: the folder, absolute; it need not exist yet.
     """
 
-    def __init__(self, workdir: pathlib.Path, best_by: str, run: Mapping[str, Any] | None):
+    def __init__(self, workdir: pathlib.Path, best_by: str, run: Mapping[str, Any] | None) -> None:
         """Changes nothing on disk.
 
         Args:

@@ -72,7 +72,7 @@ class Agreement:
     own wish back at once.
     """
 
-    def __init__(self, devices: Mesh):
+    def __init__(self, devices: Mesh) -> None:
         """Prepares the exchange.
 
         Args:

@@ -26,7 +26,9 @@ _LOOK_EVERY = 1.0
 class Profiler:
     """Watches for requests and traces steps; every step of the loop runs in `step`."""
 
-    def __init__(self, workdir: pathlib.Path, say: Callable[[str], Any], watches: bool = True):
+    def __init__(
+        self, workdir: pathlib.Path, say: Callable[[str], Any], watches: bool = True
+    ) -> None:
         """Begins to watch.
 
         Args:

@@ -27,7 +27,7 @@ class Reporter:
       workdir: the folder of the run.
     """
 
-    def __init__(self, workdir: pathlib.Path, start: int, stop: int, batch_size: int):
+    def __init__(self, workdir: pathlib.Path, start: int, stop: int, batch_size: int) -> None:
         """Opens the files; metrics of steps after `start` are removed, as they come again.
 
         Args:
@@ -145,7 +145,7 @@ class SilentReporter:
       workdir: the folder of the run.
     """
 
-    def __init__(self, workdir: pathlib.Path):
+    def __init__(self, workdir: pathlib.Path) -> None:
         self.workdir = workdir
 
     def __enter__(self) -> Self:
