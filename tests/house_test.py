@@ -27,12 +27,10 @@ def _length(node):
 
 def _public(body):
     """The public functions and methods of a module, with those of its public classes."""
+    kinds = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     for node in body:
-        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-            yield from _public(node.body)
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            if not node.name.startswith("_"):
-                yield node
+        if isinstance(node, kinds) and not node.name.startswith("_"):
+            yield from _public(node.body) if isinstance(node, ast.ClassDef) else [node]
 
 
 def test_files_have_one_subject():

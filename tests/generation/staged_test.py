@@ -25,7 +25,7 @@ def volumetric():
     """A small volumetric model of random numbers, by its code."""
     config = load_config("configs/volumetric.py:smoke", [])
     side = config.data.image_size
-    run, layout = exported_model.forward(systems.make(config), side)
+    run, layout = forward.forward(systems.make(config), side)
     rng = np.random.default_rng(0)
     numbers = {
         name: 0.2 * rng.standard_normal(shape).astype(np.float32) for name, shape in layout.items()

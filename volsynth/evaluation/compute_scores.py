@@ -112,7 +112,7 @@ def score_batches(
 class _Gathered:
     """Values of the images scored so far, and the states of the scorers of sets."""
 
-    def __init__(self, task, scorers, total):
+    def __init__(self, task, scorers, total) -> None:
         self._task = task
         # Each compiles once for the whole split: the last batch is padded to full size.
         self._score, self._facts_of = jax.jit(task.score), jax.jit(task.facts)

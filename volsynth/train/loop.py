@@ -117,7 +117,7 @@ class _Runner:
 
     def __init__(
         self, config, steps, spans, devices, checkpoints, reporter, profiler, draw_samples
-    ):
+    ) -> None:
         self._config, self._settings = config, config.train
         self._steps, self._spans = steps, spans
         self._devices = devices

@@ -180,7 +180,7 @@ def put_larger(
 class _Tiling:
     """The division of a volume into tiles; the last ones may reach beyond it."""
 
-    def __init__(self, shape):
+    def __init__(self, shape) -> None:
         self.shape = tuple(shape)
         self.sides = tuple(min(TILE, count) for count in self.shape)
         self.counts = tuple(-(-n // side) for n, side in zip(self.shape, self.sides))
