@@ -69,81 +69,93 @@ def _shared():
         # float32, bfloat16 or float16: what the networks compute in. Parameters, norms and losses
         # stay float32.
         "precision": "float32",
-        "data": {
-            # A prepared data set: DIR/NAME/CONFIG, see docs/data.md.
-            "dir": "data",
-            "name": "posed_people",
-            "config": "256",
-            "image_size": 256,
-            # Share of the samples whose target is the source image itself.
-            "single": 0.0,
-            # Other data sets in the same folder, "NAME/CONFIG": share of the samples they give.
-            "also": {},
-            # Whether files are compared with the manifest's SHA-256 before the first step.
-            "verify": True,
-            # That read and decode; -1 is one for every processor, eight at most.
-            "threads": -1,
-            # Of training samples only; see volsynth/data/augment.py. The thesis moves and recolours
-            # them, and does not print how much: these are our own.
-            "augment": {
-                "rotate": 10.0,
-                "translate": 0.05,
-                "scale": 0.1,
-                "hue": 0.05,
-                "brightness": 0.1,
-                "contrast": 0.2,
-                "saturation": 0.2,
-                # Covers part of the picture; for estimators of poses.
-                "occlude": 0.0,
-            },
-        },
-        # l1 and chroma are not in the thesis; they make short runs converge.
-        "loss": {
-            "gan": 1.0,
-            # "minimax", or "wasserstein": a critic with gradient penalty.
-            "gan_loss": "minimax",
-            "gradient_penalty": 10.0,
-            "nearest_neighbour": 0.01,
-            "neighbourhood": 5,
-            # Of the features in these layers of VGG-19.
-            "perceptual": 0.0,
-            "perceptual_layers": ("block2_conv1",),
-            # File of VGG-19's weights, see docs/weights.md; empty for the built-in features.
-            "features": "",
-            "l1": 0.0,
-            "chroma": 0.0,
-            # Of the pose head's heatmaps; without a weight there is no pose head.
-            "pose": 0.0,
-        },
+        "data": _data(),
+        "loss": _loss(),
         # A section for each player, see OPTIMISER; "PHASE": {"PLAYER": ...} for one phase alone.
         "optim": {"generator": dict(adam), "discriminator": dict(adam)},
-        "train": {
-            # Of a system with several phases a table, {PHASE: steps}.
-            "steps": 150_000,
-            "batch_size": 2,
-            "log_every": 100,
-            "sample_every": 5_000,
-            "checkpoint_every": 5_000,
-            "keep_checkpoints": 3,
-            # The metric by which the best checkpoint is kept besides the newest, as PLAYER/METRIC,
-            # such as generator/loss; the lowest is the best. Empty: none.
-            "best_by": "",
-            # Decay of the running average of the weights that evaluation uses.
-            "average_decay": 0.999,
-            # Of the loss, per player, in float16. Doubles in so many updates without overflow.
-            "loss_scale": {
-                "initial": 2.0**15,
-                "minimum": 1.0,
-                "maximum": 2.0**24,
-                "doubles_every": 2_000,
-            },
-            # Updates that are not finite are skipped; after so many in a row the run stops.
-            "max_skipped": 20,
-        },
+        "train": _train(),
         # Devices, or groups of them, that share a batch (-1: all there are); devices of a group,
         # that share the height of an image; whether devices share the state, too.
         "mesh": {"data": -1, "space": 1, "shard_state": False},
         "evaluate": {"batch_size": 16},
+    }
+
+
+def _data():
+    return {
+        # A prepared data set: DIR/NAME/CONFIG, see docs/data.md.
+        "dir": "data",
+        "name": "posed_people",
+        "config": "256",
+        "image_size": 256,
+        # Share of the samples whose target is the source image itself.
+        "single": 0.0,
+        # Other data sets in the same folder, "NAME/CONFIG": share of the samples they give.
+        "also": {},
+        # Whether files are compared with the manifest's SHA-256 before the first step.
+        "verify": True,
+        # That read and decode; -1 is one for every processor, eight at most.
+        "threads": -1,
+        # Of training samples only; see volsynth/data/augment.py. The thesis moves and recolours
+        # them, and does not print how much: these are our own.
+        "augment": {
+            "rotate": 10.0,
+            "translate": 0.05,
+            "scale": 0.1,
+            "hue": 0.05,
+            "brightness": 0.1,
+            "contrast": 0.2,
+            "saturation": 0.2,
+            # Covers part of the picture; for estimators of poses.
+            "occlude": 0.0,
+        },
+    }
+
+
+def _loss():
+    # l1 and chroma are not in the thesis; they make short runs converge.
+    return {
+        "gan": 1.0,
+        # "minimax", or "wasserstein": a critic with gradient penalty.
+        "gan_loss": "minimax",
+        "gradient_penalty": 10.0,
+        "nearest_neighbour": 0.01,
+        "neighbourhood": 5,
+        # Of the features in these layers of VGG-19.
+        "perceptual": 0.0,
+        "perceptual_layers": ("block2_conv1",),
+        # File of VGG-19's weights, see docs/weights.md; empty for the built-in features.
+        "features": "",
+        "l1": 0.0,
+        "chroma": 0.0,
+        # Of the pose head's heatmaps; without a weight there is no pose head.
+        "pose": 0.0,
+    }
+
+
+def _train():
+    return {
+        # Of a system with several phases a table, {PHASE: steps}.
+        "steps": 150_000,
+        "batch_size": 2,
+        "log_every": 100,
+        "sample_every": 5_000,
+        "checkpoint_every": 5_000,
+        "keep_checkpoints": 3,
+        # The metric by which the best checkpoint is kept besides the newest, as PLAYER/METRIC,
+        # such as generator/loss; the lowest is the best. Empty: none.
+        "best_by": "",
+        # Decay of the running average of the weights that evaluation uses.
+        "average_decay": 0.999,
+        # Of the loss, per player, in float16. Doubles in so many updates without overflow.
+        "loss_scale": {
+            "initial": 2.0**15,
+            "minimum": 1.0,
+            "maximum": 2.0**24,
+            "doubles_every": 2_000,
+        },
+        # Updates that are not finite are skipped; after so many in a row the run stops.
+        "max_skipped": 20,
     }
 
 

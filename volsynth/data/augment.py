@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from volsynth.errors import UserError, did_you_mean
-from volsynth.fields import ROLES
 
 # The largest value of each setting.
 _MOST = {
@@ -141,11 +140,18 @@ class AugmentParams(NamedTuple):
     colour: Any
     noise: Any
 
-    def for_roles(self, roles: Sequence[str]) -> "AugmentParams":
-        """The changes of the images of some roles, where N counts those of each role in turn."""
-        places = [ROLES.index(role) for role in roles]
+    def for_roles(self, roles: Sequence[tuple[int, int]]) -> "AugmentParams":
+        """The changes of the images of some roles, where N counts those of each role in turn.
+
+        Args:
+          roles: for each role, which of the two that were drawn it is, 0 or 1, and how many images
+            an example has of it: the frames of a clip are all changed alike.
+        """
         return AugmentParams(
-            *(np.concatenate([np.split(v, len(ROLES))[place] for place in places]) for v in self)
+            *(
+                np.concatenate([np.repeat(np.split(v, 2)[place], n, axis=0) for place, n in roles])
+                for v in self
+            )
         )
 
 

@@ -1,7 +1,7 @@
 """Batches of records, made by threads; each is a pure function of the seed and the step.
 
-A training sample is a pair of images of one person in one outfit, see `pairing`. Since every step
-draws its own pairs from its number, resuming needs no state of an iterator, and any host can make
+Which records make one example is the sampler's, see `sampling`. Since every step draws its own
+examples from its number, resuming needs no state of an iterator, and any host can make
 its rows of a batch. `volsynth.fields` says what a batch may hold; of that, batches hold what is
 asked for, and nothing else is decoded.
 
@@ -18,10 +18,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from volsynth.data import augment, augment_images, decoding, makers, pairing, prepared
+from volsynth.data import augment, augment_images, decoding, makers, prepared, sampling
 from volsynth.data.mixture import Split
 from volsynth.errors import UserError
-from volsynth.fields import BATCH, OF_A_PICTURE, PAIR, ROLES, role_and_kind
+from volsynth.fields import BATCH, OF_A_PICTURE, PAIR, role_and_kind
 
 Batch = dict[str, np.ndarray]
 """The fields of a batch by name, such as `source_image`; see `fields.BATCH`."""
@@ -46,7 +46,7 @@ def training_batches(
     augmentation: augment.Augment = augment.NONE,
     fields: Sequence[str] = PAIR,
 ) -> Iterator[Batch]:
-    """The batches of the steps start, ..., stop - 1, with the pairs of `pairing.training_pairs`.
+    """The batches of the steps start, ..., stop - 1, of records that the fields' sampler draws.
 
     Args:
       split: split to draw from.
@@ -71,25 +71,27 @@ def training_batches(
         raise ValueError(f"{rows} is no row of a batch of {batch_size}.")
     _check_stored(split, fields)
 
-    def pairs(step):
-        return pairing.training_pairs(split, seed, step, batch_size, single)[rows]
+    sampler = sampling.find_sampler(fields)
+
+    def examples(step):
+        return sampler.training(split, seed, step, batch_size, single)[rows]
 
     def params(step):
         return augment.draw(augmentation, seed, step, numbers)
 
     return _batches(
-        split, fields, pairs, range(start, stop), threads, augmentation, params_of_step=params
+        split, fields, examples, range(start, stop), threads, augmentation, params_of_step=params
     )
 
 
 def evaluation_batches(
-    split: prepared.Split, pairs: np.ndarray, batch_size: int, fields: Sequence[str] = PAIR
+    split: prepared.Split, examples: np.ndarray, batch_size: int, fields: Sequence[str] = PAIR
 ) -> Iterator[Batch]:
-    """The batches of all pairs in order, with the fields of `fields.EVALUATION` besides.
+    """The batches of all examples in order, with the fields of `fields.EVALUATION` besides.
 
     Args:
       split: split to read from.
-      pairs: record numbers, [N, 2]: source, target.
+      examples: record numbers, [N, columns of the fields' sampler]; of pairs source and target.
       batch_size: number of rows of every batch, the last one included.
       fields: names of the fields of batches, see `fields.BATCH`. Optional fields are left out where
         the first target's record does not store what they are made of.
@@ -98,14 +100,14 @@ def evaluation_batches(
       UserError: a batch has no such field.
       DataError, RecordError: a record cannot be read or decoded.
     """
-    if len(pairs):
-        lacking = _not_stored(split, pairs[0, 1], fields)
+    if len(examples):
+        lacking = _not_stored(split, examples[0, -1], fields)
         fields = [name for name in fields if name not in lacking]
-    count = -(-len(pairs) // batch_size)
+    count = -(-len(examples) // batch_size)
     rows = np.arange(count * batch_size)
-    # The last batch is filled up with the last pair: programs are compiled for one shape.
-    filled = pairs[np.minimum(rows, len(pairs) - 1)]
-    valid = (rows < len(pairs)).reshape(count, batch_size)
+    # The last batch is filled up with the last example: programs are compiled for one shape.
+    filled = examples[np.minimum(rows, len(examples) - 1)]
+    valid = (rows < len(examples)).reshape(count, batch_size)
 
     def chosen(step):
         return filled[step * batch_size : (step + 1) * batch_size]
@@ -139,7 +141,7 @@ def _not_stored(split, number, names):
 def _batches(
     split,
     names,
-    pairs_of_step,
+    examples_of_step,
     steps,
     threads=-1,
     augmentation=augment.NONE,
@@ -148,21 +150,26 @@ def _batches(
     """Yields the batches of these steps; nothing is done before the first is asked for."""
     threads = thread_count(threads)
     # Before threads begin, as TensorFlow is imported here and graphs are made.
-    parts = _parts(names, augmentation)
+    columns = sampling.find_sampler(names).columns
+    parts = _parts(names, augmentation, columns)
 
     def load(step):
-        pairs = pairs_of_step(step)
+        examples = examples_of_step(step)
         params = params_of_step(step) if augmentation.changes else None
         batch = {}
         for part in parts:
-            numbers = pairs[:, [ROLES.index(role) for role in part.roles]].T.reshape(-1)
-            record = part.decode(split, numbers)
+            # All records of one role, example by example, and then all of the next.
+            of_roles = [examples[:, [*columns[role]]].reshape(-1) for role in part.roles]
+            record = part.decode(split, np.concatenate(of_roles))
             values = makers.make(part.kinds, record, split.image_size)
             if augmentation.changes:
+                # The frames of a clip are all changed alike.
+                places = [(list(columns).index(role), len(columns[role])) for role in part.roles]
                 values = augment_images.apply(
-                    augmentation, values, params.for_roles(part.roles), split.image_size
+                    augmentation, values, params.for_roles(places), split.image_size
                 )
-            batch |= _by_role(values, part.roles)
+            counts = {role: len(numbers) for role, numbers in zip(part.roles, of_roles)}
+            batch |= _by_role(values, counts, columns)
         # Without what only augmentation needed, and in the order of the names.
         return {name: batch[name] for name in names}
 
@@ -183,10 +190,10 @@ class _Part(NamedTuple):
     decode: Callable[[Split, Sequence[int]], decoding.Record]
 
 
-def _parts(names, augmentation):
-    """The parts of a batch that has the fields with these names."""
+def _parts(names, augmentation, roles):
+    """The parts of a batch that has the fields with these names, of some of these roles."""
     roles_of_kinds = {}
-    for role in ROLES:
+    for role in roles:
         # In the table's order, whatever that of the names: both roles then share one graph.
         kinds = tuple(kind for kind in OF_A_PICTURE if f"{role}_{kind}" in names)
         if kinds:
@@ -198,13 +205,18 @@ def _parts(names, augmentation):
     ]
 
 
-def _by_role(values, roles):
+def _by_role(values, counts, columns):
     """Splits fields of the pictures of all roles, one role after the other, by their names."""
-    return {
-        f"{role}_{kind}": rows
-        for kind, value in values.items()
-        for role, rows in zip(roles, np.split(value, len(roles)), strict=True)
-    }
+    ends = np.cumsum([*counts.values()])[:-1]
+    batch = {}
+    for kind, value in values.items():
+        for role, rows in zip(counts, np.split(value, ends), strict=True):
+            name, frames = f"{role}_{kind}", len(columns[role])
+            # Only a clip has an axis of frames.
+            is_clip = name in BATCH and BATCH[name].is_clip
+            axes = (-1, frames) if is_clip else (-1,)
+            batch[name] = rows.reshape(*axes, *rows.shape[1:])
+    return batch
 
 
 def _in_threads(load, steps, threads):

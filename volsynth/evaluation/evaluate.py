@@ -76,6 +76,7 @@ def evaluate_run(
         batch_size,
         {"notes": dict(system.notes), "step": step, "of": origin},
         _as_made,
+        system.inputs,
     )
     return score_split(subject, out or workdir / f"evaluate-{split_name}", options)
 
@@ -176,6 +177,7 @@ def evaluate_images(
             "file_format": f"{', '.join(sorted(pictures.formats))}, 8 bits",
             "resize": pictures.resize,
         },
+        model.inputs,
     )
     return score_split(subject, out or folder / f"evaluate-{split_name}", options)
 

@@ -9,13 +9,12 @@ import numpy as np
 
 import volsynth
 from volsynth.conventions import MAGENTA
-from volsynth.data import decoding, pairing, pipeline, prepared
+from volsynth.data import decoding, pipeline, prepared, sampling
 from volsynth.errors import UserError, did_you_mean
 from volsynth.evaluation import compute_scores, pair_lists, picture_folders, record, scorer_options
 from volsynth.evaluation.progress import progress_bar
 from volsynth.evaluation.scorer_options import Options
 from volsynth.evaluation.set_scorers import SetScorer
-from volsynth.fields import PAIR
 from volsynth.images import draw
 from volsynth.metrics import intervals
 from volsynth.results import result_files
@@ -41,6 +40,7 @@ class Subject:
       origin: entries of the record about what was scored: "notes", "step" and "of".
       file_format: () -> entries of the protocol about the files of pictures, "file_format" and
         "resize". They are known only after all files were read.
+      inputs: names of the fields of a batch that `make` reads, besides those that are scored.
     """
 
     task: Task
@@ -50,6 +50,13 @@ class Subject:
     batch_size: int
     origin: Mapping[str, Any]
     file_format: Callable[[], Mapping[str, Any]]
+    inputs: tuple[str, ...] = ()
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the fields that batches hold for the scores of every data set, each once."""
+        wanted = (*sampling.SAMPLERS[self.task.sampler].fields, *self.inputs)
+        return tuple(dict.fromkeys(wanted))
 
 
 def score_split(subject: Subject, out: pathlib.Path, options: Options) -> dict[str, Any]:
@@ -67,7 +74,7 @@ def score_split(subject: Subject, out: pathlib.Path, options: Options) -> dict[s
       UserError: the folder cannot be written, or an option cannot be met.
     """
     task, split = subject.task, subject.data.split(subject.split_name)
-    pairs = pairing.evaluation_pairs(split, PAIRS_SEED, task.keep_unpaired)
+    pairs = sampling.SAMPLERS[task.sampler].evaluation(split, PAIRS_SEED, task.keep_unpaired)
     # Everything that a user can have got wrong is found before the long part of the work.
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -79,7 +86,9 @@ def score_split(subject: Subject, out: pathlib.Path, options: Options) -> dict[s
     sorted_by = _sorting(options.sorted_by or task.sorted_by, entries, scorers)
     subject = dataclasses.replace(subject, make=_saving(subject, options.save_images))
     fitted = task.fit_baselines(subject.data.split("train"), subject.batch_size)
-    batches = pipeline.evaluation_batches(split, pairs, subject.batch_size, (*PAIR, *extra))
+    batches = pipeline.evaluation_batches(
+        split, pairs, subject.batch_size, (*subject.fields, *extra)
+    )
     with progress_bar(f"scoring {subject.split_name}", len(pairs)) as advance:
         scores = compute_scores.score_batches(
             task, subject.make, batches, fitted, advance, scorers, len(pairs)
@@ -100,7 +109,7 @@ def score_split(subject: Subject, out: pathlib.Path, options: Options) -> dict[s
 def _extra_fields(task, split, pairs):
     """Fields that batches hold for scores that not every data set allows."""
     # All records of a data set store the same fields, so one of them tells.
-    stored = decoding.stored_fields(split, pairs[0, 1]) if task.images else ()
+    stored = decoding.stored_fields(split, pairs[0, -1]) if task.images else ()
     return ("target_parts",) if "parts" in stored else ()
 
 
@@ -194,7 +203,10 @@ def _gallery_pairs(subject, pairs, scores, sorted_by, entries, count):
     ranked = scores.images[task.label][sorted_by]
     best, worst = compute_scores.best_and_worst(ranked, entries[sorted_by]["better"], count)
     chosen = {
-        "gallery": (gallery.gallery_pairs(split, PAIRS_SEED, count, task.keep_unpaired), None)
+        "gallery": (
+            gallery.gallery_pairs(split, PAIRS_SEED, count, task.keep_unpaired, task.sampler),
+            None,
+        )
     }
     for name, places in (("worst", worst), ("best", best)):
         chosen[name] = (pairs[places], [f"{ranked.values[place]:.3f}" for place in places])
@@ -208,7 +220,7 @@ def _draw(subject, chosen, out):
         # No picture may have the score that is sorted by.
         if not len(pairs):
             continue
-        batches = pipeline.evaluation_batches(split, pairs, subject.batch_size)
+        batches = pipeline.evaluation_batches(split, pairs, subject.batch_size, subject.fields)
         picture = gallery.gallery(subject.task, subject.make, batches, labels=labels)
         drawn[name] = str(out / f"{name}.png")
         draw.save_png(drawn[name], picture)

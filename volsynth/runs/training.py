@@ -9,7 +9,7 @@ import jax
 
 from volsynth import systems, tasks
 from volsynth.config import config_to_dict
-from volsynth.data import augment, fake, mixture, pipeline
+from volsynth.data import augment, fake, mixture, pipeline, sampling
 from volsynth.errors import UserError
 from volsynth.runs.opening import keep_compilations, open_data, verify_splits
 from volsynth.runs.restoring import predictor
@@ -78,9 +78,10 @@ def train(config: Any, workdir: str | os.PathLike[str]) -> None:
 def _sampler(system, split, seed):
     """A function (averaged variables) -> a sample picture of their predictions for some pairs."""
     # Decoded once: all samples of a run are of the same pairs, so that they can be compared.
-    pairs = gallery_pairs(split, seed, SAMPLES)
-    batches = list(pipeline.evaluation_batches(split, pairs, len(pairs)))
     task, predict = tasks.TASKS[system.task], predictor(system)
+    pairs = gallery_pairs(split, seed, SAMPLES, sampler=task.sampler)
+    wanted = dict.fromkeys((*sampling.SAMPLERS[task.sampler].fields, *system.inputs))
+    batches = list(pipeline.evaluation_batches(split, pairs, len(pairs), [*wanted]))
     return lambda averages: gallery(task, functools.partial(predict, averages), batches)
 
 

@@ -46,6 +46,7 @@ class Task:
       gallery_row: (prediction, batch, example, cell) -> the pictures of one row of a gallery, uint8
         RGB; prediction and batch are NumPy arrays, `cell` is the side of a picture in pixels.
       sorted_by: name of the score by which the best and the worst examples are found.
+      sampler: name of the sampler of the task's examples, see `volsynth.data.sampling.SAMPLERS`.
       keep_unpaired: whether images are scored that are the only one of their person and outfit.
       facts: (batch) -> {name: [B]}, properties of each pair by which its scores can be sorted.
       images: prediction -> the images [B, H, W, 3] that image scorers look at; None where the task
@@ -65,6 +66,7 @@ class Task:
     gallery_row: Callable[[Prediction, Batch, int, int], Sequence[np.ndarray]]
     sorted_by: str
     details: tuple[str, ...] = ()
+    sampler: str = "pair"
     keep_unpaired: bool = False
     facts: Callable[[Batch], Mapping[str, jax.Array]] = lambda batch: {}
     images: Callable[[Prediction], jax.Array] | None = None

@@ -6,30 +6,33 @@ import jax
 import numpy as np
 from PIL import Image
 
-from volsynth.data import pairing, prepared
+from volsynth.data import prepared, sampling
 from volsynth.images import grids
 from volsynth.system import Batch
 from volsynth.tasks import Task
 from volsynth.tasks.base import PredictFn
 
 
-def gallery_pairs(split: prepared.Split, seed: int, count: int, alone: bool = True) -> np.ndarray:
-    """Pairs for a gallery: one of every person in turn, then a second one of each, and so on.
+def gallery_pairs(
+    split: prepared.Split, seed: int, count: int, keep_unpaired: bool = True, sampler: str = "pair"
+) -> np.ndarray:
+    """Examples for a gallery: one of every person in turn, then a second one of each, and so on.
 
     Args:
       split: the split of a data set.
       seed: of the choice; the same seed gives the same pairs.
-      count: the largest number of pairs.
-      alone: as for `pairing.evaluation_pairs`, which gives the pairs to choose from.
+      count: the largest number of examples.
+      keep_unpaired: whether images that are the only one of their outfit are among them.
+      sampler: name of the sampler that gives the examples to choose from.
 
     Returns:
-      Numbers of the records of source and target, [count, 2].
+      Numbers of records, [count, columns of the sampler]; of pairs source and target.
     """
-    pairs = pairing.evaluation_pairs(split, seed, alone)
+    pairs = sampling.SAMPLERS[sampler].evaluation(split, seed, keep_unpaired)
     # A stream of its own: the pairs themselves are drawn with the seed, too.
     rng = np.random.Generator(np.random.Philox(key=[seed, 1]))
     order = rng.permutation(len(pairs))
-    person = split.index["person"][pairs[order, 1]]
+    person = split.index["person"][pairs[order, -1]]
     turn = np.empty(len(order), int)
     for p in np.unique(person):
         turn[person == p] = np.arange(np.sum(person == p))
