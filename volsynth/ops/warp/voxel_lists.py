@@ -14,6 +14,7 @@ instead, which is as exact: those out of its reach receive zero. Sources have ro
 import functools
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import jax
@@ -180,7 +181,7 @@ def put_larger(
 class _Tiling:
     """The division of a volume into tiles; the last ones may reach beyond it."""
 
-    def __init__(self, shape):
+    def __init__(self, shape: Sequence[int]) -> None:
         self.shape = tuple(shape)
         self.sides = tuple(min(TILE, count) for count in self.shape)
         self.counts = tuple(-(-n // side) for n, side in zip(self.shape, self.sides))
