@@ -1,1 +1,1 @@
-"""Builders that prepare data sets, one folder each; all write the record of `volsynth`."""
+"""Preparing data sets: a package for each, and what they share, `building` and `reading`."""

@@ -39,5 +39,6 @@ def reported(run: Callable[[], int]) -> int:
     try:
         return run()
     except UserError as error:
+        # One line, whatever the message has: scripts and logs read it so.
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

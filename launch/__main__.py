@@ -48,6 +48,7 @@ def _local(options: argparse.Namespace) -> int:
     if options.dry_run:
         print(local.render(argv, shares), end="")
         return 0
+    # Options have the names of the fields, so that they are handed on as they are.
     names = ("max_restarts", "backoff", "max_backoff", "healthy_after", "grace")
     return local.run(argv, shares, os.environ, local.Policy(**_fields(options, *names)), _say)
 
@@ -120,8 +121,10 @@ def _sweep(options: argparse.Namespace) -> int:
         raise UserError(f"{options.overrides[0]}: a sweep has its overrides in its table.")
     runs = spec.read_runs(options.table)
     root = options.root or pathlib.Path("runs") / options.table.stem
+    # What stands after -- replaces the program and `train`, not their options.
     train = options.given or [*command.HERE, "train"]
     status, score = 0, None
+    # Not ignored: whoever gives it expects scores.
     if options.estimator and not options.evaluate:
         raise UserError("--estimator is for --evaluate; give both.")
     if options.evaluate:
@@ -137,6 +140,7 @@ def _sweep(options: argparse.Namespace) -> int:
         status = runner.run_all(runs, root, train, score, share, os.environ, _say)
     if options.gather:
         _gather(options, runs, root)
+    # After a sweep as well: the last lines say what became of each run.
     rows = runner.status(runs, root)
     print(json.dumps({"runs": rows}) + "\n" if options.json else runner.render(rows), end="")
     return status

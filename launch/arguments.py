@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_local(launchers: _Launchers) -> None:
     parser = _launcher(launchers, "local", "processes on this machine, restarted on a fault")
+    # Defaults stand in one place, where what uses them has them.
     policy = local.Policy()
     parser.add_argument("--processes", type=_positive, default=1, metavar="N", help="default: 1")
     parser.add_argument(
@@ -100,6 +101,7 @@ def _add_tpu_vm(launchers: _Launchers) -> None:
     parser.add_argument("--project")
     parser.add_argument("--accelerator-type", required=True, help="such as v6e-16")
     parser.add_argument("--runtime-version", required=True, help="such as v2-alpha-tpuv6e")
+    # Off by default: such a TPU may be taken away at any time.
     parser.add_argument("--spot", action="store_true")
     parser.add_argument("--setup", help="a line of shell on each new worker: fetch and install")
     _add_max_restarts(parser)

@@ -11,6 +11,7 @@ FINISHED, MISTAKE, STOPPED = 0, 2, 3
 """The exit statuses of `volsynth train` that are no faults: finished, a mistake of the user, and
 stopped with a checkpoint saved. After any other status another try is worth it."""
 
+# Not the script `volsynth`, which is not on the path of every environment.
 HERE = (sys.executable, "-m", "volsynth.cli")
 """How the program is called on this machine, whether it is installed or not."""
 
@@ -54,6 +55,7 @@ def train_command(
     return [
         *(*program, "train", "--config", config, "--workdir", workdir),
         *overrides,
+        # Always, also for one process: the same command then runs on any number.
         "--distributed",
     ]
 

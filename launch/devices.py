@@ -33,8 +33,7 @@ def shares(
       processes: how many processes share the machine.
       platform: "cpu", "cuda", or "auto", which is CUDA where there are GPUs.
       per_process: how many devices each process gets; None is an equal share of the GPUs, or one
-        CPU
-      device.
+        CPU device.
 
     Raises:
       UserError: there are too few GPUs.
@@ -45,6 +44,7 @@ def shares(
             for _ in range(processes)
         ]
     each = per_process or len(names) // processes
+    # Two processes on one GPU would each take most of its memory, and the second one fail.
     if each < 1 or each * processes > len(names):
         raise UserError(
             f"{processes} processes of {max(each, 1)} GPU(s) need {max(each, 1) * processes}, "

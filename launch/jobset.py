@@ -27,7 +27,7 @@ _USER = 1000
 
 @dataclasses.dataclass(frozen=True)
 class Workload:
-    """What is run, and what is asked of the cluster besides its hardware.
+    """The training that is run, and what the cluster must give it besides its hardware.
 
     Attributes:
       name: the name of the JobSet; pods, their hosts and their service are named after it.

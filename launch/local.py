@@ -11,7 +11,7 @@ from launch import command, process_group
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
-    """When a group of processes is started again after a fault.
+    """The rules by which a group of processes is started again after a fault.
 
     Attributes:
       max_restarts: how many restarts there are in a row, without a stretch of health between them.

@@ -36,6 +36,7 @@ class Signals:
         self._old: dict[int, Any] = {}
 
     def __enter__(self) -> "Signals":
+        # The two by which people and schedulers end a command.
         for number in (signal.SIGTERM, signal.SIGINT):
             self._old[number] = signal.signal(number, lambda n, _: self.seen.append(n))
         return self
@@ -77,48 +78,108 @@ def run(
     Raises:
       UserError: the command cannot be started.
     """
-    processes: list[subprocess.Popen] = []
-    readers: list[threading.Thread] = []
-    ended: dict[int, int] = {}
-    passed_on, deadline, force = 0, None, signal.SIGTERM
+    group = _Group(signals, grace, say)
     try:
-        for i, environment in enumerate(environments):
-            processes.append(_start(argv, environment))
-            # A thread for each pipe: a pipe that nobody reads fills up and blocks its process.
-            reader = threading.Thread(target=_copy, args=(i, processes[i].stdout), daemon=True)
-            reader.start()
-            readers.append(reader)
-        while len(ended) < len(processes):
-            for number in signals.seen[passed_on:]:
-                passed_on += 1
-                say(f"{signal.Signals(number).name}: passed on to {_count(processes, ended)}")
-                _signal(processes, number)
-                if passed_on > 1:
-                    deadline, force = time.monotonic() + KILL_AFTER, signal.SIGKILL
-            for i, process in enumerate(processes):
-                if i not in ended and process.poll() is not None:
-                    ended[i] = command.status_of(process.returncode)
-                    left = _count(processes, ended)
-                    # Only the first fault sets the time: processes that lose their peer often fail
-                    # one after another.
-                    if _bad(ended[i]) and deadline is None and left != "none":
-                        say(f"process {i} {reason(ended[i])}; {left} may end within {grace:g} s")
-                        deadline = time.monotonic() + grace
-            if deadline is not None and time.monotonic() >= deadline:
-                if len(ended) < len(processes):
-                    say(f"{force.name} to {_count(processes, ended)}")
-                _signal(processes, force)
-                deadline, force = time.monotonic() + KILL_AFTER, signal.SIGKILL
+        for environment in environments:
+            group.start(argv, environment)
+        while not group.has_ended():
+            group.pass_signals_on()
+            group.note_ends()
+            group.enforce_deadline()
+            # Polled: one place waits for processes, signals and time at once.
             time.sleep(_POLL)
     finally:
+        group.close()
+    return list(group.ended.values())
+
+
+class _Group:
+    """The processes of a group, and how long those that are left may go on.
+
+    Attributes:
+      ended: the exit status of each process that has ended, by its number, in order.
+    """
+
+    def __init__(self, signals: Signals, grace: float, say: Callable[[str], None]) -> None:
+        self.ended: dict[int, int] = {}
+        self._signals, self._grace, self._say = signals, grace, say
+        self._processes: list[subprocess.Popen] = []
+        self._readers: list[threading.Thread] = []
+        self._passed_on = 0
+        self._deadline: float | None = None
+        # What comes at the deadline: SIGTERM first, SIGKILL after it.
+        self._force = signal.SIGTERM
+
+    def start(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Starts one more process, and copies its output from now on."""
+        number = len(self._processes)
+        process = _start(argv, environment)
+        self._processes.append(process)
+        # A thread for each pipe: a pipe that nobody reads fills up and blocks its process.
+        reader = threading.Thread(target=_copy, args=(number, process.stdout), daemon=True)
+        reader.start()
+        self._readers.append(reader)
+
+    def has_ended(self) -> bool:
+        """Whether all processes have ended."""
+        return len(self.ended) == len(self._processes)
+
+    def pass_signals_on(self) -> None:
+        """Sends signals that have come since the last call to all processes that are left."""
+        for number in self._signals.seen[self._passed_on :]:
+            self._passed_on += 1
+            self._say(f"{signal.Signals(number).name}: passed on to {self._left()}")
+            self._send(number)
+            # The second signal comes from somebody who does not want to wait for a checkpoint.
+            if self._passed_on > 1:
+                self._deadline, self._force = time.monotonic() + KILL_AFTER, signal.SIGKILL
+
+    def note_ends(self) -> None:
+        """Notes which processes have ended; after the first fault the time of the others runs."""
+        for number, process in enumerate(self._processes):
+            if number in self.ended or process.poll() is None:
+                continue
+            status = command.status_of(process.returncode)
+            self.ended[number] = status
+            # Only the first fault sets the time: processes that lose their peer often fail one
+            # after another.
+            if _is_bad(status) and self._deadline is None and not self.has_ended():
+                self._say(
+                    f"process {number} {reason(status)}; {self._left()} may end within "
+                    f"{self._grace:g} s"
+                )
+                self._deadline = time.monotonic() + self._grace
+
+    def enforce_deadline(self) -> None:
+        """Ends the processes that are left when their time is over, at last with SIGKILL."""
+        if self._deadline is None or time.monotonic() < self._deadline:
+            return
+        if not self.has_ended():
+            self._say(f"{self._force.name} to {self._left()}")
+        self._send(self._force)
+        self._deadline, self._force = time.monotonic() + KILL_AFTER, signal.SIGKILL
+
+    def close(self) -> None:
+        """Kills whatever is left, and waits for the end of the output."""
         # The whole process group: what the processes have started and left behind ends, too.
-        for process in processes:
+        for process in self._processes:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        for reader in readers:
+        for reader in self._readers:
             reader.join(_DRAIN)
-    return list(ended.values())
+
+    def _left(self) -> str:
+        """The numbers of the processes that have not ended, in words."""
+        left = [str(i) for i in range(len(self._processes)) if i not in self.ended]
+        return f"process {', '.join(left)}" if left else "none"
+
+    def _send(self, number: int) -> None:
+        for process in self._processes:
+            if process.poll() is None:
+                # It may end between the look and the signal.
+                with contextlib.suppress(ProcessLookupError):
+                    process.send_signal(number)
 
 
 def reason(status: int) -> str:
@@ -129,15 +190,9 @@ def reason(status: int) -> str:
     return f"ended with status {status}"
 
 
-def _bad(status: int) -> bool:
+def _is_bad(status: int) -> bool:
     """Whether a process ended by a fault or a mistake."""
     return status not in (command.FINISHED, command.STOPPED)
-
-
-def _count(processes: Sequence[subprocess.Popen], ended: Mapping[int, int]) -> str:
-    """The numbers of the processes that have not ended, in words."""
-    left = [str(i) for i in range(len(processes)) if i not in ended]
-    return f"process {', '.join(left)}" if left else "none"
 
 
 def _start(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen:
@@ -153,13 +208,6 @@ def _start(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Po
         )
     except OSError as error:
         raise UserError(f"cannot start {argv[0]}: {error.strerror}.") from error
-
-
-def _signal(processes: Sequence[subprocess.Popen], number: int) -> None:
-    for process in processes:
-        if process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(number)
 
 
 def _copy(index: int, pipe: IO[bytes]) -> None:

@@ -13,7 +13,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.,:/@%+=\[\]-]+")
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What is asked of Slurm; None leaves a thing to the defaults of the cluster.
+    """A batch job of Slurm; None leaves a setting to the defaults of the cluster.
 
     Attributes:
       name: the name of the job.
@@ -70,6 +70,7 @@ def render(job: Job, argv: Sequence[str]) -> str:
         "signal": "TERM@120",
     }
     header = "".join(_directive(key, value) for key, value in options.items() if value is not None)
+    # Before the loop, as it holds for all attempts.
     setup = f"{job.setup}\n" if job.setup else ""
     return f"""#!/bin/bash
 {header}#SBATCH --requeue

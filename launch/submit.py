@@ -9,6 +9,7 @@ from volsynth.errors import UserError
 
 def require(name: str) -> None:
     """Raises UserError where a program is not on the path."""
+    # Before anything is done: an error of the shell would come after it, and say less.
     if shutil.which(name) is None:
         raise UserError(
             f"{name} was not found. Install it or run this where it is; "

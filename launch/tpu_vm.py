@@ -10,7 +10,7 @@ _PID = "volsynth.pid"
 
 @dataclasses.dataclass(frozen=True)
 class Tpu:
-    """What is asked of Google Cloud; None leaves a thing to the defaults of gcloud.
+    """A Cloud TPU; None leaves a setting to the defaults of gcloud.
 
     Attributes:
       name: the name of the queued resource and of its node.
@@ -44,6 +44,7 @@ def render(tpu: Tpu, argv: Sequence[str]) -> str:
       argv: the command of every worker.
     """
     where = {"zone": tpu.zone, "project": tpu.project}
+    # Of every call of gcloud; a missing project is that of its configuration.
     common = " ".join(f"--{key}={shlex.quote(value)}" for key, value in where.items() if value)
     start, stop = _worker_commands(argv)
     setup = tpu.setup or "true"
@@ -52,36 +53,7 @@ set -u
 name={shlex.quote(tpu.name)}
 common=({common})
 
-create() {{
-  gcloud compute tpus queued-resources create "$name" --node-id="$name" "${{common[@]}}" \\
-    --accelerator-type={shlex.quote(tpu.accelerator_type)} \\
-    --runtime-version={shlex.quote(tpu.runtime_version)}{" --spot" if tpu.spot else ""}
-}}
-
-state() {{
-  gcloud compute tpus queued-resources describe "$name" "${{common[@]}}" \\
-    --format="value(state.state)" 2>/dev/null
-}}
-
-on_workers() {{  # In the background, so that a signal to this script is heard at once.
-  gcloud compute tpus tpu-vm ssh "$name" "${{common[@]}}" --worker=all --command="$1" &
-  wait $!
-}}
-
-until_active() {{
-  while true; do
-    case "$(state)" in
-      ACTIVE) return 0 ;;
-      "") create || [ -n "$(state)" ] || return 1 ;;
-      SUSPENDED|FAILED)  # Taken away: only deleting it makes room for another.
-        gcloud compute tpus queued-resources delete "$name" "${{common[@]}}" --force --quiet \\
-          || return 1
-        fresh=1 ;;
-    esac
-    [ "$(state)" = ACTIVE ] || sleep "${{VOLSYNTH_POLL:-30}}"
-  done
-}}
-
+{_functions(tpu)}
 stop() {{
   trap - INT TERM
   on_workers {shlex.quote(stop)}
@@ -117,6 +89,40 @@ while true; do
   sleep "$wait" &
   wait $!
 done
+"""
+
+
+def _functions(tpu: Tpu) -> str:
+    """Functions of shell that create the TPU, look at it, wait for it, and run on its workers."""
+    return f"""create() {{
+  gcloud compute tpus queued-resources create "$name" --node-id="$name" "${{common[@]}}" \\
+    --accelerator-type={shlex.quote(tpu.accelerator_type)} \\
+    --runtime-version={shlex.quote(tpu.runtime_version)}{" --spot" if tpu.spot else ""}
+}}
+
+state() {{
+  gcloud compute tpus queued-resources describe "$name" "${{common[@]}}" \\
+    --format="value(state.state)" 2>/dev/null
+}}
+
+on_workers() {{  # In the background, so that a signal to this script is heard at once.
+  gcloud compute tpus tpu-vm ssh "$name" "${{common[@]}}" --worker=all --command="$1" &
+  wait $!
+}}
+
+until_active() {{
+  while true; do
+    case "$(state)" in
+      ACTIVE) return 0 ;;
+      "") create || [ -n "$(state)" ] || return 1 ;;
+      SUSPENDED|FAILED)  # Taken away: only deleting it makes room for another.
+        gcloud compute tpus queued-resources delete "$name" "${{common[@]}}" --force --quiet \\
+          || return 1
+        fresh=1 ;;
+    esac
+    [ "$(state)" = ACTIVE ] || sleep "${{VOLSYNTH_POLL:-30}}"
+  done
+}}
 """
 
 

@@ -145,7 +145,8 @@ def claimed(smoke_config, tiny, tmp_path):
 def with_checkpoint(claimed, smoke_config):
     """That workdir with a checkpoint in it, all zeros."""
     system = systems.make(smoke_config)
-    optimisers = optim.make(smoke_config.optim, system, smoke_config.train.steps)
+    spans = {"main": range(smoke_config.train.steps)}
+    optimisers = optim.make(smoke_config.optim, system, spans)
     shapes = jax.eval_shape(
         state.initialiser(system, optimisers), jax.random.key(0), fake.spec(1, 32)
     )

@@ -15,6 +15,7 @@ from volsynth.generation import estimation
 from volsynth.images import cropping
 from volsynth.ops import pose_volumes
 from volsynth.poses import joint_orders, keypoint_files, pose_library
+from volsynth.system import Player, Stages, System, evaluation_context
 
 FIELDS = ("source_image", "source_joints", "source_visible", "target_joints", "target_visible")
 SIDE = 32
@@ -79,35 +80,49 @@ def _dots(joints, visible, colour):
     return jnp.where(near > 0.4, colour, jnp.array([1.0, -1.0, 1.0]))
 
 
-class Halves:
-    """A generator that can be taken apart as those of systems with a volume, and compiles at once:
-    its dots have the colour of the source's image, more of it the wider the source's pose is."""
+def _encode(variables, batch):
+    kernel = variables["generator"]["params"]["kernel"]
+    return {"colour": kernel * batch["source_image"].mean(axis=(1, 2))[:, None, None]}
 
-    def apply(self, variables, *given, method):
-        return getattr(self, f"_{method}")(variables["params"]["kernel"], *given)
 
-    def _encode(self, kernel, image):
-        return kernel * image.mean(axis=(1, 2))[:, None, None]
+def _move(variables, features, batch):
+    width = jnp.ptp(batch["source_joints"][..., 0], axis=1) / SIDE
+    return {"colour": features["colour"] * width[:, None, None, None]}
 
-    def _move(self, kernel, volume, batch):
-        width = jnp.ptp(batch["source_joints"][..., 0], axis=1) / SIDE
-        return volume * width[:, None, None, None], None
 
-    def _render(self, kernel, warped, joints, visible, side):
-        assert side == SIDE
-        return _dots(joints, visible, warped)
+def _render(variables, moved, batch):
+    return {"image": _dots(batch["target_joints"], batch["target_visible"], moved["colour"])}
+
+
+def halves_system(config=None):
+    """A system whose source can be encoded once, and that compiles at once: its dots have the
+    colour of the source's image, more of it the wider the source's pose is."""
+
+    def forward(variables, batch, context):
+        moved = _move(variables, _encode(variables, batch), batch)
+        return _render(variables, moved, batch), {}
+
+    def loss(variables, outputs, batch, context):
+        return {"l2": jnp.mean(outputs["image"] ** 2)}, {}
+
+    return System(
+        "halves",
+        "-",
+        lambda rng, batch: {"generator": {"params": {"kernel": jnp.zeros(3)}}},
+        forward,
+        {"main": {"player": Player(("generator",), loss)}},
+        inputs=FIELDS,
+        stages=Stages(_encode, _move, _render),
+    )
 
 
 def halves():
-    """A model of `Halves`; its system, "halves", must be put into `volume_features.GENERATORS`."""
-    generator, kernel = Halves(), np.array([0.9, 0.5, -0.7], np.float32)
+    """A model of `halves_system`; `systems.SYSTEMS` must have it under the name "halves"."""
+    kernel, system = np.array([0.9, 0.5, -0.7], np.float32), halves_system()
 
     def run(parameters, batch):
-        variables = {"params": {"kernel": parameters["generator/kernel"]}}
-        volume = generator.apply(variables, batch["source_image"], method="encode")
-        warped, _ = generator.apply(variables, volume, batch, method="move")
-        target = (batch["target_joints"], batch["target_visible"], SIDE)
-        return generator.apply(variables, warped, *target, method="render")
+        variables = {"generator": {"params": {"kernel": parameters["generator/kernel"]}}}
+        return system.forward(variables, batch, evaluation_context())[0]["image"]
 
     model = _model("image", FIELDS, run)
     config = config_from_dict({"system": "halves", "data": {"image_size": SIDE}})

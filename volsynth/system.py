@@ -1,6 +1,6 @@
 """The contract between a method and the engine: networks, a forward pass, and players.
 
-A system says what there is to train and what is to be minimised. The engine (`volsynth.train`)
+A system declares the networks to train and the losses to minimise. The engine (`volsynth.train`)
 alone owns gradients, the check that they are finite, running averages of weights, random numbers,
 donation and shardings. Neither knows the other. docs/systems.md shows how to add a system.
 """
@@ -16,24 +16,24 @@ import jax.numpy as jnp
 from volsynth import fields
 
 Variables = Mapping[str, Mapping[str, Any]]
-"""Each network's variables as Flax has them: network name to {"params": parameters, and further
-collections such as "batch_stats"}. Parameters are float32 and moved by gradients; the other
+"""The variables of each network as Flax has them: network name to {"params": parameters, and
+further collections such as "batch_stats"}. Parameters are float32 and moved by gradients; the other
 collections are states, which a network updates by itself when it is applied."""
 
 States = Mapping[str, Mapping[str, Any]]
 """New values of states, {network: {collection: tree}}, without "params": what Flax's
-`apply(..., mutable=[collection])` returns of each network. {} where nothing has a state."""
+`apply(..., mutable=[collection])` returns of each network. It is {} where no network has one."""
 
 Batch = Mapping[str, jax.Array]
 """A batch of examples: arrays by name, as `volsynth.fields.BATCH` describes them."""
 
 Outputs = Mapping[str, Any]
-"""Everything of a forward pass that anyone may want to look at, score, or train on. Outputs that no
-loss of a phase reads cost nothing in that phase. What they hold at least is in
+"""The outputs of a forward pass: everything that anyone may want to look at, score, or train on.
+Outputs that no loss of a phase reads cost nothing in that phase. Those that each task needs are in
 `volsynth.fields.TASK_OUTPUTS`."""
 
 PARAMS = "params"
-"""The collection of a network that gradients move."""
+"""Name of the collection of a network that gradients move."""
 
 
 @functools.partial(
@@ -46,12 +46,12 @@ class Context:
     """The circumstances of a forward pass or of a loss.
 
     Attributes:
-      rng: a key for this step. The forward pass and every loss of a step are given the same one:
+      rng: a random key for this step. The forward pass and every loss of a step get the same one:
         whoever needs several streams folds in a constant of its own, see `stream`.
-      step: int32 scalar, steps of the run that are done.
-      phase_step: int32 scalar, steps of this phase that are done.
+      step: int32 scalar, number of steps of the run that are done.
+      phase_step: int32 scalar, number of steps of this phase that are done.
       phase: name of the phase; empty outside of training.
-      phase_steps: how many steps the phase has; 0 outside of training.
+      phase_steps: number of steps of the phase; 0 outside of training.
       train: whether networks behave as in training (dropout, statistics of the batch).
     """
 
@@ -65,10 +65,11 @@ class Context:
     @property
     def progress(self) -> jax.Array:
         """The share of the phase that is done, float32 scalar in [0, 1): 0 at its first step."""
+        # Outside of training the phase has no steps.
         return jnp.asarray(self.phase_step, jnp.float32) / max(self.phase_steps, 1)
 
     def stream(self, number: int) -> jax.Array:
-        """A key that is independent of those of other numbers, and of `rng` itself."""
+        """A random key that is independent of those of other numbers, and of `rng` itself."""
         return jax.random.fold_in(self.rng, number)
 
 
@@ -80,10 +81,10 @@ def evaluation_context() -> Context:
 
 
 class Player(NamedTuple):
-    """One side of the optimisation: some networks, and the loss that moves them.
+    """A participant of the optimisation: some networks, and the loss that moves them.
 
     Attributes:
-      trains: names of the networks whose parameters this player moves; for its loss all others are
+      trains: names of the networks whose parameters this player moves; to its loss all others are
         constants.
       loss: (variables, outputs, batch, context) -> (terms, states). Terms are scalars by name,
         weights already applied; the player minimises their sum. States are those that applying a
@@ -98,10 +99,10 @@ class Player(NamedTuple):
 
 
 class Stages(NamedTuple):
-    """A forward pass in three parts, for systems that need to look at a source only once.
+    """A forward pass in three parts, for systems that need to encode a source image only once.
 
-    Composed, they make what `forward` makes outside of training. All are pure functions; the batch
-    of `encode` has the fields of the source alone.
+    Composed, they return what `forward` returns outside of training. All are pure functions; the
+    batch of `encode` has the fields of the source alone.
 
     Attributes:
       encode: (variables, batch) -> features, a dict of arrays [B, ...]; a volume of features
@@ -121,7 +122,7 @@ class System:
 
     Attributes:
       name: the method's name, which is its key in `volsynth.systems`.
-      paper: where the method comes from.
+      paper: the publication that the method comes from.
       init: (rng, batch) -> variables of every network.
       forward: (variables, batch, context) -> (outputs, states). States of networks that no player
         of the phase trains are dropped.
@@ -129,15 +130,15 @@ class System:
         other. The same player name in two phases means two optimisers.
       inputs: names of the fields of a batch that training or evaluating the system reads. They
         decide what is decoded, and are the shapes that networks are built for.
-      task: what the system makes, a key of `volsynth.fields.TASK_OUTPUTS`; scores go by it.
+      task: the kind of its outputs, a key of `volsynth.fields.TASK_OUTPUTS`; it decides the scores.
       stages: the forward pass in three parts, where a source can be encoded once; else None.
       coarsest_stride: how many rows of the image one row of the coarsest feature map stands for
         that devices may share; the image's height is split only where this divides its parts.
       file_keys: keys of the config that name files, such as "loss.features". A run may go on with
         another path in them: what the file holds must be in `notes`.
-      figures: what the paper prints of the networks, for comparison in `volsynth describe`; "of"
-        says of which variant.
-      notes: facts that belong into every log and result, such as which features a loss compares. A
+      figures: numbers that the paper prints about its networks, for comparison in
+        `volsynth describe`; "of" says of which variant.
+      notes: facts that belong in every log and result, such as which features a loss compares. A
         run is continued only with the same ones.
 
     Raises:
@@ -157,7 +158,7 @@ class System:
     figures: Mapping[str, float | str] = dataclasses.field(default_factory=dict)
     notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.task not in fields.TASK_OUTPUTS:
             raise ValueError(f"{self.name}: unknown task {self.task!r} ({[*fields.TASK_OUTPUTS]}).")
         if not self.phases or not all(self.phases.values()):
@@ -184,19 +185,20 @@ class System:
 def averaged_networks(system: System, variables: Variables) -> tuple[str, ...]:
     """The networks that have running averages: all but those that only critics train.
 
-    Evaluation and export need them, and those that no player trains, too.
+    Evaluation and export need these, and also networks that no player trains.
     """
+    # A network that a critic and another player train is one of the other player's.
     by_critics = {n for p in system.players.values() if p.critic for n in p.trains}
     by_others = {n for p in system.players.values() if not p.critic for n in p.trains}
     return tuple(name for name in variables if name not in by_critics - by_others)
 
 
 def only_params(variables: Variables, networks: tuple[str, ...]) -> dict[str, Any]:
-    """The parameters of some networks, {network: tree}."""
+    """The parameters of some networks, {network: tree}, without their states."""
     return {name: variables[name][PARAMS] for name in networks}
 
 
 def with_params(variables: Variables, params: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The variables with other parameters in some networks."""
+    """The variables with the parameters of some networks replaced; their states stay."""
     changed = {name: {**variables[name], PARAMS: tree} for name, tree in params.items()}
     return {**variables, **changed}

@@ -18,8 +18,7 @@ def finish(todo: Sequence[pieces.Piece], side: int, folder: pathlib.Path, option
       folder: the folder of the files of pieces; all workers see it, and the source, under the same
         paths.
       options: options of the pipeline, NAME=VALUE,...; NAME alone is true. Where a name is missing,
-        Beam's
-      own default holds, which is to run on this machine.
+        Beam's own default holds, which is to run on this machine.
 
     Raises:
       BuildError: Beam is not installed, or there is no such runner.

@@ -56,6 +56,7 @@ def make_builder(builder: type[SightingBuilder], args: argparse.Namespace) -> Si
     Raises:
       BuildError: no such config, or the name is no name of a data set.
     """
+    # Only the command of `folder` has --name: the other data sets are what they are called.
     name = getattr(args, "name", builder.name)
     # The name becomes a folder, a part of file names and a data set of TFDS: all take these.
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
@@ -102,6 +103,7 @@ def prepare(builder: SightingBuilder, console: Console | None = None) -> Report:
             update(total=total, advance=1, text=f"{records} images")
 
         builder.on_piece = count
+        # A pipeline reports no outcomes while it runs, only how many pieces are finished.
         builder.on_waiting = lambda finished, total: update(total=total, completed=finished)
         builder.download_and_prepare()
     return _summary(pathlib.Path(builder.data_dir), time.perf_counter() - start, console)

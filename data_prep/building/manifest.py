@@ -1,4 +1,4 @@
-"""What lies beside the shards of a data set: an index of every split, and the manifest."""
+"""The files beside the shards of a data set: an index of every split, and the manifest."""
 
 import hashlib
 import json
@@ -111,6 +111,7 @@ def index_of(shards: list[pathlib.Path]) -> dict[str, np.ndarray]:
     columns["outfit"] = [f"{person}/{outfit}" for person, outfit in pairs]
     index = {"frame": np.array(columns.pop("frame"), np.int64)}
     for name, values in columns.items():
+        # Numbers instead of names: a million records then need megabytes, and compare fast.
         names, numbers = np.unique(np.array(values, dtype=np.str_), return_inverse=True)
         index[name], index[f"{name}_names"] = numbers.astype(np.int32), names
     return index

@@ -39,7 +39,7 @@ class Dropped(NamedTuple):
 
 
 class Piece(Protocol):
-    """Some sightings that are read in one go.
+    """A part of a data set: some sightings that are read in one go.
 
     A piece can be pickled, and its `repr` names everything that it reads.
 
@@ -60,7 +60,7 @@ class Piece(Protocol):
 
 
 class Outcome(NamedTuple):
-    """What became of the sightings of a piece, or of several pieces.
+    """The outcome of preparing a piece, or several pieces.
 
     Attributes:
       records: how many records were made.
@@ -73,6 +73,7 @@ class Outcome(NamedTuple):
     dropped: dict[str, int]
 
     def __add__(self, other: "Outcome") -> "Outcome":  # type: ignore[override]
+        # Counters add up by reason, where dictionaries would replace.
         dropped = collections.Counter(self.dropped) + collections.Counter(other.dropped)
         return Outcome(self.records + other.records, self.left_out + other.left_out, dict(dropped))
 
@@ -82,7 +83,7 @@ def path_of(piece: Piece, side: int, folder: pathlib.Path) -> pathlib.Path:
 
     Args:
       piece: the piece; its `repr` holds the sizes and times of its files, so that other files are
-      another piece.
+        another piece.
       side: side of the images in pixels.
       folder: the folder of the files of all pieces.
     """
@@ -114,6 +115,7 @@ def finish(piece: Piece, side: int, folder: pathlib.Path) -> Outcome:
         try:
             if not isinstance(found, Sighting):
                 raise found
+            # Encoded at once: decoded pictures of a whole sequence would fill the memory.
             records.append(_encoded(preparing.prepare(found, side)))
         except UserError as error:
             left_out.append(" ".join(str(error).split()))
@@ -153,6 +155,7 @@ def _columns(records: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
         values = [record[key] for record in records]
         if schema.FIELDS[key].kind == "image":
             columns[f"{key}#lengths"] = np.array([len(value) for value in values])
+            # One array of bytes for all: an array of objects could only be stored by pickling.
             columns[key] = np.frombuffer(b"".join(values), np.uint8)
         else:
             columns[key] = np.array(values)
@@ -225,6 +228,7 @@ def watch(folder: pathlib.Path, tell: Callable[[int], None], seconds: float = 2)
     over = threading.Event()
 
     def report() -> None:
+        # Waits for the end, not for the time: the `with` block is left at once.
         while not over.wait(seconds):
             tell(sum(1 for _ in folder.glob("*.npz")))
 

@@ -39,8 +39,8 @@ def prepare(sighting: Sighting, side: int) -> dict[str, Any]:
 
     Raises:
       SightingError: the sighting's arrays do not fit together or hold values that are not finite,
-        the
-      mask is empty, joints lie outside of the frame or behind the camera, or the person is tiny.
+        the mask is empty, joints lie outside of the frame or behind the camera, or the person is
+        tiny.
     """
     where = sighting.where
     px, mm, visible = _joints(sighting)
@@ -79,6 +79,7 @@ def prepare(sighting: Sighting, side: int) -> dict[str, Any]:
         "original_visible": seen,
     }
     try:
+        # Checked here, where one record can still be left out, and not by its readers.
         schema.validate(record, where)
     except schema.RecordError as error:
         # The schema has put the place in front already.

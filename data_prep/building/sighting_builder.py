@@ -27,7 +27,7 @@ SHARDS = 8
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """What the reader of a data set has found in a source.
+    """The contents of a source, as the reader of a data set has found them.
 
     Attributes:
       pieces: the pieces to make.
@@ -44,7 +44,7 @@ class Found:
 
 
 class Report(NamedTuple):
-    """What a build has prepared and what it has left out.
+    """The report of a build: how much was prepared, and what was left out.
 
     Attributes:
       folder: the folder of the data set.
@@ -138,6 +138,7 @@ class SightingBuilder(record_builder.RecordBuilder, skip_registration=True):
         """Makes all pieces and tells splits that have records; returns the report."""
         found = self.find(source)
         names = [(piece.split, piece.name) for piece in found.pieces]
+        # A fault of a reader, not of the user, and one that would lose records silently.
         assert len(set(names)) == len(names), "pieces of one name would write over one another"
         if self.beam is not None:
             self._finish_in_pipeline(found.pieces, self.beam)

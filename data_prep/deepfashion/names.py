@@ -9,7 +9,7 @@ _FLAT = re.compile(r"fashion(MEN|WOMEN)(.+?)id(\d{8})(\d{2})_(\d)(\w+)\.(?:jpg|p
 
 
 class Name(NamedTuple):
-    """What the name of an image says about it.
+    """The person and the outfit that the name of an image stands for.
 
     Attributes:
       person: gender, category and id. They name one piece of clothing, worn by one person.
@@ -25,6 +25,7 @@ def flatten(path: str) -> str:
 
     MEN/Shirts_Polos/id_00001802/02_4_full.jpg is fashionMENShirts_Polosid0000180202_4full.jpg.
     """
+    # The last four parts only: folders of an archive may stand before them.
     parts = pathlib.PurePosixPath(path).parts
     if len(parts) < 4 or parts[-4] not in ("MEN", "WOMEN"):
         return parts[-1] if parts else ""
@@ -34,9 +35,10 @@ def flatten(path: str) -> str:
 
 
 def parse(name: str) -> Name | None:
-    """What a flattened name says; None where it is not the name of an image of the set."""
+    """Person and outfit of a flattened name; None where the name is no image of the set."""
     found = _FLAT.fullmatch(name)
     if found is None:
         return None
     gender, category, item, variant, _, _ = found.groups()
+    # The item stands for the person: the names say nothing else about who wears it.
     return Name(f"{gender}/{category}/id_{item}", variant)

@@ -1,4 +1,4 @@
-"""What a folder of DeepFashion In-shop holds: images, the public lists, masks and poses in space.
+"""The reader of DeepFashion In-shop: images, public lists, masks and poses in space.
 
 The lists are those that came with pose-gan and that others took over: `fasion-annotation-SPLIT.csv`
 has 18 joints for each image, in the frame of 176 x 256 pixels to which it was resized, and
@@ -54,6 +54,7 @@ def find(source: pathlib.Path, kind: str) -> Found:
     Raises:
       BuildError: there are no images, or no list of keypoints.
     """
+    # Failing both, the images lie in the source itself.
     images = next((source / n for n in IMAGES if (source / n).exists()), source)
     opened = sources.open_source(images)
     left_out = list(opened.refused)
@@ -105,6 +106,7 @@ def find(source: pathlib.Path, kind: str) -> Found:
 
 def _listed(source: pathlib.Path, what: str, split: str) -> pathlib.Path:
     """The path of a list, in the spelling that is there."""
+    # Where neither is there, the first spelling is the one that is reported as missing.
     paths = [source / f"{spelling}-{what}-{split}.csv" for spelling in _SPELLINGS]
     return next((path for path in paths if path.exists()), paths[0])
 
@@ -116,6 +118,7 @@ def _poses(source: pathlib.Path, split: str, left_out: list[str]) -> dict[str, P
         left_out.append(f"{path}: is missing")
         return {}
     poses = {}
+    # A line that cannot be read is left out and named; the others count.
     for pose in keypoint_files.read(path, "openpose_18", lambda error: left_out.append(str(error))):
         said = names.parse(pose.image)
         if said is None:
@@ -139,6 +142,7 @@ def _mask_names(masks: pathlib.Path, left_out: list[str]) -> dict[str, str]:
     opened = sources.open_source(masks)
     left_out += opened.refused
     return {
+        # A mask has the name of its image, but is a PNG.
         str(pathlib.PurePosixPath(names.flatten(name)).with_suffix(".jpg")): name
         for name in opened.names
     }
@@ -155,6 +159,7 @@ def _with_depth(pose: Pose, other: Pose | None) -> Pose:
     if other is None:
         return pose
     if pose.order != other.order:
+        # Joints of different orders can be put together only in one that both can be brought to.
         pose, other = keypoint_files.to_skeleton(pose), keypoint_files.to_skeleton(other)
     return dataclasses.replace(
         pose, joints_mm=other.joints_mm, visible=pose.visible & other.visible
@@ -184,12 +189,14 @@ def _groups(
         if len(row) != 2:
             left_out.append(f"{path} line {number}: must be two names, got {len(row)} values")
             continue
+        # Counted apart: such a pair is no fault of the list, its images were dropped above.
         if not set(row) <= set(whole):
             dropped["pairs without two whole bodies"] += 1
             continue
         first, second = (whole[name] for name in row)
         if (first.person, first.outfit) != (second.person, second.outfit):
             dropped["pairs of two persons or outfits"] += 1
+        # An image paired with itself teaches nothing, and gives no partner.
         elif row[0] != row[1]:
             groups.setdefault((first.person, first.outfit), set()).update(row)
     return groups.values()

@@ -27,7 +27,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--name", default="folder", help="of the data set (default: folder)")
     args = parser.parse_args(argv)
 
-    def make():
+    # Made late, by `command.run`, so that wrong options are reported like other errors.
+    def make() -> Builder:
         options = reader.Options(args.poses, args.masks, args.plain, args.validation, args.test)
         builder = command.make_builder(Builder, args)
         builder.options = options

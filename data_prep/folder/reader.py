@@ -1,4 +1,4 @@
-"""What a folder of pictures holds: images, `poses.json` or `poses.csv`, and perhaps `masks/`."""
+"""The reader of a folder of pictures: images, a file of poses, and masks where there are any."""
 
 import dataclasses
 import pathlib
@@ -17,7 +17,7 @@ POSES = ("poses.json", "poses.csv", "poses")
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What a user may say about their pictures.
+    """The options of a folder of pictures that the user may give.
 
     Attributes:
       poses: the file of poses, or a folder of OpenPose's files; None for the first of `POSES` in
@@ -35,6 +35,7 @@ class Options:
     test: float = 0.1
 
     def __post_init__(self) -> None:
+        # Written as what is allowed: a share that is not a number then fails, too.
         if not (self.validation >= 0 and self.test >= 0 and self.validation + self.test <= 1):
             raise BuildError(
                 "the shares for validation and test must lie in [0, 1] together, got "
@@ -71,6 +72,7 @@ def find(source: pathlib.Path, options: Options) -> Found:
     pieces = []
     for split in ("train", "validation", "test"):
         chosen = tuple(pose for pose in poses if splits[pose.person] == split)
+        # The pieces are numbered within their split, and need no other name.
         every = pictures.Pictures("", split, source, chosen, masks, plain=options.plain)
         pieces += pictures.cut_into_pieces(every)
     return Found(pieces, left_out, _notes(poses, names, source))
@@ -83,6 +85,7 @@ def _complete(pose: keypoint_files.Pose, names: frozenset[str]) -> keypoint_file
     """
     image = pictures.find_image(pose.image, names)
     folder = pathlib.PurePosixPath(image).parent
+    # Without persons, pictures of one folder would be taken for strangers, and never be paired.
     person = pose.person or (str(folder) if folder.name else image)
     return dataclasses.replace(pose, image=image, person=person or "unknown")
 
@@ -90,7 +93,7 @@ def _complete(pose: keypoint_files.Pose, names: frozenset[str]) -> keypoint_file
 def _notes(
     poses: list[keypoint_files.Pose], names: frozenset[str], source: pathlib.Path
 ) -> list[str]:
-    """What the user should know about the pictures that are prepared, and about the others."""
+    """Notes for the user about poses without depth and images without a pose."""
     notes = []
     if flat := sum(pose.joints_mm is None for pose in poses):
         notes.append(f"{flat} of {len(poses)} poses have no depth: all of their joints lie at one")

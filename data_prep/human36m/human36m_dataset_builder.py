@@ -10,7 +10,7 @@ from data_prep.human36m import poses, reader
 
 
 class Config(NamedTuple):
-    """What a configuration of Human3.6M prepares.
+    """A configuration of Human3.6M.
 
     Attributes:
       side: side of the images in pixels.
@@ -24,6 +24,7 @@ class Config(NamedTuple):
 CONFIGS = {
     "256": Config(256, "correct"),
     "64": Config(64, "correct"),
+    # For those who would rather have fewer poses than poses that were moved.
     "256_drop_shifted": Config(256, "drop"),
     "64_drop_shifted": Config(64, "drop"),
 }

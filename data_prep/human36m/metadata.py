@@ -24,7 +24,7 @@ _MAX_BYTES = 16 << 20
 
 
 class Metadata(NamedTuple):
-    """What `metadata.xml` says.
+    """The cameras and the names of actions in `metadata.xml`.
 
     Attributes:
       cameras: the camera of every (subject, camera id), because cameras were moved between
@@ -43,6 +43,7 @@ class Metadata(NamedTuple):
         by subject and action; the table says which is which. Without the table the name itself is
         used.
         """
+        # What the name itself says, for copies whose file has no table.
         plain, _, number = name.partition(" ")
         action, number = self.actions.get((subject, name), (plain, number))
         return " ".join(filter(None, (ALIASES.get(action, action), number)))
@@ -88,6 +89,7 @@ def _cameras(path: pathlib.Path, text: str | None) -> dict[tuple[str, str], Came
         numbers = np.array([float(n) for n in re.split(r"[\s,;]+", (text or "").strip(" \n\t[]"))])
     except ValueError:
         numbers = np.zeros(0)
+    # Six numbers for every camera and subject, then nine for every camera: 300.
     each = len(CAMERAS) * SUBJECTS * 6
     if numbers.shape != (each + len(CAMERAS) * 9,) or not np.all(np.isfinite(numbers)):
         raise ArchiveError(path, "has no vector w0 of 300 numbers")
@@ -131,6 +133,7 @@ def _actions(root: xml.etree.ElementTree.Element) -> dict[tuple[str, str], tuple
     """The table of file names; it has a row for each performance, a column for each subject."""
     rows = [[(cell.text or "").strip() for cell in row] for row in root.iterfind("mapping/tr")]
     return {
+        # The number in a file name and the number of the performance differ by subject.
         (subject, name): (name.partition(" ")[0], performance)
         for _, performance, *names in (row for row in rows[1:] if len(row) > 2)
         for subject, name in zip(rows[0][2:], names)

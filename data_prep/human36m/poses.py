@@ -50,6 +50,7 @@ def read(path: pathlib.Path, axes: int) -> np.ndarray:
     Raises:
       ArchiveError: the file is missing or damaged, or holds something else.
     """
+    # Everything else is told apart by content: MAT files since version 7.3 are HDF5.
     if path.suffix == ".cdf":
         values = archives.read_cdf(path, "Pose")
     else:

@@ -1,4 +1,4 @@
-"""What the archive of Human3.6M holds as its owners distribute it, and what is wrong with it."""
+"""The reader of Human3.6M: the recordings in the archive, and the known faults of the archive."""
 
 import pathlib
 from typing import Literal, NamedTuple
@@ -25,7 +25,7 @@ SHIFTED = {("S9", "Greeting"), ("S9", "SittingDown 1"), ("S9", "Waiting 1")}
 """The recordings whose poses and boxes stand beside the person, as (subject, name)."""
 
 SHIFT = np.array([-200.0, 0.0, 0.0])
-"""What must be added to shifted poses to put them right, in world coordinates (mm)."""
+"""The shift that puts shifted poses right, in world coordinates (mm)."""
 
 CHAIRS = ("Eating", "Phoning", "Sitting", "Smoking")
 """The actions with a chair, which masks do not tell from the person. The archive does not label
@@ -51,6 +51,7 @@ def find(source: pathlib.Path, shifted: Literal["correct", "drop"] = "correct") 
     Raises:
       ArchiveError: there is no subject, or no metadata.xml.
     """
+    # Part of the archive is enough: not everybody downloads all subjects.
     there = [name for name in SUBJECTS if (source / name).is_dir()]
     if not there:
         raise ArchiveError(source, f"has none of the folders {', '.join(SUBJECTS)}")
@@ -85,9 +86,10 @@ def find(source: pathlib.Path, shifted: Literal["correct", "drop"] = "correct") 
 def _reason(
     subject: str, stem: str, camera: str, about: metadata.Metadata, shifted: str
 ) -> str | None:
-    """Why a recording is left out on purpose; None where it is not."""
+    """The reason for which a recording is left out on purpose; None where it is not."""
     if (subject, stem, camera) in CORRUPT:
         return "whose video is corrupt in the archive"
+    # By the action, not by the file name, which differs among subjects.
     if about.action(subject, stem).split()[0] in CHAIRS:
         return "with a chair"
     if shifted == "drop" and (subject, stem) in SHIFTED:
@@ -111,6 +113,7 @@ class _Files(NamedTuple):
         features = folder / "MyPoseFeatures"
         return cls(
             folder,
+            # The folder of the archive, or that of a common export.
             poses.listed(features / "D3_Positions")
             or poses.listed(folder / "MyPoses" / "3D_positions"),
             poses.listed(features / "D3_Positions_mono"),
@@ -137,6 +140,7 @@ def _recording(
       ArchiveError: a file of it is missing.
     """
     name = f"{stem}.{camera}"
+    # Both are the same poses; those in the world need no file for each camera.
     positions = files.world.get(stem) or files.mono.get(name)
     if positions is None:
         raise ArchiveError(files.films[name], "has no positions of joints")
@@ -149,6 +153,7 @@ def _recording(
     return Recording(
         name=f"{subject}/{name}",
         split=SPLITS.get(subject, "train"),
+        # Files that may be missing count as soon as they are there: they change the masks.
         stamps=sequences.stamp([p for p in (positions, pixels, video, masks, boxes) if p]),
         subject=subject,
         action=about.action(subject, stem),

@@ -1,4 +1,4 @@
-"""One recording of Human3.6M: what one camera saw of one performance of an action."""
+"""One recording of Human3.6M: the frames of one camera in one performance of an action."""
 
 import dataclasses
 import functools
@@ -23,7 +23,7 @@ _PELVIS = 0
 
 @dataclasses.dataclass(frozen=True)
 class Recording(sequences.Sequence):
-    """What one camera saw of one performance.
+    """One recording: the frames of one camera in one performance of an action.
 
     Attributes:
       subject: the subject, as "S1".
@@ -60,6 +60,7 @@ class Recording(sequences.Sequence):
     def _joints(self) -> np.ndarray:
         joints = poses.read(self.positions_file, 3)
         if not self.mono:
+            # X_cam = R (X - t), for rows of vectors.
             joints = (joints - self.camera.position) @ self.camera.rotation.T
         # The cameras stand in the corners, and nobody goes behind them.
         if np.min(joints[..., 2]) <= 0:

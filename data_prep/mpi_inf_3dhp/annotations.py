@@ -40,11 +40,13 @@ def read(path: pathlib.Path, subject: str, sequence: str) -> dict[int, Annotatio
       ArchiveError: the file is missing or damaged, or holds something else.
     """
     found = archives.read_mat(path, ("annot2", "annot3", "cameras", "frames"))
+    # `univ_annot3` is not read: it is of a body of standard size and does not project to the image.
     for name in ("annot2", "annot3"):
         if not isinstance(found.get(name), list) or not found[name]:
             raise ArchiveError(path, f"has no cells {name!r}")
     pixels = [_joints(path, cell, 2) for cell in found["annot2"]]
     positions = [_joints(path, cell, 3) for cell in found["annot3"]]
+    # Without the variable the cells are those of the cameras from 0 on.
     cameras = np.ravel(found.get("cameras", np.arange(len(pixels)))).astype(int).tolist()
     if len({len(pixels), len(positions), len(cameras), len(set(cameras))}) > 1:
         raise ArchiveError(path, "has different numbers of cameras in its variables")
@@ -54,6 +56,7 @@ def read(path: pathlib.Path, subject: str, sequence: str) -> dict[int, Annotatio
     _check_frames(path, found.get("frames"), counts.pop())
     flipped = FLIPPED.get((subject, sequence), slice(0, 0))
     for cell in pixels + positions:
+        # Pixels and positions alike: both come from one tracker.
         cell[flipped] = cell[flipped][:, _exchanged()]
     return {c: Annotations(*both) for c, *both in zip(cameras, pixels, positions)}
 

@@ -31,6 +31,7 @@ def read(path: pathlib.Path) -> dict[int, Camera]:
         key, _, value = line.strip().partition(" ")
         if key == "name":
             blocks.append({})
+        # Only the head of the file may stand before the first camera.
         if key and not blocks:
             raise ArchiveError(path, f"has {key!r} before the first camera's name")
         if key:

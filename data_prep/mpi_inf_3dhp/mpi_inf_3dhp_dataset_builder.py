@@ -10,7 +10,7 @@ from data_prep.mpi_inf_3dhp import reader
 
 
 class Config(NamedTuple):
-    """What a configuration of MPI-INF-3DHP prepares.
+    """A configuration of MPI-INF-3DHP.
 
     Attributes:
       side: side of the images in pixels.
@@ -24,6 +24,7 @@ class Config(NamedTuple):
 CONFIGS = {
     "256": Config(256, "keep"),
     "64": Config(64, "keep"),
+    # For those who would rather have fewer pictures than some with bad masks.
     "256_drop_bad_masks": Config(256, "drop"),
     "64_drop_bad_masks": Config(64, "drop"),
 }

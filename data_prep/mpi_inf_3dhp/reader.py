@@ -1,4 +1,4 @@
-"""What the archive of MPI-INF-3DHP holds as its owners distribute it, and what is missing."""
+"""The reader of MPI-INF-3DHP: the sequences in the archive, and the known faults of the archive."""
 
 import pathlib
 from collections.abc import Iterator
@@ -65,6 +65,7 @@ def _of_recording(
 ) -> Iterator[Recording]:
     """Yields a sequence for every camera of a recording; what is missing goes to `faults`."""
     try:
+        # Once for all cameras of a recording.
         cameras = calibration.read(folder / "camera.calibration")
     except ArchiveError as error:
         faults.append(error)
@@ -97,9 +98,11 @@ def _test_set(source: pathlib.Path) -> Found:
     """Finds the sequences of the test set."""
     found, faults, notes = [], [], []
     for name in test_set.NAMES:
+        # The test set comes in an archive of its own, with a folder around it.
         for folder in (source / name, source / "mpi_inf_3dhp_test_set" / name):
             if not folder.is_dir():
                 continue
+            # A note and no fault, because nothing is missing from the archive.
             if not (folder / "masks").is_dir():
                 notes.append(f"{name}: left out, there is no folder {folder / 'masks'}")
             elif not (folder / "annot_data.mat").is_file():

@@ -1,4 +1,4 @@
-"""One recording of MPI-INF-3DHP: what one camera saw of one subject in one outfit."""
+"""One recording of MPI-INF-3DHP: the frames of one camera of one subject in one outfit."""
 
 import dataclasses
 import functools
@@ -34,7 +34,7 @@ BOX_MARGIN = 0.15
 
 @dataclasses.dataclass(frozen=True)
 class Recording(sequences.Sequence):
-    """What one camera saw in one recording.
+    """One recording: the frames of one camera of one subject in one outfit.
 
     Attributes:
       folder: the folder of the recording.

@@ -31,7 +31,7 @@ JOINTS = 17
 ACTIVITIES = (
     "Stand or walk", "Exercise", "Sit on chair", "Reach or crouch", "On floor", "Sports", "Misc",
 )  # fmt: skip
-"""What the people do, in the order of the numbers in the annotations."""
+"""The activities of the people, in the order of the numbers in the annotations."""
 
 SITTING = ACTIVITIES.index("Sit on chair")
 """The number of the activity with a chair, from 0."""
@@ -56,6 +56,7 @@ def _camera(
     """
     scale = np.array(size) / np.array(sensor)
     cx, cy = np.array(size) / 2 + np.array(centre) * scale
+    # Pixels are square: the scale is the same along both axes.
     f = focal * scale[0]
     intrinsics = np.array([[f, 0, cx], [0, f, cy], [0, 0, 1]])
     return Camera(intrinsics, np.eye(3), np.zeros(3), np.zeros(5))
@@ -86,6 +87,8 @@ class TestSequence(sequences.Sequence):
     @property
     def camera(self) -> Camera:
         """The camera that took the sequence."""
+        # The archive has no file of calibration for the test set; two sequences were filmed
+        # outdoors.
         return OUTDOORS if self.name in ("TS5", "TS6") else STUDIO
 
     def positions(self) -> Float[np.ndarray, "n 17 3"]:
@@ -150,12 +153,14 @@ class TestSequence(sequences.Sequence):
 
     def _sighting(self, frame: int) -> Sighting:
         pixels, positions, _, activity = self._annotations
+        # Names of images count from 1.
         name = f"img_{frame + 1:06d}"
         file = self.folder / "imageSequence" / f"{name}.jpg"
         mask = None
         if self.masks is not None:
             mask = images.read_file(self.masks / f"{name}.png")[..., 0] >= 128
         return Sighting(
+            # Without the alpha channel: the mask is a file of its own.
             image=images.read_file(file)[..., :3],
             mask=mask,
             joints_px=pixels[frame],

@@ -1,4 +1,4 @@
-"""`posed_people`, the built-in data set: people rendered in NumPy, with exact labels.
+"""The built-in data set, `posed_people`: people rendered in NumPy, with exact labels.
 
 `python -m data_prep.posed_people --config 64 --data-dir data` builds it; so does `tfds build`.
 """

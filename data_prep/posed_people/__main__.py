@@ -27,7 +27,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def bench(config: str, seconds: float) -> dict[str, float | str]:
-    """Renders on one core, with labels and PNG, and counts."""
+    """Renders on one core, with labels and PNG, and measures how fast that is.
+
+    Args:
+      config: the configuration whose images are rendered.
+      seconds: for how long.
+
+    Returns:
+      The configuration, the number of images, and the images a second of one core.
+    """
     if config not in plan.SIZES:
         from volsynth.errors import did_you_mean
 
@@ -35,11 +43,14 @@ def bench(config: str, seconds: float) -> dict[str, float | str]:
             f"posed_people has no config {config!r}; {did_you_mean(config, plan.SIZES)}"
         )
     size = plan.SIZES[config]
+    # The groups begin anew where the time is longer than the data set.
     todo = itertools.cycle(plan.groups(size, "train"))
+    # The first group makes the template mesh and warms caches, which a build does only once.
     records.render_group(next(todo), size)
     images, start, cpu = 0, time.perf_counter(), 0.0
     while time.perf_counter() - start < seconds:
         batch = records.render_group(next(todo), size)
+        # Processor time, so that other work on the machine does not change the rate.
         images, cpu = images + len(batch.records), cpu + batch.seconds
     return {
         "config": config,
@@ -52,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
     args = _parser().parse_args(argv)
 
-    def run():
+    def run() -> int:
         if args.bench is not None:
             print(json.dumps(bench(args.config, args.bench)))
         else:

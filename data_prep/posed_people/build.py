@@ -1,4 +1,4 @@
-"""Builds the data set with a progress bar and says how fast it went. Imports TensorFlow late."""
+"""Building the data set with a progress bar, and saying how fast it went. Loads TensorFlow late."""
 
 import os
 import time
@@ -11,12 +11,12 @@ from data_prep.posed_people import plan
 
 
 class BuildReport(NamedTuple):
-    """What a build did.
+    """The report of a build: how much was rendered, and what that cost.
 
     Attributes:
-      folder: where the data set is.
-      images: rendered now; 0 if it was complete already.
-      seconds: from start to end.
+      folder: the folder of the data set.
+      images: how many images were rendered now; 0 if the data set was complete already.
+      seconds: seconds from start to end.
       core_seconds: processor time spent on rendering, labels and PNG, over all cores.
     """
 
@@ -26,7 +26,7 @@ class BuildReport(NamedTuple):
     core_seconds: float
 
     def rates(self) -> str:
-        """The rates in words."""
+        """How many images were rendered a second, in words."""
         return (
             f"{self.images / max(self.seconds, 1e-9):.1f} images/s, "
             f"{self.images / max(self.core_seconds, 1e-9):.1f} images/s per core of rendering"
@@ -43,13 +43,13 @@ def build(
     """Builds `posed_people` unless it is complete.
 
     Args:
-      data_dir: root of the data sets; this one goes to `posed_people/CONFIG/VERSION` in it.
+      data_dir: the root of the data sets; this one goes to `posed_people/CONFIG/VERSION` in it.
       config: "64", "128", "256" or "tiny".
-      processes: how many render; None for all cores. The result is the same.
+      processes: how many processes render; None for all cores. The number changes no byte.
       console: where to print; None for standard error.
 
     Returns:
-      The report.
+      What was rendered, and what it cost.
 
     Raises:
       data_prep.errors.BuildError: unknown config, or data_dir cannot be written.

@@ -5,7 +5,8 @@
     python -m data_prep.posed_people.library --motion walk --seconds 3 --out walk.json
 
 Joints are those of the average body, mm, along the axes of a camera that it faces: x to the
-person's left, y down, z away from the camera. Their origin is the floor below the pelvis's start.
+person's left, y down, z away from the camera. Their origin is the point of the floor below the
+pelvis at the start.
 """
 
 import argparse
@@ -26,14 +27,16 @@ from volsynth.errors import UserError, did_you_mean
 from volsynth.poses import joint_orders, keypoint_files, retargeting
 
 STYLE = primitives.Style(tempo=1.0, size=1.0, phase=0.0, side=1, lean=0.0, wiggle=np.zeros(4))
-"""Of nobody in particular."""
+"""The style of an average person, without anything random."""
 
 FOOT_MM = 85.0
-"""An ankle's height above the floor."""
+"""The height of an ankle above the floor, mm."""
 
-MOST_FRAMES = 10_000
+MAX_FRAMES = 10_000
+"""The largest number of frames of a motion."""
 
 MADE_BY = "python -m data_prep.posed_people.library"
+"""The command, as files say that were made by it."""
 
 _T_POSE = primitives.stand(
     wrists=primitives.pair((1.0, 0.0, 0.0)),
@@ -41,6 +44,7 @@ _T_POSE = primitives.stand(
     palms=primitives.pair((0.0, -1.0, 0.0)),
     ankles=primitives.pair((0.06, -0.985, -0.015)),
 )
+"""The pose with both arms stretched out to the sides."""
 
 NAMED: Mapping[str, tuple[str, float] | Pose] = {
     "standing": primitives.stand(),
@@ -58,21 +62,22 @@ NAMED: Mapping[str, tuple[str, float] | Pose] = {
     "sitting": ("sit", 0.0),
     "kneeling": ("kneel", 0.0),
 }
-"""An action and its time in seconds, or the pose itself."""
+"""The named poses: an action and its time in seconds, or the pose itself."""
 
 LOOP_FPS = 25.0
+"""Frames a second of the named motions."""
 
 
 class Loop(NamedTuple):
     """A motion whose last frame leads to its first.
 
     Attributes:
-      action: one that repeats itself; None to stand.
-      hertz: its frequency.
-      cycles: how often it repeats itself in the loop; the tempo follows.
-      frames: of the loop.
-      start: seconds into the action.
-      turns: about the vertical axis, to the person's left.
+      action: an action that repeats itself; None to stand.
+      hertz: the frequency of the action.
+      cycles: how often the action repeats itself in the loop; the tempo follows from it.
+      frames: how many frames the loop has.
+      start: where in the action the loop begins, seconds.
+      turns: how many turns about the vertical axis it makes, to the left of the person.
     """
 
     action: str | None
@@ -94,11 +99,15 @@ LOOPS: Mapping[str, Loop] = {
     "squatting": Loop("squat", 0.35, 1, 63),
     "turning": Loop(None, 0.0, 0, 50, turns=1),
 }
-"""The motions with names. Breathing and looking around are left out: they have other periods."""
+"""The named motions. Breathing and looking around are left out of them, because they have other
+periods."""
 
 
 def joints_of(pose: Pose) -> np.ndarray:
-    """[15, 3] mm, facing the camera; the lower ankle is above the floor, which is y = 0."""
+    """The joints [15, 3] of a pose, mm, facing the camera.
+
+    The lower ankle is above the floor, which is y = 0.
+    """
     body = kinematics.solve(pose, np.ones((skinning.NUM_BONES, 3))).joints
     # The body's x is to its left, which a camera in front of it sees on the right.
     joints = 1000.0 * body * (1.0, -1.0, -1.0)
@@ -106,8 +115,9 @@ def joints_of(pose: Pose) -> np.ndarray:
 
 
 def named_poses() -> list[keypoint_files.Pose]:
-    """All of `NAMED`; `action` is the name."""
+    """All named poses; `action` is the name."""
     return [
+        # Without breathing and looking around: a named pose is the same every time.
         _entry(name, pose if isinstance(pose, Pose) else actions.ACTIONS[pose[0]](pose[1], STYLE))
         for name, pose in NAMED.items()
     ]
@@ -116,13 +126,19 @@ def named_poses() -> list[keypoint_files.Pose]:
 def motion_poses(action: str, seconds: float, fps: float) -> list[keypoint_files.Pose]:
     """The poses of an action, one for each frame.
 
+    Args:
+      action: the name of the action.
+      seconds: how long the motion is.
+      fps: frames a second.
+
     Raises:
       UserError: there is no such action, or the number of frames is not allowed.
     """
     if action not in actions.ACTIONS:
         raise UserError(f"there is no action {action!r}; {did_you_mean(action, actions.ACTIONS)}")
-    if not (seconds > 0 and fps > 0 and 1 <= round(seconds * fps) <= MOST_FRAMES):
-        raise UserError(f"--seconds times --fps must be from 1 to {MOST_FRAMES:,} frames.")
+    # Written as what is allowed, so that a value that is not a number fails, too.
+    if not (seconds > 0 and fps > 0 and 1 <= round(seconds * fps) <= MAX_FRAMES):
+        raise UserError(f"--seconds times --fps must be from 1 to {MAX_FRAMES:,} frames.")
     return [
         _entry(action, actions.pose_at(action, number / fps, STYLE), number)
         for number in range(round(seconds * fps))
@@ -130,11 +146,12 @@ def motion_poses(action: str, seconds: float, fps: float) -> list[keypoint_files
 
 
 def loop_pose(name: str, number: int) -> keypoint_files.Pose:
-    """A frame of one of `LOOPS`, in whole mm; after its last one they repeat themselves."""
+    """A frame of a named motion, in whole mm; after its last frame a motion begins anew."""
     loop = LOOPS[name]
     if loop.action is None:
         pose = primitives.stand()
     else:
+        # The tempo that fits whole cycles into whole frames, near 1 for all of them.
         tempo = loop.cycles * LOOP_FPS / (loop.frames * loop.hertz)
         time = loop.start + number / LOOP_FPS
         pose = actions.ACTIONS[loop.action](time, STYLE._replace(tempo=tempo))
@@ -150,11 +167,11 @@ def loop_pose(name: str, number: int) -> keypoint_files.Pose:
 
 
 def loop_poses() -> list[keypoint_files.Pose]:
-    """All frames of all of `LOOPS`; `action` is the name."""
+    """All frames of all named motions; `action` is the name."""
     return [loop_pose(name, n) for name, loop in LOOPS.items() for n in range(loop.frames)]
 
 
-def _entry(name, pose, frame=0):
+def _entry(name: str, pose: Pose, frame: int = 0) -> keypoint_files.Pose:
     return keypoint_files.Pose(
         joint_orders.VOLSYNTH_15,
         np.ones(15, bool),
@@ -165,17 +182,18 @@ def _entry(name, pose, frame=0):
 
 
 def write_named(path: pathlib.Path) -> None:
-    """Writes `NAMED` as a file of poses that says what made it."""
+    """Writes the named poses as a file that says what made it."""
     _write(path, named_poses(), MADE_BY)
 
 
 def write_loops(path: pathlib.Path) -> None:
-    """Writes `LOOPS` as a file of poses that says what made it."""
+    """Writes the named motions as a file that says what made it."""
     _write(path, loop_poses(), f"{MADE_BY} --loops")
 
 
-def _write(path, poses, made_by):
+def _write(path: pathlib.Path, poses: list[keypoint_files.Pose], made_by: str) -> None:
     keypoint_files.write(path, poses)
+    # Added to the text: the writer of poses knows only the keys of its own format.
     head, _, rest = path.read_text().partition("{")
     files.write_text(path, head + '{"made_by": ' + json.dumps(made_by) + ", " + rest)
 
@@ -191,9 +209,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--fps", type=float, default=25.0, help="of a motion; default: 25")
     options = parser.parse_args(argv)
 
-    def run():
+    def run() -> int:
         if options.motion:
             poses = motion_poses(options.motion, options.seconds, options.fps)
+            # Without the note: it is a file of the user, not of the package.
             keypoint_files.write(options.out, poses)
         elif options.loops:
             write_loops(options.out)

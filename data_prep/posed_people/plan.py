@@ -1,4 +1,4 @@
-"""Which images the data set holds: every record is a pure function of its ids and the seed."""
+"""The plan of the data set: which images it holds. Every record is a function of ids and seed."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -8,23 +8,27 @@ import numpy as np
 from data_prep.posed_people.motion.actions import ACTION_NAMES
 
 FPS = 50
+"""Frames a second of a sequence."""
+
 SECONDS = 20
-"""Length of a sequence: one person doing one action."""
+"""The length of a sequence, in which one person does one action."""
 
 OUTFITS = ("a", "b")
+"""The ids of the outfits of each person."""
+
 FIRST_PERSON = {"train": 0, "validation": 7000, "test": 8000}
-"""Number of a split's first person. Apart, so that splits of any size never share a person, and a
-small configuration holds the first persons of a large one."""
+"""The number of the first person of each split. They are far apart, so that splits of any size
+never share a person, and a small configuration holds the first persons of a large one."""
 
 
 class Size(NamedTuple):
     """How much a configuration renders.
 
     Attributes:
-      side: of the images, pixels.
-      persons: per split.
-      images: of each person in each outfit.
-      shards: of each split.
+      side: side of the images, pixels.
+      persons: how many persons each split has.
+      images: how many images each person has in each outfit.
+      shards: how many shards each split has.
     """
 
     side: int
@@ -34,23 +38,37 @@ class Size(NamedTuple):
 
 
 FULL = {"train": 360, "validation": 20, "test": 40}
+"""How many persons the splits of the large configurations have."""
+
 SIZES = {
     "64": Size(64, FULL, 8, 8),
     "128": Size(128, FULL, 8, 8),
     "256": Size(256, FULL, 8, 16),
     "tiny": Size(32, {"train": 6, "validation": 2, "test": 2}, 4, 2),
 }
+"""The configurations by their names."""
 
 
 class Group(NamedTuple):
-    """A person in an outfit: what one worker renders in one go."""
+    """A person in an outfit: what one worker renders in one go.
+
+    Attributes:
+      person: the number of the person.
+      outfit: the number of the outfit in `OUTFITS`.
+    """
 
     person: int
     outfit: int
 
 
 class Shot(NamedTuple):
-    """One image: what a person does, when (frame at FPS), and which camera sees it."""
+    """One image of a sequence.
+
+    Attributes:
+      action: what the person does.
+      frame: when, in frames at FPS.
+      camera: the number of the camera that sees it.
+    """
 
     action: str
     frame: int
@@ -58,17 +76,27 @@ class Shot(NamedTuple):
 
 
 def groups(size: Size, split: str) -> Iterator[Group]:
-    """All groups of a split, in order."""
+    """Yields all groups of a split, in order."""
     for offset in range(size.persons[split]):
         for outfit in range(len(OUTFITS)):
             yield Group(FIRST_PERSON[split] + offset, outfit)
 
 
 def shots(group: Group, images: int, cameras: int, seed: int) -> list[Shot]:
-    """The images of a group: different actions, cameras in turn; the first n are those of any n."""
+    """The images of a group: different actions, with the cameras in turn.
+
+    Args:
+      group: the person and the outfit.
+      images: how many images; the first n are the same for every number.
+      cameras: how many cameras there are.
+      seed: the seed of the data set.
+    """
+    # A generator for each group: no record depends on how many others there are.
     rng = np.random.default_rng([seed, 4, group.person, group.outfit])
+    # Without repetition, so that source and target of a pair differ in what is done.
     actions = rng.permutation(len(ACTION_NAMES))
     turn = rng.permutation(cameras)
+    # Always so many that the first ones do not depend on how many are wanted.
     frames = rng.integers(0, FPS * SECONDS, max(images, 1024))
     return [
         Shot(ACTION_NAMES[actions[i % len(actions)]], int(frames[i]), int(turn[i % cameras]))
@@ -77,10 +105,10 @@ def shots(group: Group, images: int, cameras: int, seed: int) -> list[Shot]:
 
 
 def person_name(number: int) -> str:
-    """Id of a person."""
+    """The id of a person."""
     return f"p{number:04d}"
 
 
 def key(group: Group, index: int) -> str:
-    """Unique id of a record."""
+    """The unique key of a record."""
     return f"{person_name(group.person)}/{OUTFITS[group.outfit]}/{index:03d}"

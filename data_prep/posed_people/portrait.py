@@ -1,4 +1,4 @@
-"""A picture of a rendered person in a room, as somebody's camera takes it, to try things with.
+"""A picture of a rendered person in a room, as a user's camera takes it, to try things with.
 
     python -m data_prep.posed_people.portrait --out anna.jpg
 
@@ -24,31 +24,39 @@ from volsynth.errors import UserError, did_you_mean
 from volsynth.poses import joint_orders, keypoint_files
 
 DISTANCE, EYE = 3600.0, 1350.0
-"""Of the camera from the person, and above the floor, mm."""
+"""How far the camera is from the person, and above the floor, mm."""
 
 MIDDLE = 900.0
-"""Height of what is in the picture's middle, mm: the lens is shifted, so that walls are upright."""
+"""The height of what is in the picture's middle, mm: the lens is shifted, so that walls are
+upright."""
 
 WALL = 1300.0
-"""Behind the person, mm."""
+"""How far the wall is behind the person, mm."""
 
 FIELD = 2350.0
-"""Height of what is seen at the person's distance, mm."""
+"""The height of what is seen at the person's distance, mm."""
 
 SIDES = (64, 2048)
+"""The smallest and the largest side of a picture, pixels."""
 
 _PERSON = plan.FIRST_PERSON["test"] + 10
+"""The person of the picture, where the user names none: one that no model was trained on."""
+
 _ACTION = "hands_on_hips"
-_SHADOW = 330.0  # mm
+"""The action of the person, where the user names none."""
+
+_SHADOW = 330.0
+"""The radius of the shadow on the floor, mm."""
 
 
 class Portrait(NamedTuple):
-    """A picture and what is known of it.
+    """A picture, and what is known of it.
 
     Attributes:
       image: uint8 [H, W, 3].
-      mask: bool [H, W], the person.
-      pose: in pixels of the picture, in mm along the camera's axes, and with its intrinsics.
+      mask: bool [H, W], where the person is.
+      pose: the pose in pixels of the picture, in mm along the camera's axes, and with its
+        intrinsics.
     """
 
     image: np.ndarray
@@ -64,44 +72,40 @@ def shoot(
     width: int = 480,
     height: int = 640,
 ) -> Portrait:
-    """Takes a picture.
+    """Takes a picture of a person.
 
     Args:
-      person: number; `plan.FIRST_PERSON` says from where on they belong to which split.
-      action: of `actions.ACTIONS`.
-      seconds: since its start.
+      person: the number of the person; `plan.FIRST_PERSON` says which numbers belong to which
+        split.
+      action: the name of an action of `actions.ACTIONS`.
+      seconds: the time since the start of the action.
       turn: degrees by which the person is turned to its left, away from the camera.
-      width: of the picture, pixels.
-      height: of the picture, pixels.
+      width: the width of the picture, pixels.
+      height: the height of the picture, pixels.
 
     Raises:
       UserError: there is no such person or action, or the picture is too small or too large.
     """
-    if action not in actions.ACTIONS:
-        raise UserError(f"there is no action {action!r}; {did_you_mean(action, actions.ACTIONS)}")
-    if person < 0:
-        raise UserError(f"a person's number is at least 0, got {person}.")
-    if not (SIDES[0] <= min(width, height) and max(width, height) <= SIDES[1]):
-        low, high = SIDES
-        raise UserError(f"a picture has sides of {low} to {high} pixels, got {width} x {height}.")
+    _check(person, action, width, height)
     dressed = records.dressed(plan.Group(person, 0))
     pose = actions.pose_at(action, seconds, library.STYLE)
     points, joints = figure.place(dressed, pose)
+    # The camera stands at negative y, and a turn of 0 faces it.
     spot = scene.Placement(np.zeros(2), -np.pi / 2 + np.radians(turn))
     camera = _camera()
     points = scene.to_camera(scene.to_world(points, spot), camera)
     joints = scene.to_camera(scene.to_world(joints, spot), camera).astype(float)
     # Drawn at twice the size and scaled down, so that the person's edges are soft.
     side = 2 * max(width, height)
-    focal = 2 * height * DISTANCE / FIELD
-    low = focal * (EYE - MIDDLE) / DISTANCE
-    intrinsics = np.array([[focal, 0, side / 2], [0, focal, side / 2 - low], [0, 0, 1.0]])
+    intrinsics = _intrinsics(side, 2 * height)
     drawn = scene.render(dressed, points, camera.rotation[:, 2], intrinsics, side)
     feet = scene.to_world(np.zeros((1, 3)), spot)[0]
     inside = drawn.mask[..., 0] > 0
     image = np.where(inside[..., None], drawn.image, _room(camera, intrinsics, side, feet))
+    # The square is cut to the picture, and the intrinsics follow below.
     left, top = (side - 2 * width) // 2, (side - 2 * height) // 2
     box = (left, top, left + 2 * width, top + 2 * height)
+    # Box filter: exactly the mean of the four samples of each pixel.
     resized = [
         Image.fromarray(each).resize((width, height), Image.Resampling.BOX, box)
         for each in (image, inside.astype(np.uint8) * 255)
@@ -123,27 +127,49 @@ def shoot(
     )
 
 
-def _camera():
-    """In front of the room's middle, level; x_cam right, y_cam down, z_cam forward."""
+def _check(person: int, action: str, width: int, height: int) -> None:
+    """Raises UserError where there can be no such picture."""
+    if action not in actions.ACTIONS:
+        raise UserError(f"there is no action {action!r}; {did_you_mean(action, actions.ACTIONS)}")
+    if person < 0:
+        raise UserError(f"a person's number is at least 0, got {person}.")
+    if not (SIDES[0] <= min(width, height) and max(width, height) <= SIDES[1]):
+        low, high = SIDES
+        raise UserError(f"a picture has sides of {low} to {high} pixels, got {width} x {height}.")
+
+
+def _intrinsics(side: int, height: int) -> np.ndarray:
+    """Intrinsics of the square that is drawn, of which `height` rows become the picture."""
+    focal = height * DISTANCE / FIELD
+    # A shifted lens: the camera looks level, although the picture's middle is below its height.
+    low = focal * (EYE - MIDDLE) / DISTANCE
+    return np.array([[focal, 0, side / 2], [0, focal, side / 2 - low], [0, 0, 1.0]])
+
+
+def _camera() -> scene.Camera:
+    """The camera: level, in front of the room's middle; x_cam right, y_cam down, z_cam forward."""
     rotation = np.array([[1.0, 0, 0], [0, 0, -1.0], [0, 1.0, 0]])
     return scene.Camera("own", rotation, np.array([0, -DISTANCE, EYE]), 1.0, np.zeros(2))
 
 
-def _room(camera, intrinsics, side, feet):
+def _room(camera: scene.Camera, intrinsics: np.ndarray, side: int, feet: np.ndarray) -> np.ndarray:
     """A plain wall and a floor of boards, with the person's shadow; uint8 [side, side, 3]."""
     x, y = np.meshgrid(np.arange(side) + 0.5, np.arange(side) + 0.5)
     rays = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(intrinsics).T @ camera.rotation
     to_wall = (WALL - camera.position[1]) / rays[..., 1]
+    # Rays that do not go down never meet the floor; the bound only keeps the division finite.
     down = np.maximum(-rays[..., 2], 1e-9)
     to_floor = np.where(rays[..., 2] < 0, camera.position[2] / down, np.inf)
     on_floor = to_floor < to_wall
     at = camera.position + np.minimum(to_floor, to_wall)[..., None] * rays
     wall = np.array([196, 204, 206]) - 26 * np.clip(at[..., 2:] / 2600, -0.2, 1.2)
+    # Boards of 14 cm, along the view, each with a grain of its own.
     board = np.floor(at[..., 0] / 140)
     grain = np.sin(2.4 * board) + 0.35 * np.sin(at[..., 1] / 45 + 3.1 * board)
     gap = np.abs(at[..., 0] / 140 - board - 0.5) > 0.47
     floor = np.array([158, 122, 88]) * (1 + 0.05 * grain - 0.25 * gap)[..., None]
     away = np.hypot(at[..., 0] - feet[0], at[..., 1] - feet[1])
+    # A soft dark disc: without any shadow a person floats.
     floor *= 1 - 0.45 * np.exp(-((away / _SHADOW) ** 2))[..., None]
     skirting = (at[..., 2] < 90) & ~on_floor
     wall = np.where(skirting[..., None], [232, 230, 224], wall)
@@ -151,7 +177,11 @@ def _room(camera, intrinsics, side, feet):
 
 
 def write(path: pathlib.Path, portrait: Portrait) -> list[pathlib.Path]:
-    """Writes picture, mask and pose beside one another, and returns where.
+    """Writes picture, mask and pose beside one another, and returns their paths.
+
+    Args:
+      path: the path of the picture.
+      portrait: what is written.
 
     Raises:
       UserError: they cannot be written.
@@ -159,6 +189,7 @@ def write(path: pathlib.Path, portrait: Portrait) -> list[pathlib.Path]:
     mask, pose = path.with_name(f"{path.stem}-mask.png"), path.with_suffix(".json")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # JPEG only: PNG takes no quality.
         options = {} if path.suffix.lower() == ".png" else {"quality": 92}
         Image.fromarray(portrait.image).save(path, **options)
         Image.fromarray(portrait.mask.astype(np.uint8) * 255).save(mask)
@@ -186,7 +217,7 @@ def main(argv: list[str] | None = None) -> int:
     options = vars(parser.parse_args(argv))
     path = options.pop("out")
 
-    def run():
+    def run() -> int:
         if path.suffix.lower() not in (".jpg", ".jpeg", ".png"):
             raise UserError(f"--out must end in .jpg or .png, got {path}.")
         print("\n".join(map(str, write(path, shoot(**options)))))

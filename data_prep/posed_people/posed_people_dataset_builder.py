@@ -16,7 +16,7 @@ they stand, walk, reach, sit, crawl and more, with 3D joints, masks, part labels
 
 
 class Builder(record_builder.RecordBuilder):
-    """Renders the data set on all cores; any number of them gives the same bytes."""
+    """Renders the data set on all cores; any number of processes gives the same bytes."""
 
     name = "posed_people"
     VERSION = tfds.core.Version("1.0.0")
@@ -26,20 +26,21 @@ class Builder(record_builder.RecordBuilder):
         for name, size in plan.SIZES.items()
     ]
     processes: int | None = None
+    """How many processes render; None for all cores."""
 
     @property
     def size(self) -> plan.Size:
-        """What this configuration renders."""
+        """How much this configuration renders."""
         return plan.SIZES[self.builder_config.name]
 
     @property
     def image_side(self) -> int:
-        """Side of the stored images."""
+        """Side of the stored images in pixels."""
         return self.size.side
 
     @property
     def num_shards(self) -> int:
-        """Shards of each split."""
+        """How many shards each split has."""
         return self.size.shards
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -50,11 +51,13 @@ class Builder(record_builder.RecordBuilder):
             license="Apache-2.0",
         )
 
+    # Nothing is downloaded: the plan says what there is.
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
         del dl_manager
         return {split: self._generate_examples(split) for split in plan.FIRST_PERSON}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        # In order, so that shards do not depend on which process was faster.
         for batch in records.render_split(self.size, split, self.processes):
             for key, record in batch.records:
                 yield key, record_builder.encodable(record)

@@ -36,6 +36,7 @@ def read_file(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "H W 4"]:
 
 def _read(file: File) -> UInt8[np.ndarray, "H W 4"]:
     try:
+        # One reader for all pictures: limits of size, formats and EXIF are the same everywhere.
         return reader.read_rgba(file)
     except UserError as error:
         where = str(file)

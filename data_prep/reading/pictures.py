@@ -26,7 +26,7 @@ _OPAQUE = 128
 
 @dataclasses.dataclass(frozen=True)
 class Pictures:
-    """Some pictures of a source, with their poses; a piece.
+    """A piece that consists of some pictures of a source, with their poses.
 
     Attributes:
       name: the name of the piece, unique in its split.
@@ -73,6 +73,7 @@ class Pictures:
         where = f"{self.source}/{pose.image}"
         pixels = images.read(sources.read(self.source, pose.image), where)
         height, width = pixels.shape[:2]
+        # Joints of lists are often given for a resized copy of the image.
         if pose.joints_px is not None and self.frame is not None:
             scale = np.array([width, height]) / self.frame
             pose = dataclasses.replace(pose, joints_px=pose.joints_px * scale)
@@ -84,6 +85,7 @@ class Pictures:
             joints_mm=placed.joints_mm,
             visible=pose.visible,
             order=pose.order,
+            # The camera is the middle of its own world: pictures say nothing of another.
             camera=Camera(placed.intrinsics, np.eye(3), np.zeros(3), np.zeros(5)),
             person=pose.person,
             outfit=pose.outfit or "a",
@@ -104,6 +106,7 @@ class Pictures:
                     f"has {mask.shape[1]} x {mask.shape[0]} pixels, its image "
                     f"{pixels.shape[1]} x {pixels.shape[0]}",
                 )
+            # Masks may be grey or coloured; white is the person.
             return mask[..., :3].mean(axis=-1) >= _OPAQUE
         # An image that is opaque all over was read without an alpha channel, or has one that says
         # nothing.
@@ -171,8 +174,7 @@ def split_persons(persons: set[str], shares: dict[str, float]) -> dict[str, str]
     Args:
       persons: ids of the persons.
       shares: the share of the persons for each split besides "train". A share above zero is one
-        person
-      at least where there are more persons than splits.
+        person at least where there are more persons than splits.
     """
     # By a hash: by their names, persons who are alike (one family, one day) would go to one split.
     ordered = sorted(persons, key=lambda person: hashlib.sha256(person.encode()).digest())

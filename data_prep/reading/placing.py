@@ -57,6 +57,7 @@ def place(
     if joints_mm is None:
         # At least one pixel: all joints that are seen may lie on one point.
         extent = max(np.max(np.ptp(seen, axis=0)), 1.0) if len(seen) else 1.0
+        # By the mean focal length, since pixels need not be square.
         depth = (known[0, 0] + known[1, 1]) / 2 * PERSON_MM / extent
         rays = np.linalg.solve(known, np.column_stack([joints_px, np.ones(len(joints_px))]).T).T
         return Placed(depth * rays, known, True)
@@ -73,6 +74,7 @@ def _fitted_camera(px: np.ndarray, mm: np.ndarray, usual: np.ndarray) -> np.ndar
 
     Where no such camera fits, the usual one is returned.
     """
+    # u = f x / z + c for all joints: linear in f and c.
     rays = mm[:, :2] / mm[:, 2:]
     count = len(px)
     equations = np.zeros((2 * count, 3))

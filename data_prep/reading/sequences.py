@@ -39,6 +39,7 @@ NO_MASK = "with an empty mask"
 """The reason for which a frame with an empty mask is left out."""
 
 
+# Frozen, with the paths of files and not their contents: it is pickled for every worker.
 @dataclasses.dataclass(frozen=True)
 class Sequence(abc.ABC):
     """One camera's frames of one person. Making a sequence opens no large file.
@@ -81,6 +82,7 @@ class Sequence(abc.ABC):
         See `pieces.Piece`.
         """
         frames = (
+            # Only frames that are looked at are compared: fewer have to be decoded then.
             preparing.select_by_movement(self.positions()[::FRAME_STEP], MIN_MOVEMENT_MM)
             * FRAME_STEP
         )
@@ -93,6 +95,7 @@ def _checked(found: Sighting) -> Sighting | Dropped:
     # In our order: joints that records do not hold may lie outside.
     joints, known = joint_orders.to_skeleton(found.joints_px, found.visible, found.order)
     height, width = found.image.shape[:2]
+    # Left out without a fault: in an archive, people walk out of the picture.
     if np.any(known & ~np.all((joints >= 0) & (joints <= (width, height)), axis=-1)):
         return Dropped(OUTSIDE)
     if np.any(found.joints_mm[found.visible, 2] <= 0):
@@ -106,6 +109,7 @@ def stamp(files: list[pathlib.Path]) -> str:
     """A text that changes when one of the files does: a hash of their sizes and times."""
     digest = hashlib.sha256()
     for file in files:
+        # A file that is missing changes the stamp when it comes.
         about = file.stat() if file.exists() else None
         digest.update(f"{about and (about.st_size, about.st_mtime_ns)} ".encode())
     return digest.hexdigest()

@@ -24,7 +24,7 @@ MAX_FILES = 2_000_000
 
 _DAMAGE = (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, RuntimeError,
            NotImplementedError, ValueError)  # fmt: skip
-"""What the readers of zip and tar files raise about damaged ones."""
+"""The exceptions that the readers of zip and tar files raise about damaged ones."""
 
 
 class Source(NamedTuple):
@@ -89,7 +89,7 @@ def read(source: pathlib.Path, name: str) -> bytes:
 
     Raises:
       SightingError: there is no such file, its name leads out of the source, or it is damaged or
-      too large.
+        too large.
     """
     where = f"{source}/{name}"
     if fault := _outside(name):
@@ -144,6 +144,7 @@ def _zip(path: pathlib.Path) -> zipfile.ZipFile:
 
 
 _tars: dict[pathlib.Path, tarfile.TarFile] = {}
+"""The tar archive that is open in this process, by its path."""
 
 
 @atexit.register
@@ -160,7 +161,7 @@ def _tar(path: pathlib.Path) -> tarfile.TarFile:
 
 
 def _outside(name: str) -> str:
-    """Why a name is not that of a file inside its folder; empty where it is."""
+    """The fault of a name that is not the name of a file inside its folder; empty for others."""
     # Backslashes and drive letters are checked too: on Windows they would lead out.
     parts = pathlib.PurePosixPath(name).parts
     if not parts or "\\" in name or "\0" in name or name.startswith("/") or ":" in parts[0]:
@@ -169,7 +170,7 @@ def _outside(name: str) -> str:
 
 
 def _zip_fault(entry: zipfile.ZipInfo) -> str:
-    """Why an entry of a zip archive is not read; empty where it is."""
+    """The reason for which an entry of a zip archive is not read; empty where it is read."""
     # The upper half holds the mode of Unix, which tells links from files.
     if stat.S_ISLNK(entry.external_attr >> 16):
         return "is a link, which is not followed"
@@ -179,7 +180,7 @@ def _zip_fault(entry: zipfile.ZipInfo) -> str:
 
 
 def _tar_fault(entry: tarfile.TarInfo) -> str:
-    """Why an entry of a tar archive is not read; empty where it is."""
+    """The reason for which an entry of a tar archive is not read; empty where it is read."""
     if not entry.isfile():
         return "is a link or a device, which is not followed"
     return _too_large(entry.size) if entry.size > MAX_FILE_BYTES else ""
@@ -190,5 +191,5 @@ def _too_large(size: int) -> str:
 
 
 def _said(error: Exception) -> str:
-    """What an error says, on one line and not too long."""
+    """The message of an error, on one line and not too long."""
     return " ".join(str(error).split())[:120] or type(error).__name__

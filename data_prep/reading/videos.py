@@ -24,7 +24,7 @@ def count_frames(path: pathlib.Path) -> int:
 
     Raises:
       ArchiveError: the file is missing or damaged, or holds fewer frames than its header says: one
-      that is lost somewhere in it would shift all frames behind.
+        that is lost somewhere in it would shift all frames behind.
     """
     with _opened(path) as (container, stream), _damage(path, "read"):
         # Packets without data carry no frame: they only flush the decoder at the end.
@@ -53,7 +53,7 @@ def read_frames(path: pathlib.Path, wanted: Sequence[int]) -> Iterator[np.ndarra
 
     Raises:
       ArchiveError: the file is missing or damaged, or ends before the last wanted frame. What was
-      yielded before is right.
+        yielded before is right.
     """
     todo = iter(wanted)
     following, number, held = next(todo, None), -1, None

@@ -8,7 +8,7 @@ from typing import Any
 
 from volsynth import files
 from volsynth.errors import UserError
-from volsynth.results import result_files
+from volsynth.results.tables import markdown_table, score_cell, score_title
 
 _MARK = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 """The place in a page that belongs to the results of a name; what is between the marks is
@@ -39,6 +39,7 @@ def write(folder: pathlib.Path, page: pathlib.Path) -> tuple[list[pathlib.Path],
     if not names:
         raise UserError(f"{page} has no mark `<!-- results: NAME -->` ... `<!-- end -->`.")
     missing = [name for name in names if not (folder / f"{name}.json").exists()]
+    # All are read before anything is written: a damaged file leaves the page as it was.
     found = {n: _read(folder / f"{n}.json") for n in names if n not in missing}
     written = [page]
     for name, gathered in found.items():
@@ -47,6 +48,7 @@ def write(folder: pathlib.Path, page: pathlib.Path) -> tuple[list[pathlib.Path],
         written.append(path)
 
     def filled(match: re.Match[str]) -> str:
+        # A page may name results of a sweep that has not been run here.
         if match[2] in missing:
             return match[0]
         gathered = found[match[2]]
@@ -85,7 +87,7 @@ def _score_table(gathered: Mapping[str, Any]) -> str:
     # Where all groups have the same steps and seeds, the line below the tables says them once.
     differ = len({tuple(found["steps"] + found["seeds"]) for found in groups.values()}) > 1
     heads = ["", *(["steps", "seeds"] if differ else []), "parameters", "MMAC"]
-    heads = [*heads, *(result_files.title(name, scores) for name in shown)]
+    heads = [*heads, *(score_title(name, scores) for name in shown)]
     source = published.get("of", "published")
     heads += [f"{source}: {name.replace('_', ' ')}" for name in told]
     lines = []
@@ -96,16 +98,14 @@ def _score_table(gathered: Mapping[str, Any]) -> str:
         cells += [f"{found['params']:,}", f"{found['operations'] / 1e6:.0f}"]
         for name in shown:
             entry = found["scores"].get(name)
-            cells.append(result_files.cell(entry["mean"], entry["interval"]) if entry else "-")
-        lines.append(
-            [*cells, *(result_files.cell(published.get(group, {}).get(name)) for name in told)]
-        )
+            cells.append(score_cell(entry["mean"], entry["interval"]) if entry else "-")
+        lines.append([*cells, *(score_cell(published.get(group, {}).get(name)) for name in told)])
     for row, values in gathered["baselines"].items():
-        cells = [result_files.cell(values.get(name)) for name in shown]
+        cells = [score_cell(values.get(name)) for name in shown]
         # A baseline, such as the source unchanged, has neither steps nor parameters.
         empty = [""] * (4 if differ else 2)
         lines.append([row.replace("_", " "), *empty, *cells, *([""] * len(told))])
-    return result_files.aligned(heads, lines)
+    return markdown_table(heads, lines)
 
 
 def _difference_table(gathered: Mapping[str, Any]) -> str:
@@ -118,8 +118,8 @@ def _difference_table(gathered: Mapping[str, Any]) -> str:
         for group, found in groups.items()
         if group != first and any("difference" in found["scores"].get(n, {}) for n in shown)
     ]
-    heads = [f"less {first.replace('_', ' ')}", *(result_files.title(n, scores) for n in shown)]
-    return result_files.aligned(heads, lines) if lines else ""
+    heads = [f"less {first.replace('_', ' ')}", *(score_title(n, scores) for n in shown)]
+    return markdown_table(heads, lines) if lines else ""
 
 
 def plot(gathered: Mapping[str, Any], path: pathlib.Path) -> None:
@@ -131,6 +131,7 @@ def plot(gathered: Mapping[str, Any], path: pathlib.Path) -> None:
     """
     from matplotlib.figure import Figure
 
+    # Late, with matplotlib: tables alone do not need it.
     from volsynth.reports import plots
 
     shown, groups = gathered["shown"], gathered["groups"]
@@ -145,8 +146,9 @@ def plot(gathered: Mapping[str, Any], path: pathlib.Path) -> None:
             if entry["interval"]:
                 panel.plot(entry["interval"], [place, place], color="#4477aa", lw=2)
             panel.plot(entry["seeds"], [place] * len(entry["seeds"]), "o", ms=3, color="#bbbbbb")
+            # Last, so that the mean lies over the seeds.
             panel.plot([entry["mean"]], [place], "o", ms=6, color="#4477aa")
-        panel.set_title(result_files.title(name, gathered["protocol"]["scores"]), fontsize=9)
+        panel.set_title(score_title(name, gathered["protocol"]["scores"]), fontsize=9)
         panel.tick_params(labelsize=8)
         panel.grid(axis="x", color="#e6e6e6")
         for side in ("top", "right"):
@@ -162,7 +164,7 @@ def _thirds_table(gathered: Mapping[str, Any], fact: str) -> str:
     """Differences in the first score, in the thirds of the pictures by a fact about them."""
     found = gathered["by"][fact]
     score, (low, high) = gathered["shown"][0], found["edges"]
-    name, title = fact.replace("_", " "), result_files.title(score, gathered["protocol"]["scores"])
+    name, title = fact.replace("_", " "), score_title(score, gathered["protocol"]["scores"])
     first = next(iter(gathered["groups"])).replace("_", " ")
     heads = [f"{title} less {first}, by {name}"]
     heads += [f"below {low:.3g}", f"{low:.3g} to {high:.3g}", f"above {high:.3g}"]
@@ -171,7 +173,7 @@ def _thirds_table(gathered: Mapping[str, Any], fact: str) -> str:
         for group, scores in found["groups"].items()
         if score in scores
     ]
-    return result_files.aligned(heads, lines) if lines else ""
+    return markdown_table(heads, lines) if lines else ""
 
 
 def _origin(gathered: Mapping[str, Any]) -> str:

@@ -42,14 +42,14 @@ def gather(
 
     Raises:
       UserError: no run of the first group was scored, a run is of another config than the
-        specification's,
-      two were scored by different protocols or on other pictures, the specification names scores or
-      groups that do not exist, or a file is damaged.
+        specification's, two were scored by different protocols or on other pictures, the
+        specification names scores or groups that do not exist, or a file is damaged.
     """
     found, protocol = _read(runs, root, split)
     groups: dict[str, dict[int, Any]] = {}
     for run, one in found:
         groups.setdefault(run.group, {})[one["config"]["seed"]] = one
+    # The specification has the reference on top.
     first = runs[0].group
     if first not in groups:
         raise UserError(
@@ -61,9 +61,11 @@ def gather(
     _check_names("scores", shown, scores)
     known = {"of", "note", *(run.group for run in runs)}
     _check_names("published", [name for name in about.published if name not in known], known)
+    # Every other group is compared with it, picture by picture.
     reference = groups[first]
+    # All runs have the same pictures, as `_read` has checked.
     pictures = next(iter(reference.values()))["images"]
-    persons = intervals.Persons([line["person"] for line in pictures.values()])
+    persons = intervals.PersonDraws([line["person"] for line in pictures.values()])
     facts = sorted({key for line in pictures.values() for key in line} - {"person", *scores})
     return {
         "title": about.title,
@@ -83,6 +85,7 @@ def gather(
         },
         "by": {
             fact: _thirds(fact, groups, shown, persons)
+            # Facts that only some pictures have cannot divide all of them.
             for fact in facts
             if all(fact in line for line in pictures.values())
         },
@@ -108,7 +111,7 @@ def _read(
             raise UserError(
                 f"{workdir} is a run of another config than the table's ({'; '.join(differing)})."
             )
-        own = Protocol.of_json(one["results"]["protocol"])
+        own = Protocol.from_json(one["results"]["protocol"])
         different = protocol.differences(own) if protocol else []
         # Differences are taken picture by picture, so that all runs need the same ones in one
         # order.
@@ -134,7 +137,7 @@ def _check_names(what: str, names: Iterable[str], known: Collection[str]) -> Non
 
 
 def _run(run: spec.Run, one: Mapping[str, Any]) -> dict[str, Any]:
-    """What is kept of one run: what it was, and its scores."""
+    """The record of one run: its config, its starts and its scores."""
     starts, results = one["starts"], one["results"]
     # A run that was stopped has several starts; its weights come from the last one.
     last = starts[-1] if starts else {}
@@ -167,7 +170,7 @@ def _scores(
     members: Mapping[int, Any],
     reference: Mapping[int, Any] | None,
     names: Iterable[str],
-    persons: intervals.Persons,
+    persons: intervals.PersonDraws,
 ) -> dict[str, Any]:
     """Each score's mean over the seeds of a group, and its difference from the reference.
 
@@ -180,6 +183,7 @@ def _scores(
     found = {}
     for score in names:
         values, counted = _values(members, sorted(members), score)
+        # Some scores exist for no picture, such as those of hidden parts in views that hide none.
         if not np.any(counted):
             continue
         means = [_mean(row, counted) for row in values]
@@ -196,12 +200,13 @@ def _thirds(
     fact: str,
     groups: Mapping[str, Mapping[int, Any]],
     shown: Sequence[str],
-    persons: intervals.Persons,
+    persons: intervals.PersonDraws,
 ) -> dict[str, Any]:
     """Differences from the first group, in the thirds of the pictures by a fact about them."""
     (_, reference), *others = groups.items()
     # A fact, such as the turn between source and target, is the same in all runs.
     values, _ = _values(reference, sorted(reference)[:1], fact)
+    # Thirds of equal size: fixed limits would leave some nearly empty.
     edges = np.quantile(values[0], [1 / 3, 2 / 3])
     third = np.digitize(values[0], edges)
     found: dict[str, Any] = {}
@@ -225,7 +230,7 @@ def _difference(
     reference: Mapping[int, Any],
     seeds: Sequence[int],
     score: str,
-    persons: intervals.Persons,
+    persons: intervals.PersonDraws,
     part: Any,
 ) -> tuple[float | None, list[float] | None]:
     """The difference of a score between two groups, and the bounds of its interval.
@@ -257,7 +262,7 @@ def _values(
 
 
 def _summary(
-    values: np.ndarray, counted: np.ndarray, persons: intervals.Persons
+    values: np.ndarray, counted: np.ndarray, persons: intervals.PersonDraws
 ) -> tuple[float | None, list[float] | None]:
     """The mean of the pictures that count, and the bounds of its interval."""
     mean = _mean(values, counted)

@@ -93,8 +93,7 @@ def run_all(
       root: the folder of their workdirs.
       train: the beginning of the training command.
       score: options of `volsynth evaluate` for each finished run: none, or --estimator and its
-        workdir;
-      None to score nothing.
+        workdir; None to score nothing.
       slots: the variables of each run that goes on at a time; as many runs as there are go on.
       base: the environment that all runs have in common.
       say: a function that is given lines about what happens.
@@ -184,6 +183,7 @@ class _Attempt:
     def kill(self) -> None:
         """Kills the command under way, and lets go of the workdir."""
         if self._process is not None:
+            # SIGKILL: it is called only when this command itself fails.
             self._process.kill()
             self._process.wait()
         self._stack.close()
@@ -240,7 +240,7 @@ class _Attempt:
                 raise UserError(f"cannot start {argv[0]}: {error.strerror}.") from error
 
     def _failure(self, doing: str, status: int) -> str | None:
-        """Why a command has not done its work; None if it has."""
+        """The reason for which a command has not done its work; None if it has."""
         if status != command.FINISHED:
             return self._last_line() or process_group.reason(status)
         # A command given after -- may end well without training anything.

@@ -112,6 +112,7 @@ def read_runs(path: pathlib.Path) -> list[Run]:
             # Loaded here, so that a wrong key is an error before the first run has begun.
             steps = last_step(config_to_dict(load_config(base, overrides)))
             runs.append(Run(name, base, overrides, steps, group, seed))
+    # Two runs of one name would share a workdir.
     names = [run.name for run in runs]
     for name in names:
         if names.count(name) > 1:
@@ -140,6 +141,7 @@ def _seeds(path: pathlib.Path, table: Mapping[str, Any]) -> list[int | None]:
 
 def _name(words: Sequence[str]) -> str:
     """A name that is also good for a folder."""
+    # Values may hold slashes, brackets and spaces, which a folder should not.
     return re.sub(r"[^A-Za-z0-9.+-]+", "_", "_".join(words)).strip("_.") or "run"
 
 
@@ -152,6 +154,7 @@ def _load(path: pathlib.Path) -> dict[str, Any]:
         raise UserError(f"{path} is not YAML: {error}") from error
     if not isinstance(table, dict) or not isinstance(table.get("config"), str):
         raise UserError(f"{path} is no table of runs: it needs `config: FILE:VARIANT`.")
+    # A key with a typing error would be ignored, and the sweep be another one.
     for key in table:
         if key not in _KEYS:
             raise UserError(f"{path}: unknown key {key!r}; {did_you_mean(str(key), _KEYS)}")
@@ -173,6 +176,7 @@ def _short_names(keys: Iterable[str]) -> dict[str, str]:
     for key in keys:
         parts = key.split(".")
         for count in range(1, len(parts) + 1):
+            # `depth` says enough, unless another key of the grid ends alike.
             tail = parts[-count:]
             if sum(other.split(".")[-count:] == tail for other in keys) == 1:
                 break

@@ -109,9 +109,11 @@ def hold(workdir: pathlib.Path) -> Iterator[int | None]:
         if not _locked(descriptor):
             yield None
             return
+        # Only with the lock held: another sweep may be noting a failure.
         (workdir / _FAILURE).unlink(missing_ok=True)
         yield descriptor
     finally:
+        # Closing lets go of the lock, unless a child has inherited it.
         os.close(descriptor)
 
 

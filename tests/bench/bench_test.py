@@ -17,6 +17,7 @@ from volsynth.data import fake
 from volsynth.errors import UserError
 from volsynth.ops import convolution, pose_volumes
 from volsynth.ops.warp import warp
+from volsynth.system import evaluation_context
 
 SIDE = 32.0
 SHAPE = (8, 8, 4)
@@ -149,11 +150,11 @@ def test_the_twin_makes_our_image_from_our_weights(smoke, dilation_block):
     variables = jax.tree.map(
         lambda leaf: (0.3 * rng.standard_normal(leaf.shape)).astype(np.float32), shapes
     )
-    forward = jax.jit(lambda v, b: system.forward(v, b, jax.random.key(0), train=False)[0])
+    forward = jax.jit(lambda v, b: system.forward(v, b, evaluation_context())[0])
     ours = forward(variables, batch)["image"]
     model = settings.model
     theirs = torch_twin.generate(
-        variables["generator"], batch, model.depth, model.mask_width, model.heatmap_sigma
+        variables["generator"]["params"], batch, model.depth, model.mask_width, model.heatmap_sigma
     )
     assert np.std(ours) > 0.1
     np.testing.assert_allclose(ours, theirs, atol=1e-4)

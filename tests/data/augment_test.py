@@ -169,9 +169,9 @@ def test_hosts_together_make_the_whole_changed_batch(tiny, changed, hosts):
 
 def test_the_sheet_of_training_pairs_shows_the_first_batch(tiny, monkeypatch):
     seen = []
-    real = data_sheet.draw.grid
+    real = data_sheet.grids.grid
     monkeypatch.setattr(
-        data_sheet.draw,
+        data_sheet.grids,
         "grid",
         lambda rows, titles, **o: seen.append((rows, titles)) or real(rows, titles),
     )

@@ -18,7 +18,7 @@ from volsynth.config import config_to_dict
 from volsynth.data import fake, pipeline
 from volsynth.diagnostics import volume_features, volume_views
 from volsynth.errors import UserError
-from volsynth.images import draw
+from volsynth.images import draw, grids
 from volsynth.runs import restoring
 from volsynth.skeleton import NUM_PARTS
 from volsynth.tasks import gallery

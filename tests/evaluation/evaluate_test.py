@@ -14,9 +14,9 @@ from volsynth import cli
 from volsynth.config import config_to_dict, load_config
 from volsynth.data import decoding, pairing
 from volsynth.errors import UserError
-from volsynth.evaluation import evaluate, picture_folders, scorer_options
+from volsynth.evaluation import evaluate, picture_folders, score_split, scorer_options
 from volsynth.export import model_folder, write
-from volsynth.results import result_files
+from volsynth.results import result_files, tables
 from volsynth.results.protocol import Protocol, sha256_of_pairs
 from volsynth.runs import training
 from volsynth.train import manifest, run_record
@@ -50,7 +50,7 @@ def test_evaluation_scores_the_whole_split_beside_baselines(scored, tiny):
     found, folder = scored
     assert found["protocol"]["images"] == tiny.manifest["splits"]["test"]["records"]
     assert found["step"] == 6
-    rows = result_files.rows(found)
+    rows = tables.score_rows(found)
     assert set(rows) == {"generated", "source_unchanged", "mean_training_image", "truth"}
     for row, values in rows.items():
         assert {"ssim", "foreground_l1", "occluded_l1", "colour_wasserstein"} < set(values)
@@ -82,7 +82,7 @@ def test_the_protocol_says_what_the_scores_depend_on(scored, tiny):
     assert (protocol["file_format"], protocol["resize"]) == (evaluate.AS_MADE, None)
     names = {*scored[0]["metrics"], *scored[0]["details"]["generated"]}
     assert names < set(protocol["scores"])
-    assert Protocol.of_json(protocol).to_json() == protocol
+    assert Protocol.from_json(protocol).to_json() == protocol
 
 
 def test_every_picture_has_its_line_of_scores_and_its_place_in_the_galleries(scored):
@@ -137,7 +137,9 @@ def test_pictures_from_files_are_scored_as_those_of_the_run_to_rounding(scored, 
         assert other["metrics"][name] == pytest.approx(value, abs=6e-3 * scale), name
     for row, values in found["baselines"].items():
         assert other["baselines"][row] == pytest.approx(values, abs=1e-5), row
-    different = Protocol.of_json(found["protocol"]).differences(Protocol.of_json(other["protocol"]))
+    different = Protocol.from_json(found["protocol"]).differences(
+        Protocol.from_json(other["protocol"])
+    )
     assert different == ["file_format"]
     assert width_of(other["galleries"]["gallery"]) > 8 * 128
 
@@ -209,7 +211,7 @@ def test_pose_est_by_the_projects_estimator(trained, estimator, tmp_path):
     assert len(entry["estimator"]["weights_sha256"]) == 64
     own = evaluate.evaluate_run(estimator, "test", out=tmp_path / "own", options=NO_PICTURES)
     for name, plain in (("pose_mpjpe", "mpjpe"), ("pose_auc_200", "auc_200")):
-        # Of the true pictures, the instrument is the estimator's own evaluation.
+        # Of the true pictures, the scorer gives the estimator's own evaluation.
         assert found["baselines"]["truth"][name] == pytest.approx(own["metrics"][plain], rel=1e-5)
     assert found["metrics"]["pose_mpjpe"] != found["baselines"]["truth"]["pose_mpjpe"]
 
@@ -219,7 +221,9 @@ def test_an_exported_model_is_scored_as_its_run_and_estimates_as_it(
 ):
     write.export(estimator, tmp_path / "model")
     model = tmp_path / "model"
-    by_model, by_run = (scorer_options.estimator(str(path), tiny) for path in (model, estimator))
+    by_model, by_run = (
+        scorer_options.pose_estimator(str(path), tiny) for path in (model, estimator)
+    )
     assert by_model.protocol == by_run.protocol, "the weights are the same, so is their SHA-256"
     arguments = ["--model", str(model), "--data-dir", str(data_dir), "--gallery", "2", "--json"]
     assert cli.main(["evaluate", *arguments]) == 0
@@ -255,7 +259,7 @@ def test_what_was_computed_stays_when_drawing_fails(trained, tmp_path, monkeypat
     def broken(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(evaluate.draw, "save_png", broken)
+    monkeypatch.setattr(score_split.draw, "save_png", broken)
     with pytest.raises(UserError, match=r"cannot write results to .*: No space left on device"):
         evaluate.evaluate_run(trained, "test", out=tmp_path, options=evaluate.Options(gallery=2))
     found = result_files.read(tmp_path)
@@ -315,7 +319,7 @@ def test_options_that_cannot_be_met(trained, tmp_path, options, message):
         )
 
 
-def test_instruments_of_pictures_are_refused_where_there_are_none(estimator, tmp_path):
+def test_scorers_of_pictures_are_refused_where_there_are_none(estimator, tmp_path):
     options = evaluate.Options(gallery=0, estimator=str(estimator))
     with pytest.raises(UserError, match="--estimator is for systems that make pictures"):
         evaluate.evaluate_run(estimator, "test", out=tmp_path, options=options)
@@ -324,7 +328,7 @@ def test_instruments_of_pictures_are_refused_where_there_are_none(estimator, tmp
 def test_an_estimator_of_another_size_is_refused(estimator):
     larger = types.SimpleNamespace(image_size=64)
     with pytest.raises(UserError, match="trained on images of 32 pixels; those to score have 64"):
-        scorer_options.estimator(str(estimator), larger)
+        scorer_options.pose_estimator(str(estimator), larger)
 
 
 def test_evaluation_of_a_step_that_is_not_there(trained):

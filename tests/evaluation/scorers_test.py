@@ -1,4 +1,4 @@
-"""Instruments: what a network or a program says of pictures, and of sets of them."""
+"""Scorers: what a network or a program says of pictures, and of sets of them."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ import pytest
 
 from volsynth import metrics, tasks
 from volsynth.data import fake, pairing, pipeline
-from volsynth.evaluation import compute_scores, scorers
+from volsynth.evaluation import compute_scores, scorers, set_scorers
 from volsynth.fields import PAIR
 from volsynth.ops import occlusion
 
@@ -26,7 +26,7 @@ def _batch(count, valid, seed=0):
 
 @dataclasses.dataclass(frozen=True)
 class Distance:
-    """As `nn.lpips.Lpips`, of one number."""
+    """As `lpips_networks.Lpips`, of one number."""
 
     name: str
     parameters: np.ndarray
@@ -61,29 +61,31 @@ class Inception:
 
 
 def test_sets_are_those_of_all_valid_pictures_in_their_order(monkeypatch):
-    monkeypatch.setattr(scorers.pretrained, "inception_v3", lambda path: Inception())
-    tool = scorers.inception("file", 11)
+    monkeypatch.setattr(set_scorers.feature_networks, "load_inception", lambda path: Inception())
+    tool = set_scorers.inception("file", 11)
     batches = [_batch(6, [True] * 6), _batch(6, [True] * 5 + [False], seed=1)]
 
     def make(batch):
         return jnp.asarray(0.5 * batch["target_image"] - 0.1)
 
     mean = batches[0]["target_image"][0]
-    found = compute_scores.evaluate(IMAGE, make, batches, mean, instruments=[tool], total=11)
+    found = compute_scores.score_batches(IMAGE, make, batches, mean, scorers=[tool], total=11)
     true = np.concatenate([batches[0]["target_image"], batches[1]["target_image"][:5]])
 
-    def state(images):
+    def features(images):
         empty = metrics.FeatureState.empty(3)
         return empty.update(_seen(images)["pool"], np.ones(len(images), bool))
 
-    wanted = metrics.frechet(state(0.5 * true - 0.1), state(true))
+    wanted = metrics.frechet(features(0.5 * true - 0.1), features(true))
     assert found.sets["generated"]["fid"] == pytest.approx(wanted, rel=1e-5)
     assert found.sets["truth"]["fid"] == pytest.approx(0, abs=1e-9)
-    wanted, spread = metrics.inception_score(_seen(0.5 * true - 0.1)["probabilities"], 10)
+    classes = _seen(0.5 * true - 0.1)["probabilities"]
+    state = metrics.ClassState.empty(11, 4, 10)
+    wanted, spread = state.update(classes, np.arange(11), np.ones(11, bool)).result()
     assert found.sets["generated"]["inception_score"] == pytest.approx(wanted, rel=1e-6)
     assert found.sets["generated"]["inception_score_std"] == pytest.approx(spread, rel=1e-5)
     assert tool.protocol["inception_score"]["splits"] == 10
-    assert scorers.builtin_features(7).protocol["diversity_builtin"]["splits"] == 7
+    assert set_scorers.builtin_features(7).protocol["diversity_builtin"]["splits"] == 7
     assert found.means()["generated"]["fid"] == found.sets["generated"]["fid"]
     assert tool.protocol["fid"]["network_weights"] == Inception.name
 

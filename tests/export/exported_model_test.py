@@ -19,7 +19,7 @@ from volsynth import systems
 from volsynth.config import load_config
 from volsynth.data import fake
 from volsynth.errors import UserError
-from volsynth.export import exported_model, model_folder, write
+from volsynth.export import exported_model, forward, model_folder, write
 from volsynth.train import manifest
 
 
@@ -245,6 +245,41 @@ def test_a_program_that_makes_something_else(copied):
     fails(sealed(copied), "program.stablehlo does not make what card.json says", program=True)
 
 
+# --- models of earlier versions ------------------------------------------------------------------
+
+
+@pytest.fixture
+def of_before(tmp_path):
+    """A model whose config names a key as an earlier version did; its arrays are named alike."""
+    run = exported_runs.write(tmp_path / "run", "configs/deformable.py:smoke")
+    out = tmp_path / "model"
+    write.export(run, out)
+    names = safetensors.numpy.load_file(out / model_folder.PARAMETERS)
+    assert not any("params" in name.split("/") for name in names)
+    config = json.loads((out / "config.json").read_text())
+    config["loss"]["game"] = config["loss"].pop("gan_loss")
+    (out / "config.json").write_text(json.dumps(config))
+    return sealed(out)
+
+
+def test_a_model_of_an_earlier_version_is_run_by_its_program_and_not_rebuilt(of_before):
+    batch = fake.batch(2, 32)
+    model = volsynth.load(of_before)
+    assert model.is_program
+    assert model.config.loss.game == "minimax"
+    image = np.asarray(model.make(batch))
+    assert (image.shape, image.dtype) == ((2, 32, 32, 3), np.float32)
+    assert np.ptp(image) > 0.1
+    exported_runs.assert_same(volsynth.load(of_before, program=True).make(batch), image)
+    why = r"config.json: config.loss (lacks gan_loss|has no key 'game')"
+    wanted = rf"{why}.*Export it again with the present version of volsynth: volsynth export\.$"
+    fails(of_before, wanted, program=False)
+    # Neither where the program cannot be run.
+    (of_before / model_folder.PROGRAM).write_bytes(b"")
+    with pytest.warns(UserWarning, match="the code of volsynth is used"):
+        fails(sealed(of_before), wanted)
+
+
 @pytest.mark.parametrize("text", ["{", "[" * 100000])
 def test_a_card_that_is_no_json(copied, text):
     (copied / "card.json").write_text(text)
@@ -268,15 +303,17 @@ def test_a_program_that_was_cut_off_gives_way_to_the_code(folder, copied, keep):
 
 def test_a_program_for_other_devices(copied):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exported_model, "PLATFORMS", ("tpu",))
+        patch.setattr(forward, "PLATFORMS", ("tpu",))
         system = systems.make(load_config(exported_runs.POSE))
-        (copied / model_folder.PROGRAM).write_bytes(write.program(system, 32, ["target_image"]))
+        (copied / model_folder.PROGRAM).write_bytes(
+            forward.serialise(system, 32, ("target_image",))
+        )
     fails(sealed(copied), "it is for tpu, this is cpu", program=True)
 
 
 def program_of(function):
     """A serialised program of the pose estimator's inputs, whatever it does with them."""
-    _, layout = exported_model.forward(systems.make(load_config(exported_runs.POSE)), 32)
+    _, layout = forward.forward(systems.make(load_config(exported_runs.POSE)), 32)
     parameters = {k: jax.ShapeDtypeStruct(v, np.float32) for k, v in layout.items()}
     batch = {"target_image": fake.spec(1, 32)["target_image"]}
     made = jax.export.export(
@@ -298,7 +335,7 @@ def test_a_program_that_calls_foreign_functions_is_not_run(copied):
 
 def test_a_program_of_other_inputs(copied):
     system = systems.make(load_config(exported_runs.POSE))
-    blob = write.program(system, 32, ["source_image", "target_image"])
+    blob = forward.serialise(system, 32, ("source_image", "target_image"))
     (copied / model_folder.PROGRAM).write_bytes(blob)
     message = r"takes \['source_image', 'target_image'\], card.json says \['target_image'\]"
     fails(sealed(copied), message)

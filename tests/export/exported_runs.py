@@ -16,19 +16,23 @@ POSE = "configs/pose_estimator.py:smoke"
 def write(workdir, spec, *overrides, step=3):
     """A workdir of a smoke config with one checkpoint; returns the workdir."""
     config = load_config(spec, [f"--config.{override}" for override in overrides])
-    run_record.claim_workdir(workdir, config_to_dict(config), "tiny:0123", {"features": "none"})
     system = systems.make(config)
-    batch = fake.spec(1, config.data.image_size)
+    record = (config_to_dict(config), "tiny:0123", {"features": "none"}, system.file_keys)
+    run_record.claim_workdir(workdir, *record)
+    batch = fake.spec(1, config.data.image_size, system.inputs)
     whole = jax.eval_shape(program.make(system, config).init, jax.random.key(0), batch)
     rng = np.random.default_rng(0)
 
-    def numbers(leaf):
+    def numbers(path, leaf):
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             return jax.random.key(0)
-        return jnp.asarray(0.2 * rng.standard_normal(leaf.shape)).astype(leaf.dtype)
+        values = 0.2 * rng.standard_normal(leaf.shape)
+        # Running variances are of what has a root.
+        is_variance = path[-1] == jax.tree_util.DictKey("var")
+        return jnp.asarray(np.abs(values) if is_variance else values).astype(leaf.dtype)
 
     with checkpoint.Checkpoints(workdir) as checkpoints:
-        checkpoints.save(step, jax.tree.map(numbers, whole))
+        checkpoints.save(step, jax.tree_util.tree_map_with_path(numbers, whole))
     return workdir
 
 

@@ -22,14 +22,14 @@ from volsynth import cli, systems
 from volsynth.config import config_from_dict, config_to_dict, load_config
 from volsynth.data import fake
 from volsynth.errors import UserError
-from volsynth.export import card, exported_model, write
+from volsynth.export import card, forward, write
 from volsynth.pretrained import weights
 from volsynth.runs import restoring, training
 from volsynth.train import manifest, run_record
 
 # Its forward pass compiles fastest of those that make images.
 IMAGE = "configs/deformable.py:smoke"
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def made_by_the_run(workdir, batch):
@@ -82,7 +82,7 @@ def test_program_and_code_find_the_poses_that_the_run_finds(run, folder, program
     assert model.is_program == program
     wanted = made_by_the_run(run, batch)
     assert np.ptp(wanted["joints_mm"]) > 1
-    exported_runs.assert_same(model.make(batch), wanted)
+    exported_runs.assert_same(model.predict(batch), wanted)
     exported_runs.assert_same(model(batch["target_image"]), wanted)
 
 
@@ -172,7 +172,7 @@ def test_every_system_once_trained_is_the_same_by_program_and_by_code(spec, data
         wanted = made_by_the_run(tmp_path / "run", batch)
         for program in (True, False):
             model = volsynth.load(tmp_path / "model", program)
-            made = model.make(batch)
+            made = model.predict(batch)
             assert len(jax.tree.leaves(made)[0]) == count
             exported_runs.assert_same(made, wanted)
 
@@ -183,25 +183,25 @@ def test_every_system_once_trained_is_the_same_by_program_and_by_code(spec, data
 @pytest.mark.parametrize("name", ["volumetric", "resnet2d", "deformable"])
 def test_images_are_made_of_one_image_and_two_poses(name):
     system = systems.make(load_config(f"configs/{name}.py:smoke"))
-    assert write.used_inputs(system, 32) == [
+    assert forward.used_inputs(system, 32) == (
         "source_image",
         *("source_joints", "source_visible", "target_joints", "target_visible"),
-    ]
+    )
 
 
 def test_poses_are_found_in_one_image():
     system = systems.make(load_config(exported_runs.POSE))
-    assert write.used_inputs(system, 32) == ["target_image"]
+    assert forward.used_inputs(system, 32) == ("target_image",)
 
 
 def test_a_field_that_is_not_used_is_not_asked_for():
-    def forward(variables, batch, rng, *, train):
-        del variables, rng, train
-        unused = jnp.sum(batch["target_mask"]) + batch["source_joints"]
+    def run(variables, batch, context):
+        del variables, context
+        unused = jnp.sum(batch["target_image"]) + batch["source_joints"]
         return {"image": batch["source_image"] * 2, "unused": unused}, {}
 
-    system = dataclasses.replace(systems.make(load_config(IMAGE)), forward=forward)
-    assert write.used_inputs(system, 32) == ["source_image"]
+    system = dataclasses.replace(systems.make(load_config(IMAGE)), forward=run)
+    assert forward.used_inputs(system, 32) == ("source_image",)
 
 
 # --- what is in the folder -----------------------------------------------------------------------
@@ -228,27 +228,28 @@ def test_parameters_are_the_averages_under_their_paths(run, folder):
     assert "estimator/backbone/stem/kernel" in found
     assert len(found) == len(jax.tree.leaves(averages))
     for name, value in found.items():
-        there = averages
-        for key in name.split("/"):
+        network, *keys = name.split("/")
+        there = averages[network]["params"]
+        for key in keys:
             there = there[key]
         np.testing.assert_array_equal(value, there)
 
 
 def test_the_card_says_where_the_model_comes_from(folder):
-    card = volsynth.load(folder).card
-    assert card["system"] == "pose_estimator"
-    assert card["step"] == card["trained_on"]["steps"] == 3
-    assert card["trained_on"]["identity"] == "tiny:0123"
-    assert card["keypoints"]["joints"][0] == "head_top"
-    assert len(card["keypoints"]["joints"]) == 15
-    assert card["inputs"]["target_image"]["shape"] == ["B", 32, 32, 3]
-    assert list(card["outputs"]) == ["joints_mm", "joints_px"]
-    assert card["parameters"]["total"] == 2371
-    assert card["platforms"] == ["cpu", "cuda", "tpu"]
-    assert card["licence"] == "Apache-2.0"
-    assert card["notes"] == {"features": "none"}
-    assert card["exported_with"]["volsynth"] == volsynth.__version__
-    assert card["evaluation"] is None
+    about = volsynth.load(folder).card
+    assert about["system"] == "pose_estimator"
+    assert about["step"] == about["trained_on"]["steps"] == 3
+    assert about["trained_on"]["identity"] == "tiny:0123"
+    assert about["keypoints"]["joints"][0] == "head_top"
+    assert len(about["keypoints"]["joints"]) == 15
+    assert about["inputs"]["target_image"]["shape"] == ["B", 32, 32, 3]
+    assert list(about["outputs"]) == ["joints_mm", "joints_px"]
+    assert about["parameters"]["total"] == 2371
+    assert about["platforms"] == ["cpu", "cuda", "tpu"]
+    assert about["licence"] == "Apache-2.0"
+    assert about["notes"] == {"features": "none"}
+    assert about["exported_with"]["volsynth"] == volsynth.__version__
+    assert about["evaluation"] is None
     text = (folder / "README.md").read_text()
     assert "# pose_estimator, step 3\n" in text
     assert "None were computed" in text
@@ -272,8 +273,9 @@ def test_nothing_names_a_path_of_this_machine(tmp_path):
 def test_a_file_of_features_is_neither_needed_nor_named():
     values = config_to_dict(load_config("configs/volumetric.py:smoke"))
     values["loss"] |= {"features": "/secret/vgg19.safetensors", "nearest_neighbour": 1.0}
-    assert "/secret" in str(systems.make(config_from_dict(values)).notes)
-    found = config_from_dict(write.portable(values))
+    system = systems.make(config_from_dict(values))
+    assert "/secret" in str(system.notes)
+    found = config_from_dict(write.portable(values, system.file_keys))
     assert "/secret" not in f"{found} {systems.make(found).notes}"
     assert values["loss"]["features"] == "/secret/vgg19.safetensors"
 
@@ -321,14 +323,14 @@ def test_a_licence_that_is_no_line(run, tmp_path, licence):
 
 
 def test_a_run_that_diverged_is_not_exported(run, tmp_path, monkeypatch):
-    real = exported_model.by_name
+    real = forward.by_name
 
     def broken(averages):
         values = {k: np.array(v) for k, v in real(averages).items()}
         values[next(iter(values))].flat[-1] = np.inf
         return values
 
-    monkeypatch.setattr(exported_model, "by_name", broken)
+    monkeypatch.setattr(forward, "by_name", broken)
     with pytest.raises(UserError, match="step 3 holds weights that are not finite, such as estim"):
         write.export(run, tmp_path / "model")
     assert not list(tmp_path.iterdir())
@@ -338,9 +340,8 @@ def test_a_card_of_several_data_sets_names_them(run):
     record = json.loads((run / "run.json").read_text())
     record["config"]["data"]["also"] = {"deepfashion/64": 0.25}
     config = config_from_dict(record["config"])
-    about = card.make_card(
-        *(run, record, config, systems.make(config), 3, "test", None, ["target_image"], {})
-    )
+    system = systems.make(config)
+    about = card.make_card(run, record, config, system, 3, "test", None, ("target_image",), {})
     assert about["licence"].startswith("not stated")
     text = card.readme(about)
     assert "posed_people/tiny, deepfashion/64 (0.25 of the samples), identity" in text

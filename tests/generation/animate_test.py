@@ -1,4 +1,4 @@
-"""A motion of a person: the source looked at once, still frames, order, and mistakes."""
+"""A person in motion: frames per second, transparency, warnings, the command, and mistakes."""
 
 import json
 import pathlib
@@ -99,7 +99,7 @@ def test_what_is_transparent_is_so_in_folders_only(tmp_path, monkeypatch, capsys
 
 def test_the_bench_says_how_much_faster(monkeypatch):
     monkeypatch.setattr(render, "load_generator", lambda path, program=None: own_pictures.dots())
-    monkeypatch.setitem(generation.GENERATORS, "none", None)
+    monkeypatch.setattr(staged, "is_staged", lambda model: True)
     counts = {"staged": [], "whole": []}
 
     def taking(name, seconds):
@@ -123,7 +123,7 @@ def test_the_bench_says_how_much_faster(monkeypatch):
     assert faster["whole"] < faster["whole_one_by_one"]
     with pytest.raises(UserError, match="--batch must be at least 1, got 0"):
         generation.bench_generation(pathlib.Path("m"), 0, 1, lambda line: None)
-    monkeypatch.delitem(generation.GENERATORS, "none")
+    monkeypatch.setattr(staged, "is_staged", lambda model: False)
     with pytest.raises(UserError, match="system 'none', which runs whole for every frame"):
         generation.bench_generation(pathlib.Path("m"), 1, 1, lambda line: None)
     assert cli.main(["bench", "generate", "--model", "m", "--repeats", "0"]) == 2

@@ -1,4 +1,4 @@
-"""Pictures of one's own: masks, squares, poses in space, and what cannot be used."""
+"""A person cut out of a picture, and poses that get the person's size and place."""
 
 import dataclasses
 

@@ -1,20 +1,21 @@
 """Rendering: the source encoded once, still frames, and batches of one size."""
 
+import dataclasses
 import pathlib
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import own_pictures
 import pytest
 
 from volsynth import systems
-from volsynth.config import config_from_dict, load_config
+from volsynth.config import load_config
 from volsynth.export import exported_model
 from volsynth.generation import motions, persons, render, staged
 from volsynth.generation.bodies import to_body
 from volsynth.generation.source import Source, read_person
 from volsynth.poses import pose_library
+from volsynth.system import Stages
 
 NAMES = ["standing", "walking", "walking", "waving", "walking", "sitting", "kicking"]
 
@@ -24,7 +25,7 @@ def volumetric():
     """A small volumetric model of random numbers, by its code."""
     config = load_config("configs/volumetric.py:smoke", [])
     side = config.data.image_size
-    run, layout = exported_model.forward(systems.make(config), side)
+    run, layout = forward.forward(systems.make(config), side)
     rng = np.random.default_rng(0)
     numbers = {
         name: 0.2 * rng.standard_normal(shape).astype(np.float32) for name, shape in layout.items()
@@ -67,7 +68,7 @@ def test_a_still_pose_is_made_once_and_every_batch_has_one_size():
     found = list(render.render_frames(make, bodies, 4))
     assert calls == [4, 2]
     assert found == [10, 11, 11, 12, 13, 20, 21, *[21] * 9]
-    assert len(render.padded(bodies[:3], 4)) == 4
+    assert len(render.pad_bodies(bodies[:3], 4)) == 4
     moved = bodies[0]._replace(visible=np.arange(15) > 0)
     assert not render._same(bodies[0], moved)
 
@@ -75,18 +76,19 @@ def test_a_still_pose_is_made_once_and_every_batch_has_one_size():
 def test_the_source_is_encoded_once(source, tmp_path, monkeypatch):
     calls = []
 
-    class Generator:
-        def apply(self, variables, *arguments, method):
-            assert variables["params"]["before"]["kernel"].shape == (2,)
-            calls.append((method, len(arguments[0])))
-            move = method == "move"
-            return (arguments[0], None) if move else jnp.zeros((len(arguments[0]), 32, 32, 3))
+    def counted(name, stage):
+        def run(variables, *arguments):
+            assert variables["generator"]["params"]["kernel"].shape == (3,)
+            calls.append((name, len(jax.tree.leaves(arguments[0])[0])))
+            return stage(variables, *arguments)
 
-    config = config_from_dict({"system": "made up"})
-    card = {"task": "image", "image_size": 32, "inputs": dict.fromkeys(own_pictures.FIELDS)}
-    numbers = {"generator/before/kernel": np.zeros(2)}
-    model = exported_model.Model(pathlib.Path("m"), config, card, numbers, lambda p, b: None, False)
-    monkeypatch.setitem(staged.GENERATORS, "made up", lambda config: Generator())
+        return run
+
+    made = own_pictures.halves_system()
+    stages = Stages(*(counted(*stage) for stage in made.stages._asdict().items()))
+    counting = dataclasses.replace(made, stages=stages)
+    monkeypatch.setitem(systems.SYSTEMS, "halves", lambda config: counting)
+    model = own_pictures.halves()
     who = read_person(source, 32, None)
     bodies, square = persons.fit_poses([pose_library.named_pose(name) for name in NAMES[:4]], who)
     monkeypatch.setattr(jax, "jit", lambda function: function)

@@ -119,6 +119,6 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 
 def test_scaling_leaves_a_fitting_picture_alone_and_makes_others_square():
     fitting = _noise(8, 8)
-    assert picture_folders.scaled(fitting, 8) is fitting
+    assert picture_folders.resize_to_square(fitting, 8) is fitting
     flat = np.full((40, 20, 3), 77, np.uint8)
-    np.testing.assert_array_equal(picture_folders.scaled(flat, 8), np.full((8, 8, 3), 77))
+    np.testing.assert_array_equal(picture_folders.resize_to_square(flat, 8), np.full((8, 8, 3), 77))

@@ -27,9 +27,6 @@ def test_one_value_per_image(detector):
     got = metrics.detection_score(detector, images)
     np.testing.assert_allclose(got, [0.4, 0.0, 0.8], atol=1e-6)
     assert got.dtype == jnp.float32
-    state = metrics.start(["d"])
-    state = metrics.update(state, {"d": got}, jnp.array([True, True, False]))
-    assert metrics.results(state)["d"] == pytest.approx(0.2)
     assert metrics.detection_score(detector, images[:0]).shape == (0,)
 
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import toy
 
 from volsynth import systems
 from volsynth.config import load_config
@@ -50,7 +51,7 @@ def test_every_stage_has_the_parameters_counted_by_hand(full):
     }
     printed = [25_301_760, 249_024, 48_064, 442_624, 1_852_803]
     assert list(by_hand.values()) == printed
-    assert {name: _sizes(tree) for name, tree in full["generator"].items()} == by_hand
+    assert {name: _sizes(tree) for name, tree in full["generator"]["params"].items()} == by_hand
     assert _sizes(full["generator"]) == sum(printed) == 27_894_275
     assert abs(sum(printed) / volumetric.FIGURES["params_total"] - 1) < 0.01
 
@@ -131,8 +132,9 @@ def gradients():
     batch = {key: jnp.asarray(value) for key, value in fake.batch(2, 32).items()}
 
     def total(variables):
-        outputs, _ = system.forward(variables, batch, KEY, train=True)
-        terms = system.phases["main"]["generator"].loss(variables, outputs, batch)
+        outputs, _ = system.forward(variables, batch, toy.context())
+        loss = system.phases["main"]["generator"].loss
+        terms, _ = loss(variables, outputs, batch, toy.context())
         return sum(terms.values())
 
     rng = np.random.default_rng(0)
@@ -161,8 +163,8 @@ def test_every_kernel_receives_a_gradient(gradients):
 def test_a_bias_receives_a_gradient_unless_a_norm_would_remove_it(gradients):
     """Instance norm would subtract it: only the last layers' biases are added at all."""
     last = {
-        "discriminator/PatchDiscriminator_0/Conv_0/bias",
-        "generator/decoder/Conv_0/bias",
+        "discriminator/params/PatchDiscriminator_0/Conv_0/bias",
+        "generator/params/decoder/Conv_0/bias",
     }
     biases = {name: leaf for name, leaf in gradients.items() if name.endswith("bias")}
     assert last < set(biases)
@@ -182,18 +184,18 @@ def test_the_receptive_field_before_the_warp(dilation_block, side, monkeypatch):
         settings.dilation_block = dilation_block
     # The norm sees the whole image.
     monkeypatch.setattr(layers.InstanceNorm, "__call__", lambda self, x: x)
-    generator = volumetric.Generator(**settings)
-    image = jnp.ones((1, 256, 256, 3))
+    generator = volumetric.Generator(**settings, pose_head=False)
+    batch = {"source_image": jnp.ones((1, 256, 256, 3))}
     encode = {"method": volumetric.Generator.encode}
-    shapes = jax.eval_shape(lambda: generator.init(KEY, image, **encode))
+    shapes = jax.eval_shape(lambda: generator.init(KEY, batch, **encode))
     variables = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.1), shapes)
 
     @jax.jit
     @jax.grad
-    def seen_by_one_voxel(image):
-        return generator.apply(variables, image, **encode)[0, 32, 32, 0, 0]
+    def seen_by_one_voxel(batch):
+        return generator.apply(variables, batch, **encode)["volume"][0, 32, 32, 0, 0]
 
-    gradient = seen_by_one_voxel(image)
+    gradient = seen_by_one_voxel(batch)["source_image"]
     seen = np.argwhere(np.asarray(gradient[0, :, :, 0]) > 0)
     assert (np.ptp(seen, axis=0) + 1).tolist() == [side, side]
     # Around the voxel's own centre: masks and heatmaps take it to be there.

@@ -7,13 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import toy
 
 from volsynth import losses, systems
 from volsynth.config import load_config
 from volsynth.data import fake
 from volsynth.errors import UserError
 from volsynth.nn import discriminators
-from volsynth.objectives import image_system
+from volsynth.system import evaluation_context
 from volsynth.train import program
 
 KEY = jax.random.key(0)
@@ -35,26 +36,26 @@ def _shapes(variants="", *overrides, train=True):
     system = systems.make(_smoke(variants, *overrides))
     batch = fake.spec(2, 32)
     variables = jax.eval_shape(system.init, KEY, batch)
-    outputs, _ = jax.eval_shape(
-        lambda v, b: system.forward(v, b, KEY, train=train), variables, batch
-    )
+    context = toy.context(train=train)
+    outputs, _ = jax.eval_shape(system.forward, variables, batch, context)
     if not train:
         return variables, outputs, {}
-    players = system.phases["main"].items()
-    terms = {name: set(jax.eval_shape(p.loss, variables, outputs, batch)) for name, p in players}
+    terms = {
+        name: set(jax.eval_shape(player.loss, variables, outputs, batch, context)[0])
+        for name, player in system.phases["main"].items()
+    }
     return variables, outputs, terms
 
 
 # --- games ---------------------------------------------------------------------------------------
 
 
-def test_against_a_critic_there_is_a_penalty_and_a_place_to_look_at():
+def test_against_a_critic_there_is_a_penalty():
     _, outputs, terms = _shapes("wasserstein")
-    assert outputs["mix"].shape == (2,)
+    # Where its slope is looked at is drawn in its loss; the forward pass knows nothing of it.
+    assert set(outputs) == set(_shapes()[1]) == set(_shapes("wasserstein", train=False)[1])
     assert terms["discriminator"] == {"wasserstein", "gradient_penalty"}
     assert "gan" in terms["generator"]
-    assert "mix" not in _shapes("wasserstein", train=False)[1]
-    assert "mix" not in _shapes()[1]
     _, _, terms = _shapes("wasserstein", "loss.gradient_penalty=0")
     assert terms["discriminator"] == {"wasserstein"}
 
@@ -68,14 +69,28 @@ def test_the_wasserstein_variant_is_that_of_the_thesis():
     assert settings.discriminator.norm == "layer"
 
 
-def test_where_the_critic_is_looked_at_differs_from_example_to_example_and_step_to_step():
-    system = systems.make(_smoke("wasserstein"))
-    batch = jax.device_put(fake.batch(2, 32))
-    mix = jax.jit(
-        lambda key: system.forward(system.init(KEY, batch), batch, key, train=True)[0]["mix"],
-        compiler_options=QUICK,
-    )
+def test_where_the_critic_is_looked_at_differs_from_example_to_example_and_step_to_step(
+    monkeypatch,
+):
+    # What the critic's loss hands to the penalty comes out as the penalty itself.
+    monkeypatch.setattr(losses, "gradient_penalty", lambda judge, real, made, mix: mix)
+    settings = _smoke("wasserstein", "loss.gradient_penalty=1")
+    player = systems.make(settings).phases["main"]["discriminator"]
+    batch = fake.spec(2, 32)
+    variables, outputs, _ = _shapes("wasserstein")
+
+    def mix(key):
+        # By zeros: the numbers of networks and images do not matter.
+        given = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), (outputs, batch))
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), variables)
+        context = toy.context(rng=key)
+        return player.loss(zeros, *given, context)[0]["gradient_penalty"]
+
+    mix = jax.jit(mix, compiler_options=QUICK)
     first, second = mix(jax.random.key(1)), mix(jax.random.key(2))
+    np.testing.assert_array_equal(first, mix(jax.random.key(1)))
+    wanted = jax.random.uniform(jax.random.fold_in(jax.random.key(1), 1), (2,))
+    np.testing.assert_array_equal(first, wanted)
     assert len({*np.asarray(first).tolist(), *np.asarray(second).tolist()}) == 4
     assert np.all((first >= 0) & (first < 1))
 
@@ -85,7 +100,8 @@ def test_the_critics_loss_is_the_game_plus_the_weighted_penalty():
     settings = _smoke("wasserstein", "loss.gradient_penalty=7")
     system = systems.make(settings)
     batch = jax.device_put(fake.batch(2, 32))
-    mix = jnp.array([0.2, 0.7])
+    context = toy.context(rng=jax.random.key(3))
+    mix = jax.random.uniform(jax.random.fold_in(context.rng, 1), (2,))
 
     # One program: operation by operation, most of a minute goes into compiling each of them.
     @jax.jit
@@ -94,12 +110,11 @@ def test_the_critics_loss_is_the_game_plus_the_weighted_penalty():
         real, fake_image = batch["target_image"], batch["source_image"]
 
         def judge(image):
-            return _discriminator(settings).apply(
-                {"params": variables["discriminator"]}, image, batch
-            )
+            return _discriminator(settings).apply(variables["discriminator"], image, batch)
 
         player = system.phases["main"]["discriminator"]
-        terms = player.loss(variables, {"image": fake_image, "mix": mix}, batch)
+        terms, states = player.loss(variables, {"image": fake_image}, batch, context)
+        assert states == {}
         wanted = jnp.mean(judge(fake_image)) - jnp.mean(judge(real))
         return terms, wanted, losses.gradient_penalty(judge, real, fake_image, mix)
 
@@ -113,6 +128,7 @@ def _discriminator(settings):
         **settings.discriminator,
         depth=settings.model.depth,
         heatmap_sigma=settings.model.heatmap_sigma,
+        flat=False,
     )
 
 
@@ -129,10 +145,12 @@ def test_a_critic_of_the_whole_image_has_one_logit():
 
 def test_a_critic_with_layer_norm_adds_its_biases():
     variables, _, _ = _shapes("wasserstein")
-    block = variables["discriminator"]["PatchDiscriminator_0"]["ConvBlock_0"]
+    block = variables["discriminator"]["params"]["PatchDiscriminator_0"]["ConvBlock_0"]
     assert block["LayerNorm_0"]["LayerNorm_0"]["scale"].shape == (4,)
     plain, _, _ = _shapes()
-    assert set(plain["discriminator"]["PatchDiscriminator_0"]["ConvBlock_0"]) == {"Conv_0"}
+    assert set(plain["discriminator"]["params"]["PatchDiscriminator_0"]["ConvBlock_0"]) == {
+        "Conv_0"
+    }
 
 
 # --- the pose head -------------------------------------------------------------------------------
@@ -140,12 +158,12 @@ def test_a_critic_with_layer_norm_adds_its_biases():
 
 def test_a_weight_brings_the_pose_head_and_its_read_out():
     variables, outputs, terms = _shapes("pose_1e2")
-    assert variables["generator"]["head"]["kernel"].shape == (1, 1, 1, 2, 15)
+    assert variables["generator"]["params"]["head"]["kernel"].shape == (1, 1, 1, 2, 15)
     assert outputs["pose_joints"].shape == (2, 15, 3)
     assert outputs["pose_logits"].shape == outputs["source_heatmaps"].shape == (2, 8, 8, 4, 15)
     assert "pose" in terms["generator"]
     variables, outputs, terms = _shapes()
-    assert "head" not in variables["generator"]
+    assert "head" not in variables["generator"]["params"]
     assert not {"pose_logits", "pose_joints", "source_heatmaps"} & set(outputs)
     assert "pose" not in terms["generator"]
 
@@ -168,7 +186,7 @@ def test_the_pose_loss_trains_the_pose_head():
     error = jax.jit(
         lambda v: jnp.mean(
             jnp.abs(
-                system.forward(v, batch, KEY, train=False)[0]["pose_joints"]
+                system.forward(v, batch, evaluation_context())[0]["pose_joints"]
                 - batch["source_joints"]
             ),
             axis=(0, 1),
@@ -202,7 +220,8 @@ def test_the_perceptual_loss_is_weighted_and_zero_for_the_truth():
     def term(weight, image):
         settings = _smoke("perceptual", "loss.gan=0", f"loss.perceptual={weight}")
         player = systems.make(settings).phases["main"]["generator"]
-        return player.loss({}, {"image": batch[image]}, batch)["perceptual"]
+        terms, _ = player.loss({}, {"image": batch[image]}, batch, toy.context())
+        return terms["perceptual"]
 
     once = term(1.0, "source_image")
     assert once > 0
@@ -218,10 +237,16 @@ def test_the_perceptual_loss_is_weighted_and_zero_for_the_truth():
     [
         (["loss.pose=-1"], "config.loss: weights must not be negative, got Loss(gan=1.0, "),
         (["loss.gradient_penalty=-1"], "config.loss: weights must not be negative"),
-        (["loss.game=wassserstein"], "unknown game 'wassserstein'; did you mean 'wasserstein'?"),
+        (
+            ["loss.gan_loss=wassserstein"],
+            "unknown loss 'wassserstein'; did you mean 'wasserstein'?",
+        ),
         (["loss.perceptual=-1"], "config.loss: weights must not be negative"),
         (["loss.neighbourhood=-3"], "config.loss.neighbourhood must be odd and positive, got -3"),
-        (["loss.game=wasserstein", "loss.gan=0"], "but config.loss.gan is 0: there is no critic."),
+        (
+            ["loss.gan_loss=wasserstein", "loss.gan=0"],
+            "but config.loss.gan is 0: there is no critic.",
+        ),
         (["loss.perceptual=1", "loss.perceptual_layers=('block9_conv1',)"], "'block9_conv1'"),
         (["model.pose=4d"], "config.model.pose must be 3d or 2d, got '4d'"),
         (["model.transform=1d"], "config.model.transform must be 3d or 2d, got '1d'"),
@@ -254,11 +279,10 @@ def test_a_file_of_weights_is_asked_for_when_a_loss_needs_it_and_not_before():
     assert system.notes["features"] == "vgg19 of nowhere/vgg19.safetensors, which is not here"
     batch = fake.spec(2, 32)
     variables = jax.eval_shape(system.init, KEY, batch)
-    outputs, _ = jax.eval_shape(
-        lambda v, b: system.forward(v, b, KEY, train=False), variables, batch
-    )
+    context = evaluation_context()
+    outputs, _ = jax.eval_shape(system.forward, variables, batch, context)
     with pytest.raises(UserError, match=r"nowhere/vgg19\.safetensors"):
-        jax.eval_shape(system.phases["main"]["generator"].loss, variables, outputs, batch)
+        jax.eval_shape(system.phases["main"]["generator"].loss, variables, outputs, batch, context)
 
 
 @pytest.mark.parametrize("size", ["demo", "full", "smoke"])
@@ -276,8 +300,3 @@ def test_an_unknown_norm():
     message = "config.discriminator.norm: unknown norm 'layr'; did you mean 'layer'?"
     with pytest.raises(UserError, match=re.escape(message)):
         _shapes("", "discriminator.norm=layr")
-
-
-def test_fields_that_older_runs_lack_have_defaults():
-    old = {"gan": 1.0, "nearest_neighbour": 0.0, "neighbourhood": 3, "l1": 0.0, "chroma": 0.0}
-    assert image_system.Loss(**old).game == "minimax"

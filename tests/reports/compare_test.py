@@ -8,7 +8,8 @@ from PIL import Image
 
 from volsynth import cli
 from volsynth.errors import UserError
-from volsynth.reports import compare
+from volsynth.reports import compare, logged
+from volsynth.reports.comparison_table import comparison_table
 
 SCORES = {"ssim": 0.8, "l1": 0.05, "foreground_l1": 0.3, "silhouette_iou": 0.9}
 
@@ -93,7 +94,7 @@ def test_what_does_not_compare_is_said(tmp_path, settings, warning):
     found = compare.compare([_run(tmp_path / "a"), _run(tmp_path / "b", **settings)])
     assert len(found["warnings"]) == 1
     assert warning in found["warnings"][0]
-    assert warning in compare.table(found)
+    assert warning in comparison_table(found)
 
 
 def _cells(line):
@@ -103,7 +104,7 @@ def _cells(line):
 def test_the_table(tmp_path):
     a = _run(tmp_path / "a", rows=_rows([10, 20], lambda s: s, lambda s: s * 1e4))
     b = _run(tmp_path / "b", {"precision": "float16"}, scores=None)
-    lines = compare.table(compare.compare([a, b])).splitlines()
+    lines = comparison_table(compare.compare([a, b])).splitlines()
     heads = ["steps", "ssim", "l1", "foreground l1", "silhouette iou", "g/loss", "skipped"]
     assert _cells(lines[0]) == ["", *heads, "loss scale"]
     numbers = ["20, scored 40", "0.800", "0.050", "0.300", "0.900", "20.00", "0", "1e+05 to 2e+05"]
@@ -113,7 +114,7 @@ def test_the_table(tmp_path):
 
 def test_the_table_has_the_scores_that_the_runs_have(tmp_path):
     a = _run(tmp_path / "a", scores={"mpjpe": 80.0, "pck_150": 0.9})
-    both = compare.table(compare.compare([a, _run(tmp_path / "b", {"seed": 2})]))
+    both = comparison_table(compare.compare([a, _run(tmp_path / "b", {"seed": 2})]))
     lines = both.splitlines()
     scores = ["mpjpe", "pck 150", "ssim", "l1", "foreground l1", "silhouette iou"]
     assert _cells(lines[0]) == ["", "steps", *scores, "skipped", "loss scale"]
@@ -122,7 +123,7 @@ def test_the_table_has_the_scores_that_the_runs_have(tmp_path):
 
 def test_scores_of_two_protocols_are_told_apart_in_the_table(tmp_path):
     runs = [_run(tmp_path / "a"), _run(tmp_path / "b", {"seed": 2}, protocol="other")]
-    lines = compare.table(compare.compare(runs)).splitlines()
+    lines = comparison_table(compare.compare(runs)).splitlines()
     place = _cells(lines[0]).index("protocol")
     assert [_cells(line)[place] for line in lines[2:4]] == ["a", "b"]
     assert sum(line.startswith(("a: Protocol", "b: Protocol")) for line in lines) == 2
@@ -152,7 +153,7 @@ def test_differences_are_of_the_same_pictures_with_an_interval(tmp_path):
     assert value == pytest.approx(0.25, abs=0.01)
     # Far narrower than the scores themselves, whose spread is shared.
     assert 0 < high - low < 0.02
-    text = compare.table(comparison)
+    text = comparison_table(comparison)
     assert "difference from seed 1" in text
     assert f"{value:+.3f} [{low:+.3f}, {high:+.3f}]" in text
 
@@ -178,7 +179,7 @@ def test_results_in_folders_of_one_name_are_told_apart_by_the_folder_above(tmp_p
 
 def test_the_step_that_was_scored_is_said_where_it_is_not_the_last(tmp_path):
     found = compare.compare([_run(tmp_path / "a", rows=_rows([10, 50]))])
-    assert _cells(compare.table(found).splitlines()[2])[1] == "50, scored 40"
+    assert _cells(comparison_table(found).splitlines()[2])[1] == "50, scored 40"
 
 
 def test_results_without_a_run_are_a_row_of_their_own(tmp_path):
@@ -198,6 +199,41 @@ def test_results_without_a_run_are_a_row_of_their_own(tmp_path):
     (nested / "evaluate-test" / "images.csv").write_text("no,table\n1,2\n")
     with pytest.raises(UserError, match=r"images\.csv is damaged: no table of scores"):
         compare.read(nested, "test")
+
+
+def test_losses_are_what_was_logged_whatever_players_and_terms_are_called(tmp_path):
+    """No list of players or terms is needed: the engine's own figures are told by their names."""
+    row = {"step": 10, "time": 1.0, "images_per_second": 5.0}
+    for player, term in (("painter", "hue"), ("left/judge", "doubt")):
+        row |= {f"{player}/loss": 3.0, f"{player}/{term}": 2.0, f"{player}/gradient_norm": 7.0}
+        row |= {
+            f"{player}/skipped": 1,
+            f"{player}/skipped_in_a_row": 0,
+            f"{player}/loss_scale": 8.0,
+        }
+    run = _run(tmp_path / "a", rows=[row])
+    found = compare.compare([run])["runs"][0]
+    assert found["losses"] == {
+        "left/judge/loss": 3.0,
+        "painter/loss": 3.0,
+        "left/judge/doubt": 2.0,
+        "painter/hue": 2.0,
+    }
+    assert (found["skipped"], found["loss_scale"]) == (2, [8.0, 8.0])
+    heads = _cells(comparison_table(compare.compare([run])).splitlines()[0])
+    assert heads[-6:-2] == ["left/judge/doubt", "left/judge/loss", "painter/hue", "painter/loss"]
+    compare.draw([run], ["a"], tmp_path / "curves.png")
+    assert logged.loss_keys([run["log"]])[:2] == ["left/judge/loss", "painter/loss"]
+
+
+def test_networks_are_told_from_the_sections_that_every_config_has(tmp_path):
+    """The sections of a system's networks may have any name; those of the engine stay."""
+    configs = [
+        {"system": "one", "painter": {"depth": 8}, "train": {"steps": 5}},
+        {"system": "two", "painter": {"depth": 9}, "train": {"steps": 6}},
+    ]
+    runs = [_run(tmp_path / name, config) for name, config in zip("ab", configs)]
+    assert compare.compare(runs)["runs"][0]["differs"] == {"system": "one", "train.steps": 5}
 
 
 def test_curves_are_where_the_values_are(tmp_path):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from volsynth import cli
 from volsynth.errors import UserError
-from volsynth.reports import plots, report_page
+from volsynth.reports import report_page
 from volsynth.results import result_files
 
 NOW = 1_000_000_000.0
@@ -197,16 +197,20 @@ def test_curves_are_drawn_for_light_and_dark_and_told_in_words(tmp_path):
     assert "skipped_in_a_row" not in text
 
 
-def test_panels_go_player_by_player_and_end_with_the_machine(tmp_path):
-    names = ["b/l1", "b/gradient_norm", "a/gan", "b/loss", "a/loss", "b/skipped", "a/gradient_norm"]
-    names += ["process_bytes", "images_per_second", "share_waiting_for_data", "time"]
-    names += ["b/loss_scale", "seconds_per_step"]
-    logs = [[{"step": s, **dict.fromkeys(names, float(s))} for s in (1, 2)]]
-    assert report_page._drawn(logs)[0] == [
-        *("a/loss", "a/gan", "a/gradient_norm"),
-        *("b/loss", "b/l1", "b/gradient_norm", "b/loss_scale", "b/skipped"),
-        *("images_per_second", "share_waiting_for_data", "process_bytes"),
-    ]
+def test_the_learning_rates_are_those_of_the_runs_own_players(tmp_path):
+    optim = {"painter": {"learning_rate": 2e-4, "b1": 0.5}, "judge": {"learning_rate": 1e-3}}
+    page = _page(_run(tmp_path / "a", _rows([10, 20]), {"optim": optim}))[1]
+    assert page.rows["optim.painter.learning_rate"] == ["0.0002"]
+    assert page.rows["optim.judge.learning_rate"] == ["0.001"]
+    assert "optim.painter.b1" not in page.rows
+
+
+def test_the_page_is_one_document_from_its_first_line(tmp_path):
+    text, page = _page(_run(tmp_path / "a", _rows([10, 20]), samples=[10], scores={"l1": 0.25}))
+    assert text.startswith('<!doctype html>\n<html lang="en">\n')
+    assert text.endswith("</html>\n")
+    assert "{{" not in text
+    assert page.tags.count("title") == 1
 
 
 def test_samples_are_a_few_evenly_chosen(tmp_path):
@@ -241,7 +245,7 @@ def test_scores_with_baselines_gallery_and_protocol(tmp_path):
     # Twice as wide as it may be.
     assert gallery.shape == (15, 1200, 3)
     assert gallery[5, 5].tolist() == [0, 0, 255]
-    assert "&quot;images&quot;: 640" in text
+    assert "&#34;images&#34;: 640" in text
 
 
 def test_the_scores_of_poses_go_by_their_own_names(tmp_path):
@@ -282,41 +286,6 @@ def test_several_runs_share_curves_and_show_what_differs(tmp_path):
     (tmp_path / "d").mkdir()
     other = _run(tmp_path / "d" / "a", (), {"data": {"name": "x" * 50, "config": "64"}})
     assert _page(a, other)[1].rows[""] == [str(a), str(other)]
-
-
-def test_smoothing_is_a_mean_of_what_is_finite():
-    values = np.arange(100.0)
-    values[[0, 50]] = np.nan
-    found = plots._smoothed(values)
-    expected = [np.nan if i == 0 else np.nanmean(values[max(i - 5, 0) : i + 1]) for i in range(100)]
-    np.testing.assert_allclose(found, expected)
-
-
-def test_a_span_of_a_factor_is_logarithmic_and_zero_is_not(tmp_path):
-    def scale(*values, key="g/loss"):
-        log = [{"step": i, key: value} for i, value in enumerate(values)]
-        (axes,) = plots.figure([log], ["a"], [key], raw=True).axes
-        return axes.get_yscale()
-
-    assert scale(1.0, 4.0) == "log"
-    assert scale(1.0, 3.9) == "linear"
-    assert scale(0.0, 100.0) == "linear"
-    assert scale(-1.0, 100.0) == "linear"
-    assert scale(1.0, 100.0, key="images_per_second") == "linear"
-    assert scale(None, None) == "linear"
-
-
-def test_the_legend_is_in_the_order_of_the_runs_and_steps_are_the_same_everywhere():
-    logs = [
-        [{"step": s, "b/loss": 1.0} for s in (1, 90)],
-        [{"step": s, "a/loss": 1.0} for s in (1, 9)],
-    ]
-    drawn = plots.figure(logs, ["_first", "second"], ["a/loss", "b/loss"])
-    (legend,) = drawn.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["_first", "second"]
-    colours = [line.get_color() for line in legend.get_lines()]
-    assert colours == [axes.get_lines()[0].get_color() for axes in reversed(drawn.axes)]
-    assert drawn.axes[0].get_xlim() == drawn.axes[1].get_xlim()
 
 
 def test_the_command_writes_the_page_and_the_curves(tmp_path, capsys):
@@ -365,7 +334,7 @@ def test_a_folder_is_not_written_into_by_reading(tmp_path):
     before = listing()
     report_page.page([report_page.read(folder)], NOW)
     assert listing() == before
-    assert result_files.splits(folder) == ["test"]
+    assert result_files.evaluated_splits(folder) == ["test"]
     (folder / "evaluate-test" / "results.json").write_text("{")
     with pytest.raises(UserError, match="is damaged"):
         report_page.read(folder)

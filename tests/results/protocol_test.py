@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from volsynth.results.protocol import Protocol, sha256_of_pairs, told_apart
+from volsynth.results.protocol import Protocol, group_protocols, sha256_of_pairs
 
 SHARED = {"split": "test", "images": 640, "pairs_sha256": "ab" * 32, "intervals": {"level": 0.95}}
 SCORES = {"all": {"images": "RGB"}, "ssim": {"window": 11, "range": [0, 1]}, "l1": {}}
@@ -16,9 +16,9 @@ def test_what_is_written_is_what_is_read():
     value = protocol.to_json()
     assert value["pairs"] == ["a", "b"]
     assert value["digest"] == protocol.digest
-    assert Protocol.of_json(value).to_json() == value
-    assert Protocol.of_json({"images": 3}).scores == {}
-    assert Protocol.of_json({"scores": 3}).scores == {}
+    assert Protocol.from_json(value).to_json() == value
+    assert Protocol.from_json({"images": 3}).scores == {}
+    assert Protocol.from_json({"scores": 3}).scores == {}
 
 
 def test_the_digest_is_that_of_the_values_and_not_of_their_order():
@@ -61,13 +61,15 @@ def test_results_are_told_apart_by_all_that_those_before_have():
     """The poorest first: it differs from neither of the others, which differ from each other."""
     plain = Protocol(SHARED, SCORES)
     one, two = (Protocol(SHARED, {**SCORES, "pose": {"estimator": name}}) for name in "xy")
-    letters, known = told_apart([plain, one, two, one, Protocol({**SHARED, "images": 3}, SCORES)])
+    letters, known = group_protocols(
+        [plain, one, two, one, Protocol({**SHARED, "images": 3}, SCORES)]
+    )
     assert letters == ["a", "a", "b", "a", "c"]
     assert known["a"].scores["pose"] == {"estimator": "x"}
     assert known["a"].scores["ssim"] == SCORES["ssim"]
-    assert told_apart([]) == ([], {})
+    assert group_protocols([]) == ([], {})
     many = [Protocol({"images": i}, {}) for i in range(28)]
-    assert told_apart(many)[0][25:] == ["z", "aa", "ab"]
+    assert group_protocols(many)[0][25:] == ["z", "aa", "ab"]
 
 
 def test_the_hash_of_pairs_depends_on_their_order_and_not_on_their_type():

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from volsynth.config import load_config
-from volsynth.data import augment, augment_images, pipeline, prepared
+from volsynth.data import augment, augment_images, pipeline
 from volsynth.errors import UserError
 from volsynth.evaluation import evaluate
 from volsynth.runs import restoring, training
@@ -206,9 +206,7 @@ def test_a_flipped_bit_is_found_before_the_workdir_is_claimed(
         training.train(config, tmp_path / "file")
 
 
-def test_a_run_on_two_data_sets_has_the_identity_of_both(
-    smoke_config, data_dir, tmp_path, monkeypatch
-):
+def test_a_run_on_two_data_sets_has_the_identity_of_both(smoke_config, data_dir, tmp_path):
     shutil.copytree(data_dir, tmp_path / "data")
     shutil.copytree(tmp_path / "data/posed_people/tiny", tmp_path / "data/others/tiny")
     (manifest,) = (tmp_path / "data/others").rglob("manifest.json")
@@ -220,16 +218,13 @@ def test_a_run_on_two_data_sets_has_the_identity_of_both(
     config.train.steps = 2
     with config.unlocked():
         config.data.also = {"others/tiny": 0.5}
-    with monkeypatch.context() as patch:
-        former = property(lambda data: data.former_identity)
-        patch.setattr(prepared.Prepared, "identity", former)
-        training.train(config, tmp_path / "run")
+    training.train(config, tmp_path / "run")
     identity = run_record.read_run(tmp_path / "run")["data"]
     assert re.fullmatch(r"\w{16}\+others/tiny:\w{16}", identity)
     # Scoring takes the main data set alone, wherever it is.
     found = evaluate.evaluate_run(tmp_path / "run", "test", data_dir=str(data_dir))
     assert found["step"] == 2
-    training.train(config, tmp_path / "run")  # What an earlier version recorded is the same data.
+    training.train(config, tmp_path / "run")
     changed["note"] = "prepared again"
     manifest.write_text(json.dumps(changed))
     with pytest.raises(UserError, match="data set: "):

@@ -8,7 +8,7 @@ from dots_server import serving
 from visiting import HOST, Page
 from visitor import Visitor
 
-from volsynth.diagnostics import volume_features
+from volsynth import systems
 from volsynth.studio import rendering, server
 
 
@@ -16,7 +16,7 @@ from volsynth.studio import rendering, server
 def halves():
     """A model with a volume, ready to render."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(volume_features.GENERATORS, "halves", lambda config: own_pictures.Halves())
+        patch.setitem(systems.SYSTEMS, "halves", own_pictures.halves_system)
         renderer = rendering.Renderer(own_pictures.halves())
         renderer.warm_up()
         yield renderer

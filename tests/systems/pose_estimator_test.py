@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import toy
 
 from volsynth import systems
 from volsynth.config import load_config
@@ -13,8 +14,9 @@ from volsynth.data import fake
 from volsynth.errors import UserError
 from volsynth.ops import pose_volumes
 from volsynth.skeleton import HIPS
+from volsynth.system import evaluation_context
 from volsynth.systems import pose_estimator
-from volsynth.train import optim, state, step
+from volsynth.train import program
 
 KEY = jax.random.key(0)
 SMOKE = "configs/pose_estimator.py:smoke"
@@ -34,6 +36,19 @@ def _variables(system, batch, spread=0.3):
 
 def _batch(count=2):
     return {key: jnp.asarray(value) for key, value in fake.batch(count, 32).items()}
+
+
+def _loss_of(system):
+    """(variables, outputs, batch) -> terms of the estimator."""
+
+    def terms(variables, outputs, batch):
+        found, states = system.phases["main"]["estimator"].loss(
+            variables, outputs, batch, toy.context()
+        )
+        assert states == {}
+        return found
+
+    return terms
 
 
 # --- positions -----------------------------------------------------------------------------------
@@ -109,8 +124,8 @@ def test_the_gradient_of_soft_argmax_is_that_of_finite_differences():
 def smoke():
     system, batch = systems.make(_smoke()), _batch()
     variables = _variables(system, batch)
-    forward = jax.jit(system.forward, static_argnames="train")
-    found = {train: forward(variables, batch, KEY, train=train)[0] for train in (False, True)}
+    forward = jax.jit(system.forward)
+    found = {t: forward(variables, batch, toy.context(train=t))[0] for t in (False, True)}
     return system, batch, variables, forward, found
 
 
@@ -134,7 +149,7 @@ def test_both_pictures_teach_and_the_target_is_scored(smoke):
         for key in batch
         if key.startswith(a)
     }
-    other = forward(variables, swapped, KEY, train=True)[0]
+    other = forward(variables, swapped, toy.context())[0]
     for key in ("joints_mm", "joints_px"):
         np.testing.assert_allclose(other[key], found[True][f"source_{key}"], rtol=1e-4, atol=1e-2)
         assert np.abs(other[key] - found[True][key]).max() > 0.05
@@ -143,14 +158,14 @@ def test_both_pictures_teach_and_the_target_is_scored(smoke):
 def test_the_strides_of_training_and_of_evaluation_differ(smoke):
     _, batch, variables, _, found = smoke
     alike = systems.make(_smoke("model.stride_test=8"))
-    coarse = jax.jit(alike.forward, static_argnames="train")(variables, batch, KEY, train=False)[0]
+    coarse = jax.jit(alike.forward)(variables, batch, evaluation_context())[0]
     np.testing.assert_allclose(coarse["joints_mm"], found[True]["joints_mm"], rtol=1e-4, atol=1e-2)
     assert np.abs(coarse["joints_mm"] - found[False]["joints_mm"]).max() > 1
 
 
 def test_the_loss_of_the_truth_is_zero_and_errors_are_weighed(smoke):
     system, batch, *_ = smoke
-    loss = system.phases["main"]["estimator"].loss
+    loss = _loss_of(system)
     truth = {
         out + key: batch[f"{role}_{name}"][..., :axes]
         for role, out in (("target", ""), ("source", "source_"))
@@ -168,7 +183,7 @@ def test_the_loss_of_the_truth_is_zero_and_errors_are_weighed(smoke):
 
 def test_invisible_joints_teach_nothing(smoke):
     system, batch, *_, found = smoke
-    loss = system.phases["main"]["estimator"].loss
+    loss = _loss_of(system)
     visible = np.ones((2, 15), bool)
     visible[0, 5] = False
     visible[1, HIPS[0]] = False
@@ -193,8 +208,8 @@ def test_every_parameter_receives_a_gradient(smoke):
     @jax.jit
     @jax.grad
     def gradient(variables):
-        outputs, _ = system.forward(variables, batch, KEY, train=True)
-        return sum(system.phases["main"]["estimator"].loss(variables, outputs, batch).values())
+        outputs, _ = system.forward(variables, batch, toy.context())
+        return sum(_loss_of(system)(variables, outputs, batch).values())
 
     for path, leaf in jax.tree_util.tree_leaves_with_path(gradient(variables)):
         assert np.all(np.isfinite(leaf)), path
@@ -204,7 +219,7 @@ def test_every_parameter_receives_a_gradient(smoke):
 def test_without_the_plane_there_is_one_term():
     system = systems.make(_smoke("loss.plane=0"))
     outputs = {"joints_mm": _batch()["target_joints_mm"]}
-    assert set(system.phases["main"]["estimator"].loss({}, outputs, _batch())) == {"metric"}
+    assert set(_loss_of(system)({}, outputs, _batch())) == {"metric"}
 
 
 @pytest.mark.parametrize(
@@ -245,13 +260,15 @@ def test_two_pictures_are_learnt_by_heart():
     settings = _smoke("optim.estimator.learning_rate=1e-2", "optim.estimator.weight_decay=0.0",
                       "model.widths=(8, 16)", "model.stride_train=4")  # fmt: skip
     system, batch = systems.make(settings), _batch(1)
-    optimisers = optim.make(settings.optim, system, 600)
-    current = jax.jit(state.initialiser(system, optimisers))(KEY, batch)
-    move = jax.jit(step.make(system, "main", optimisers, 0.9), donate_argnums=0)
+    with settings.unlocked():
+        settings.train.update(steps=600, average_decay=0.9)
+    trained = program.make(system, settings)
+    current = jax.jit(trained.init)(KEY, batch)
+    move = jax.jit(trained.steps["main"], donate_argnums=0)
     for _ in range(600):
         current, metrics = move(current, batch)
     assert metrics["estimator/metric"] < 0.02
-    found = system.forward(current.variables, batch, KEY, train=False)[0]
+    found = system.forward(current.variables, batch, evaluation_context())[0]
     error = np.linalg.norm(found["joints_mm"] - batch["target_joints_mm"], axis=-1).mean()
     spread = np.linalg.norm(batch["target_joints_mm"], axis=-1).mean()
     assert error < 0.1 * spread

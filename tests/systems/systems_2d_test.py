@@ -6,11 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import toy
 
 from volsynth import systems
 from volsynth.config import load_config
 from volsynth.data import fake
 from volsynth.errors import UserError
+from volsynth.system import evaluation_context
 from volsynth.systems import deformable
 
 KEY = jax.random.key(0)
@@ -55,7 +57,7 @@ def test_images_depend_on_what_the_method_sees_and_on_each_example_alone(name):
     variables, batch = _variables(name, *fewer), fake.batch(2, 32)
     # Compiled for being quick to compile.
     forward = (
-        jax.jit(lambda v, b: system.forward(v, b, KEY, train=False)[0]["image"])
+        jax.jit(lambda v, b: system.forward(v, b, evaluation_context())[0]["image"])
         .lower(variables, batch)
         .compile({"xla_backend_optimization_level": 0})
     )
@@ -81,7 +83,9 @@ def test_only_the_deformable_one_is_random_and_only_in_training(name):
     system, batch = systems.make(_smoke(name, *FEW_WARPS[name])), fake.spec(2, 32)
     for train in (False, True):
         program = jax.make_jaxpr(
-            lambda v, b, key, train=train: system.forward(v, b, key, train=train)[0]["image"]
+            lambda v, b, key, train=train: system.forward(v, b, toy.context(rng=key, train=train))[
+                0
+            ]["image"]
         )(_shapes(name, *FEW_WARPS[name]), batch, jax.random.key(0))
         assert ("random_bits" in str(program)) == (train and name == "deformable")
 
@@ -101,7 +105,8 @@ def test_dropout_is_in_the_first_three_blocks_of_the_decoder(monkeypatch):
     variables = jax.eval_shape(system.init, KEY, spec)
     for train, wanted in ((True, {0.5: 3, 0.0: 1}), (False, {0.0: 4})):
         seen.clear()
-        jax.eval_shape(lambda v, b: system.forward(v, b, KEY, train=train), variables, spec)  # noqa: B023
+        context = toy.context(train=train)
+        jax.eval_shape(lambda v, b: system.forward(v, b, context), variables, spec)  # noqa: B023
         built = [seen.count(rate) for rate in wanted]
         assert [count * 4 // len(seen) for count in built] == list(wanted.values())
         assert seen[0] == max(wanted)
@@ -116,7 +121,9 @@ def test_maps_beyond_the_joints_are_empty():
 
 
 def test_skip_connections_of_the_resnet_are_parameters_of_its_decoder_alone():
-    plain, skips = (_shapes("resnet2d", f"model.skips={v}")["generator"] for v in (False, True))
+    plain, skips = (
+        _shapes("resnet2d", f"model.skips={v}")["generator"]["params"] for v in (False, True)
+    )
     added = {
         name: sum(leaf.size for leaf in jax.tree.leaves(skips[name]))
         - sum(leaf.size for leaf in jax.tree.leaves(plain[name]))
@@ -152,7 +159,7 @@ def test_remat_changes_no_names_and_computes_blocks_again(name):
         batch = jax.device_put(fake.batch(2, 32))
 
         def image(variables, system=system, batch=batch):
-            return jnp.sum(system.forward(variables, batch, KEY, train=True)[0]["image"])
+            return jnp.sum(system.forward(variables, batch, toy.context())[0]["image"])
 
         text.append(str(jax.make_jaxpr(jax.grad(image))(shapes[0])))
     assert "remat" not in text[0]

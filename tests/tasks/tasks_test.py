@@ -13,7 +13,7 @@ from volsynth.config import load_config
 from volsynth.data import decoding, fake
 from volsynth.evaluation import compute_scores, evaluate, record
 from volsynth.ops import geometry
-from volsynth.results import result_files
+from volsynth.results import tables
 from volsynth.results.protocol import Protocol
 from volsynth.runs import training
 from volsynth.skeleton import HIPS, INDEX, JOINTS
@@ -28,7 +28,7 @@ def _batch(count=4, valid=None):
 
 
 def _means(*arguments):
-    return compute_scores.evaluate(*arguments).means()
+    return compute_scores.score_batches(*arguments).means()
 
 
 def _truth(batch):
@@ -58,10 +58,10 @@ def test_the_truth_gets_the_best_scores_and_the_mean_pose_its_distance():
     for j, name in enumerate(JOINTS):
         wanted = pytest.approx(errors[:, j].mean(), rel=1e-4)
         assert scored["mean_pose"][f"mpjpe_{name}"] == wanted
-    scores = compute_scores.evaluate(POSE, _truth, batches, mean)
+    scores = compute_scores.score_batches(POSE, _truth, batches, mean)
     protocol = Protocol({"split": "test"}, POSE.protocol)
     persons = ["a", "a", "b", "b", "c"]
-    found = record.make(POSE, scores, persons, protocol, POSE.scores, step=3)
+    found = record.make_record(POSE, scores, persons, protocol, POSE.scores, step=3)
     assert set(found["metrics"]) == set(found["baselines"]["mean_pose"]) == set(best)
     assert set(found["details"]["estimated"]) == {f"mpjpe_{name}" for name in JOINTS}
     assert found["images"]["mpjpe"] == 5
@@ -127,8 +127,10 @@ def test_without_a_hip_only_the_fitted_pose_is_scored():
     scored = _means(POSE, lambda _: made, [alone], batch["target_joints_mm"][1])
     assert np.isnan(scored["estimated"]["mpjpe"])
     assert scored["estimated"]["pa_mpjpe"] == pytest.approx(0, abs=0.1)
-    scores = compute_scores.evaluate(POSE, lambda _: made, [alone], batch["target_joints_mm"][1])
-    found = record.make(POSE, scores, ["a"], Protocol({}, POSE.protocol), POSE.scores)
+    scores = compute_scores.score_batches(
+        POSE, lambda _: made, [alone], batch["target_joints_mm"][1]
+    )
+    found = record.make_record(POSE, scores, ["a"], Protocol({}, POSE.protocol), POSE.scores)
     assert found["details"]["estimated"]["mpjpe_right_elbow"] is None
     assert found["intervals"]["estimated"]["pa_mpjpe"] is None, "one person says nothing of others"
 
@@ -181,7 +183,7 @@ def test_a_row_of_the_gallery_has_both_skeletons_where_they_are():
 
 def test_nothing_to_score():
     with pytest.raises(ValueError, match="nothing to evaluate: there are no batches"):
-        compute_scores.evaluate(POSE, _truth, [], np.zeros((15, 3), np.float32))
+        compute_scores.score_batches(POSE, _truth, [], np.zeros((15, 3), np.float32))
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +203,7 @@ def test_a_run_of_the_pose_estimator_is_scored_and_drawn(trained, tiny):
     assert found["protocol"]["scores"]["pck_150"]["threshold_mm"] == 150
     assert found["label"] == "estimated"
     assert set(found["baselines"]) == {"mean_pose"}
-    for scores in result_files.rows(found).values():
+    for scores in tables.score_rows(found).values():
         assert list(scores) == list(pose.SCORES)
         assert np.all(np.isfinite(list(scores.values())))
     lines = (folder / "results.md").read_text().splitlines()

@@ -168,9 +168,9 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     shutil.copytree(folder, tmp_path / "b" / "checkpoints")
     with checkpoint.Checkpoints(tmp_path / "b") as checkpoints:
         for ask in (
-            checkpoints.usable,
+            checkpoints.step_to_resume,
             lambda: checkpoints.restore(6, abstract_of(awkward_state())),
-            lambda: checkpoints.averages(None, abstract_of(awkward_state().averages)),
+            lambda: checkpoints.restore_averages(None, abstract_of(awkward_state().averages)),
         ):
             with pytest.raises(UserError, match=message):
                 ask()
@@ -178,7 +178,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     # What is free may differ.
     shutil.copytree(folder, tmp_path / "c" / "checkpoints")
     with checkpoint.Checkpoints(tmp_path / "c") as checkpoints:
-        assert checkpoints.usable() == 6
+        assert checkpoints.step_to_resume() == 6
 
 
 def test_a_step_under_another_number_is_damaged(tmp_path):
@@ -187,7 +187,7 @@ def test_a_step_under_another_number_is_damaged(tmp_path):
     with checkpoint.Checkpoints(tmp_path) as checkpoints:
         with pytest.raises(UserError, match=r"checkpoint 8 .*: it was saved as 6"):
             checkpoints.restore(8, abstract_of(awkward_state()))
-        assert checkpoints.usable() == 4
+        assert checkpoints.step_to_resume() == 4
 
 
 def test_averages_come_without_the_rest(tmp_path):
@@ -198,7 +198,7 @@ def test_averages_come_without_the_rest(tmp_path):
         if path.is_file():
             path.write_bytes(b"x" * path.stat().st_size)
     with checkpoint.Checkpoints(tmp_path) as checkpoints:
-        step, averages = checkpoints.averages(None, abstract)
+        step, averages = checkpoints.restore_averages(None, abstract)
         assert step == 6
         jax.tree.map(np.testing.assert_array_equal, averages, awkward_state(6).averages)
         weight = jax.ShapeDtypeStruct((3,), jnp.float32, sharding=SHARDING)
@@ -206,7 +206,7 @@ def test_averages_come_without_the_rest(tmp_path):
         with pytest.raises(
             UserError, match=r"averages\.generator\.params\.w has shape \(\) in it, \(3,\)"
         ):
-            checkpoints.averages(4, other)
+            checkpoints.restore_averages(4, other)
 
 
 def test_averages_of_the_newest_good_step(tmp_path):
@@ -214,8 +214,8 @@ def test_averages_of_the_newest_good_step(tmp_path):
     flip(array_file(folder / "6", "averages"))
     lines, abstract = [], abstract_of(awkward_state()).averages
     with checkpoint.Checkpoints(tmp_path, say=lines.append) as checkpoints:
-        assert checkpoints.averages(None, abstract)[0] == 4
+        assert checkpoints.restore_averages(None, abstract)[0] == 4
         assert re.fullmatch(r"checkpoint 6 is damaged \(the SHA-256 of .*\); 4 instead\.", *lines)
         with pytest.raises(UserError, match=r"checkpoint 6 .* cannot be restored: the SHA-256 of"):
-            checkpoints.averages(6, abstract)
+            checkpoints.restore_averages(6, abstract)
     assert (folder / "6").is_dir(), "whoever only reads moves nothing"

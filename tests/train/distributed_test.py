@@ -40,8 +40,8 @@ def test_variables_are_passed_on(monkeypatch):
     given = {}
     monkeypatch.setattr(jax.distributed, "initialize", lambda **kwargs: given.update(kwargs))
     distributed.join({ADDRESS: "host:12", COUNT: "3", INDEX: "1"})
-    assert given.pop("heartbeat_timeout_seconds") == distributed.HEARTBEAT
-    assert given.pop("initialization_timeout") == distributed.START
+    assert given.pop("heartbeat_timeout_seconds") == distributed.HEARTBEAT_TIMEOUT
+    assert given.pop("initialization_timeout") == distributed.START_TIMEOUT
     assert given == {"coordinator_address": "host:12", "num_processes": 3, "process_id": 1}
 
 
@@ -179,7 +179,7 @@ def test_a_dead_process_ends_the_other_and_nothing_is_lost(alone, tmp_path, kill
     processes = _start(tmp_path, 2, 8, 0.4)
     _wait_for(tmp_path / "checkpoints" / "3")
     processes[killed].send_signal(signal.SIGKILL)
-    _end(processes, distributed.HEARTBEAT + 20)
+    _end(processes, distributed.HEARTBEAT_TIMEOUT + 20)
     # Ended by itself, in time, with a status that launchers answer with a restart.
     assert processes[1 - killed].returncode not in (0, 2, 3, -signal.SIGKILL)
     assert _finish(_start(tmp_path, 2, 8)) == alone[0]

@@ -30,7 +30,7 @@ def test_damaged_steps_are_passed_over_loudly_and_moved_aside(tmp_path):
     (folder / "4" / "manifest.json").unlink()
     lines = []
     with checkpoint.Checkpoints(tmp_path, keep=3, say=lines.append) as checkpoints:
-        assert checkpoints.usable() == 2
+        assert checkpoints.step_to_resume() == 2
         assert checkpoints.restore(2, abstract_of(awkward_state())).step == 2
         assert [line.partition("; moved")[0] for line in lines] == [
             f"checkpoint 6 is damaged (the SHA-256 of {damaged} is another)",
@@ -44,7 +44,7 @@ def test_damaged_steps_are_passed_over_loudly_and_moved_aside(tmp_path):
         assert checkpoints.steps == [2, 4, 6]
     (folder / "6" / "state" / "more").touch()
     with checkpoint.Checkpoints(tmp_path, say=lines.append) as checkpoints:
-        assert checkpoints.usable() == 4
+        assert checkpoints.step_to_resume() == 4
     assert sorted(path.name for path in (folder / "damaged").iterdir()) == ["4", "6", "6-2"]
 
 
@@ -54,7 +54,7 @@ def test_without_a_good_step_nothing_begins_and_nothing_moves(tmp_path):
         (folder / str(step) / "manifest.json").write_text("")
     lines = []
     with checkpoint.Checkpoints(tmp_path, say=lines.append) as checkpoints:
-        for ask in (checkpoints.usable, lambda: checkpoints.averages(None, None)):
+        for ask in (checkpoints.step_to_resume, lambda: checkpoints.restore_averages(None, None)):
             with pytest.raises(UserError, match=r"no checkpoint in .* is good \(6: manifest\.json"):
                 ask()
         assert checkpoints.steps == [2, 4, 6]
@@ -63,7 +63,7 @@ def test_without_a_good_step_nothing_begins_and_nothing_moves(tmp_path):
 
 def test_without_any_step_there_is_none_to_use(tmp_path):
     with checkpoint.Checkpoints(tmp_path) as checkpoints:
-        assert checkpoints.usable() is None
+        assert checkpoints.step_to_resume() is None
         assert checkpoints.best is None
 
 
@@ -76,13 +76,13 @@ def test_what_an_unfinished_save_leaves_is_no_checkpoint(tmp_path, monkeypatch):
     (folder / "0.deleted").mkdir()
     with checkpoint.Checkpoints(tmp_path, keep=3) as checkpoints:
         assert checkpoints.steps[-1] == 4
-        checkpoints.averages(None, abstract_of(awkward_state().averages))
+        checkpoints.restore_averages(None, abstract_of(awkward_state().averages))
         assert (folder / "6.saving").exists(), "whoever reads leaves a running save alone"
-        assert checkpoints.usable() == 4
+        assert checkpoints.step_to_resume() == 4
         assert sorted(path.name for path in folder.iterdir()) == ["2", "4"]
         checkpoints.save(6, awkward_state(6))
         checkpoints.wait()
-        assert checkpoints.usable() == 6
+        assert checkpoints.step_to_resume() == 6
 
 
 def test_earlier_steps_go_only_when_the_new_one_is_complete(tmp_path, monkeypatch):
@@ -192,7 +192,7 @@ def fill(small_disk):
         ):
             _save_and_wait(checkpoints, 4, _wide(4))
     with checkpoint.Checkpoints(small_disk) as checkpoints:
-        assert checkpoints.usable() == 2
+        assert checkpoints.step_to_resume() == 2
         restored = checkpoints.restore(2, abstract_of(_wide(2)))
         assert bits(restored.variables["odd"]) == bits(_wide(2).variables["odd"])
         checkpoints.save(4, awkward_state(4))
@@ -227,7 +227,7 @@ def _random_faults(tmp_path, count):
         what = _fault(chance, workdir / "checkpoints" / "6")
         lines = []
         with checkpoint.Checkpoints(workdir, say=lines.append) as checkpoints:
-            assert checkpoints.usable() == 4, what
+            assert checkpoints.step_to_resume() == 4, what
             restored = checkpoints.restore(4, abstract_of(awkward_state()))
         assert [bits(leaf) for leaf in jax.tree.leaves(restored)] == wanted, what
         assert len(lines) == 1, what

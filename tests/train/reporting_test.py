@@ -38,7 +38,7 @@ def _report(workdir, start, steps):
 
 def test_a_line_has_the_step_its_metrics_and_rates(tmp_path):
     with Reporter(tmp_path, 0, 10, batch_size=4) as reporter:
-        reporter.waited(1e-6)
+        reporter.add_waiting(1e-6)
         reporter.log(2, {"generator/loss": 0.5})
     (line,) = _lines(tmp_path)
     assert set(line) == {
@@ -56,8 +56,8 @@ def test_a_line_has_the_step_its_metrics_and_rates(tmp_path):
 def test_rates_are_means_since_the_last_line(tmp_path, monkeypatch):
     _set_clock(monkeypatch, 100.0, 102.0, 112.0)
     with Reporter(tmp_path, 6, 10, batch_size=4) as reporter:
-        reporter.waited(0.25)
-        reporter.waited(0.25)
+        reporter.add_waiting(0.25)
+        reporter.add_waiting(0.25)
         reporter.log(7, {})
         reporter.log(10, {})
     names = ("images_per_second", "seconds_per_step", "share_waiting_for_data")
@@ -106,9 +106,9 @@ def test_the_progress_line_says_what_is_wrong_and_sums_before_terms(tmp_path, ca
     _set_clock(monkeypatch, 0.0, 1.0, 2.0)
     metrics = {"a/gan": 2.0, "a/loss": 3.0, "a/skipped": 1.0, "b/loss": 4.0, "b/skipped": 2.0}
     with Reporter(tmp_path, 0, 10, batch_size=4) as reporter:
-        reporter.waited(0.25)
+        reporter.add_waiting(0.25)
         reporter.log(1, metrics)
-        reporter.waited(0.019)
+        reporter.add_waiting(0.019)
         reporter.log(2, {**metrics, "a/skipped": 0.0, "b/skipped": 0.0})
     shown = capsys.readouterr().err.splitlines()
     losses = "a/loss 3  b/loss 4  a/gan 2"

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import toy
 
-from volsynth.train import checkpoint, state
+from volsynth.train import checkpoint, checkpoint_arrays, state
 
 SHARDING = jax.sharding.SingleDeviceSharding(jax.devices()[0])
 
@@ -28,7 +28,7 @@ def awkward_state(seed=0):
 
 def abstract_of(value):
     """Shapes and dtypes of a state, for restoring."""
-    return checkpoint.abstract(jax.eval_shape(lambda: value), SHARDING)
+    return checkpoint_arrays.with_sharding(jax.eval_shape(lambda: value), SHARDING)
 
 
 def bits(leaf):

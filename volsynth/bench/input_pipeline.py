@@ -254,7 +254,7 @@ class _Loop:
       state: the state of training.
     """
 
-    def __init__(self, config, batch, say):
+    def __init__(self, config, batch, say) -> None:
         self.batch_size = config.train.batch_size
         system = systems.make(config)
         self.devices = mesh.make(

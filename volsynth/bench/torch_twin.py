@@ -98,7 +98,7 @@ def multi_part_warp(volume: torch.Tensor, masks: torch.Tensor, grids: torch.Tens
 class _Block(nn.Module):
     """Convolution and instance norm, with the padding of XLA's "SAME" or "SAME_LOWER"."""
 
-    def __init__(self, parameters, stride=1, dilation=1, lower=False, norm=True):
+    def __init__(self, parameters, stride=1, dilation=1, lower=False, norm=True) -> None:
         super().__init__()
         kernel = np.asarray(parameters["kernel"])
         axes = kernel.ndim - 2
@@ -131,7 +131,7 @@ class _Block(nn.Module):
 class _Residual(nn.Module):
     """Two convolutions whose result is added to their input."""
 
-    def __init__(self, parameters, dilations=(1, 1)):
+    def __init__(self, parameters, dilations=(1, 1)) -> None:
         super().__init__()
         self.first = _Block(parameters["Conv_0"], dilation=dilations[0])
         self.second = _Block(parameters["Conv_1"], dilation=dilations[1])

@@ -10,6 +10,7 @@ from volsynth.bench import timing
 from volsynth.bench.timing import Say
 from volsynth.data import fake
 from volsynth.diagnostics import describe
+from volsynth.system import evaluation_context
 from volsynth.train import program
 
 
@@ -53,13 +54,13 @@ def bench_step(config: Any, repeats: int, with_torch: bool, say: Say) -> dict[st
         from volsynth.bench import torch_twin
 
         settings = (config.model.depth, config.model.mask_width, config.model.heatmap_sigma)
-        image, _ = jax.jit(lambda v, b: system.forward(v, b, jax.random.key(0), train=False))(
+        image, _ = jax.jit(lambda v, b: system.forward(v, b, evaluation_context()))(
             {"generator": parameters}, batch
         )
         # The report says by this that both networks are the same.
-        difference = image["image"] - torch_twin.generate(parameters, batch, *settings)
+        difference = image["image"] - torch_twin.generate(parameters["params"], batch, *settings)
         report["largest_difference_of_images"] = float(jnp.max(jnp.abs(difference)))
-        runs["torch"] = torch_twin.training_step(parameters, batch, *settings)
+        runs["torch"] = torch_twin.training_step(parameters["params"], batch, *settings)
     seconds = timing.median_seconds(runs, repeats, say)
     report |= {"seconds": seconds, "memory": describe.program_bytes(compiled)}
     if with_torch:
@@ -72,6 +73,6 @@ def _under_l1(config):
     config = config.copy_and_resolve_references()
     with config.unlocked():
         others = ("gan", "nearest_neighbour", "perceptual", "chroma", "pose")
-        config.loss.update({**dict.fromkeys(others, 0.0), "game": "minimax", "l1": 1.0})
+        config.loss.update({**dict.fromkeys(others, 0.0), "gan_loss": "minimax", "l1": 1.0})
         config.model.chroma_key = False
     return config

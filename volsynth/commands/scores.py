@@ -107,7 +107,7 @@ def _setting(text):
 def _evaluate(options):
     from volsynth.data import prepared
     from volsynth.evaluation import evaluate
-    from volsynth.results import result_files
+    from volsynth.results import tables
 
     if options.gallery < 0:
         raise UserError(f"--gallery must be at least 0, got {options.gallery}.")
@@ -153,18 +153,19 @@ def _evaluate(options):
         )
     # The table ends with a newline of its own, JSON does not.
     print(
-        json.dumps(found) if options.json else result_files.table(found), end="\n"[: options.json]
+        json.dumps(found) if options.json else tables.results_table(found), end="\n"[: options.json]
     )
     return 0
 
 
 def _compare(options):
     from volsynth.reports import compare
+    from volsynth.reports.comparison_table import comparison_table
 
     found = [compare.read(pathlib.Path(folder), options.split) for folder in options.workdirs]
     comparison = compare.compare(found)
     if options.curves:
         labels = [run["label"] for run in comparison["runs"]]
         compare.draw(found, labels, pathlib.Path(options.curves))
-    print(json.dumps(comparison) if options.json else compare.table(comparison))
+    print(json.dumps(comparison) if options.json else comparison_table(comparison))
     return 0

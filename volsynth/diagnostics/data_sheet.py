@@ -5,7 +5,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from volsynth import conventions, skeleton
 from volsynth.data import augment, decoding, mixture, pipeline, prepared
-from volsynth.images import draw
+from volsynth.images import draw, grids
 
 
 def contact_sheet(split: prepared.Split, count: int, seed: int = 0, cell: int = 128) -> Image.Image:

@@ -13,8 +13,8 @@ import jax
 from volsynth import systems
 from volsynth.data import fake
 from volsynth.nn import layers
-from volsynth.system import System
-from volsynth.train import mesh, program, state
+from volsynth.system import System, averaged_networks, evaluation_context
+from volsynth.train import mesh, program
 
 
 def describe(config: Any) -> dict[str, Any]:
@@ -38,11 +38,14 @@ def describe(config: Any) -> dict[str, Any]:
     variables = jax.eval_shape(system.init, jax.random.key(0), batch)
     counter = _count(system, variables, batch)
     networks = {
-        name: {"params": _size(tree), "macs_2d": counter[name, 2], "macs_3d": counter[name, 3]}
+        name: {
+            "params": _size(tree["params"]),
+            "macs_2d": counter[name, 2],
+            "macs_3d": counter[name, 3],
+        }
         for name, tree in variables.items()
     }
-    making = [networks[name] for name in state.averaged_networks(system)]
-    # The state of training also holds averages, moments of optimisers and critics.
+    making = [networks[name] for name in averaged_networks(system, variables)]
     whole = jax.eval_shape(program.make(system, config).init, jax.random.key(0), batch)
     return {
         "system": system.name,
@@ -52,7 +55,7 @@ def describe(config: Any) -> dict[str, Any]:
         "macs_3d": sum(n["macs_3d"] for n in making),
         "operations_as_printed": 8 * counter["as printed", 2],
         "stages": {
-            name: {stage: _size(tree) for stage, tree in network.items()}
+            name: {stage: _size(tree) for stage, tree in network["params"].items()}
             for name, network in variables.items()
         },
         "state_bytes": sum(
@@ -117,7 +120,7 @@ def _count(system: System, variables, batch) -> dict[Any, int]:
 
     def forward(variables):
         with nn.intercept_methods(_watch(variables, add_forward)):
-            return system.forward(variables, batch_of(batch), jax.random.key(0), train=False)[0]
+            return system.forward(variables, batch_of(batch), evaluation_context())[0]
 
     def batch_of(spec):
         return {key: jax.numpy.zeros(leaf.shape, leaf.dtype) for key, leaf in spec.items()}
@@ -143,7 +146,7 @@ def _count(system: System, variables, batch) -> dict[Any, int]:
         with nn.intercept_methods(_watch(variables, add_once)):
             for phase in system.phases.values():
                 for player in phase.values():
-                    player.loss(variables, outputs, batch_of(batch))
+                    player.loss(variables, outputs, batch_of(batch), evaluation_context())
 
     outputs = jax.eval_shape(forward, variables)
     jax.eval_shape(losses, variables, outputs)

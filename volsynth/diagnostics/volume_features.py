@@ -3,31 +3,26 @@
 Knoche 2019, sections 6.2.4 and 6.3: tables 6.7, 6.11 and 6.13 (views) and 6.14 (deleted features).
 """
 
-import functools
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from volsynth import conventions, metrics
-from volsynth.data import pipeline
+from volsynth import conventions, metrics, systems
+from volsynth.config import config_from_dict
+from volsynth.data import fake, pipeline
 from volsynth.diagnostics import volume_views
 from volsynth.errors import UserError
-from volsynth.images import draw
+from volsynth.images import draw, grids
 from volsynth.runs import restoring
 from volsynth.skeleton import NUM_PARTS
-from volsynth.system import Batch, Variables
-from volsynth.systems import volumetric
+from volsynth.system import Batch, Stages, Variables
 from volsynth.tasks import gallery
 from volsynth.train import run_record
-
-GENERATORS = {"volumetric": volumetric.make_generator}
-"""The systems with a volume: (config) -> a module with methods `encode`, `move` and `render`."""
 
 _TITLES = (
     "source",
@@ -72,11 +67,12 @@ def draw_features(
         raise UserError(f"--count must be at least 1, got {count}.")
     out = draw.png_path(out or workdir / "features.png")
     # All that can be refused is refused before the run is restored, which takes long.
-    name = run_record.read_run(workdir)["config"]["system"]
-    if name not in GENERATORS:
+    config = config_from_dict(run_record.read_run(workdir)["config"])
+    stages = _volume_stages(config)
+    if stages is None:
         raise UserError(
-            f"{workdir} is a run of {name!r}, which has no volume to look into; "
-            f"systems with one: {', '.join(GENERATORS)}."
+            f"{workdir} is a run of {config.system!r}, which has no volume to look into; give a "
+            "run of a system that has one, such as volumetric."
         )
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +80,7 @@ def draw_features(
         raise UserError(f"cannot write the picture to {out}: {error.strerror}.") from error
     run = restoring.restore(workdir, (split_name,), step, data_dir)
     split = run.data.split(split_name)
-    seen = _viewed_pairs(run, split, GENERATORS[name](run.config), count)
+    seen = _viewed_pairs(run, split, stages, count)
     draw.save_png(out, feature_sheet(seen))
     # Correlations with the parts of other pairs tell what a correlation with the own ones is worth.
     rows = [measure_pair(pair, [other for other in seen if other is not pair]) for pair in seen]
@@ -101,14 +97,25 @@ def draw_features(
     }
 
 
-def _viewed_pairs(run, split, generator, count):
+def _volume_stages(config) -> Stages | None:
+    """The stages of the config's system, if it encodes sources as volumes; else None."""
+    system = systems.make(config)
+    if system.stages is None:
+        return None
+    batch = fake.spec(1, config.data.image_size, system.inputs)
+    variables = jax.eval_shape(system.init, jax.random.key(0), batch)
+    features = jax.eval_shape(system.stages.encode, variables, batch)
+    return system.stages if "volume" in features else None
+
+
+def _viewed_pairs(run, split, stages, count):
     """Views and images of the first pairs of a gallery of the split."""
-    probe = volume_probe(generator)
+    probe = volume_probe(stages)
     pairs = gallery.gallery_pairs(split, 0, count)
     seen = []
     for batch in pipeline.evaluation_batches(split, pairs, run.config.evaluate.batch_size):
         # The averages of the parameters: they are what is scored and exported.
-        outputs = {**batch, **probe(run.averages["generator"], batch)}
+        outputs = {**batch, **probe(run.averages, batch)}
         # The last batch is filled up with pairs that do not count.
         for i in np.flatnonzero(batch["valid"]):
             # Reduced to views at once: the volumes of all pairs would fill the memory.
@@ -127,38 +134,34 @@ def _across_pairs(rows):
     }
 
 
-def volume_probe(generator: nn.Module) -> Callable[[Variables, Batch], dict[str, jax.Array]]:
-    """Returns a function that computes the volumes in a generator, and images from parts of them.
+def volume_probe(stages: Stages) -> Callable[[Variables, Batch], dict[str, jax.Array]]:
+    """Returns a function that computes the volumes in a network, and images from parts of them.
 
-    The function takes the parameters and a batch. It returns "volume", "warped", "masks" and
+    The function takes the variables and a batch. It returns "volume", "warped", "masks" and
     "image", and as "inner" and "outer" the images that are rendered when only the inner or the
     outer half of the volume's layers is kept, and the other is set to zero before the warp.
     """
 
-    @jax.jit
-    def encode(parameters, batch):
-        return generator.apply({"params": parameters}, batch["source_image"], method="encode")
+    encode = jax.jit(stages.encode)
 
     @jax.jit
-    def finish(parameters, volume, batch, kept):
-        apply = functools.partial(generator.apply, {"params": parameters})
+    def finish(variables, features, batch, kept):
         # Depth is the last axis but one, before the channels.
-        volume = jnp.where(kept[:, None], volume, 0)
-        warped, masks = apply(volume, batch, method="move")
-        target = (batch["target_joints"], batch["target_visible"])
-        image = apply(warped, *target, float(batch["source_image"].shape[2]), method="render")
-        return {"warped": warped, "masks": masks, "image": image}
+        volume = jnp.where(kept[:, None], features["volume"], 0)
+        moved = stages.move(variables, {**features, "volume": volume}, batch)
+        return {**moved, "image": stages.render(variables, moved, batch)["image"]}
 
-    def probe(parameters, batch):
-        volume = encode(parameters, batch)
+    def probe(variables, batch):
+        features = encode(variables, batch)
+        volume = features["volume"]
         # Only here is the depth known: it belongs to the config, not to the generator's interface.
         inner = volume_views.inner_layers(volume.shape[3])
         halves = {
-            name: finish(parameters, volume, batch, kept)["image"]
+            name: finish(variables, features, batch, kept)["image"]
             for name, kept in (("inner", inner), ("outer", ~inner))
         }
         # All layers kept, as an argument: the compiled function serves all three.
-        return {"volume": volume, **finish(parameters, volume, batch, inner | True), **halves}
+        return {"volume": volume, **finish(variables, features, batch, inner | True), **halves}
 
     return probe
 

@@ -1,8 +1,8 @@
-"""Scores of every image of a split, beside baselines, and galleries to look at.
+"""Scores of every image of a split, for what a system made and for baselines beside it.
 
-What is scored, and how, is the task's (`volsynth.tasks`) and the instruments'
-(`volsynth.evaluation.scorers`). Values are kept image by image: means, intervals and orders are
-then of NumPy's float64, and depend neither on the size of a batch nor on its padding.
+The scores are those of the task (`volsynth.tasks`) and of further scorers
+(`volsynth.evaluation.scorers`). Values are kept image by image and averaged in NumPy's float64, so
+that means, intervals and orders depend neither on the size of a batch nor on its padding.
 """
 
 import dataclasses
@@ -12,28 +12,31 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from volsynth.evaluation.scorers import Instrument, SetInstrument
+from volsynth.evaluation.scorers import ImageScorer
+from volsynth.evaluation.set_scorers import SetScorer
 from volsynth.metrics import intervals
 from volsynth.system import Batch
 from volsynth.tasks import Task
+from volsynth.tasks.base import PredictFn
 
 
 @dataclasses.dataclass(frozen=True)
-class Values:
-    """A score of every image.
+class ImageScores:
+    """The values of one score for every image.
 
     Attributes:
-      value: one for each.
-      counted: which of them have that score; the others' values mean nothing.
+      values: one value for each image.
+      counted: which images have that score; the values of the others mean nothing.
     """
 
-    value: Float64[np.ndarray, "N"]
+    values: Float64[np.ndarray, "N"]
     counted: Bool[np.ndarray, "N"]
 
     @property
     def mean(self) -> float:
-        """Of those that count; NaN where there are none, as any number would pass for a score."""
-        return float(np.mean(self.value[self.counted])) if np.any(self.counted) else float("nan")
+        """The mean of the values that count; NaN where there are none."""
+        # NaN rather than 0, as any number would pass for a score.
+        return float(np.mean(self.values[self.counted])) if np.any(self.counted) else float("nan")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,110 +44,157 @@ class Scores:
     """All scores of what a system made, and of baselines.
 
     Attributes:
-      images: {row: {score: of every image}}; rows are the system's own and the baselines.
-      sets: {row: {score: of all images as a set}}.
-      facts: {name: of every image}; see `Task.facts`.
+      images: {row: {score: values of every image}}; the rows are the system's own and the
+        baselines.
+      sets: {row: {score: value of all images as a set}}.
+      facts: {name: value of every image}; see `Task.facts`.
     """
 
-    images: Mapping[str, Mapping[str, Values]]
+    images: Mapping[str, Mapping[str, ImageScores]]
     sets: Mapping[str, Mapping[str, float]]
     facts: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def means(self) -> dict[str, dict[str, float]]:
-        """{row: {score: its mean, or that of the set}}."""
+        """{row: {score: its mean over the images, or its value for the set}}."""
         return {
-            row: {**{name: v.mean for name, v in values.items()}, **self.sets.get(row, {})}
-            for row, values in self.images.items()
+            row: {**{name: s.mean for name, s in scores.items()}, **self.sets.get(row, {})}
+            for row, scores in self.images.items()
         }
 
     def intervals(self, persons: Sequence[str]) -> dict[str, dict[str, list[float] | None]]:
-        """{row: {score: [low, high], or None where it cannot be said}}; `persons` of each image."""
-        drawn = intervals.Persons(persons)
+        """The intervals of the means over persons.
+
+        Args:
+          persons: name of the person on each image.
+
+        Returns:
+          {row: {score: [low, high], or None where there is no interval}}.
+        """
+        # The same draws for all scores, so that their differences can be compared.
+        draws = intervals.PersonDraws(persons)
         found = {}
-        for row, values in self.images.items():
-            pairs = {name: drawn.interval(v.value, v.counted) for name, v in values.items()}
+        for row, scores in self.images.items():
+            pairs = {name: draws.interval(s.values, s.counted) for name, s in scores.items()}
             found[row] = {name: list(pair) if pair else None for name, pair in pairs.items()}
         return found
 
 
-def evaluate(
+def score_batches(
     task: Task,
     make: PredictFn,
     batches: Iterable[Batch],
-    trained: np.ndarray,
+    fitted: np.ndarray,
     progress: Callable[[int], None] = lambda done: None,
-    instruments: Sequence[Instrument | SetInstrument] = (),
+    scorers: Sequence[ImageScorer | SetScorer] = (),
     total: int = 0,
 ) -> Scores:
-    """Scores what a system makes, and baselines, all in one pass.
+    """Scores what a system makes, and baselines, all in one pass over the batches.
 
     Args:
-      task: what is scored.
-      make: makes it.
-      batches: with `valid`.
-      trained: what the baselines need of the training split; see `Task.trained`.
+      task: the task whose scores are computed.
+      make: (batch) -> what the system makes of it.
+      batches: batches with `valid`.
+      fitted: what the baselines need of the training split; see `Task.trained`.
       progress: called with the number of images scored in each batch.
-      instruments: that look at the pictures, too; the task must make some.
-      total: number of images there will be; only instruments of sets ask for it.
+      scorers: further scorers, of pictures; the task must make some.
+      total: number of images of all batches; needed only by scorers of sets.
 
     Raises:
       ValueError: there are no batches.
     """
-    score, facts_of = jax.jit(task.score), jax.jit(task.facts)
-    of_images = [i for i in instruments if isinstance(i, Instrument)]
-    of_sets = [i for i in instruments if isinstance(i, SetInstrument)]
-    columns: dict[str, dict[str, list]] = {}
-    states: dict[str, list] = {}
-    facts: dict[str, list] = {}
-    # The sets that others are compared with are of the true pictures, whatever rows there are.
-    truth = [i.start(total) for i in of_sets]
-    place = 0
+    gathered = _Gathered(task, scorers, total)
     for batch in batches:
+        gathered.add(make(batch), fitted, batch)
+        progress(int(np.sum(batch["valid"])))
+    return gathered.scores()
+
+
+class _Gathered:
+    """Values of the images scored so far, and the states of the scorers of sets."""
+
+    def __init__(self, task, scorers, total) -> None:
+        self._task = task
+        # Each compiles once for the whole split: the last batch is padded to full size.
+        self._score, self._facts_of = jax.jit(task.score), jax.jit(task.facts)
+        self._image_scorers = [s for s in scorers if isinstance(s, ImageScorer)]
+        self._set_scorers = [s for s in scorers if isinstance(s, SetScorer)]
+        self._columns: dict[str, dict[str, list]] = {}
+        self._facts: dict[str, list] = {}
+        self._total = total
+        self._sets: dict[str, list] = {}
+        # Distances are to the true pictures themselves: a task need not have a row of them.
+        self._true_set = self._empty_sets()
+        self._seen = 0
+
+    def add(self, made, fitted, batch):
+        """Scores one batch: each row's images, and the facts of the pairs."""
         valid = np.asarray(batch["valid"])
-        places = place + np.cumsum(valid) - 1
-        truth = _add(of_sets, truth, batch["target_image"], places, valid)
-        for row, made in task.with_baselines(make(batch), trained, batch).items():
-            scored = dict(score(made, batch))
-            pictures = task.images(made) if task.images else None
-            for instrument in of_images:
-                scored |= instrument.measure(pictures, batch)
-            if of_sets:
-                before = states.get(row) or [i.start(total) for i in of_sets]
-                states[row] = _add(of_sets, before, pictures, places, valid)
-            kept = columns.setdefault(row, {name: [] for name in scored})
-            for name, (value, counted) in jax.device_get(scored).items():
-                kept[name].append((value[valid].astype(np.float64), counted[valid]))
-        for name, value in jax.device_get(facts_of(batch)).items():
-            facts.setdefault(name, []).append(value[valid].astype(np.float64))
-        place += int(np.sum(valid))
-        progress(int(np.sum(valid)))
-    if not columns:
-        raise ValueError("nothing to evaluate: there are no batches.")
-    images = {
-        row: {name: Values(*map(np.concatenate, zip(*parts))) for name, parts in named.items()}
-        for row, named in columns.items()
-    }
-    sets = {
-        row: {k: v for i, s, t in zip(of_sets, found, truth) for k, v in i.result(s, t).items()}
-        for row, found in states.items()
-    }
-    return Scores(images, sets, {name: np.concatenate(parts) for name, parts in facts.items()})
+        # The place of each valid image in the whole set; that of padding is never read.
+        places = self._seen + np.cumsum(valid) - 1
+        self._true_set = self._extended(self._true_set, batch["target_image"], places, valid)
+        for row, candidate in self._task.candidates(made, fitted, batch).items():
+            pictures = self._task.picture(candidate) if self._task.picture else None
+            self._add_row(row, candidate, pictures, batch, valid)
+            # Every row has sets of its own, to be compared with that of the true pictures.
+            if self._set_scorers:
+                state = self._sets.get(row) or self._empty_sets()
+                self._sets[row] = self._extended(state, pictures, places, valid)
+        for name, value in jax.device_get(self._facts_of(batch)).items():
+            self._facts.setdefault(name, []).append(value[valid].astype(np.float64))
+        self._seen += int(np.sum(valid))
+
+    def scores(self):
+        """All scores, of all images in their order."""
+        if not self._columns:
+            raise ValueError("nothing to evaluate: there are no batches.")
+        images = {
+            row: {
+                name: ImageScores(*map(np.concatenate, zip(*parts)))
+                for name, parts in columns.items()
+            }
+            for row, columns in self._columns.items()
+        }
+        sets = {row: self._set_results(states) for row, states in self._sets.items()}
+        facts = {name: np.concatenate(parts) for name, parts in self._facts.items()}
+        return Scores(images, sets, facts)
+
+    def _add_row(self, row, candidate, pictures, batch, valid):
+        scored = dict(self._score(candidate, batch))
+        for scorer in self._image_scorers:
+            scored |= scorer.measure(pictures, batch)
+        columns = self._columns.setdefault(row, {name: [] for name in scored})
+        # One transfer for all scores of a row: each waits for the device.
+        for name, (value, counted) in jax.device_get(scored).items():
+            columns[name].append((value[valid].astype(np.float64), counted[valid]))
+
+    def _empty_sets(self):
+        return [scorer.start(self._total) for scorer in self._set_scorers]
+
+    def _extended(self, states, pictures, places, valid):
+        return [
+            scorer.add(state, scorer.extract(pictures), places, valid)
+            for scorer, state in zip(self._set_scorers, states)
+        ]
+
+    def _set_results(self, states):
+        return {
+            name: value
+            for scorer, state, true_state in zip(self._set_scorers, states, self._true_set)
+            for name, value in scorer.result(state, true_state).items()
+        }
 
 
-def _add(instruments, states, pictures, places, valid):
-    return [i.add(s, i.look(pictures), places, valid) for i, s in zip(instruments, states)]
-
-
-def extremes(values: Values, better: str, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The places of the best and of the worst images by a score, the most extreme first.
+def best_and_worst(scores: ImageScores, better: str, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The indices of the best and of the worst images by a score, the most extreme first.
 
     Args:
-      values: of every image; those that do not count are in neither.
+      scores: the score of every image; images that do not count are in neither list.
       better: "higher" or "lower".
-      count: how many of each, at most.
+      count: how many indices of each to return, at most.
     """
-    counted = np.flatnonzero(values.counted)
-    # What is not a number is worst of all.
-    worth = values.value[counted] * (1 if better == "higher" else -1)
+    counted = np.flatnonzero(scores.counted)
+    worth = scores.values[counted] * (1 if better == "higher" else -1)
+    # A score that is NaN comes from a picture that is broken: worst of all, and to be looked at.
+    # A stable sort, so that galleries are the same wherever scores are equal.
     order = counted[np.argsort(np.nan_to_num(worth, nan=-np.inf), kind="stable")]
     return order[::-1][:count], order[:count]

@@ -14,18 +14,29 @@ from volsynth.data import decoding, prepared
 from volsynth.errors import UserError
 from volsynth.images import draw
 
-LIST, POSES = "pairs.csv", "poses.json"
+LIST_FILE = "pairs.csv"
+"""Name of the file that lists the pairs."""
 
+POSES_FILE = "poses.json"
+"""Name of the file with the poses of all records."""
+
+# Records decoded at a time: a whole split of pictures need not fit into memory.
 _CHUNK = 64
 
 
-def stem(source: int, target: int) -> str:
+def pair_stem(source: int, target: int) -> str:
     """The name of the file with what was generated for a pair of records, without its suffix."""
     return f"{source:06d}_{target:06d}"
 
 
-def names_of(split: prepared.Split, key: str, records: Sequence[int]) -> np.ndarray:
-    """The "person", "outfit", "action" or "camera" of some records, as text."""
+def index_names(split: prepared.Split, key: str, records: Sequence[int]) -> np.ndarray:
+    """Names of the "person", "outfit", "action" or "camera" of records, as text.
+
+    Args:
+      split: the split of the records.
+      key: which of the four.
+      records: numbers of the records.
+    """
     return split.index[f"{key}_names"][split.index[key][np.asarray(records)]]
 
 
@@ -42,10 +53,13 @@ def write(
     `poses.json` has joints in pixels of the picture and in mm, and which are visible, by record.
 
     Args:
-      split: whose records the pairs name.
-      pairs: [N, 2], source and target.
-      folder: made where there is none.
+      split: the split of the records.
+      pairs: numbers of the records of source and target, [N, 2].
+      folder: the folder; it is made where there is none.
       progress: called with the number of records written in each step.
+
+    Returns:
+      The file with the list.
 
     Raises:
       UserError: the folder cannot be written.
@@ -55,15 +69,30 @@ def write(
         (folder / "images").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}.") from error
+    # A record is in several pairs, and its picture is written once.
+    poses = _write_pictures(split, np.unique(pairs), folder, progress)
+    values = {"joints": list(skeleton.JOINTS), "records": poses}
+    files.write_text(folder / POSES_FILE, json.dumps(values) + "\n")
+    # Last, so that a list that is there names nothing that is not there.
+    files.write_text(folder / LIST_FILE, _list_of(split, pairs))
+    return folder / LIST_FILE
+
+
+def _list_of(split, pairs):
+    """The list of pairs, as CSV."""
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
     out.writerow(["file", "source", "target", "person", "outfit", "action"])
     for source, target in pairs:
-        told = [names_of(split, key, [target])[0] for key in ("person", "outfit", "action")]
+        known = [index_names(split, key, [target])[0] for key in ("person", "outfit", "action")]
         names = [f"images/{number:06d}.png" for number in (source, target)]
-        out.writerow([f"{stem(source, target)}.png", *names, *told])
+        out.writerow([f"{pair_stem(source, target)}.png", *names, *known])
+    return text.getvalue()
+
+
+def _write_pictures(split, records, folder, progress):
+    """Writes the pictures of records; returns their poses, {number: {field: values}}."""
     poses = {}
-    records = np.unique(pairs)
     for start in range(0, len(records), _CHUNK):
         numbers = records[start : start + _CHUNK]
         found = decoding.read_fields(split, numbers, ("image", "joints_px", "joints_mm", "visible"))
@@ -73,8 +102,4 @@ def write(
                 key: found[key][i].tolist() for key in ("joints_px", "joints_mm", "visible")
             }
         progress(len(numbers))
-    values = {"joints": list(skeleton.JOINTS), "records": poses}
-    files.write_text(folder / POSES, json.dumps(values) + "\n")
-    # Last: a list that is there names nothing that is not.
-    files.write_text(folder / LIST, text.getvalue())
-    return folder / LIST
+    return poses

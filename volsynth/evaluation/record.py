@@ -1,22 +1,17 @@
-"""The record of an evaluation: JSON values of all scores, and the scores of every image as CSV."""
+"""The record of an evaluation, as JSON values, and the columns of its file of images."""
 
-import csv
-import hashlib
-import io
 import math
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from volsynth import files
 from volsynth.evaluation.compute_scores import Scores
 from volsynth.results.protocol import Protocol
 from volsynth.tasks import Task
 
 
-def make(
+def make_record(
     task: Task,
     scores: Scores,
     persons: Sequence[str],
@@ -24,30 +19,34 @@ def make(
     shown: Sequence[str],
     **others: Any,
 ) -> dict[str, Any]:
-    """What `volsynth evaluate` writes and prints.
+    """The record that `volsynth evaluate` writes and prints.
 
     Args:
-      task: that was scored.
-      scores: of all rows.
-      persons: whose each image is.
-      protocol: of the scores.
-      shown: the scores of the table, in their order; all others are details.
-      others: put beside.
+      task: the task that was scored.
+      scores: scores of all rows.
+      persons: name of the person on each image.
+      protocol: protocol of the scores.
+      shown: names of the scores of the table, in their order; all others are details.
+      others: further entries, put beside.
 
     Returns:
       JSON values: "label", "metrics", "baselines", "details", "intervals", "images" (how many have
-      each score), "persons", "protocol" and the others. What no image had is null.
+      each score), "persons", "protocol" and the others. A score that no image had is null.
     """
-    means = {r: {k: _known(v) for k, v in values.items()} for r, values in scores.means().items()}
-    rows = {row: {key: values[key] for key in shown} for row, values in means.items()}
+    means = {
+        row: {name: _or_none(value) for name, value in values.items()}
+        for row, values in scores.means().items()
+    }
+    rows = {row: {name: values[name] for name in shown} for row, values in means.items()}
     details = {
-        row: {key: value for key, value in values.items() if key not in shown}
+        row: {name: value for name, value in values.items() if name not in shown}
         for row, values in means.items()
     }
     own = scores.images[task.label]
     return {
         "label": task.label,
         "metrics": rows.pop(task.label),
+        # Without the system's own row, which was taken out on the line above.
         "baselines": rows,
         **({"details": details} if any(details.values()) else {}),
         "intervals": scores.intervals(persons),
@@ -59,25 +58,15 @@ def make(
     }
 
 
-def write_images(
-    path: pathlib.Path, names: Sequence[str], persons: Sequence[str], scores: Scores, row: str
-) -> str:
-    """Writes facts and scores of every image of one row as CSV; empty where an image has none.
-
-    Returns:
-      Its SHA-256, by which results know the file that belongs to them.
-    """
-    text = io.StringIO()
-    out = csv.writer(text, lineterminator="\n")
-    values = scores.images[row]
-    out.writerow(["file", "person", *scores.facts, *values])
-    for i, (name, person) in enumerate(zip(names, persons)):
-        cells = [repr(float(v.value[i])) if v.counted[i] else "" for v in values.values()]
-        known = [repr(float(fact[i])) for fact in scores.facts.values()]
-        out.writerow([name, person, *known, *cells])
-    files.write_text(path, text.getvalue())
-    return hashlib.sha256(text.getvalue().encode()).hexdigest()
+def image_columns(scores: Scores, row: str) -> dict[str, list[float | None]]:
+    """Facts of every image, and its scores in one row, by name; None where it has no such score."""
+    # Facts first, so that the scores stand together at the end of each line.
+    columns = {name: list(values) for name, values in scores.facts.items()}
+    for name, found in scores.images[row].items():
+        columns[name] = [v if c else None for v, c in zip(found.values, found.counted)]
+    return columns
 
 
-def _known(value):
+def _or_none(value):
+    # JSON has no NaN.
     return None if math.isnan(value) else value

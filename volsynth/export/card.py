@@ -1,19 +1,21 @@
-"""The card of an exported model: where it comes from, what it takes and makes, what it scored."""
+"""The card of an exported model: its origin, its inputs and outputs, and its scores."""
 
+import pathlib
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.export
+import numpy as np
 
 import volsynth
 from volsynth import fields, skeleton
 from volsynth.data import fake
 from volsynth.errors import UserError
 from volsynth.export import forward, model_folder
-from volsynth.results import result_files
+from volsynth.results import result_files, tables
+from volsynth.system import System
 from volsynth.train import run_log
 
 KEYPOINTS = {
@@ -27,21 +29,44 @@ KEYPOINTS = {
     "joints_mm": "mm along the axes of the camera, relative to the pelvis",
     "visible": "whether a joint is known; one that is not counts for nothing",
 }
-"""The format of poses."""
+"""Description of the format of poses, which every card holds."""
 
 LICENCE_OF_POSED_PEOPLE = "Apache-2.0"
+"""Licence of parameters that were trained on the data set `posed_people` alone."""
 
 LICENCE_UNKNOWN = "not stated; that of the training data may restrict the use of the parameters"
+"""Text that stands for the licence where none was given."""
 
 
-def make_card(workdir, run, config, system, step, split, licence, inputs, parameters):
+def make_card(
+    workdir: pathlib.Path,
+    run: Mapping[str, Any],
+    config: Any,
+    system: System,
+    step: int,
+    split: str,
+    licence: str | None,
+    inputs: Sequence[str],
+    parameters: Mapping[str, np.ndarray],
+) -> dict[str, Any]:
+    """The card of an exported model, as nested dicts of JSON values.
+
+    Args:
+      workdir: the folder of the run.
+      run: the record of its `run.json`.
+      config: its config.
+      system: the system of the config.
+      step: the exported step.
+      split: the split whose scores go into the card, if they are of this step.
+      licence: licence of the parameters; None for one that follows from the training data.
+      inputs: names of the fields of a batch that the model takes.
+      parameters: the exported arrays by name.
+
+    Raises:
+      UserError: a log file or the results of the run cannot be read.
+    """
     side = config.data.image_size
     also = dict(config.data.also)
-    own = config.data.name == "posed_people" and not also
-    networks = {}
-    for name, value in parameters.items():
-        network = name.partition("/")[0]
-        networks[network] = networks.get(network, 0) + value.size
     sizes = {name: ["B", *value.shape[1:]] for name, value in fake.spec(1, side, inputs).items()}
     return {
         "format": model_folder.FORMAT,
@@ -57,7 +82,7 @@ def make_card(workdir, run, config, system, step, split, licence, inputs, parame
             name: fields.OUTPUTS[name].describe() for name in fields.TASK_OUTPUTS[system.task]
         },
         "keypoints": KEYPOINTS,
-        "parameters": {"total": sum(networks.values()), "networks": networks, "averaged": True},
+        "parameters": _counts(parameters),
         "precision": config.precision,
         "platforms": list(forward.PLATFORMS),
         "trained_on": {
@@ -70,7 +95,7 @@ def make_card(workdir, run, config, system, step, split, licence, inputs, parame
         },
         "notes": run.get("notes", {}),
         "evaluation": _evaluation(workdir, split, step),
-        "licence": licence or (LICENCE_OF_POSED_PEOPLE if own else LICENCE_UNKNOWN),
+        "licence": licence or _default_licence(config),
         "trained_with": _trained_with(workdir),
         "exported_with": {
             "volsynth": volsynth.__version__,
@@ -81,15 +106,31 @@ def make_card(workdir, run, config, system, step, split, licence, inputs, parame
     }
 
 
+def _counts(parameters):
+    """The number of exported values, in all and of each network."""
+    networks = {}
+    for name, value in parameters.items():
+        network = name.partition("/")[0]
+        networks[network] = networks.get(network, 0) + value.size
+    return {"total": sum(networks.values()), "networks": networks, "averaged": True}
+
+
+def _default_licence(config):
+    # Our own data set allows everything; what others allow of parameters we cannot know.
+    own = config.data.name == "posed_people" and not config.data.also
+    return LICENCE_OF_POSED_PEOPLE if own else LICENCE_UNKNOWN
+
+
 def _evaluation(workdir, split, step):
-    """The workdir's scores on a split, if they are of this step."""
-    found = result_files.results(workdir, split)
+    """The scores of a workdir on a split, if they are of this step."""
+    found = result_files.read_split(workdir, split)
     if found is None or found["step"] != step:
         why = (
             f"{workdir} has no scores on {split}"
             if found is None
             else f"the scores on {split} are of step {found['step']}, not {step}"
         )
+        # A warning and no error: a model without scores is of use, too.
         print(
             f"volsynth: {why}: the card says none. For scores in it, run first: volsynth evaluate "
             f"--workdir {workdir} --split {split}",
@@ -101,7 +142,7 @@ def _evaluation(workdir, split, step):
 
 
 def _trained_with(workdir):
-    """Version and commit of the code of the run's last start."""
+    """Version and commit of the code with which the run was started last."""
     try:
         starts = run_log.read_starts(workdir)
     except OSError as error:
@@ -116,7 +157,11 @@ def _trained_with(workdir):
 
 
 def readme(card: Mapping[str, Any]) -> str:
-    """The card as Markdown, for people."""
+    """The card as Markdown, for people.
+
+    Args:
+      card: the result of `make_card`.
+    """
     trained, found = card["trained_on"], card["evaluation"]
     also = "".join(
         f", {name} ({share:g} of the samples)" for name, share in trained["also"].items()
@@ -175,5 +220,5 @@ def _scores(found):
     protocol = found["protocol"]
     return (
         f"{protocol['images']} images of the split {protocol['split']} of {protocol['data']}; the "
-        f"whole protocol is in `{model_folder.CARD}`.\n\n{result_files.table(found)}"
+        f"whole protocol is in `{model_folder.CARD}`.\n\n{tables.results_table(found)}"
     )

@@ -1,9 +1,9 @@
-"""An exported model: read from its folder, checked, and called.
+"""Exported models: read from their folders, checked, and called.
 
-The folder is made by `exporting` and described in docs/export.md. There are two ways to run it: its
-StableHLO program, which needs none of the networks' code, and the code, rebuilt from config and
-parameters. Of what is in the folder only the program is run, and foreign functions that it calls
-must be among those that JAX itself calls for networks.
+A folder is written by `export.write` and described in docs/export.md. There are two ways to run a
+model: its StableHLO program, which needs none of the networks' code, and the code, rebuilt from
+config and parameters. The program is all that is executed of a folder, and foreign functions that
+it calls must be among those that JAX itself calls for networks.
 """
 
 import os
@@ -11,18 +11,19 @@ import pathlib
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.export
 import jax.numpy as jnp
 import numpy as np
 
+from volsynth import fields
 from volsynth.config import config_from_dict
 from volsynth.data import fake
 from volsynth.errors import UserError, did_you_mean
 from volsynth.export import model_folder
-from volsynth.export.model_folder import CARD, CONFIG, MENDING, PROGRAM
+from volsynth.export.model_folder import CARD, CONFIG, PROGRAM, REPAIR_HINT
 from volsynth.system import Batch
 
 FOREIGN_CALLS = frozenset(
@@ -30,27 +31,27 @@ FOREIGN_CALLS = frozenset(
         # Singular values, on CPUs, CUDA devices and TPUs.
         *("lapack_sgesdd_ffi", "cusolver_gesvdj_ffi", "cusolver_gesvd_ffi"),
         *("Qr", "Eigh", "ProductOfElementaryHouseholderReflectors"),
-        # That the arguments' batch sizes agree.
+        # The check that the batch sizes of the arguments agree.
         "shape_assertion",
     }
 )
-"""Functions outside of StableHLO that a program may call; others could do anything."""
+"""Names of the functions outside of StableHLO that a program may call; others could do anything."""
 
 Prediction = Any
-"""What the system's task scores, as `volsynth.tasks.base.Prediction`: of that package nothing is
-imported, so that a program runs without the networks' code."""
+"""The prediction of a model, as `volsynth.tasks.base.Prediction`. Nothing is imported from that
+package, so that a program runs without the networks' code."""
 
 
 class Model:
-    """A model that can be called.
+    """An exported model, which can be called.
 
     Attributes:
-      path: of its folder.
-      config: the run's, without paths of the machine that trained it.
-      card: what `card.json` holds: where the model comes from, what it takes and what it scored.
-      task: what it makes; see `volsynth.system.Task`.
+      path: path of its folder.
+      config: config of the run, without paths of the machine that trained it.
+      card: contents of `card.json`: the origin of the model, its inputs, outputs and scores.
+      task: the kind of its outputs, a key of `volsynth.fields.TASK_OUTPUTS`.
       image_size: S, side of its images, pixels.
-      inputs: the fields of a batch that it takes; see `volsynth.fields.BATCH`.
+      inputs: names of the fields of a batch that it takes; see `volsynth.fields.BATCH`.
       is_program: whether it runs the StableHLO program rather than the networks' code.
     """
 
@@ -62,11 +63,13 @@ class Model:
         parameters: Mapping[str, np.ndarray],
         run: Callable[[Mapping[str, jax.Array], Batch], Prediction],
         is_program: bool,
-    ):
+    ) -> None:
+        """Use `load`, which checks that the parts fit together."""
         self.path, self.config, self.card, self.is_program = path, config, card, is_program
         self.task: str = card["task"]
         self.image_size: int = card["image_size"]
         self.inputs = tuple(card["inputs"])
+        # On the device once, and not with every call.
         self._parameters = jax.tree.map(jnp.asarray, dict(parameters))
         self._run = jax.jit(run)
 
@@ -76,38 +79,40 @@ class Model:
         source_pose: tuple[Any, Any] | None = None,
         target_pose: tuple[Any, Any] | None = None,
     ) -> Any:
-        """Renders the persons of some images in other poses; or, of the task "pose", finds theirs.
+        """Renders the persons of some images in other poses, or finds their poses.
 
         Args:
-          image: [B, S, S, 3], floats, RGB in [-1, 1].
-          source_pose: the poses in the images: joints [B, 15, 3] in pixels, in the order of
-            `skeleton.JOINTS`, and which of them are visible, [B, 15].
-          target_pose: the poses wanted, alike.
+          image: images [B, S, S, 3], floats, RGB in [-1, 1].
+          source_pose: poses of the persons in the images: joints [B, 15, 3] in pixels, in the order
+            of `skeleton.JOINTS`, and which of them are visible, [B, 15].
+          target_pose: poses in which to render the persons, in the same format.
 
         Returns:
-          Images, float32 [B, S, S, 3] in [-1, 1]; of the task "pose", which takes no poses,
-          {"joints_mm": [B, 15, 3], "joints_px": [B, 15, 2]}.
+          Images, float32 [B, S, S, 3] in [-1, 1]; from a model of the task "pose", which takes no
+          poses, {"joints_mm": [B, 15, 3], "joints_px": [B, 15, 2]}.
 
         Raises:
           UserError: an array is missing or not of that shape or range.
         """
-        given = self._fields(image, source_pose, target_pose)
-        made = self.make(given)
-        return made["image"] if self.task == "image_and_pose" else made
+        prediction = self.predict(self._fields(image, source_pose, target_pose))
+        # Whoever asks for a picture has no use for the source's pose, which is given.
+        return prediction["image"] if self.task == "image_and_pose" else prediction
 
     @property
     def parameters(self) -> Mapping[str, jax.Array]:
-        """By name, `network/path/name`."""
+        """The exported arrays by name, such as `generator/encoder/Conv_0/kernel`."""
         return self._parameters
 
-    def make(self, batch: Batch) -> Prediction:
-        """What the system's task scores, of a batch as `data.pipeline` yields it.
+    def predict(self, batch: Batch) -> Prediction:
+        """The prediction for a batch as `data.pipeline` yields it, which the system's task scores.
 
-        Fields other than `inputs` are passed over. It is the `make` of `evaluate.evaluate`.
+        Args:
+          batch: arrays by name; fields other than `inputs` are ignored.
         """
         return self._run(self._parameters, {name: jnp.asarray(batch[name]) for name in self.inputs})
 
     def _fields(self, image, source_pose, target_pose):
+        """The fields of a batch that the model takes, checked."""
         of_pose = self.task == "pose"
         if of_pose and (source_pose is not None or target_pose is not None):
             raise UserError("this model finds poses: it takes an image and nothing else.")
@@ -118,20 +123,21 @@ class Model:
                     given[f"{role}_joints"], given[f"{role}_visible"] = pose
                 except (TypeError, ValueError) as error:
                     raise UserError(f"{role}_pose must be a pair (joints, visible).") from error
+        # Given to the program, arrays of another shape would end in an error of many lines.
         wanted = fake.spec(1, self.image_size, self.inputs)
-        fields = {}
+        checked = {}
         for name in self.inputs:
             if name not in given:
                 raise UserError(f"{name} is missing; this model takes {', '.join(self.inputs)}.")
-            fields[name] = _checked(name, given[name], wanted[name])
-        counts = {name: len(value) for name, value in fields.items()}
+            checked[name] = _checked(name, given[name], wanted[name])
+        counts = {name: len(value) for name, value in checked.items()}
         if len(set(counts.values())) > 1:
             raise UserError(f"all arrays must have the same length, got {counts}.")
-        return fields
+        return checked
 
 
 def _checked(name, value, wanted):
-    """A field of a batch as NumPy array of its dtype."""
+    """A field of a batch as a NumPy array of its dtype, or a UserError."""
     try:
         value = np.asarray(value)
     except ValueError as error:
@@ -141,15 +147,17 @@ def _checked(name, value, wanted):
         sizes = ", ".join(map(str, shape))
         raise UserError(f"{name} must have the shape [B, {sizes}], got {list(value.shape)}.")
     if wanted.dtype == np.bool_:
+        # 0 and 1 are common in files of poses.
         if not np.all((value == 0) | (value == 1)):
             raise UserError(f"{name} must be true or false, got other values.")
         return value.astype(bool)
-    # What bfloat16 arrays are to NumPy has no kind "f".
+    # By JAX: to NumPy bfloat16 has no kind "f".
     if not jnp.issubdtype(value.dtype, jnp.floating):
         raise UserError(f"{name} must be floats, got {value.dtype}.")
     value = value.astype(np.float32)
     if not np.all(np.isfinite(value)):
         raise UserError(f"{name} holds values that are not finite.")
+    # The mistake to find is pixels from 0 to 255; errors of rounding are none.
     if name.endswith("_image") and np.max(np.abs(value)) > 1 + 1e-3:
         low, high = np.min(value), np.max(value)
         raise UserError(f"{name} must lie in [-1, 1], got values from {low:g} to {high:g}.")
@@ -160,10 +168,10 @@ def load(path: str | os.PathLike[str], program: bool | None = None) -> Model:
     """Reads an exported model.
 
     Args:
-      path: of its folder.
+      path: path of its folder.
       program: True: run its StableHLO program; False: rebuild the system from the networks' code;
-        None: the program, or the code where this JAX or this machine cannot run the program, with a
-        warning that says so.
+        None: run the program, or the code where this JAX or this machine cannot run the program,
+        with a warning that says so.
 
     Raises:
       UserError: there is no such folder, a file of it is missing, additional, damaged or too large,
@@ -171,6 +179,7 @@ def load(path: str | os.PathLike[str], program: bool | None = None) -> Model:
         run where only that will do.
     """
     folder = pathlib.Path(path)
+    # Before anything is parsed: a file that was changed is not even opened by a library.
     model_folder.check(folder)
     card, config = _card(folder), _config(folder)
     run = None
@@ -196,12 +205,13 @@ def load(path: str | os.PathLike[str], program: bool | None = None) -> Model:
 
 
 def _card(folder):
-    """What the card says, with what is used of it checked."""
+    """The contents of the card; the values that are used here are checked."""
     card = model_folder.read_json(folder, CARD)
 
+    # The manifest says that it is as it was written, not that volsynth wrote it.
     def check(key, is_right):
         if not is_right(card.get(key)):
-            raise UserError(f"{folder}: {CARD} is damaged: {key!r} is wrong. {MENDING}")
+            raise UserError(f"{folder}: {CARD} is damaged: {key!r} is wrong. {REPAIR_HINT}")
 
     check("format", lambda number: number == model_folder.FORMAT)
     check("task", lambda task: task in fields.TASK_OUTPUTS)
@@ -219,7 +229,7 @@ def _config(folder):
         config = config_from_dict(values)
         config.system, config.data.image_size  # noqa: B018
     except Exception as error:  # Whatever a dict of any contents does to it.
-        raise UserError(f"{folder}: {CONFIG} is damaged. {MENDING}") from error
+        raise UserError(f"{folder}: {CONFIG} is damaged. {REPAIR_HINT}") from error
     return config
 
 
@@ -227,47 +237,79 @@ class _UnusableError(Exception):
     """The program cannot be run by this JAX, or on this machine."""
 
 
+class _Signature(NamedTuple):
+    """The arguments and results of a program: shapes of parameters, (shape, dtype) of inputs."""
+
+    parameters: Mapping[str, tuple[int, ...]]
+    inputs: Mapping[str, tuple[tuple[int, ...], np.dtype]]
+    outputs: Any
+
+
 def _program(folder, card):
-    """(parameters, inputs) -> what is made, and the shapes of the parameters, {name: shape}."""
+    """The program, (parameters, inputs) -> prediction, and {parameter name: shape}."""
+    exported, text, signature = _deserialised(folder)
+    _check_calls(folder, text)
+    _check_signature(folder, card, signature)
+    backend = jax.default_backend()
+    # JAX calls the backend "gpu" for which programs are exported as "cuda".
+    here = {"gpu": "cuda"}.get(backend, backend)
+    if here not in exported.platforms:
+        raise _UnusableError(f"it is for {', '.join(exported.platforms)}, this is {here}")
+    return exported.call, signature.parameters
+
+
+def _deserialised(folder):
+    """The program, its StableHLO as text, and its signature; nothing of it is run."""
     try:
         exported = jax.export.deserialize(bytearray((folder / PROGRAM).read_bytes()))
         text = exported.mlir_module()
         (parameters, inputs), _ = jax.tree.unflatten(exported.in_tree, exported.in_avals)
-        layout = {name: tuple(value.shape) for name, value in parameters.items()}
-        taken = {name: (tuple(v.shape[1:]), v.dtype) for name, v in inputs.items()}
-        made = jax.tree.unflatten(exported.out_tree, exported.out_avals)
+        signature = _Signature(
+            {name: tuple(value.shape) for name, value in parameters.items()},
+            {name: (tuple(value.shape[1:]), value.dtype) for name, value in inputs.items()},
+            jax.tree.unflatten(exported.out_tree, exported.out_avals),
+        )
     except Exception as error:  # Bytes of any kind make the reader stumble in any way.
         reason = (str(error).splitlines() or [""])[0][:200]
         raise _UnusableError(f"{type(error).__name__}: {reason}") from error
+    return exported, text, signature
+
+
+def _check_calls(folder, text):
+    """Raises a UserError if the program calls functions other than `FOREIGN_CALLS`."""
     called = [a or b for a, b in re.findall(r'custom_call\s+@(?:"([^"]*)"|([\w.$-]+))', text)]
+    # A call in a form that the pattern does not know must not slip through: all are counted.
     if len(called) != text.count("custom_call") or not FOREIGN_CALLS.issuperset(called):
         others = sorted({*called} - FOREIGN_CALLS) or "of a form that is not known"
         raise UserError(
             f"{folder}: {PROGRAM} calls foreign functions ({others}), and is not run. "
             "Load it with program=False."
         )
+
+
+def _check_signature(folder, card, signature):
+    """Raises a UserError if inputs or outputs of the program are not those of the card."""
     wanted = {
         name: (value.shape[1:], value.dtype)
         for name, value in fake.spec(1, card["image_size"], card["inputs"]).items()
     }
-    if taken != wanted:
+    if signature.inputs != wanted:
         raise UserError(
-            f"{folder}: {PROGRAM} takes {sorted(taken)}, {CARD} says "
-            f"{sorted(wanted)}, of {card['image_size']} pixels. {MENDING}"
+            f"{folder}: {PROGRAM} takes {sorted(signature.inputs)}, {CARD} says "
+            f"{sorted(wanted)}, of {card['image_size']} pixels. {REPAIR_HINT}"
         )
-    if (set(made) if isinstance(made, dict) else {"image"}) != {*fields.TASK_OUTPUTS[card["task"]]}:
+    # The task "image" has an array for a prediction, the others have a dict of arrays.
+    outputs = set(signature.outputs) if isinstance(signature.outputs, dict) else {"image"}
+    if outputs != {*fields.TASK_OUTPUTS[card["task"]]}:
         raise UserError(
             f"{folder}: {PROGRAM} does not make what {CARD} says, of the task "
-            f"{card['task']!r}. {MENDING}"
+            f"{card['task']!r}. {REPAIR_HINT}"
         )
-    here = {"gpu": "cuda"}.get(jax.default_backend(), jax.default_backend())
-    if here not in exported.platforms:
-        raise _UnusableError(f"it is for {', '.join(exported.platforms)}, this is {here}")
-    return exported.call, layout
 
 
 def _rebuilt(folder, config, card):
-    """The same as `_program`, by the networks' code."""
+    """The same results as `_program`, by the networks' code."""
+    # Imported here: whoever runs the program needs no network.
     from volsynth import systems
     from volsynth.export import forward
 
@@ -275,15 +317,20 @@ def _rebuilt(folder, config, card):
         hint = did_you_mean(str(config.system), systems.SYSTEMS)
         raise UserError(f"{folder}: {CONFIG}: unknown system {config.system!r}; {hint}")
     if config.data.image_size != card["image_size"]:
-        raise UserError(f"{folder}: {CONFIG} and {CARD} have other image sizes. {MENDING}")
+        raise UserError(f"{folder}: {CONFIG} and {CARD} have other image sizes. {REPAIR_HINT}")
     try:
         system = systems.make(config)
         run, layout = forward.forward(system, card["image_size"])
     except UserError as error:
-        raise UserError(f"{folder}: {CONFIG}: {error}") from error
+        # Most often the config is of an earlier version, whose keys had other names.
+        said = str(error).rstrip(".")
+        raise UserError(
+            f"{folder}: {CONFIG}: {said}. Export it again with the present version of volsynth: "
+            "volsynth export."
+        ) from error
     except Exception as error:  # Values of any kind in places of any kind.
         said = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(f"{folder}: {CONFIG} makes no system ({said}). {MENDING}") from error
+        raise UserError(f"{folder}: {CONFIG} makes no system ({said}). {REPAIR_HINT}") from error
     if system.task != card["task"]:
-        raise UserError(f"{folder}: {CONFIG} and {CARD} are of other tasks. {MENDING}")
+        raise UserError(f"{folder}: {CONFIG} and {CARD} are of other tasks. {REPAIR_HINT}")
     return run, layout

@@ -1,4 +1,4 @@
-"""The forward pass of a system as it is exported: a pure function of parameters by name."""
+"""The forward pass of a system for export: a pure function of arrays by name."""
 
 import contextlib
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ from volsynth.tasks.base import Prediction
 from volsynth.train import liveness
 
 PLATFORMS = ("cpu", "cuda", "tpu")
-"""The platforms that an exported program runs on."""
+"""The platforms on which an exported program runs."""
 
 Layout = Mapping[str, tuple[int, ...]]
 """The shape of every exported array by its name."""
@@ -32,7 +32,10 @@ Layout = Mapping[str, tuple[int, ...]]
 def by_name(variables: Variables) -> dict[str, Any]:
     """The leaves of variables under names such as "generator/encoder/Conv_0/kernel".
 
-    States have the name of their collection behind the network's, parameters have none there.
+    States have the name of their collection behind the network's; parameters have none there.
+
+    Args:
+      variables: {network: {collection: tree}}.
     """
     leaves = jax.tree_util.tree_flatten_with_path(variables)[0]
     return {_name([key.key for key in path]): leaf for path, leaf in leaves}
@@ -40,18 +43,30 @@ def by_name(variables: Variables) -> dict[str, Any]:
 
 def _name(path):
     network, collection, *rest = path
+    # "params" is left out, as it would stand in almost every name.
     return "/".join([network, *rest] if collection == PARAMS else [network, collection, *rest])
 
 
 def variable_shapes(system: System, image_size: int) -> Variables:
-    """Shapes and dtypes of the variables that are exported: those with running averages."""
+    """Shapes and dtypes of the variables that are exported: those with running averages.
+
+    Args:
+      system: the system.
+      image_size: side of the images, pixels.
+    """
     batch = fake.spec(1, image_size, system.inputs)
     shapes = jax.eval_shape(system.init, jax.random.key(0), batch)
     return {name: shapes[name] for name in averaged_networks(system, shapes)}
 
 
 def from_names(shapes: Variables, parameters: Mapping[str, jax.Array]) -> Variables:
-    """The inverse of `by_name`: variables of these shapes and dtypes from arrays by name."""
+    """Variables from arrays by name: the inverse of `by_name`.
+
+    Args:
+      shapes: shapes and dtypes of the variables.
+      parameters: arrays by name.
+    """
+    # Files hold float32 alone: states of other types, such as counts, are converted back.
     leaves = [parameters[name].astype(leaf.dtype) for name, leaf in by_name(shapes).items()]
     return jax.tree.unflatten(jax.tree.structure(shapes), leaves)
 
@@ -59,11 +74,15 @@ def from_names(shapes: Variables, parameters: Mapping[str, jax.Array]) -> Variab
 def forward(
     system: System, image_size: int
 ) -> tuple[Callable[[Mapping[str, jax.Array], Batch], Prediction], Layout]:
-    """A forward pass outside of training, of the averaged networks.
+    """The forward pass of the averaged networks, outside of training.
+
+    Args:
+      system: the system.
+      image_size: side of the images, S pixels.
 
     Returns:
       A pure function (parameters, batch) -> prediction of the system's task, where parameters are
-      arrays by name and inputs that the batch lacks are zero; and the parameters' shapes.
+      arrays by name and inputs that the batch lacks are zero; and the shapes of the parameters.
     """
     shapes = variable_shapes(system, image_size)
     select = tasks.TASKS[system.task].select
@@ -81,7 +100,13 @@ def forward(
 
 
 def used_inputs(system: System, image_size: int) -> tuple[str, ...]:
-    """The fields of a batch on whose values the prediction depends, in alphabetical order."""
+    """The names of the fields of a batch on which the prediction depends, in alphabetical order.
+
+    Args:
+      system: the system.
+      image_size: side of the images, S pixels.
+    """
+    # Found by tracing and not declared: `System.inputs` are those of training, losses included.
     run, layout = forward(system, image_size)
     parameters = {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in layout.items()}
     batch = fake.spec(1, image_size, system.inputs)
@@ -91,21 +116,25 @@ def used_inputs(system: System, image_size: int) -> tuple[str, ...]:
 
 
 def is_estimator(task: str, inputs: tuple[str, ...]) -> bool:
-    """Whether a model finds poses in pictures, by its task and the inputs that it uses.
+    """Whether a model finds poses in images, judged by its task and the inputs that it uses.
 
     A network that lifts 2D joints to 3D has the task "pose", too; but it would be given the true
-    joints of the pictures that are to be scored, and find every one of them perfect.
+    joints of the images that are to be scored, and find every one of them perfect.
+
+    Args:
+      task: the task of the system.
+      inputs: the result of `used_inputs`.
     """
     return task == "pose" and inputs == ("target_image",)
 
 
 def serialise(system: System, image_size: int, inputs: tuple[str, ...]) -> bytes:
-    """The forward pass for every platform and any batch size, as `jax.export` serialises it.
+    """The forward pass for every platform and any batch size, serialised by `jax.export`.
 
     Args:
       system: the system whose averaged networks run.
       image_size: side of the images, S pixels.
-      inputs: the fields of a batch that the program takes.
+      inputs: names of the fields of a batch that the program takes.
     """
     run, layout = forward(system, image_size)
     parameters = {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in layout.items()}
@@ -121,7 +150,7 @@ def serialise(system: System, image_size: int, inputs: tuple[str, ...]) -> bytes
 
 @contextlib.contextmanager
 def _no_paths():
-    """Programs name the files of their source code: leaves out where on this machine they are."""
+    """Lets programs name the files of their source code without the folders of this machine."""
     key = "jax_hlo_source_file_canonicalization_regex"
     before = getattr(jax.config, key)
     jax.config.update(key, ".*/")

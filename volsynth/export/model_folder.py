@@ -1,7 +1,7 @@
-"""The folder of an exported model: what is in it, and that it is as it was written.
+"""The folder of an exported model: its files, and the check that they are as they were written.
 
-It comes from anywhere: sizes are limited, every byte is checked against the manifest, only files of
-fixed names in the folder itself are opened, and nothing is unpickled.
+A folder may come from anywhere: sizes are limited, every byte is checked against the manifest, only
+files of fixed names in the folder itself are opened, and nothing is unpickled.
 """
 
 import json
@@ -18,13 +18,14 @@ from volsynth.errors import UserError
 from volsynth.train import manifest
 
 FORMAT = 1
-"""Of the folder; raised when an older volsynth could no longer read it."""
+"""Number of the format of the folder; raised when an older volsynth could no longer read it."""
 
 FORMAT_KEY = "volsynth_export"
-"""Of the manifest, where the format is."""
+"""Key of the manifest under which the number of the format stands."""
 
 CARD, CONFIG, README = "card.json", "config.json", "README.md"
 PARAMETERS, PROGRAM = "parameters.safetensors", "program.stablehlo"
+"""Names of the files with the arrays and with the program."""
 
 MAX_BYTES = {
     manifest.NAME: 2**20,
@@ -34,10 +35,10 @@ MAX_BYTES = {
     PARAMETERS: 8 * 2**30,
     PROGRAM: 2**30,
 }
-"""The files of the folder, and the most bytes that are read of each."""
+"""The files of the folder, with the largest number of bytes that is read of each."""
 
-MENDING = "Copy the folder again, or export it again: volsynth export."
-"""What to do about a damaged folder."""
+REPAIR_HINT = "Copy the folder again, or export it again: volsynth export."
+"""Advice that ends the error lines about a damaged folder."""
 
 
 def is_model(folder: pathlib.Path) -> bool:
@@ -46,7 +47,10 @@ def is_model(folder: pathlib.Path) -> bool:
 
 
 def check(folder: pathlib.Path) -> dict[str, Any]:
-    """Checks every file of an exported model against its manifest; returns what that says of it.
+    """Checks every file of an exported model against its manifest, and returns its `about`.
+
+    Args:
+      folder: the folder of the model.
 
     Raises:
       UserError: there is no such folder, a file is missing, additional, damaged or too large, or it
@@ -62,33 +66,48 @@ def check(folder: pathlib.Path) -> dict[str, Any]:
         raise UserError(
             f"{folder}: no exported model ({manifest.NAME} is missing). Make one: volsynth export."
         )
+    # Sizes first: the manifest itself may be too large to be read.
     for entry in entries:
-        # Links lead out of the folder.
-        try:
-            with files.open_regular(entry.path, links=False) as file:
-                size = os.fstat(file.fileno()).st_size
-        except (files.NotRegularError, IsADirectoryError) as error:
-            raise UserError(f"{folder}: {entry.name} is no regular file. {MENDING}") from error
-        except OSError as error:
-            raise UserError(f"{folder}: {entry.name} cannot be read: {error.strerror}.") from error
-        limit = MAX_BYTES.get(entry.name)
-        if limit is None:
-            raise UserError(
-                f"{folder}: {entry.name} does not belong there. Remove it; what is there is "
-                f"{', '.join(MAX_BYTES)}."
-            )
-        if size > limit:
-            raise UserError(
-                f"{folder}: {entry.name} has {size} bytes; at most {limit} are read. {MENDING}"
-            )
+        _check_file(folder, entry)
+    about = _verified(folder)
+    for name in MAX_BYTES:
+        if not (folder / name).exists():
+            raise UserError(f"{folder}: {name} is missing. {REPAIR_HINT}")
+    return about
+
+
+def _check_file(folder, entry):
+    """Raises a UserError unless this is a file of the folder, and not too large."""
+    # Links lead out of the folder.
+    try:
+        with files.open_regular(entry.path, links=False) as file:
+            size = os.fstat(file.fileno()).st_size
+    except (files.NotRegularError, IsADirectoryError) as error:
+        raise UserError(f"{folder}: {entry.name} is no regular file. {REPAIR_HINT}") from error
+    except OSError as error:
+        raise UserError(f"{folder}: {entry.name} cannot be read: {error.strerror}.") from error
+    limit = MAX_BYTES.get(entry.name)
+    if limit is None:
+        raise UserError(
+            f"{folder}: {entry.name} does not belong there. Remove it; what is there is "
+            f"{', '.join(MAX_BYTES)}."
+        )
+    if size > limit:
+        raise UserError(
+            f"{folder}: {entry.name} has {size} bytes; at most {limit} are read. {REPAIR_HINT}"
+        )
+
+
+def _verified(folder):
+    """The values `about` of the manifest, if files and format are as they should be."""
     try:
         about = manifest.verify(folder)
         found = about.get(FORMAT_KEY)
     except manifest.DamagedError as error:
-        raise UserError(f"{folder}: {error}. {MENDING}") from error
+        raise UserError(f"{folder}: {error}. {REPAIR_HINT}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         # It fits its own digest, but is of some other making.
-        raise UserError(f"{folder}: {manifest.NAME} is damaged. {MENDING}") from error
+        raise UserError(f"{folder}: {manifest.NAME} is damaged. {REPAIR_HINT}") from error
     if found is None:
         raise UserError(
             f"{folder}: no exported model ({manifest.NAME} is of something else). Make one: "
@@ -99,14 +118,15 @@ def check(folder: pathlib.Path) -> dict[str, Any]:
             f"{folder}: format {found!r}; this volsynth reads format {FORMAT}. Use the version of "
             "volsynth that wrote it, or export it again."
         )
-    for name in MAX_BYTES:
-        if not (folder / name).exists():
-            raise UserError(f"{folder}: {name} is missing. {MENDING}")
     return about
 
 
 def read_json(folder: pathlib.Path, name: str) -> dict[str, Any]:
-    """The JSON object in a file.
+    """The JSON object in a file of the folder.
+
+    Args:
+      folder: the folder of the model.
+      name: name of the file.
 
     Raises:
       UserError: it cannot be read, or is no JSON object.
@@ -115,34 +135,35 @@ def read_json(folder: pathlib.Path, name: str) -> dict[str, Any]:
         found = json.loads((folder / name).read_bytes())
     except OSError as error:
         raise UserError(f"{folder}: {name} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError):  # The second by brackets nested thousands deep.
         found = None
     if not isinstance(found, dict):
-        raise UserError(f"{folder}: {name} is damaged: no JSON object. {MENDING}")
+        raise UserError(f"{folder}: {name} is damaged: no JSON object. {REPAIR_HINT}")
     return found
 
 
 def read_parameters(
     folder: pathlib.Path, layout: Mapping[str, tuple[int, ...]]
 ) -> dict[str, np.ndarray]:
-    """The parameters, float32.
+    """The arrays of a model by name, float32.
 
     Args:
-      folder: of the model.
-      layout: the shapes of all arrays that there are, by name.
+      folder: the folder of the model.
+      layout: the shape of each array that the model takes, by name.
 
     Raises:
       UserError: the file is damaged, or has other arrays.
     """
 
     def fail(what):
-        raise UserError(f"{folder}: {PARAMETERS} {what}. {MENDING}")
+        raise UserError(f"{folder}: {PARAMETERS} {what}. {REPAIR_HINT}")
 
     try:
         with safetensors.safe_open(folder / PARAMETERS, "numpy") as file:
             found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
             for name in sorted(found.keys() ^ layout.keys()):
                 fail(f"{'lacks' if name in layout else 'has an unknown array,'} {name!a}")
+            # By the header of the file: nothing of a wrong size is read.
             for name, shape in layout.items():
                 there = tuple(found[name].get_shape())
                 if there != shape or found[name].get_dtype() != "F32":

@@ -1,4 +1,4 @@
-"""Writes a run as one folder that can be given away; `exported_model` reads it (docs/export.md)."""
+"""Export of a run as one folder that can be given away; `exported_model` reads it."""
 
 import json
 import os
@@ -30,20 +30,21 @@ def export(
 ) -> dict[str, Any]:
     """Writes a run's averaged weights, program, config and card into a folder of their own.
 
-    The folder is there with all that belongs into it, or as it was before.
+    The folder is complete afterwards, or as it was before.
 
     Args:
-      workdir: of the run; its data is not needed.
-      out: the folder. One that holds an exported model is replaced.
-      step: of the checkpoint, or "best"; the newest without.
-      split: whose scores of `volsynth evaluate` go into the card, if they are of that step.
-      licence: of the parameters; without one that of `posed_people` where nothing else taught them.
+      workdir: the folder of the run; its data is not needed.
+      out: the folder to write. One that holds an exported model is replaced.
+      step: step of the checkpoint, or "best"; None for the newest.
+      split: the split whose scores of `volsynth evaluate` go into the card, if they are of that
+        step.
+      licence: licence of the parameters; None for one that follows from the training data.
       force: whether a folder that holds other things is replaced, too.
 
     Returns:
-      {"model": the folder, "files": {name: bytes}, "inputs": [fields of a batch that it takes],
-      "step", "system", "task", "image_size", "parameters": how many, "scores": those in the card,
-      or None}.
+      {"model": path of the folder, "files": {name: bytes}, "inputs": [fields of a batch that it
+      takes], "step", "system", "task", "image_size", "parameters": their number, "scores": those in
+      the card, or None}.
 
     Raises:
       UserError: the workdir holds no run or no such checkpoint, its weights are not finite, the
@@ -62,23 +63,12 @@ def export(
     side = config.data.image_size
     inputs = forward.used_inputs(system, side)
     about = card.make_card(workdir, run, config, system, step, split, licence, inputs, parameters)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        temporary.mkdir(parents=True)
-        (temporary / model_folder.PROGRAM).write_bytes(forward.serialise(system, side, inputs))
-        weights.save(temporary / model_folder.PARAMETERS, parameters, system.name)
-        files.write_text(temporary / model_folder.CONFIG, _text(config_to_dict(config)))
-        files.write_text(temporary / model_folder.CARD, _text(about))
-        files.write_text(temporary / model_folder.README, card.readme(about))
-        manifest.write(temporary, {model_folder.FORMAT_KEY: model_folder.FORMAT, "step": step})
-        # What nobody could read must not take the place of anything.
-        exported_model.load(temporary, program=jax.default_backend() in ("cpu", "gpu", "tpu"))
-        sizes = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
-        _put(temporary, out)
-    except OSError as error:
-        raise UserError(f"cannot write the model to {out}: {error.strerror}.") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    contents = {
+        model_folder.CONFIG: _text(config_to_dict(config)),
+        model_folder.CARD: _text(about),
+        model_folder.README: card.readme(about),
+    }
+    sizes = _write_folder(out, system, side, inputs, parameters, contents, step)
     return {
         "model": str(out),
         "files": sizes,
@@ -93,7 +83,7 @@ def export(
 
 
 def summary(report: Mapping[str, Any]) -> str:
-    """What `volsynth export` prints of a report."""
+    """The text that `volsynth export` prints of the result of `export`."""
     lines = [f"{name:>24} {size:>14,} bytes" for name, size in report["files"].items()]
     return "\n".join(
         [
@@ -104,6 +94,28 @@ def summary(report: Mapping[str, Any]) -> str:
             f"scores in the card: {', '.join(report['scores']) if report['scores'] else 'none'}",
         ]
     )
+
+
+def _write_folder(out, system, side, inputs, parameters, contents, step):
+    """Writes the folder under another name, checks it, and gives it its own; sizes by file name."""
+    # Beside the folder: a rename is atomic within one file system alone.
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        (temporary / model_folder.PROGRAM).write_bytes(forward.serialise(system, side, inputs))
+        weights.save(temporary / model_folder.PARAMETERS, parameters, system.name)
+        for name, text in contents.items():
+            files.write_text(temporary / name, text)
+        manifest.write(temporary, {model_folder.FORMAT_KEY: model_folder.FORMAT, "step": step})
+        # What nobody could read must not take the place of anything.
+        exported_model.load(temporary, program=jax.default_backend() in ("cpu", "gpu", "tpu"))
+        sizes = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
+        _put(temporary, out)
+    except OSError as error:
+        raise UserError(f"cannot write the model to {out}: {error.strerror}.") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return sizes
 
 
 def _check_finite(workdir, step, parameters):
@@ -120,8 +132,10 @@ def portable(config: Mapping[str, Any], file_keys: Sequence[str]) -> dict[str, A
 
     Args:
       config: nested dicts of JSON values.
-      file_keys: `System.file_keys`: they name files that only training needs.
+      file_keys: keys of the config that name files, which only training needs; see
+        `System.file_keys`.
     """
+    # A path tells the name of a user, and is of no use on another machine.
     config = {**config, "data": {**config["data"], "dir": "data"}}
     for name in file_keys:
         section, _, key = name.rpartition(".")
@@ -135,12 +149,13 @@ def _text(values):
 
 
 def _checked_out(out, workdir, force):
-    """The folder to write, where nothing is lost by it."""
+    """The absolute path of the folder to write, if nothing is lost by writing it."""
     try:
         out = out.resolve()
         if out.exists() and not out.is_dir():
             raise UserError(f"--out must be a folder; {out} is a file.")
         for name, kept in (("the workdir", workdir), ("the working directory", pathlib.Path())):
+            # It would be replaced together with the folder, even by --force.
             if kept.resolve().is_relative_to(out):
                 raise UserError(f"--out must be a folder of its own; {out} holds {name}.")
         if out.exists() and any(out.iterdir()) and not force and not _is_export(out):
@@ -154,7 +169,7 @@ def _checked_out(out, workdir, force):
 
 
 def _is_export(folder):
-    """Whether there is nothing in it but an exported model, whole or not."""
+    """Whether a folder holds nothing but an exported model, intact or not."""
     if not {path.name for path in folder.iterdir()} <= model_folder.MAX_BYTES.keys():
         return False
     try:
@@ -164,15 +179,17 @@ def _is_export(folder):
 
 
 def _put(temporary, out):
-    """Gives a folder the name of another one, which goes."""
+    """Gives a folder the name of another one, which is deleted."""
     if not out.exists():
         os.rename(temporary, out)
         return
+    # A folder that is not empty cannot be replaced by one rename.
     old = out.with_name(f".{out.name}.{os.getpid()}.old")
     os.rename(out, old)
     try:
         os.rename(temporary, out)
     except OSError:
+        # The model that was there before comes back.
         os.rename(old, out)
         raise
     shutil.rmtree(old, ignore_errors=True)

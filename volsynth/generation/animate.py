@@ -34,12 +34,13 @@ def animate(
       motion: file of poses, a pose for each frame, or a name of `pose_library.MOTIONS`.
       out: clip to write, *.mp4 or *.gif, or a folder of frames.
       fps: frames per second; None for the motion's own.
-      frame: as in `generate.generate`.
+      frame: "original" or "square", as for `generate.generate`.
       turn: angle in degrees by which the motion is turned to the person's left.
       batch: number of frames that are rendered at once.
       watch: receives an iterable of all frames and their number, and returns such an iterable; to
         show progress.
-      background: as in `generate.generate`; magenta where a file of a clip would be transparent.
+      background: background of an original frame, as for `generate.generate`; an MP4 or GIF file
+        has magenta where it would be transparent.
 
     Returns:
       {"clip": path, "frames": number, "fps", "encoded_once": whether the source was encoded only

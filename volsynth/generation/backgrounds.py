@@ -17,11 +17,11 @@ NAMES = ("own", "magenta", "transparent")
 """The names of backgrounds; any other text is the path of a picture."""
 
 GROWN = 0.012
-"""By how much the mask of the old person is grown before it is filled in, as a share of the square
-around the person: masks are narrower than the soft edges of persons."""
+"""The width by which the mask of the old person is grown before it is filled in, as a share of the
+side of the square around the person: masks are narrower than the soft edges of persons."""
 
 Frame = Literal["original", "square"]
-"""What a generated picture shows: the frame of the source's picture, or the model's own square."""
+"""The extent of a generated picture: the frame of the source's picture, or the model's square."""
 
 Background = UInt8[np.ndarray, "H W 3"] | UInt8[np.ndarray, "H W 4"]
 """A frame without the person; with an alpha channel if some of it is transparent."""
@@ -55,7 +55,7 @@ def make_background(
       background: "own": the picture with the person filled in if the picture has a mask of its own,
         else transparent or magenta like the picture's background; "magenta"; "transparent"; or the
         path of a picture, of which the middle is taken, in the frame's shape.
-      person: as `source.read_person` returns it, with its picture.
+      person: person that keeps its picture, from `source.read_person`.
       frame: "square" needs no background.
 
     Returns:
@@ -105,7 +105,7 @@ def composite(
 
     Args:
       image: the generated square.
-      crop: where in the frame the square belongs.
+      crop: place of the square in the frame.
       background: the frame; None returns the square as it is.
     """
     if background is None:

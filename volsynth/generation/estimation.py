@@ -10,7 +10,7 @@ from jaxtyping import Bool, UInt8
 
 from volsynth import conventions, files
 from volsynth.errors import UserError, os_errors_explained
-from volsynth.export import exported_model
+from volsynth.export import exported_model, forward
 from volsynth.generation.bodies import to_body
 from volsynth.generation.persons import Crop
 from volsynth.generation.pictures import read_picture
@@ -33,6 +33,11 @@ def load_estimator(path: str | os.PathLike[str]) -> exported_model.Model:
     model = exported_model.load(path)
     if model.task != "pose":
         raise UserError(f"{path} makes pictures and finds no poses; give an exported estimator.")
+    if not forward.is_estimator(model.task, model.inputs):
+        raise UserError(
+            f"{path} does not find poses by looking at a picture alone: it reads "
+            f"{', '.join(model.inputs)}. Give an exported estimator."
+        )
     return model
 
 

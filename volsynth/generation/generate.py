@@ -39,7 +39,7 @@ def generate(
         model makes, on magenta.
       sheet: whether `out` is one picture of source, skeletons and all that was generated.
       turn: angle in degrees by which the poses are turned to the person's left.
-      background: of an original frame, as in `backgrounds.make_background`.
+      background: background of an original frame, as for `backgrounds.make_background`.
 
     Returns:
       {"pictures": [paths], "targets": [names]}.

@@ -11,7 +11,7 @@ MOST_FRAMES = 100_000
 """The largest number of frames of a motion."""
 
 FPS = 25.0
-"""Frames per second of a motion from a file, which does not say it."""
+"""Frames per second of a motion from a file, because files do not tell it."""
 
 
 def find_motion(motion: str | os.PathLike[str]) -> tuple[list[Pose], float]:
@@ -45,7 +45,7 @@ def sort_frames(poses: list[Pose], path: object) -> list[Pose]:
     """The poses of one motion in the order of their frames.
 
     Args:
-      poses: in any order.
+      poses: poses in any order.
       path: what error messages call the file that the poses are of.
 
     Raises:

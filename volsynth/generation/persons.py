@@ -55,7 +55,7 @@ class Person:
 
     Attributes:
       image: the square around the person, on magenta.
-      crop: where in the picture that square is.
+      crop: place of that square in the picture.
       body: the person's pose, in pixels of the picture.
       frame: height and width of the picture.
       picture: the decoded picture that the square was cut from; None if it is not kept, because
@@ -83,7 +83,7 @@ def crop_person(
       image: the picture.
       mask: where the person is.
       pose: the person's pose, in pixels of the picture.
-      side: of the model's images, in pixels.
+      side: side of the model's images, in pixels.
 
     Raises:
       UserError: the pose has no pixels, lies outside of the picture or off the mask, or too few of

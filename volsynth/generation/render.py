@@ -27,7 +27,7 @@ def load_generator(
 
     Args:
       path: the model's folder.
-      program: as in `exported_model.load`.
+      program: which form of the model to load, as for `exported_model.load`.
 
     Raises:
       UserError: the model makes none, or `exported_model.load` raises.
@@ -70,13 +70,13 @@ def render_whole(model: exported_model.Model, person: Person, crop: Crop, batch:
     """
 
     def render(bodies):
-        return render_bodies(model, person, padded(bodies, batch), crop)[: len(bodies)]
+        return render_bodies(model, person, pad_bodies(bodies, batch), crop)[: len(bodies)]
 
     return render
 
 
-def padded(bodies: Sequence[Body], count: int) -> list[Body]:
-    """So many bodies, the last one repeated: every batch has the size that was compiled."""
+def pad_bodies(bodies: Sequence[Body], count: int) -> list[Body]:
+    """Repeats the last body until there are `count`: every batch has the size that was compiled."""
     return [*bodies, *[bodies[-1]] * (count - len(bodies))]
 
 

@@ -42,7 +42,7 @@ def read_person(
 
     Args:
       source: the files.
-      side: of the model's images, in pixels.
+      side: side of the model's images, in pixels.
       estimator: the source's estimator, loaded; it is asked only if the source has no pose.
       keep_picture: whether the person keeps the decoded picture, for the background behind it; a
         large one takes hundreds of megabytes.

@@ -1,35 +1,39 @@
 """Rendering in stages: models that encode the source once, and then render any number of poses."""
 
-import functools
 import os
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
-from volsynth import conventions
-from volsynth.diagnostics.volume_features import GENERATORS
-from volsynth.export import exported_model
+from volsynth import conventions, systems
+from volsynth.errors import UserError
+from volsynth.export import exported_model, forward
 from volsynth.generation import render
 from volsynth.generation.persons import Crop, Person
 from volsynth.generation.render import RenderFn
 from volsynth.poses.retargeting import Body
-from volsynth.system import Batch
+from volsynth.system import Batch, System
 
 
-def stages_of(model: exported_model.Model) -> Any | None:
-    """The network of a model that has the stages encode, move and render; None if it has none."""
-    make = GENERATORS.get(model.config.system)
-    return None if make is None else make(model.config)
+def system_of(model: exported_model.Model) -> System | None:
+    """The system of a model whose networks' code has stages; None if it has none."""
+    if model.config.system not in systems.SYSTEMS:
+        return None
+    try:
+        system = systems.make(model.config)
+    except UserError:
+        # A config of another version: its program runs all the same, but only as a whole.
+        return None
+    return system if system.stages else None
 
 
 def is_staged(model: exported_model.Model) -> bool:
     """Whether the model can encode the source once for many poses."""
-    return stages_of(model) is not None
+    return system_of(model) is not None
 
 
 def load_staged(path: str | os.PathLike[str]) -> exported_model.Model:
@@ -46,15 +50,20 @@ def load_staged(path: str | os.PathLike[str]) -> exported_model.Model:
 
 
 class Features(NamedTuple):
-    """What a staged model computes of a person once.
+    """The result of the stage that a staged model runs once for a person.
 
     Attributes:
-      volume: the encoded image.
+      features: of the source, as `System.stages.encode` makes them.
       source: a batch of one with the source's fields, which the later stages read.
     """
 
-    volume: jax.Array
+    features: dict[str, jax.Array]
     source: Batch
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes that the features take."""
+        return sum(value.nbytes for value in self.features.values())
 
 
 class StagedModel:
@@ -62,29 +71,27 @@ class StagedModel:
 
     def __init__(self, model: exported_model.Model) -> None:
         """`model` has stages and is rebuilt from code."""
-        generator = stages_of(model)
-        parameters = flax.traverse_util.unflatten_dict(dict(model.parameters), sep="/")
-        self._variables = {"params": parameters["generator"]}
+        system = system_of(model)
+        shapes = forward.variable_shapes(system, model.image_size)
+        self._variables = forward.from_names(shapes, model.parameters)
+        stages = system.stages
 
         # Variables are arguments: jit would fold captured arrays into the program as constants.
         @jax.jit
-        def encode(variables, image):
-            return generator.apply(variables, image, method="encode")
-
-        @jax.jit
-        def finish(variables, volume, source, joints, visible):
+        def finish(variables, features, source, joints, visible):
             # Inside the program, so that one row goes to the device and is repeated there.
             def repeat(value):
                 return jnp.broadcast_to(value, (len(joints), *value.shape[1:]))
 
-            apply = functools.partial(generator.apply, variables)
-            given = {**source, "target_joints": joints, "target_visible": visible}
-            warped, _ = apply(repeat(volume), jax.tree.map(repeat, given), method="move")
-            # A shape is known while the program is traced; the batch need not carry the side.
-            side = float(source["source_image"].shape[2])
-            return apply(warped, joints, visible, side, method="render")
+            batch = {
+                **jax.tree.map(repeat, source),
+                "target_joints": joints,
+                "target_visible": visible,
+            }
+            moved = stages.move(variables, jax.tree.map(repeat, features), batch)
+            return stages.render(variables, moved, batch)["image"]
 
-        self._encode, self._finish = encode, finish
+        self._encode, self._finish = jax.jit(stages.encode), finish
 
     def encode(self, person: Person) -> Features:
         """Runs the half that depends on the person alone."""
@@ -93,7 +100,7 @@ class StagedModel:
             "source_joints": person.joints[None],
             "source_visible": person.body.visible[None],
         }
-        return Features(self._encode(self._variables, source["source_image"]), source)
+        return Features(self._encode(self._variables, source), source)
 
     def render(
         self, features: Features, bodies: Sequence[Body], crop: Crop, batch: int
@@ -107,7 +114,7 @@ class StagedModel:
           batch: how many are rendered at once; each new number is compiled once.
         """
         # Rows that only fill the batch are cut off again; another size would be compiled anew.
-        joints, visible = render.joints_in_crop(render.padded(bodies, batch), crop)
+        joints, visible = render.joints_in_crop(render.pad_bodies(bodies, batch), crop)
         image = self._finish(self._variables, *features, joints, visible)
         return conventions.to_uint8(np.asarray(image)[: len(bodies)])
 
@@ -118,7 +125,7 @@ def render_staged(model: exported_model.Model, person: Person, crop: Crop, batch
     Each call runs only the warp, the pose stream, and what comes after them.
 
     Args:
-      model: as `StagedModel` takes it.
+      model: model that has stages, rebuilt from code.
       person: whom to render.
       crop: the square that the bodies stand in.
       batch: the number of bodies of all calls but the last.

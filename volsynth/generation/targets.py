@@ -67,7 +67,7 @@ def read_targets(
 
 
 def _with_different_names(found):
-    """The same poses; the second one of a name gets "-2" behind it, and so on."""
+    """The poses with names that differ: the second one of a name gets "-2" behind it, and so on."""
     used, renamed = set(), []
     for name, pose in found:
         # A numbered name may be another pose's own, so every candidate is looked up.

@@ -146,8 +146,8 @@ def paste(
 
     Args:
       square: colours, multiplied by their coverage, and the coverage; in [0, 1].
-      corner: its top left corner (x, y) in the frame, pixels.
-      extent: its side in the frame, pixels.
+      corner: the square's top left corner (x, y) in the frame, pixels.
+      extent: the square's side in the frame, pixels.
       frame: picture with or without an alpha channel; parts of the square beyond it are lost.
     """
     (height, width), made = frame.shape[:2], frame.copy()

@@ -86,7 +86,7 @@ class _Item(NamedTuple):
       kind: "torso", "head", "limb" or "joint".
       points: the joints that the shape connects, (x, y) in pixels.
       radius: half the width of a limb, or the radius of a joint's dot, in pixels.
-      colour: of the shape's inside.
+      colour: colour of the shape's inside.
     """
 
     depth: float

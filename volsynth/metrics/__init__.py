@@ -1,39 +1,41 @@
-"""Scores of generated pictures and of estimated poses: one value per image, means over a data set,
-scores of a whole set, and the protocol.
+"""Scores of generated pictures, of whole sets of them, and of estimated poses.
 
-states = metrics.start(("ssim", "l1"))
-states = metrics.update(states, {"ssim": metrics.ssim(a, b), "l1": metrics.l1(a, b)}, valid)
-metrics.results(states), metrics.IMAGE_PROTOCOL
+Scores of images give one value per image, [B]. Everywhere: images are float [B, H, W, 3], RGB in
+[-1, 1], the background magenta (1, -1, 1); masks are [B, H, W], float in [0, 1] or bool. Values are
+neither clipped nor rounded to 8 bits before they are scored. Everything is computed in float32
+whatever the dtype given, and works under `jax.jit`, unless a module says otherwise. The protocols
+say the same for a reader of the numbers: two numbers may be compared only where their entries are
+equal.
+
+    metrics.ssim(generated, target), metrics.IMAGE_PROTOCOL["ssim"]
 """
 
 from volsynth.metrics import (
     colours,
     detection,
-    images,
+    differences,
+    fid,
+    gradients,
+    inception_score,
     occlusion_states,
     perceptual,
-    pixels,
+    set_features,
+    silhouettes,
     structural_similarity,
 )
-from volsynth.metrics.accumulate import MeanState, merge, results, start, update
 from volsynth.metrics.colours import colour_chi_squared, colour_wasserstein
 from volsynth.metrics.detection import detection_protocol, detection_score
-from volsynth.metrics.fid import PROTOCOL as DISTRIBUTION_PROTOCOL
-from volsynth.metrics.fid import ClassState, FeatureState, builtin_outputs, frechet, inception_score
-from volsynth.metrics.images import foreground, foreground_l1, l1, silhouette_iou
+from volsynth.metrics.differences import foreground_l1, foreground_l2, l1, l2, masked_l1
+from volsynth.metrics.fid import FeatureState, frechet
+from volsynth.metrics.gradients import sharpness
+from volsynth.metrics.inception_score import ClassState
+from volsynth.metrics.masks import has_pixels, masked
 from volsynth.metrics.occlusion_states import occlusion_accuracy, occlusion_decidable
 from volsynth.metrics.perceptual import lpips
-from volsynth.metrics.pixels import (
-    foreground_l2,
-    has_pixels,
-    l2,
-    masked,
-    masked_l1,
-    sharpness,
-    sharpness_ratio,
-)
 from volsynth.metrics.poses import PROTOCOL as POSE_PROTOCOL
 from volsynth.metrics.poses import auc, joint_errors, mpjpe, pa_mpjpe, pck
+from volsynth.metrics.set_features import builtin_outputs
+from volsynth.metrics.silhouettes import foreground, silhouette_iou
 from volsynth.metrics.structural_similarity import PUBLISHED as PUBLISHED_SSIM
 from volsynth.metrics.structural_similarity import (
     foreground_ssim,
@@ -43,16 +45,27 @@ from volsynth.metrics.structural_similarity import (
     ssim_as,
 )
 
+# No module may be called like a function that is imported above: the name would be one or the other
+# by the order of imports. So `sharpness` is in `gradients`, and `lpips` in `perceptual`.
+
 IMAGE_PROTOCOL = {
-    **images.PROTOCOL,
-    **pixels.PROTOCOL,
+    "all": {
+        "images": "RGB, as float32, neither clipped nor quantised, at the size they were made",
+        "over_images": "unweighted mean over the valid images; padding rows are left out",
+    },
+    **differences.PROTOCOL,
+    **silhouettes.PROTOCOL,
+    **gradients.PROTOCOL,
     **structural_similarity.PROTOCOL,
     **colours.PROTOCOL,
     **perceptual.PROTOCOL,
     **occlusion_states.PROTOCOL,
     **detection.PROTOCOL,
 }
-"""How every score of images is computed."""
+"""The protocols of all scores of images, as JSON values; "all" holds for each of them."""
+
+DISTRIBUTION_PROTOCOL = {**set_features.PROTOCOL, **fid.PROTOCOL, **inception_score.PROTOCOL}
+"""The protocols of all scores of a whole set, as JSON values; "all" holds for each of them."""
 
 __all__ = [
     "DISTRIBUTION_PROTOCOL",
@@ -61,7 +74,6 @@ __all__ = [
     "PUBLISHED_SSIM",
     "ClassState",
     "FeatureState",
-    "MeanState",
     "auc",
     "builtin_outputs",
     "colour_chi_squared",
@@ -75,7 +87,6 @@ __all__ = [
     "frechet",
     "has_pixels",
     "has_window",
-    "inception_score",
     "joint_errors",
     "l1",
     "l2",
@@ -83,18 +94,13 @@ __all__ = [
     "masked",
     "masked_l1",
     "masked_ssim",
-    "merge",
     "mpjpe",
     "occlusion_accuracy",
     "occlusion_decidable",
     "pa_mpjpe",
     "pck",
-    "results",
     "sharpness",
-    "sharpness_ratio",
     "silhouette_iou",
     "ssim",
     "ssim_as",
-    "start",
-    "update",
 ]

@@ -1,17 +1,17 @@
-"""What every score of images asks of the shapes of its arguments."""
+"""Checks of the shapes of images and masks, with error lines that name the score."""
 
 import numpy as np
 from jaxtyping import Array
 
 
 def image(score: str, images: Array | np.ndarray) -> None:
-    """Raises ValueError where these are no RGB images [B, H, W, 3]; `score` names who asks."""
+    """Raises ValueError unless the shape is that of RGB images, [B, H, W, 3]."""
     if images.ndim != 4 or images.shape[-1] != 3:
         raise ValueError(f"{score}: images must have shape [B, H, W, 3], got {images.shape}.")
 
 
 def pair(score: str, a: Array, b: Array) -> None:
-    """Raises ValueError where these are no two batches of images of one shape."""
+    """Raises ValueError unless both arguments are batches of images of one shape."""
     image(score, a)
     # Broadcasting would compare one image with a whole batch without a word.
     if a.shape != b.shape:
@@ -21,7 +21,7 @@ def pair(score: str, a: Array, b: Array) -> None:
 
 
 def mask(score: str, images: Array, masks: Array) -> None:
-    """Raises ValueError where the masks are not [B, H, W] of these images."""
+    """Raises ValueError unless the masks are [B, H, W] of these images."""
     if masks.shape != images.shape[:3]:
         raise ValueError(
             f"{score}: masks of images {images.shape} must have shape {images.shape[:3]}, "

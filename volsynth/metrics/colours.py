@@ -1,8 +1,8 @@
 """How much the colours of two images differ, wherever in the picture they are; one value per image.
 
-Whether the right person was made, whatever the pose: both scores of section 5.2.1 of Knoche,
-*Volumetric Feature Transformation for Pose-Conditioned Human Image Synthesis* (2019). Images and
-masks are as in `volsynth.metrics.images`, except that each image has a mask of its own.
+They say whether the right person was made, whatever the pose: both are scores of section 5.2.1 of
+Knoche, *Volumetric Feature Transformation for Pose-Conditioned Human Image Synthesis* (2019).
+Images and masks are as in `volsynth.metrics`, except that each image has a mask of its own.
 """
 
 from collections.abc import Mapping
@@ -12,10 +12,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from volsynth.metrics import checks, images
+from volsynth.metrics import checks
+from volsynth.metrics.masks import MASK_THRESHOLD
 
 BINS = 10
+"""Number of bins of a channel's histogram, in the chi-squared distance."""
+
 LEVELS = 255.0
+"""The highest level of 8 bits: images in [-1, 1] are compared as levels in [0, 255]."""
 
 Mask = Float[Array, "B H W"] | Bool[Array, "B H W"] | None
 
@@ -43,7 +47,7 @@ PROTOCOL: Mapping[str, Mapping[str, Any]] = {
         "one_empty": 1.0,
     },
 }
-"""How each score is computed, as plain JSON values; "all" of `images.PROTOCOL` holds here, too."""
+"""The protocol of each score of this module: how it is computed, as JSON values."""
 
 
 def colour_wasserstein(
@@ -69,8 +73,9 @@ def colour_wasserstein(
     values_a, inside_a = _values("colour_wasserstein", a, a_mask)
     values_b, inside_b = _values("colour_wasserstein", b, b_mask)
     values = jnp.concatenate([values_a, values_b], axis=-1)
-    # The distance is the area between both cumulative distributions. They are counted in whole
-    # numbers, which stay exact in any order, and what is outside of a mask counts nothing.
+    # The distance is the area between both cumulative distributions. They are counted in integers,
+    # which are exact in any order, as sums of float32 shares are not; pixels outside of a mask stay
+    # in the list, so that its length is static, and count nothing.
     owner = jnp.concatenate([inside_a.astype(jnp.int32), 2 * inside_b.astype(jnp.int32)], axis=-1)
     owner = jnp.broadcast_to(owner[:, None], values.shape)
     values, owner = jax.lax.sort([values, owner], dimension=-1, num_keys=1)
@@ -85,7 +90,7 @@ def colour_chi_squared(
     a_mask: Mask = None,
     b_mask: Float[Array, "B h w"] | Bool[Array, "B h w"] | None = None,
 ) -> Float[Array, "B"]:
-    """Chi-squared distance of histograms with 10 bins for each channel.
+    """Chi-squared distance of the histograms of two images, with 10 bins for each channel.
 
     Args:
       a: images in [-1, 1]; values outside count in the outermost bins.
@@ -104,21 +109,22 @@ def colour_chi_squared(
     values_b, inside_b = _values("colour_chi_squared", b, b_mask)
     p, q = _histogram(values_a, inside_a), _histogram(values_b, inside_b)
     both = p + q
+    # A bin that is empty in both adds 0, and not 0 / 0.
     terms = jnp.where(both > 0.0, (p - q) ** 2 / jnp.where(both > 0.0, both, 1.0), 0.0)
     return _with_empty(jnp.sum(terms, axis=(1, 2)) / 2.0, inside_a, inside_b, 1.0)
 
 
 def _values(score, image, mask) -> tuple[Float[Array, "B 3 n"], Bool[Array, "B n"]]:
-    """Levels in [0, 255] of every channel, 0 outside of the mask, and what is inside."""
+    """Levels in [0, 255] of every channel, 0 outside of the mask; and which pixels are inside."""
     checks.image(score, image)
     batch = image.shape[0]
     if mask is None:
         mask = jnp.ones(image.shape[:3], bool)
     checks.mask(score, image, mask)
-    inside = (mask.astype(jnp.float32) > images.MASK_THRESHOLD).reshape(batch, -1)
+    inside = (mask.astype(jnp.float32) > MASK_THRESHOLD).reshape(batch, -1)
     levels = (image.astype(jnp.float32) + 1.0) * (LEVELS / 2.0)
     levels = jnp.moveaxis(levels.reshape(batch, -1, 3), 2, 1)
-    # What is outside may even be NaN; 0 is a level like any other and counts nothing.
+    # Pixels outside may even be NaN, which would spoil the sort; as 0 they count nothing.
     return jnp.where(inside[:, None], levels, 0.0), inside
 
 
@@ -128,18 +134,20 @@ def _share(counts: Int[Array, "B 3 n"]) -> Float[Array, "B 3 n"]:
 
 
 def _histogram(values, inside) -> Float[Array, "B 3 bins"]:
-    """Shares of all values; their sum is 1."""
-    # Levels of 8 bits lie on edges, and rounding must not put them below.
+    """Share of the values in every bin of every channel; the sum over all is 1."""
+    # Some levels of 8 bits lie exactly on an edge, and float32 must not round them into the bin
+    # below.
     index = jnp.floor(values * (BINS / LEVELS) + 1e-4)
     index = jnp.clip(index, 0, BINS - 1).astype(jnp.int32)
     in_bin = [
         jnp.sum((index == k) & inside[:, None], axis=-1, dtype=jnp.float32) for k in range(BINS)
     ]
+    # Each pixel is counted once in each of three channels.
     total = 3.0 * jnp.sum(inside, axis=-1, dtype=jnp.float32)
     return jnp.stack(in_bin, axis=-1) / jnp.maximum(total, 1.0)[:, None, None]
 
 
 def _with_empty(distance, inside_a, inside_b, largest) -> Float[Array, "B"]:
-    """An image without a person has no colours: as far as can be from one that has."""
+    """The distance; the largest one where only one of the images has a person, 0 where neither."""
     seen_a, seen_b = jnp.any(inside_a, axis=-1), jnp.any(inside_b, axis=-1)
     return jnp.where(seen_a & seen_b, distance, jnp.where(seen_a | seen_b, largest, 0.0))

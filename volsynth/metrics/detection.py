@@ -2,7 +2,7 @@
 
 Siarohin et al. 2018 introduced it with SSD, trained on Pascal VOC 2007; here the detector is a file
 of the user's, run by ONNX Runtime, and the score does not pass through `jax.jit`. Images are as in
-`volsynth.metrics.images`, but detectors see 8 bits.
+`volsynth.metrics`, but detectors see them rounded to 8 bits.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ PROTOCOL: Mapping[str, Mapping[str, Any]] = {
         "network": "an ONNX file, named by its SHA-256",
     },
 }
-"""How the score is computed, as plain JSON values; see `detection_protocol`."""
+"""The protocol of the score, as JSON values, without the detector; see `detection_protocol`."""
 
 
 def detection_protocol(detector: detectors.Detector) -> dict[str, Any]:
@@ -38,11 +38,11 @@ def detection_protocol(detector: detectors.Detector) -> dict[str, Any]:
 def detection_score(
     detector: detectors.Detector, images: Float[Array, "B H W 3"] | Float[np.ndarray, "B H W 3"]
 ) -> Float[Array, "B"]:
-    """How sure the detector is of a person; whichever, wherever.
+    """How sure a detector is that each image shows a person, whichever person and wherever.
 
     Args:
       detector: of `volsynth.pretrained.detectors.load`; its name belongs to the protocol.
-      images: in [-1, 1]; one after the other is given to the detector.
+      images: images in [-1, 1]; they are given to the detector one by one.
 
     Returns:
       One value per image in [0, 1]; NaN for an image that has one.
@@ -53,9 +53,10 @@ def detection_score(
     """
     checks.image("detection_score", images)
     values = []
+    # One by one: the input of a detector is a single picture.
     for image in np.asarray(images):
         image = image.astype(np.float32)
-        # As 8 bits it would be a black pixel like any other.
+        # Rounded to 8 bits, a NaN would be a black pixel like any other, and the score a number.
         broken = np.isnan(image).any()
         values.append(np.nan if broken else detector(conventions.to_uint8(image)))
     return jnp.asarray(np.array(values, np.float32))

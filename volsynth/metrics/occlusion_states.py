@@ -1,9 +1,9 @@
-"""Whether the part in front is the one that a picture shows where a person hides itself.
+"""Whether a picture shows the part that is in front, where parts of a person hide one another.
 
-For data sets whose records have the part that each pixel shows. A picture has no labels, so what it
-shows is read from its colours: where parts overlap, the true image says what colour each of them
-has, and the nearest of these colours says which one was drawn. Images are as in
-`volsynth.metrics.images`; the parts at a pixel are those of `volsynth.ops.occlusion`.
+The score is for data sets whose records store the part that each pixel shows. A generated picture
+has no such labels, so its parts are read from its colours: where parts overlap, the true image says
+what colour each of them has, and the nearest of these colours says which one was drawn. Images are
+as in `volsynth.metrics`; the parts at a pixel are those of `volsynth.ops.occlusion`.
 """
 
 from collections.abc import Mapping
@@ -13,18 +13,23 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, UInt8
 
 from volsynth import skeleton
-from volsynth.metrics import checks, pixels
+from volsynth.metrics import checks
+from volsynth.metrics.masks import mean_over
 from volsynth.ops import occlusion
 
 COLOUR_MARGIN = 0.3
-"""By how much a pixel of the true image must be nearer to its own part's colour than to another's.
+"""The smallest difference of colour distances by which the true image tells two parts apart.
 
-Clothes have patterns, sleeves end, and light falls on one side: only where the true image itself is
-told right from its colours can those of another image say anything.
+A pixel of the true image must be nearer to its own part's colour than to a rival's by more than
+this. Clothes have patterns, sleeves end, and light falls on one side: only where the colours of the
+true image itself say the right part can those of another image say anything.
 """
 
 LEAST_PIXELS = 5
-"""That a part must show in the true image: fewer are mostly mixed with what is beside them."""
+"""How many pixels of a part the true image must show, for its colour to be known.
+
+Fewer are mostly mixed with the colours beside them.
+"""
 
 PROTOCOL: Mapping[str, Mapping[str, Any]] = {
     "occlusion_accuracy": {
@@ -46,7 +51,7 @@ PROTOCOL: Mapping[str, Mapping[str, Any]] = {
         "no_pixels": 0.0,
     },
 }
-"""How the score is computed, as plain JSON values; "all" of `images.PROTOCOL` holds here, too."""
+"""The protocol of the score of this module: how it is computed, as JSON values."""
 
 
 def occlusion_accuracy(
@@ -64,8 +69,8 @@ def occlusion_accuracy(
       overlap: `ops.occlusion.overlapping_parts` of the target's pose and mask.
 
     Returns:
-      One value per image in [0, 1]; 0 where no pixel is decidable: mark such an image as not valid,
-      by `has_pixels(occlusion_decidable(...))`.
+      One value per image in [0, 1]; 0 where no pixel is decidable. Leave such an image out of a
+      mean, by `has_pixels(occlusion_decidable(...))`.
 
     Raises:
       ValueError: the shapes differ, or are not those of images, labels and overlaps.
@@ -75,9 +80,10 @@ def occlusion_accuracy(
     means, rivals = _means_and_rivals(target, labels, overlap)
     distances = _distances(generated, means)
     own = jnp.take_along_axis(distances, _part(labels), axis=-1)
+    # A pixel without rivals has none at a finite distance and is "right"; the mean leaves it out.
     nearest = jnp.min(jnp.where(rivals, distances, jnp.inf), axis=-1)
     right = (own[..., 0] < nearest).astype(jnp.float32)
-    return pixels.mean_over(right, jnp.any(rivals, axis=-1))
+    return mean_over(right, jnp.any(rivals, axis=-1))
 
 
 def occlusion_decidable(
@@ -85,7 +91,7 @@ def occlusion_decidable(
     labels: UInt8[Array, "B H W"],
     overlap: Bool[Array, "B P H W"],
 ) -> Bool[Array, "B H W"]:
-    """The pixels that `occlusion_accuracy` looks at; it is the same for any generated image.
+    """The pixels over which `occlusion_accuracy` is a mean; they depend on the true image alone.
 
     Raises:
       ValueError: the shapes are not those of images, labels and overlaps.
@@ -100,15 +106,18 @@ def _means_and_rivals(target, labels, overlap):
 
     A pixel whose true part is no part of the overlap has no rivals.
     """
+    # Labels count parts from 1. The same dtype on both sides, as callers may forbid promotion.
     shown = labels[:, None] == jnp.arange(1, skeleton.NUM_PARTS + 1, dtype=jnp.uint8).reshape(
         1, -1, 1, 1
     )
     count = jnp.sum(shown, axis=(2, 3), dtype=jnp.float32)
-    # Chosen with `where` rather than by a product: other pixels may even be NaN.
+    # Selected rather than multiplied by the mask: other pixels may even be NaN, and 0 * NaN is NaN.
     values = jnp.where(shown[..., None], target.astype(jnp.float32)[:, None], 0.0)
     means = jnp.sum(values, axis=(2, 3)) / jnp.maximum(count, 1.0)[..., None]
     distances = _distances(target, means)
     own = jnp.take_along_axis(distances, _part(labels), axis=-1)
+    # The true image itself must say clearly whose colour a pixel has: two legs in one pair of
+    # trousers cannot be told apart in any picture.
     rivals = distances - own > COLOUR_MARGIN
     rivals &= jnp.moveaxis(overlap, 1, -1) & (count >= LEAST_PIXELS)[:, None, None]
     return means, rivals & jnp.any(shown & overlap, axis=1)[..., None]
@@ -120,7 +129,8 @@ def _distances(image, means) -> Float[Array, "B H W P"]:
 
 
 def _part(labels):
-    """Indices of parts, [B, H, W, 1]; what the background gets does not matter."""
+    """Index of the part that each pixel shows, [B, H, W, 1]."""
+    # Background pixels get part 0; their value is never used, as they have no rivals.
     return jnp.maximum(labels, 1).astype(jnp.int32)[..., None] - 1
 
 

@@ -1,4 +1,7 @@
-"""LPIPS as a score: one value per image; images as in `volsynth.metrics.images`."""
+"""LPIPS, a distance of images as a network sees them; one value per image.
+
+Images are as in `volsynth.metrics`.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,13 +25,13 @@ PROTOCOL: Mapping[str, Mapping[str, Any]] = {
     "lpips_alex": {**_COMMON, "network": "AlexNet, after each of its five ReLUs"},
     "lpips_vgg": {**_COMMON, "network": "VGG-16, after the last ReLU of each of its five blocks"},
 }
-"""How each score is computed, as plain JSON values; "all" of `images.PROTOCOL` holds here, too."""
+"""The protocol of each score of this module: how it is computed, as JSON values."""
 
 
 def lpips(
     network: Lpips, a: Float[Array, "B H W 3"], b: Float[Array, "B H W 3"]
 ) -> Float[Array, "B"]:
-    """Distance in the features of a network, weighted as people judge.
+    """Distance of two images in the features of a network, with weights learned from judgements.
 
     Args:
       network: of `volsynth.pretrained.lpips_networks.load`; its name belongs to the protocol.
@@ -42,5 +45,6 @@ def lpips(
       ValueError: the shapes differ or are not those of images.
       UserError: the images are too small for the network.
     """
+    # Here rather than in the network, whose errors would not name the score.
     checks.pair("lpips", a, b)
     return network(a, b)

@@ -3,8 +3,8 @@
 Everywhere: joints float [B, J, 3] in millimetres, of `volsynth.skeleton`, along the axes of the
 camera; `visible` bool [B, J], the joints that are compared. Both poses are first moved so that
 their pelvis, the mean of the hips, lies at the origin. An image without a joint to compare gets the
-best value: mark it as not valid when averaging. Everything is computed in float32 and works under
-`jax.jit`. `PROTOCOL` says the same for a reader of the numbers.
+best value: leave it out of a mean. Everything is computed in float32 and works under `jax.jit`.
+`PROTOCOL` says the same for a reader of the numbers.
 """
 
 from collections.abc import Mapping
@@ -16,9 +16,10 @@ from jaxtyping import Array, Bool, Float
 from volsynth.ops import geometry
 
 PCK_MM = 150.0
-"""The usual threshold: half the size of a head (Mehta et al. 2017)."""
+"""The usual threshold of PCK, mm: half the size of a head (Mehta et al. 2017)."""
 
 AUC_STEP_MM = 5.0
+"""Distance in mm between two thresholds of the area under the PCK curve."""
 
 _CURVE = {
     "better": "higher",
@@ -56,7 +57,7 @@ PROTOCOL: Mapping[str, Mapping[str, Any]] = {
     "auc_150": {**_CURVE, "highest_mm": 150.0, "largest_possible": "30/31, as for MPI-INF-3DHP"},
     "auc_200": {**_CURVE, "highest_mm": 200.0, "largest_possible": "40/41"},
 }
-"""How each score is computed, as plain JSON values; printed with every score."""
+"""The protocol of each score of poses, as JSON values; "all" holds for each of them."""
 
 
 def joint_errors(
@@ -87,16 +88,19 @@ def mpjpe(
 def pa_mpjpe(
     estimated: Float[Array, "B J 3"], true: Float[Array, "B J 3"], visible: Bool[Array, "B J"]
 ) -> Float[Array, "B"]:
-    """The same after the rotation, translation and scale that bring the estimate closest, mm.
+    """Mean distance of a joint, mm, after the similarity that brings the estimate closest.
 
-    Reflections are excluded: a pose with left and right exchanged is wrong.
+    The similarity is a rotation, a translation and a scale. Reflections are excluded: a pose with
+    left and right exchanged is wrong.
 
     Raises:
       ValueError: the shapes differ or are not those of poses.
     """
     _check("pa_mpjpe", estimated, true, visible)
-    # A joint at the mean of the others takes no part in the fit.
+    # The fit has no weights: in both poses an invisible joint is put at the mean of the visible
+    # ones, where it changes neither the centre nor the correlation of the two.
     estimated, true = (_gathered(p.astype(jnp.float32), visible) for p in (estimated, true))
+    # Estimate to truth, not the other way: the error is then in millimetres of the true pose.
     scale, rotation, offset = geometry.similarity_fit(estimated, true)
     moved = scale[:, None, None] * (estimated @ jnp.swapaxes(rotation, -1, -2)) + offset[:, None, :]
     return _over_joints(jnp.sqrt(jnp.sum((moved - true) ** 2, axis=-1)), visible)
@@ -115,6 +119,7 @@ def pck(
     """
     _check("pck", estimated, true, visible)
     near = joint_errors(estimated, true) < threshold
+    # One less the share of the far ones: without a visible joint the result is 1, the best value.
     return 1.0 - _over_joints(jnp.where(near, 0.0, 1.0), visible)
 
 
@@ -138,21 +143,23 @@ def auc(
             f"auc: the highest threshold must be a positive multiple of {AUC_STEP_MM:g} mm, "
             f"got {highest}."
         )
+    # The highest threshold is one of them, and so is 0, below which there is no error.
     thresholds = jnp.arange(int(highest / AUC_STEP_MM) + 1, dtype=jnp.float32) * AUC_STEP_MM
     errors = joint_errors(estimated, true)
-    # Not ">=": an error that is NaN is below no threshold.
+    # Not ">=": an error that is NaN is below no threshold, and must count as missed.
     missed = jnp.mean(~(errors[..., None] < thresholds[None, None, :]), axis=-1, dtype=jnp.float32)
     return 1.0 - _over_joints(missed, visible)
 
 
 def _over_joints(values, visible):
     """The mean over the visible joints, 0 where there are none; others may even be NaN."""
+    # Selected before the sum, as 0 * NaN is NaN.
     count = jnp.sum(visible, axis=-1, dtype=jnp.float32)
     return jnp.sum(jnp.where(visible, values, 0.0), axis=-1) / jnp.maximum(count, 1.0)
 
 
 def _gathered(joints, visible):
-    """Invisible joints moved to the mean of the visible ones."""
+    """The pose with its invisible joints moved to the mean of the visible ones."""
     seen = visible[..., None]
     count = jnp.maximum(jnp.sum(seen, axis=-2, keepdims=True, dtype=jnp.float32), 1.0)
     mean = jnp.sum(jnp.where(seen, joints, 0.0), axis=-2, keepdims=True) / count

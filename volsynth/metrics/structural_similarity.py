@@ -1,10 +1,10 @@
-"""Structural similarity: ours, as other papers compute it, over a mask; one value per image.
+"""Structural similarity (SSIM): ours, that of other papers' programs, and over a mask.
 
-The same two images get values that differ by more than what separates one method from another:
-by the window, the range that the constants are taken of, and white borders put back on before the
-score. Numbers of papers may be compared only with those of their own protocol. Images, masks and
-dtypes are as in `volsynth.metrics.images`; files of 8 bits give what the original programs gave for
-them, images that were never rounded something very close.
+One value per image. The window, the range that the constants are taken of, and white borders put
+back on before the score change its value by more than what separates one method from another.
+Numbers of papers may be compared only with those of their own protocol. Images, masks and dtypes
+are as in `volsynth.metrics`; files of 8 bits give what the original programs gave for them, images
+that were never rounded something very close.
 """
 
 import dataclasses
@@ -17,29 +17,34 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from volsynth.errors import did_you_mean
-from volsynth.metrics import checks, pixels
+from volsynth.metrics import checks
+from volsynth.metrics.masks import has_pixels, masked, mean_over
 
+# The window and the constants of Wang et al. 2004.
 WINDOW = 11
 SIGMA = 1.5
 K1 = 0.01
 K2 = 0.03
 
 LEAST_RANGE = 1.0 / 255.0
-"""One level of 8 bits, in [0, 1]: a range measured on a flat image would divide by zero."""
+"""The smallest range of values that a protocol with a measured range uses: one level of 8 bits.
+
+The range of a flat image is 0, and would make the constants 0 and the score 0 / 0.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What a value of SSIM depends on.
+    """Settings on which a value of SSIM depends.
 
     Attributes:
       window: side of the window in pixels, odd.
-      sigma: of a Gaussian window, in pixels; 0 for a uniform one.
+      sigma: standard deviation of a Gaussian window, in pixels; 0 for a uniform window.
       sample_covariance: whether (co)variances are divided by one less than the window's pixels.
       measured_range: whether the constants are taken of the largest minus the smallest value of the
         generated image, over all pixels and channels, instead of the whole range.
-      white_columns: pixels of white put left and right of both images beforehand.
-      source: whose it is.
+      white_columns: width in pixels of the white put left and right of both images beforehand.
+      source: the paper or program that computes it so.
     """
 
     window: int
@@ -62,7 +67,7 @@ _PUBLISHED: Mapping[str, Settings] = {
 }
 
 PUBLISHED = tuple(_PUBLISHED)
-"""Names that `ssim_as` knows."""
+"""Names of the published protocols that `ssim_as` knows."""
 
 
 def _stated(settings: Settings) -> dict[str, Any]:
@@ -99,7 +104,7 @@ PROTOCOL: Mapping[str, Mapping[str, Any]] = {
         "empty_mask": 0.0,
     },
 }
-"""How each score is computed, as plain JSON values; "all" of `images.PROTOCOL` holds here, too."""
+"""The protocol of each score of this module: how it is computed, as JSON values."""
 
 
 def ssim(a: Float[Array, "B H W 3"], b: Float[Array, "B H W 3"]) -> Float[Array, "B"]:
@@ -144,7 +149,7 @@ def ssim_as(
     """Structural similarity as a paper's program computes it.
 
     Args:
-      name: of `PUBLISHED`.
+      name: name of the protocol, one of `PUBLISHED`.
       generated: images in [-1, 1]; some protocols take their range from these.
       target: images in [-1, 1].
       mask: where given, both images are first multiplied by it (`masked`), as for a masked SSIM.
@@ -159,7 +164,7 @@ def ssim_as(
     settings = _settings("ssim_as", name)
     checks.pair(name, generated, target)
     if mask is not None:
-        generated, target = pixels.masked(generated, mask), pixels.masked(target, mask)
+        generated, target = masked(generated, mask), masked(target, mask)
     return jnp.mean(_similarity(name, generated, target, settings), axis=(1, 2))
 
 
@@ -170,8 +175,8 @@ def masked_ssim(
 ) -> Float[Array, "B"]:
     """`ssim` of images that were both multiplied by a mask.
 
-    Where both are black windows are equal, so a small person gets a high value: compare only
-    values of the same masks. `foreground_ssim` leaves those windows out.
+    Windows in which both images are black are equal, so a small person gets a high value: compare
+    only values of the same masks. `foreground_ssim` leaves those windows out.
 
     Args:
       a: images in [-1, 1].
@@ -186,7 +191,7 @@ def masked_ssim(
         the window.
     """
     checks.pair("masked_ssim", a, b)
-    return ssim(pixels.masked(a, mask), pixels.masked(b, mask))
+    return ssim(masked(a, mask), masked(b, mask))
 
 
 def foreground_ssim(
@@ -202,8 +207,8 @@ def foreground_ssim(
       mask: the person or a region; a float mask in [0, 1] weighs the windows.
 
     Returns:
-      One value per image in [-1, 1]; 0 where no centre is in the mask: mark such an image as not
-      valid (`has_window`).
+      One value per image in [-1, 1]; 0 where no centre is in the mask. Leave such an image out of
+      a mean (`has_window`).
 
     Raises:
       ValueError: the shapes differ, are not those of images and masks, or an image is smaller than
@@ -212,22 +217,24 @@ def foreground_ssim(
     checks.pair("foreground_ssim", a, b)
     checks.mask("foreground_ssim", a, mask)
     similarity = _similarity("foreground_ssim", a, b, _OURS)
-    return pixels.mean_over(similarity, _centres(mask))
+    return mean_over(similarity, _centres(mask))
 
 
 def has_window(mask: Float[Array, "B H W"] | Bool[Array, "B H W"]) -> Bool[Array, "B"]:
-    """For which masks `foreground_ssim` has a window to look at."""
-    return pixels.has_pixels(_centres(mask))
+    """Whether each mask holds the centre of a window, so that `foreground_ssim` has a value."""
+    return has_pixels(_centres(mask))
 
 
 def _centres(mask):
+    # A window lies inside the image only if its centre is half a window away from every border.
     border = _OURS.window // 2
     return mask[:, border:-border, border:-border]
 
 
 def _similarity(score, generated, target, settings) -> Float[Array, "B h w"]:
-    """The mean over channels for every window inside the image, by its centre."""
+    """SSIM of every window inside the image, mean over channels; a value stands at its centre."""
     x, y = ((image.astype(jnp.float32) + 1.0) / 2.0 for image in (generated, target))
+    # Pictures of DeepFashion are 176 pixels wide; the program scores them as squares of 256.
     if settings.white_columns:
         width = ((0, 0), (0, 0), (settings.white_columns,) * 2, (0, 0))
         x, y = (jnp.pad(image, width, constant_values=1.0) for image in (x, y))
@@ -236,6 +243,7 @@ def _similarity(score, generated, target, settings) -> Float[Array, "B h w"]:
             f"{score}: images must be at least {settings.window} pixels high and wide, the size "
             f"of its window, got {x.shape[1]} x {x.shape[2]}."
         )
+    # The constants grow with the square of the range, as in the paper; images are in [0, 1] here.
     span = jnp.ones((x.shape[0], 1, 1, 1), jnp.float32)
     if settings.measured_range:
         axes = (1, 2, 3)
@@ -244,13 +252,16 @@ def _similarity(score, generated, target, settings) -> Float[Array, "B h w"]:
     c1, c2 = (K1 * span) ** 2, (K2 * span) ** 2
     weights = _window(settings)
     mean_x, mean_y = _filtered(x, weights), _filtered(y, weights)
-    # Around the middle of the range, where squares are smaller, so that less is lost to rounding.
+    # Variances are differences of squares, which cancel in float32. Around the middle of the range
+    # the squares are smaller, so that less is lost to rounding.
     u, v = x - 0.5, y - 0.5
     mean_u, mean_v = mean_x - 0.5, mean_y - 0.5
     pixels_inside = settings.window**2
+    # From the population's (co)variance to the sample's; both have the same factor.
     scale = pixels_inside / (pixels_inside - 1) if settings.sample_covariance else 1.0
     variances = _filtered(u * u + v * v, weights) - mean_u * mean_u - mean_v * mean_v
     covariance = _filtered(u * v, weights) - mean_u * mean_v
+    # With C3 = C2 / 2 contrast and structure of the paper become one fraction.
     luminance = (2.0 * mean_x * mean_y + c1) / (mean_x * mean_x + mean_y * mean_y + c1)
     structure = (2.0 * scale * covariance + c2) / (scale * variances + c2)
     return jnp.mean(luminance * structure, axis=-1)
@@ -266,20 +277,18 @@ def _window(settings) -> np.ndarray:
 
 
 def _filtered(image: Float[Array, "B H W 3"], weights: np.ndarray) -> Float[Array, "B h w 3"]:
-    """Weighted means over the windows inside the image.
-
-    As products with a banded matrix for each axis: the grouped convolution it could be takes tens
-    of times as long on a CPU.
-    """
+    """Weighted means over the windows inside the image."""
+    # Products with a banded matrix for each axis: a grouped convolution would give the same, but
+    # takes tens of times as long on a CPU.
     rows, columns = (_banded(weights, size) for size in image.shape[1:3])
-    # Accelerators would multiply with 8 or 11 bits; the variances would be noise.
+    # Accelerators would by default multiply with 8 or 11 bits; the variances would be noise.
     highest = jax.lax.Precision.HIGHEST
     image = jnp.einsum("hH,bHWc->bhWc", rows, image, precision=highest)
     return jnp.einsum("wW,bhWc->bhwc", columns, image, precision=highest)
 
 
 def _banded(weights: np.ndarray, size: int) -> np.ndarray:
-    """Row i has the weights of the window that begins at i."""
+    """A matrix whose row i has the weights of the window that begins at pixel i."""
     count = size - len(weights) + 1
     banded = np.zeros((count, size), np.float32)
     for i in range(count):

@@ -1,0 +1,1 @@
+"""Networks: layers, blocks, backbones and discriminators, as Flax modules."""

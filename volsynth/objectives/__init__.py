@@ -1,0 +1,1 @@
+"""Objectives: pieces of losses, and the system that most image methods are."""

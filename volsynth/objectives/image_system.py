@@ -1,7 +1,7 @@
-"""The system of a generator and a discriminator that make one image from a picture and a pose.
+"""The system of a generator and a discriminator that make one image from an image and a pose.
 
 Equation 4.2 of Knoche 2019 with further terms, composed of the pieces in `objectives`. Volumetric,
-ResNet and deformable generators share it, so that all such a method brings is its two networks.
+ResNet and deformable generators share it, so that such a method adds only its two networks.
 """
 
 import dataclasses
@@ -16,29 +16,30 @@ from volsynth.objectives import adversarial, reconstruction
 from volsynth.system import Player, Stages, System
 
 INPUTS = tuple(f"{role}_{kind}" for role in fields.ROLES for kind in ("image", "joints", "visible"))
-"""The fields of a batch that generator, discriminator and losses read."""
+"""Names of the fields of a batch that generator, discriminator and losses read."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Loss:
-    """The section `loss` of a config. A term of weight zero is not computed at all.
+    """The section `loss` of a config; a term of weight zero is not computed at all.
 
     Attributes:
-      gan: weight of the adversarial term in the generator's loss; without one there is no critic.
+      gan: weight of the adversarial term in the generator's loss; with 0 there is no critic.
       gan_loss: name of the adversarial loss, a key of `adversarial.GAN_LOSSES`; "minimax", or
         "wasserstein" with gradient penalty.
       gradient_penalty: weight of that penalty in the critic's loss.
       nearest_neighbour: weight of the nearest-neighbour loss.
-      neighbourhood: side of that loss's neighbourhood in pixels, odd.
+      neighbourhood: side of the neighbourhood of that loss in pixels, odd.
       perceptual: weight of the mean absolute difference of features.
-      perceptual_layers: the layers of VGG-19 whose features those are.
-      features: file of VGG-19's weights, for both losses of features; empty for the built-in ones.
+      perceptual_layers: the layers of VGG-19 whose features the perceptual term compares.
+      features: file of VGG-19's weights, for both terms that compare features; empty for the
+        built-in features.
       l1: weight of the mean absolute difference of pixels.
-      chroma: weight of the same between differences of colour channels.
+      chroma: weight of the mean absolute difference between differences of colour channels.
       pose: weight of the cross-entropy between the pose head's volume and the source's heatmaps.
 
     Raises:
-      UserError: a value is out of its range, or nothing compares images.
+      UserError: a value is out of its range, or no term with a weight compares images.
     """
 
     gan: float
@@ -53,7 +54,8 @@ class Loss:
     chroma: float
     pose: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        # Those of which at least one must teach the image; the pose alone would not.
         weights = (self.gan, self.nearest_neighbour, self.perceptual, self.l1, self.chroma)
         if min(*weights, self.pose, self.gradient_penalty) < 0:
             raise UserError(f"config.loss: weights must not be negative, got {self}.")
@@ -79,6 +81,7 @@ class Loss:
     @property
     def reconstruction(self) -> reconstruction.Weights:
         """The weights of the terms that compare the generated image with the target."""
+        # A config has one section for all losses: keys have the names that the pieces have.
         names = reconstruction.Weights._fields
         return reconstruction.Weights(**{name: getattr(self, name) for name in names})
 
@@ -95,41 +98,72 @@ def image_system(
     """The system of a generator and a discriminator.
 
     Args:
-      name: of the method.
-      paper: where it comes from.
-      loss: what the generator is trained for.
+      name: name of the method.
+      paper: the publication that it comes from.
+      loss: weights of the losses.
       generator: (batch, train) -> outputs, with "image"; where `loss.pose` has a weight also with
         "pose_logits" and the "source_heatmaps" that they should become, [B, H, W, D, 15], and
         "pose_joints", [B, 15, 3]; random numbers from the collection "dropout". It has no states.
       discriminator: (image, batch) -> logits, [B, ...]; it has no states.
-      figures: what the paper prints.
+      figures: numbers that the paper prints, see `System.figures`.
       stages: the generator in three parts, where it has them.
 
     Raises:
       UserError: there are no such layers of features, or no such file.
     """
-    compare = reconstruction.make_terms(loss.reconstruction)
-
-    def init(rng, batch):
-        generator_rng, discriminator_rng = jax.random.split(rng)
-        variables = {"generator": generator.init(generator_rng, batch, False)}
-        if loss.gan:
-            image = batch["target_image"]
-            logits, made = discriminator.init_with_output(discriminator_rng, image, batch)
-            if not logits.size:
-                raise UserError(
-                    f"config.data.image_size: {image.shape[2]} pixels are too few for the "
-                    "discriminator; shorten config.discriminator.widths."
-                )
-            variables["discriminator"] = made
-        return variables
 
     def forward(variables, batch, context):
+        # Flax needs the key only where there is dropout, in training.
         rngs = {"dropout": context.rng}
         return generator.apply(variables["generator"], batch, context.train, rngs=rngs), {}
 
     def judge(variables, batch):
         return lambda image: discriminator.apply(variables["discriminator"], image, batch)
+
+    players = {"generator": Player(("generator",), _generator_loss(loss, judge))}
+    if loss.gan:
+        critic = Player(("discriminator",), _critic_loss(loss, judge), critic=True)
+        players = {"discriminator": critic, **players}
+    return System(
+        name,
+        paper,
+        _initialiser(loss, generator, discriminator),
+        forward,
+        {"main": players},
+        inputs=INPUTS,
+        task="image_and_pose" if loss.pose else "image",
+        stages=stages,
+        file_keys=("loss.features",),
+        figures=figures or {},
+        notes=reconstruction.notes(loss.reconstruction),
+    )
+
+
+def _initialiser(loss, generator, discriminator):
+    """The function `System.init`."""
+
+    def init(rng, batch):
+        # Split even without a critic: the generator then begins with the same parameters.
+        generator_rng, discriminator_rng = jax.random.split(rng)
+        variables = {"generator": generator.init(generator_rng, batch, False)}
+        if loss.gan:
+            image = batch["target_image"]
+            logits, critic = discriminator.init_with_output(discriminator_rng, image, batch)
+            # Convolutions without padding leave nothing of a small image, and the mean of nothing
+            # is NaN from the first step on.
+            if not logits.size:
+                raise UserError(
+                    f"config.data.image_size: {image.shape[2]} pixels are too few for the "
+                    "discriminator; shorten config.discriminator.widths."
+                )
+            variables["discriminator"] = critic
+        return variables
+
+    return init
+
+
+def _critic_loss(loss, judge):
+    """The loss of the discriminator."""
 
     def critic_loss(variables, outputs, batch, context):
         terms = adversarial.critic_terms(
@@ -142,11 +176,19 @@ def image_system(
         )
         return terms, {}
 
+    return critic_loss
+
+
+def _generator_loss(loss, judge):
+    """The loss of the generator, equation 4.2 of the thesis with further terms."""
+    compare = reconstruction.make_terms(loss.reconstruction)
+
     def generator_loss(variables, outputs, batch, context):
+        del context  # Nothing in it is random or changes with the step.
         image, terms = outputs["image"], {}
         if loss.gan:
-            fooled = adversarial.generator_term(loss.gan_loss, judge(variables, batch), image)
-            terms["gan"] = loss.gan * fooled
+            term = adversarial.generator_term(loss.gan_loss, judge(variables, batch), image)
+            terms["gan"] = loss.gan * term
         terms |= compare(image, batch["target_image"])
         if loss.pose:
             entropy = losses.heatmap_cross_entropy(
@@ -155,23 +197,7 @@ def image_system(
             terms["pose"] = loss.pose * entropy
         return terms, {}
 
-    players = {"generator": Player(("generator",), generator_loss)}
-    if loss.gan:
-        critic = Player(("discriminator",), critic_loss, critic=True)
-        players = {"discriminator": critic, **players}
-    return System(
-        name,
-        paper,
-        init,
-        forward,
-        {"main": players},
-        inputs=INPUTS,
-        task="image_and_pose" if loss.pose else "image",
-        stages=stages,
-        file_keys=("loss.features",),
-        figures=figures or {},
-        notes=reconstruction.notes(loss.reconstruction),
-    )
+    return generator_loss
 
 
 def generator_stages(generator: nn.Module) -> Stages:

@@ -1,7 +1,7 @@
-"""Reconstruction terms: how far a generated image is from the one that was wanted.
+"""Reconstruction terms: distances of a generated image from its target.
 
-Differences of pixels, and of features of VGG-19 or of the built-in features where no weights are
-given; Knoche 2019, section 4.4 and 2.3.2.
+They are differences of pixels, and of features of VGG-19, or of the built-in features where no
+weights are given; Knoche 2019, sections 4.4 and 2.3.2.
 """
 
 import functools
@@ -18,16 +18,17 @@ NEAREST_LAYER = "block1_conv2"
 
 
 class Weights(NamedTuple):
-    """Weights of the terms; one of weight zero is not computed at all.
+    """Weights of the reconstruction terms; a term of weight zero is not computed at all.
 
     Attributes:
-      l1: of the mean absolute difference of pixels.
-      chroma: of the same between differences of colour channels.
-      nearest_neighbour: of the nearest-neighbour loss.
-      neighbourhood: side of that loss's neighbourhood in pixels, odd.
-      perceptual: of the mean absolute difference of features.
-      perceptual_layers: the layers of VGG-19 whose features that is about.
-      features: file of VGG-19's weights, for both losses of features; empty for the built-in ones.
+      l1: weight of the mean absolute difference of pixels.
+      chroma: weight of the mean absolute difference between differences of colour channels.
+      nearest_neighbour: weight of the nearest-neighbour loss.
+      neighbourhood: side of the neighbourhood of that loss in pixels, odd.
+      perceptual: weight of the mean absolute difference of features.
+      perceptual_layers: the layers of VGG-19 whose features the perceptual term compares.
+      features: file of VGG-19's weights, for both terms that compare features; empty for the
+        built-in features.
     """
 
     l1: float = 0.0
@@ -51,6 +52,9 @@ def make_terms(
 ) -> Callable[[jax.Array, jax.Array], dict[str, jax.Array]]:
     """A function (image, target) -> weighted terms by name, of images [B, H, W, 3] in [-1, 1].
 
+    Args:
+      weights: the weights of the terms.
+
     Raises:
       UserError: there are no such layers; later, when it is called, no such file of weights.
     """
@@ -58,30 +62,36 @@ def make_terms(
     # Read when it is first needed: whoever only makes images has no need of the file.
     features = functools.cache(lambda: feature_networks.load_features(weights.features, layers))
 
-    def terms(image, target):
-        found = {}
-        made, wanted = (features()(x) for x in (image, target)) if layers else ({}, {})
+    def compute_terms(image, target):
+        terms = {}
+        # One pass of the network for both terms.
+        of_image, of_target = (features()(x) for x in (image, target)) if layers else ({}, {})
         if weights.nearest_neighbour:
             distance = losses.nearest_neighbour(
-                made[NEAREST_LAYER], wanted[NEAREST_LAYER], weights.neighbourhood
+                of_image[NEAREST_LAYER], of_target[NEAREST_LAYER], weights.neighbourhood
             )
-            found["nearest_neighbour"] = weights.nearest_neighbour * distance
+            terms["nearest_neighbour"] = weights.nearest_neighbour * distance
         if weights.perceptual:
+            # The layer of the other term does not belong in this mean.
             chosen = [
-                {layer: f[layer] for layer in weights.perceptual_layers} for f in (made, wanted)
+                {layer: f[layer] for layer in weights.perceptual_layers}
+                for f in (of_image, of_target)
             ]
-            found["perceptual"] = weights.perceptual * losses.perceptual(*chosen)
+            terms["perceptual"] = weights.perceptual * losses.perceptual(*chosen)
         if weights.l1:
-            found["l1"] = weights.l1 * losses.l1(image, target)
+            terms["l1"] = weights.l1 * losses.l1(image, target)
         if weights.chroma:
-            found["chroma"] = weights.chroma * losses.chroma(image, target)
-        return found
+            terms["chroma"] = weights.chroma * losses.chroma(image, target)
+        return terms
 
-    return terms
+    return compute_terms
 
 
 def notes(weights: Weights) -> Mapping[str, str]:
-    """What belongs into every log and result: which features are compared, if any are.
+    """Notes for logs and results, see `System.notes`: the features that a term compares, if any.
+
+    Args:
+      weights: the weights of the terms.
 
     Raises:
       UserError: there are no such layers, or no such file.

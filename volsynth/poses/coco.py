@@ -16,8 +16,8 @@ def poses(
 
     Args:
       path: the file.
-      content: its JSON.
-      wanted: the order of joints that it must have; None for any.
+      content: the file's JSON.
+      wanted: the order of joints that the file must have; None for any.
 
     Raises:
       KeypointError: another order is wanted, or the file's lists are none.

@@ -21,8 +21,8 @@ def poses(
 
     Args:
       path: the file.
-      content: its JSON.
-      wanted: the order of joints that it must have; None for any.
+      content: the file's JSON.
+      wanted: the order of joints that the file must have; None for any.
     """
 
     # Inside the parser, so that a wrong file is left out alone.

@@ -1,4 +1,4 @@
-"""What the readers of all formats of poses share: checks of numbers, and parts of messages."""
+"""Checks of numbers and parts of messages that the readers of all formats of poses share."""
 
 import json
 from typing import Any, NoReturn
@@ -12,8 +12,8 @@ MOST_COORDINATE = 1e6
 """The largest absolute coordinate of a joint, in pixels or mm; no pose has joints further away."""
 
 HALF_PIXEL = 0.5
-"""What is added to coordinates of formats that have (0, 0) at the centre of the top left pixel, to
-have it at the pixel's outer corner as we do."""
+"""The offset from coordinates whose (0, 0) is the centre of the top left pixel to ours, whose
+(0, 0) is the outer corner of that pixel."""
 
 
 def refuse_constant(constant: str) -> NoReturn:

@@ -17,7 +17,7 @@ _HEAD = ["name", "keypoints_y", "keypoints_x"]
 
 
 def is_head(line: str) -> bool:
-    """Whether a file's first line says that it is one of these lists."""
+    """Whether the first line of a file says that the file is a list of pose-gan."""
     return line.strip().split(":") == _HEAD
 
 
@@ -28,8 +28,8 @@ def poses(
 
     Args:
       path: the file.
-      lines: its lines.
-      wanted: the order of joints that it must have; None for any.
+      lines: the lines of the file.
+      wanted: the order of joints that the file must have; None for any.
 
     Raises:
       KeypointError: another order is wanted.

@@ -18,8 +18,8 @@ def poses(
 
     Args:
       path: the file.
-      lines: its lines.
-      wanted: the order of joints that it must have; None for the one that its columns name.
+      lines: the lines of the file.
+      wanted: the order of joints that the file must have; None for the one that its columns name.
 
     Raises:
       KeypointError: the file is no CSV, or its columns are not what the format says.

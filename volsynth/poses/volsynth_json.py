@@ -28,8 +28,8 @@ def poses(
 
     Args:
       path: the file.
-      content: its JSON.
-      wanted: the order of joints that it must have; None for any.
+      content: the file's JSON.
+      wanted: the order of joints that the file must have; None for any.
 
     Raises:
       KeypointError: the file is of another version or order, or has no list of poses.

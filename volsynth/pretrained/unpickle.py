@@ -175,7 +175,7 @@ class _Machine:
       memo: values by the numbers under which the pickle keeps them.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.stack: list[Any] = []
         self.below: list[list[Any]] = []
         self.memo: dict[int, Any] = {}

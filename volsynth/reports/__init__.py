@@ -1,0 +1,1 @@
+"""Reports about runs: comparisons, curves, and a page in HTML."""

@@ -1,4 +1,7 @@
-"""What a run has left in its workdir, read without touching it; the run may still be at work."""
+"""The files that a run has left in its workdir, read without touching them.
+
+The run may still be at work.
+"""
 
 import pathlib
 import re
@@ -9,15 +12,15 @@ from volsynth.train import run_log, run_record
 
 
 def read(workdir: pathlib.Path) -> dict[str, Any]:
-    """What the run is and what it logged.
+    """Reads the record of a run and what it logged.
 
     Returns:
       {"workdir", "config", "data", "log", "damaged", "starts"}: `log` has the rows of
       `metrics.jsonl` in the order of their steps, `damaged` is how many of its lines could not be
-      read, `starts` the rows of `starts.jsonl`.
+      read, `starts` has the rows of `starts.jsonl`.
 
     Raises:
-      UserError: it holds no run, or a file in it cannot be read.
+      UserError: the folder holds no run, or a file in it cannot be read.
     """
     run = run_record.read_run(workdir)
     try:
@@ -30,6 +33,7 @@ def read(workdir: pathlib.Path) -> dict[str, Any]:
 
 def samples(workdir: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
     """The sample pictures of training, [(step, file)] in the order of the steps."""
+    # Pictures of other names may lie there, and are no samples.
     named = [
         (re.fullmatch(r"step_(\d+)\.png", path.name), path)
         for path in (workdir / "samples").glob("*.png")
@@ -40,5 +44,6 @@ def samples(workdir: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
 def last_step(config: dict[str, Any]) -> int | None:
     """The step at which a run of this config is finished; None if the config does not say."""
     steps = (config.get("train") or {}).get("steps")
+    # A system with several phases has a number of steps for each.
     counts = list(steps.values()) if isinstance(steps, dict) else [steps]
     return sum(counts) if counts and all(isinstance(count, int) for count in counts) else None

@@ -1,4 +1,4 @@
-"""What a score depends on, all of it; kept with every score, and compared before scores are."""
+"""Protocols: everything that a score depends on, kept with it and compared before scores are."""
 
 import dataclasses
 import hashlib
@@ -9,32 +9,32 @@ from typing import Any
 import numpy as np
 
 ALL = "all"
-"""The entry of what holds for every score."""
+"""Name of the entry with what holds for every score."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """The protocol of a result.
+    """Everything that the scores of a result depend on, as JSON values.
 
     Attributes:
       shared: what all scores depend on: data and its identity, split, pairs and their SHA-256,
-        number and size of the images, file format, resizing, baselines, intervals. JSON values.
-      scores: for every score what it alone depends on: window, ranges, masks, networks and the
-        SHA-256 of their weights; `ALL` for every one of them. JSON values.
+        number and size of the images, file format, resizing, baselines, intervals.
+      scores: by score, what it alone depends on: window, ranges, masks, networks and the SHA-256 of
+        their weights; under `ALL` what holds for every score.
     """
 
     shared: Mapping[str, Any]
     scores: Mapping[str, Mapping[str, Any]]
 
     @classmethod
-    def of_json(cls, value: Mapping[str, Any]) -> "Protocol":
-        """From what `to_json` gave, of earlier versions too."""
+    def from_json(cls, value: Mapping[str, Any]) -> "Protocol":
+        """The protocol of a JSON object that `to_json` returned; entries may be missing."""
         shared = {k: v for k, v in value.items() if k not in ("scores", "digest")}
         scores = value.get("scores")
         return cls(shared, scores if isinstance(scores, Mapping) else {})
 
     def to_json(self) -> dict[str, Any]:
-        """As one flat JSON object, with its digest."""
+        """The protocol as one flat JSON object, with its digest."""
         values = {**self.shared, "scores": dict(self.scores), "digest": self.digest}
         # What was not JSON, tuples among it, would be another value after reading.
         return json.loads(json.dumps(values))
@@ -42,14 +42,22 @@ class Protocol:
     @property
     def digest(self) -> str:
         """Ten hexadecimal digits that two protocols share only if they are equal."""
+        # Sorted and without spaces: the digest depends on the values, not on how they are written.
         values = json.dumps([self.shared, self.scores], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(values.encode()).hexdigest()[:10]
 
     def differences(self, other: "Protocol", score: str | None = None) -> list[str]:
-        """Dotted names of what differs; of one score, or of all that both have.
+        """The entries in which two protocols differ.
 
-        A score that only one of them has is no difference.
+        Args:
+          other: the other protocol.
+          score: name of the score that is to be compared; None for all that both have. A score that
+            only one of them has is no difference.
+
+        Returns:
+          Dotted names of the entries.
         """
+        # A score that only one of them has cannot be compared at all.
         names = [score] if score else [n for n in self.scores if n != ALL and n in other.scores]
         found = list(_differing("", self.shared, other.shared))
         for name in (ALL, *names):
@@ -58,11 +66,11 @@ class Protocol:
         return found
 
     def merged(self, other: "Protocol") -> "Protocol":
-        """With the entries of the scores that only the other one has."""
+        """This protocol with the entries of the scores that only the other one has."""
         return Protocol({**other.shared, **self.shared}, {**other.scores, **self.scores})
 
     def summary(self) -> str:
-        """One line for a reader; everything is in the JSON."""
+        """The protocol in one line for a reader; everything is in the JSON."""
         known = self.shared
         pairs = f"{known.get('images')} pairs"
         if "pairs_sha256" in known:
@@ -75,8 +83,8 @@ class Protocol:
         return f"Protocol {self.digest}: " + "; ".join(parts) + "."
 
 
-def told_apart(protocols: Sequence[Protocol]) -> tuple[list[str], dict[str, Protocol]]:
-    """Which results compare with one another.
+def group_protocols(protocols: Sequence[Protocol]) -> tuple[list[str], dict[str, Protocol]]:
+    """Groups protocols into those whose scores may be compared with one another.
 
     Returns:
       A letter for each protocol, the same for all that differ in nothing that two of them have; and
@@ -93,15 +101,18 @@ def told_apart(protocols: Sequence[Protocol]) -> tuple[list[str], dict[str, Prot
 
 
 def _letter(number):
+    # After z come aa, ab, as in the columns of a spreadsheet.
     return (_letter(number // 26 - 1) if number >= 26 else "") + chr(ord("a") + number % 26)
 
 
 def sha256_of_pairs(pairs: np.ndarray) -> str:
     """SHA-256 of a list of pairs [N, 2] of record numbers, little-endian integers of 64 bits."""
+    # The same bytes on every machine, whatever its order of bytes and its width of integers.
     return hashlib.sha256(np.ascontiguousarray(pairs, "<i8").tobytes()).hexdigest()
 
 
 def _differing(path: str, a: Any, b: Any, joint: str = "") -> Iterator[str]:
+    """Dotted names of the entries in which two nested JSON values differ."""
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         for key in (*a, *(key for key in b if key not in a)):
             # Unlike any JSON value: a key that is not there differs from one that is null.

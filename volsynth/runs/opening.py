@@ -1,4 +1,4 @@
-"""What training and restoring a run begin with: its data, opened and verified, and a cache."""
+"""First steps of training and of restoring a run: its data is opened and verified."""
 
 import pathlib
 import sys
@@ -11,16 +11,19 @@ from volsynth.errors import UserError
 
 
 def say(line: str) -> None:
-    """Tells the user something that is no result, on standard error."""
+    """Prints a line that is no result to standard error."""
     print(line, file=sys.stderr, flush=True)
 
 
 def open_data(config: Any) -> prepared.Prepared:
-    """The data set of a config.
+    """The data set that a config names.
+
+    Args:
+      config: the whole config; its section `data` is read.
 
     Raises:
       UserError: there is no such data set, its images have another size, or the number of threads
-        that read it cannot be.
+        that read it is not allowed.
     """
     data = prepared.open_prepared(config.data.dir, config.data.name, config.data.config)
     if data.image_size != config.data.image_size:
@@ -28,12 +31,18 @@ def open_data(config: Any) -> prepared.Prepared:
             f"{data.folder} has images of {data.image_size} pixels, config.data.image_size is "
             f"{config.data.image_size}; change it, or config.data.config."
         )
+    # Only checked: a wrong number should show before files of gigabytes are verified.
     pipeline.thread_count(config.data.threads)
     return data
 
 
 def verify_splits(config: Any, data: prepared.Prepared, *names: str) -> None:
-    """Finds what is missing or damaged in some splits before the work begins.
+    """Checks that the files of some splits are there and undamaged, before the work begins.
+
+    Args:
+      config: the whole config; without `data.verify` only the existence of the splits is checked.
+      data: the data set.
+      names: names of the splits.
 
     Raises:
       UserError: a split is not there, or one of its files is missing or damaged.
@@ -46,8 +55,9 @@ def verify_splits(config: Any, data: prepared.Prepared, *names: str) -> None:
 
 
 def keep_compilations() -> None:
-    """Compiles every program once per machine: later runs read what earlier ones compiled."""
+    """Turns on the cache on disk of compiled programs, which later runs read."""
     cache = pathlib.Path.home() / ".cache" / "volsynth" / "xla"
+    # Whoever has set a folder of their own keeps it.
     if jax.config.jax_compilation_cache_dir is None:
         jax.config.update("jax_compilation_cache_dir", str(cache))
         # What compiles faster than it is read from a disk is not worth the space.

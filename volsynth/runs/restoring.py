@@ -1,4 +1,4 @@
-"""A workdir becomes a system with its averaged weights again, ready to generate."""
+"""Restoring of a trained system with its averaged weights from a workdir."""
 
 import os
 import pathlib
@@ -14,15 +14,15 @@ from volsynth.errors import UserError
 from volsynth.runs.opening import keep_compilations, open_data, verify_splits
 from volsynth.system import Batch, System, Variables, averaged_networks, evaluation_context
 from volsynth.tasks.base import Prediction
-from volsynth.train import checkpoint, run_record
+from volsynth.train import checkpoint, checkpoint_arrays, run_record
 
 
-class Restored(NamedTuple):
-    """A run, ready to generate.
+class RestoredRun(NamedTuple):
+    """A trained system and its averaged weights, ready to be applied.
 
     Attributes:
-      config: the run's config, with `data.dir` where the data is now.
-      data: the data set it was trained on, its files verified; None from `restore_weights`.
+      config: the config of the run, with `data.dir` where the data is now.
+      data: the data set of the training, verified; None if it comes from `restore_weights`.
       system: the system of the config.
       step: the step of the checkpoint.
       averages: the averaged variables, {network: variables}, on one device.
@@ -40,15 +40,15 @@ def restore(
     split_names: Sequence[str],
     step: int | Literal["best"] | None = None,
     data_dir: str | None = None,
-) -> Restored:
+) -> RestoredRun:
     """Reads a run's averaged weights, and opens some splits of its data.
 
     Args:
       workdir: the folder of the run.
-      split_names: the splits that are verified.
-      step: of the checkpoint; "best" for the best by `config.train.best_by`, None for the newest
-        good one.
-      data_dir: where the data is now; None for where it was in training.
+      split_names: names of the splits that are verified.
+      step: step of the checkpoint; "best" for the best by `config.train.best_by`, None for the
+        newest good one.
+      data_dir: folder in which the data is now; None for the one of the training.
 
     Raises:
       UserError: the workdir holds no run or no such checkpoint, or the data is another one.
@@ -59,6 +59,7 @@ def restore(
     with config.unlocked():
         config.data.dir = data_dir or config.data.dir
     data = open_data(config)
+    # Scores on other data are no scores of this run, even where name and size agree.
     if not data.is_called(mixture.main_identity(run["data"])):
         raise UserError(
             f"{data.folder} is not the data set that {workdir} was trained on "
@@ -70,10 +71,12 @@ def restore(
 
 def restore_weights(
     workdir: str | os.PathLike[str], step: int | Literal["best"] | None = None
-) -> Restored:
+) -> RestoredRun:
     """Reads a run's averaged weights; the data that it was trained on need not be there.
 
-    `step` is as in `restore`.
+    Args:
+      workdir: the folder of the run.
+      step: as in `restore`.
 
     Raises:
       UserError: the workdir holds no run or no such checkpoint.
@@ -83,11 +86,11 @@ def restore_weights(
     return _with_weights(workdir, run, config_from_dict(run["config"]), step)
 
 
-def _with_weights(workdir, run, config, step) -> Restored:
+def _with_weights(workdir, run, config, step) -> RestoredRun:
     keep_compilations()
     system = systems.make(config)
     found, averages = restore_averages(system, config, workdir, step, run)
-    return Restored(config, None, system, found, averages)
+    return RestoredRun(config, None, system, found, averages)
 
 
 def restore_averages(
@@ -97,18 +100,19 @@ def restore_averages(
     step: int | Literal["best"] | None = None,
     run: dict[str, Any] | None = None,
 ) -> tuple[int, Variables]:
-    """A run's step and its averaged variables on one device.
+    """The step of a checkpoint, and the averaged variables in it on one device.
 
     Args:
       system: the system of the config.
-      config: the run's config.
+      config: the config of the run.
       workdir: the folder of the run.
       step: as in `restore`.
-      run: the record of `run.json`, where it was read already.
+      run: the record of `run.json`; None to read it.
 
     Raises:
       UserError: there is no such checkpoint.
     """
+    # The shapes that the checkpoint must have follow from the config; nothing is initialised.
     batch = fake.spec(1, config.data.image_size, system.inputs)
     shapes = jax.eval_shape(system.init, jax.random.key(0), batch)
     shapes = {name: shapes[name] for name in averaged_networks(system, shapes)}
@@ -126,14 +130,20 @@ def restore_averages(
                 )
         if step is not None and step not in found:
             raise UserError(f"{workdir} has no checkpoint {step}; there are {found}.")
+        # A run on many devices may be evaluated on one.
         alone = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-        return checkpoints.averages(step, checkpoint.abstract(shapes, alone))
+        return checkpoints.restore_averages(step, checkpoint_arrays.with_sharding(shapes, alone))
 
 
 def predictor(system: System) -> Callable[[Variables, Batch], Prediction]:
-    """A jitted function (variables, batch) -> prediction of the system's task."""
+    """A jitted function (variables, batch) -> prediction of the system's task.
+
+    Args:
+      system: the system; it is applied as outside of training.
+    """
     select = tasks.TASKS[system.task].select
 
+    # Selected within jit: XLA leaves out what no score needs.
     @jax.jit
     def predict(variables, batch):
         return select(system.forward(variables, batch, evaluation_context())[0])

@@ -1,4 +1,4 @@
-"""What `volsynth train` runs: a config becomes data, a system and the engine."""
+"""Training of a config, as `volsynth train` runs it: data, system and engine are put together."""
 
 import functools
 import os
@@ -17,11 +17,15 @@ from volsynth.tasks.gallery import gallery, gallery_pairs
 from volsynth.train import distributed, loop, mesh, program, run_record
 
 SAMPLES = 6
-"""How many pairs a sample picture during training shows."""
+"""Number of pairs that a sample picture during training shows."""
 
 
 def train(config: Any, workdir: str | os.PathLike[str]) -> None:
-    """Trains a config in a workdir, or resumes what is there.
+    """Trains a config in a workdir, or resumes the run that is there.
+
+    Args:
+      config: the whole config.
+      workdir: the folder of the run; it need not exist.
 
     Raises:
       UserError: data, config, devices or workdir do not fit together.
@@ -32,6 +36,7 @@ def train(config: Any, workdir: str | os.PathLike[str]) -> None:
     data = open_data(config)
     mixed = mixture.open_mixture(data, config.data.dir, config.data.also)
     verify_splits(config, data, "train", "validation")
+    # Of the other data sets nothing but training samples is read.
     for other in mixed.sets[1:]:
         verify_splits(config, other, "train")
     # Everything that can be wrong with the config shows before the workdir is touched.
@@ -44,6 +49,7 @@ def train(config: Any, workdir: str | os.PathLike[str]) -> None:
     if not 0 <= config.data.single <= 1:
         raise UserError(f"config.data.single must lie in [0, 1], got {config.data.single}.")
     augmentation = augment.from_config(config.data)
+    # The workdir is shared: all processes would write the same file at the same time.
     if distributed.is_first():
         record = config_to_dict(config)
         run_record.claim_workdir(workdir, record, mixed.identity, system.notes, system.file_keys)
@@ -70,7 +76,8 @@ def train(config: Any, workdir: str | os.PathLike[str]) -> None:
 
 
 def _sampler(system, split, seed):
-    """A function (averaged variables) -> a picture of what they make of some pairs."""
+    """A function (averaged variables) -> a sample picture of their predictions for some pairs."""
+    # Decoded once: all samples of a run are of the same pairs, so that they can be compared.
     pairs = gallery_pairs(split, seed, SAMPLES)
     batches = list(pipeline.evaluation_batches(split, pairs, len(pairs)))
     task, predict = tasks.TASKS[system.task], predictor(system)
@@ -78,16 +85,18 @@ def _sampler(system, split, seed):
 
 
 def _trace(trained, config):
-    """Shapes of a whole step of each phase: what networks and losses cannot do, they say here."""
+    """Traces a step of each phase, so that networks and losses raise their errors now."""
     batch = fake.spec(config.train.batch_size, config.data.image_size, trained.system.inputs)
-    whole = jax.eval_shape(trained.init, jax.random.key(0), batch)
-    for move in trained.steps.values():
-        jax.eval_shape(move, whole, batch)
+    state = jax.eval_shape(trained.init, jax.random.key(0), batch)
+    # The second phase of a run may begin after days.
+    for step in trained.steps.values():
+        jax.eval_shape(step, state, batch)
 
 
 def _check_counts(config):
     counts = {f"train.{key}": value for key, value in config.train.items()}
     counts["evaluate.batch_size"] = config.evaluate.batch_size
+    # Steps that are a table, those of several phases, were checked with the phases.
     for name, value in counts.items():
         if isinstance(value, int) and value < 1:
             raise UserError(f"config.{name} must be at least 1, got {value}.")

@@ -47,8 +47,8 @@ class Renderer:
         """Takes a model of `staged.load_staged`; it is compiled when it is first called."""
         self.card, self.image_size = model.card, model.image_size
         self._model = model
-        # Only systems with a volume can be taken apart into encoding and rendering.
-        self._staged = staged.StagedModel(model) if model.config.system in GENERATORS else None
+        # Only systems with stages can be taken apart into encoding and rendering.
+        self._staged = staged.StagedModel(model) if staged.is_staged(model) else None
         self.bytes_per_person = 3 * self.image_size**2
 
     def warm_up(self) -> None:
@@ -63,7 +63,7 @@ class Renderer:
         for batch in (1, BATCH):
             self.render(encoded, [body], square, batch)
         if encoded.features is not None:
-            self.bytes_per_person += encoded.features.volume.nbytes
+            self.bytes_per_person += encoded.features.nbytes
 
     def render(
         self, encoded: EncodedPerson, bodies: Sequence[Body], square: Crop, batch: int
@@ -79,8 +79,8 @@ class Renderer:
         if self._staged is None:
             return render.render_whole(self._model, encoded.person, square, batch)(bodies)
         if encoded.features is None:
-            encoded.features = self._staged.look(encoded.person)
-        return self._staged.make(encoded.features, bodies, square, batch)
+            encoded.features = self._staged.encode(encoded.person)
+        return self._staged.render(encoded.features, bodies, square, batch)
 
 
 def load_estimator(path: pathlib.Path) -> exported_model.Model:

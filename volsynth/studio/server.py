@@ -15,7 +15,7 @@ from volsynth.errors import UserError
 from volsynth.export import exported_model
 from volsynth.generation import staged
 from volsynth.generation.persons import Person
-from volsynth.generation.source import read_person
+from volsynth.generation.source import Source, read_person
 from volsynth.studio import cache, rendering, request_bodies, routes
 from volsynth.studio.job_queue import ClientGoneError, QueueFullError
 from volsynth.studio.state import Studio

@@ -1,4 +1,4 @@
-"""Every method by name. A method is one file with a `make(config) -> System`."""
+"""All methods by name; a method is one file with a function `make(config) -> System`."""
 
 from typing import Any
 
@@ -13,6 +13,7 @@ SYSTEMS = {
     "deformable": deformable.make,
     "pose_estimator": pose_estimator.make,
 }
+"""The function that builds each system, by the name that `config.system` has."""
 
 
 def make(config: Any) -> System:
@@ -29,6 +30,7 @@ def make(config: Any) -> System:
     try:
         return SYSTEMS[config.system](config)
     except AttributeError as error:
+        # Only of a section of the config, which lacks a key; others are defects of the code.
         if not isinstance(error.obj, type(config)):
             raise
         raise missing_keys("config", f"{error.name}, in one of its sections") from error

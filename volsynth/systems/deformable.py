@@ -1,4 +1,4 @@
-"""Deformable skip connections, the method that the 2D baselines come from.
+"""The deformable GAN, a baseline whose skip connections move the features of body parts.
 
 A. Siarohin, E. Sangineto, S. Lathuilière, N. Sebe, *Deformable GANs for Pose-based Human Image
 Generation* (2018). A U-net with two encoders, one for the source image with its pose and one for
@@ -22,7 +22,7 @@ from volsynth.nn import backbones, blocks, layers
 from volsynth.objectives import image_system
 from volsynth.ops import keying, pose_volumes, rectangles
 from volsynth.ops.warp import warp
-from volsynth.system import System
+from volsynth.system import Batch, System
 
 PAPER = "Siarohin et al. 2018, Deformable GANs for Pose-based Human Image Generation"
 
@@ -31,17 +31,27 @@ FIGURES = {
     "params_total": 82.08e6,
     "operations_as_printed": 547e9,
 }
-"""Parameters from table 2 of Zhu et al. 2019 (PATN), operations from table 6.16 of Knoche 2019."""
+"""Published numbers: parameters from table 2 of Zhu et al. 2019 (PATN), operations from table 6.16
+of Knoche 2019."""
 
-DROPPED = 3
-"""Blocks of the decoder, from its start, with dropout."""
+DROPOUT_BLOCKS = 3
+"""Number of blocks at the start of the decoder that have dropout."""
 
 
-def heatmaps(batch, role: str, side: float, sigma: float, count: int) -> Float[Array, "b h w n"]:
-    """2D Gaussians of the joints of `role`, "source" or "target", at the size of the image.
+def heatmaps(
+    batch: Batch, role: str, side: float, sigma: float, count: int
+) -> Float[Array, "b h w n"]:
+    """Heatmaps of a pose: 2D Gaussians of its joints, at the size of the image.
 
-    The published networks have 18 maps, for the joints of OpenPose; ours has 15 joints. Maps beyond
-    those stay empty, as the map of a joint that is not visible does.
+    The published networks have 18 maps, for the joints of OpenPose; our skeleton has 15 joints.
+    Maps beyond those stay empty, as the map of a joint that is not visible does.
+
+    Args:
+      batch: the batch.
+      role: which pose, "source" or "target".
+      side: side of the image, pixels.
+      sigma: standard deviation of the Gaussians, pixels.
+      count: number of maps, at least one for each joint.
     """
     joints, visible = batch[f"{role}_joints"], batch[f"{role}_visible"]
     shape = (*batch[f"{role}_image"].shape[1:3], 1)
@@ -50,7 +60,13 @@ def heatmaps(batch, role: str, side: float, sigma: float, count: int) -> Float[A
 
 
 class DownBlock(nn.Module):
-    """LeakyReLU, a convolution that halves the size, norm."""
+    """An encoder block: LeakyReLU, a convolution that halves the size, norm.
+
+    Attributes:
+      features: output channels.
+      norm: whether there is a norm.
+      dtype: type in which the layers compute.
+    """
 
     features: int
     norm: bool
@@ -58,14 +74,22 @@ class DownBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 features"]:
+        """Features of half the size."""
         around = ((1, 1), (1, 1))
+        # As in the published code, only the first and the last convolution have a bias.
         conv = layers.Conv(self.features, (4, 4), 2, 1, around, has_bias=False, dtype=self.dtype)
         x = conv(layers.leaky_relu(x))
         return layers.SampleNorm()(x) if self.norm else x
 
 
 class UpBlock(nn.Module):
-    """ReLU, a transposed convolution that doubles the size, norm, dropout."""
+    """A decoder block: ReLU, a transposed convolution that doubles the size, norm, dropout.
+
+    Attributes:
+      features: output channels.
+      dropout: probability with which a value is set to 0; 0 for no dropout.
+      dtype: type in which the layers compute.
+    """
 
     features: int
     dropout: float
@@ -73,13 +97,20 @@ class UpBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w features"]:
+        """Features of twice the size."""
         x = layers.ConvTranspose(self.features, dtype=self.dtype)(jax.nn.relu(x))
         x = layers.SampleNorm()(x)
         return nn.Dropout(self.dropout, deterministic=self.dropout == 0)(x)
 
 
 class Encoder(nn.Module):
-    """Features of every size, from the image's on; no norm at the smallest."""
+    """An encoder that returns its features of every size; there is no norm at the smallest.
+
+    Attributes:
+      widths: output channels of the levels; all but the first halve the size.
+      remat: whether blocks keep only their inputs for the backward pass, to save memory.
+      dtype: type in which the layers compute.
+    """
 
     widths: Sequence[int]
     remat: bool
@@ -87,31 +118,35 @@ class Encoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> list[Array]:
-        found = [layers.Conv(self.widths[0], (3, 3), dtype=self.dtype)(x)]
+        """Features of every level, from the image's size to the smallest."""
+        levels = [layers.Conv(self.widths[0], (3, 3), dtype=self.dtype)(x)]
         block = blocks.maybe_remat(DownBlock, self.remat)
         last = len(self.widths) - 1
         for i, width in enumerate(self.widths[1:], start=1):
+            # Named: with and without `remat` parameters must have the same names.
             down = block(width, norm=i < last, dtype=self.dtype, name=f"DownBlock_{i}")
-            found.append(down(found[-1]))
-        return found
+            levels.append(down(levels[-1]))
+        return levels
 
 
 class Generator(nn.Module):
-    """Two encoders, and a decoder with the features of both at every size.
+    """The generator: two encoders, and a decoder with the features of both at every size.
 
     Attributes:
       encoder_widths: output channels of the levels of each encoder; all but the first halve the
         size.
-      decoder_widths: output channels of each doubling; as many as there are halvings.
-      moved_levels: how many levels, from the image's size on, are moved.
-      heatmaps: how many maps a pose has; at least one for each joint.
-      heatmap_sigma: of the joints' Gaussians, as a share of the image's side.
-      interpolation: of the warp, see `ops.warp`; pose-gan took the "nearest".
-      dropout: in training, in the first `DROPPED` blocks of the decoder.
+      decoder_widths: output channels of each layer that doubles the size; as many as there are
+        halvings.
+      moved_levels: number of levels, from the image's size on, whose features are moved.
+      heatmaps: number of maps of a pose; at least one for each joint.
+      heatmap_sigma: standard deviation of the joints' Gaussians, as a share of the image's side.
+      interpolation: kind of interpolation in the warp, see `ops.warp`; pose-gan has "nearest".
+      dropout: probability of dropout in training, in the first `DROPOUT_BLOCKS` blocks of the
+        decoder.
       chroma_key: whether the background is taken out of the source image and put behind what the
         decoder paints, with a fourth channel for coverage.
       remat: whether blocks keep only their inputs for the backward pass, to save memory.
-      dtype: of the computation.
+      dtype: type in which the layers compute.
     """
 
     encoder_widths: Sequence[int]
@@ -126,7 +161,8 @@ class Generator(nn.Module):
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, batch, train: bool) -> dict[str, Array]:
+    def __call__(self, batch: Batch, train: bool) -> dict[str, Array]:
+        """The image in the target pose, "image", and the moved features of its size, "warped"."""
         image = batch["source_image"]
         side = float(image.shape[2])
         sigma = self.heatmap_sigma * side
@@ -140,6 +176,7 @@ class Generator(nn.Module):
         common = {"widths": self.encoder_widths, "remat": self.remat, "dtype": self.dtype}
         of_image = Encoder(**common, name="image_stream")(jnp.concatenate([image, source], axis=-1))
         of_pose = Encoder(**common, name="pose_stream")(target)
+        # From the image's size on; as published, skip connections of smaller levels are plain.
         for i in range(self.moved_levels):
             of_image[i] = rectangles.move(of_image[i], *poses, side, self.interpolation)
         skips = [jnp.concatenate(pair, axis=-1) for pair in zip(of_image, of_pose)]
@@ -147,23 +184,24 @@ class Generator(nn.Module):
         x = skips.pop()
         block = blocks.maybe_remat(UpBlock, self.remat)
         for i, width in enumerate(self.decoder_widths):
-            dropout = self.dropout if train and i < DROPPED else 0.0
+            dropout = self.dropout if train and i < DROPOUT_BLOCKS else 0.0
             x = block(width, dropout, dtype=self.dtype, name=f"UpBlock_{i}")(x)
             x = jnp.concatenate([x, skips.pop()], axis=-1)
         channels = 4 if self.chroma_key else 3
         x = layers.Conv(channels, (3, 3), dtype=self.dtype)(jax.nn.relu(x))
+        # Images are float32 in any precision.
         painted = jnp.tanh(x.astype(jnp.float32))
         result = keying.over(painted, BACKGROUND) if self.chroma_key else painted
         return {"image": result, "warped": of_image[0]}
 
 
 class Discriminator(nn.Module):
-    """Judges an image given the source image and both poses.
+    """The discriminator, which judges an image given the source image and both poses.
 
     Attributes:
-      widths: output channels of its convolutions; one more makes the logits.
+      widths: output channels of its convolutions; one more convolution gives the logits.
       heatmaps, heatmap_sigma: as in the generator.
-      dtype: of the computation.
+      dtype: type in which the layers compute.
     """
 
     widths: Sequence[int]
@@ -172,7 +210,8 @@ class Discriminator(nn.Module):
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, image, batch) -> Float[Array, "b h2 w2"]:
+    def __call__(self, image: Float[Array, "b h w 3"], batch: Batch) -> Float[Array, "b h2 w2"]:
+        """Logits of patches of the image: high where it looks real."""
         side = float(image.shape[2])
         source, target = (
             heatmaps(batch, role, side, self.heatmap_sigma * side, self.heatmaps)
@@ -185,14 +224,19 @@ class Discriminator(nn.Module):
         for width in widths:
             x = DownBlock(width, norm=True, dtype=self.dtype)(x)
         x = DownBlock(1, norm=False, dtype=self.dtype)(x)
+        # Losses are float32 in any precision.
         return x[..., 0].astype(jnp.float32)
 
 
 def make(config: Any) -> System:
-    """The system of a config with sections `model`, `discriminator`, `loss` and a `precision`.
+    """The deformable system of a config.
+
+    Args:
+      config: the whole config; its sections `model`, `discriminator` and `loss`, the image size and
+        the precision are read.
 
     Raises:
-      UserError: image size and network do not fit, or a value cannot be.
+      UserError: image size and network do not fit together, or a value is not allowed.
     """
     model, dtype = config.model, layers.precision(config.precision)
     backbones.check_widths(model, config.data.image_size)
@@ -208,6 +252,7 @@ def make(config: Any) -> System:
 
 def _check(model):
     halvings = len(model.encoder_widths) - 1
+    # The smallest level is no skip connection: the decoder begins with it.
     if not 0 <= model.moved_levels <= halvings:
         raise UserError(
             f"config.model.moved_levels must be from 0 to {halvings}, one fewer than "

@@ -1,4 +1,4 @@
-"""Metric 3D pose from one picture, by volumetric heatmaps.
+"""The pose estimator: metric 3D pose from one picture, by volumetric heatmaps.
 
 I. Sárándi, T. Linder, K. O. Arras, B. Leibe: *How robust is 3D human pose estimation to occlusion?*
 (2018, arXiv:1808.09316) for the volumetric heatmaps, the centred strides and the two strides, and
@@ -33,19 +33,20 @@ PAPER = (
 INPUTS = tuple(
     f"{role}_{kind}" for role in ROLES for kind in ("image", "joints", "joints_mm", "visible")
 )
-"""The fields of a batch that training reads; in use it is given the target's picture alone."""
+"""Names of the fields of a batch that training reads; the forward pass outside of training reads
+the target's picture alone."""
 
 
 class Estimator(nn.Module):
-    """Picture to pose.
+    """The network that finds the pose of the person in a picture.
 
     Attributes:
       blocks, widths, stem_width, stem_kernel, groups: see `resnet.ResNet`.
-      depth: D, layers of the volume.
+      depth: D, number of layers of the volume.
       box_mm: side of the cube that the volume stands for, mm.
       stride_train: output stride in training, where a coarse volume is cheaper.
       stride_test: output stride outside of training.
-      dtype: of the computation.
+      dtype: type in which the layers compute.
     """
 
     blocks: Sequence[int]
@@ -78,6 +79,7 @@ class Estimator(nn.Module):
         maps = layers.Conv((1 + self.depth) * NUM_JOINTS, (1, 1), dtype=self.dtype, name="heads")(
             features
         )
+        # One convolution for both heads, as published; the first layer is the plane's.
         volume = layers.lift(maps, 1 + self.depth)
         plane, volume = volume[..., :1, :], volume[..., 1:, :]
         return {
@@ -88,17 +90,20 @@ class Estimator(nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Loss:
-    """Weights of the terms; one of weight zero is not computed.
+    """The section `loss` of a config; a term of weight zero is not computed.
 
     Attributes:
-      metric: of the mean absolute error of a coordinate relative to the pelvis, in metres.
-      plane: of the mean absolute error of x and y in the picture, as a share of its side.
+      metric: weight of the mean absolute error of a coordinate relative to the pelvis, in metres.
+      plane: weight of the mean absolute error of x and y in the picture, as a share of its side.
+
+    Raises:
+      UserError: a weight is negative, or that of the metric term is zero.
     """
 
     metric: float
     plane: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if min(self.metric, self.plane) < 0:
             raise UserError(f"config.loss: weights must not be negative, got {self}.")
         if not self.metric:
@@ -106,10 +111,14 @@ class Loss:
 
 
 def make(config: Any) -> System:
-    """The system of a config with sections `model`, `loss` and a `precision`.
+    """The pose estimator of a config.
+
+    Args:
+      config: the whole config; its sections `model` and `loss`, the image size and the precision
+        are read.
 
     Raises:
-      UserError: image size and strides do not fit, or a loss cannot be.
+      UserError: image size and strides do not fit together, or a value is not allowed.
     """
     dtype = layers.precision(config.precision)
     model, side = config.model, config.data.image_size
@@ -122,29 +131,45 @@ def make(config: Any) -> System:
 
     def forward(variables, batch, context):
         train = context.train
-        # Both pictures of a pair teach; what is scored is the target's pose.
+        # Both pictures of a pair teach; the target's pose alone is scored.
         roles = ROLES if train else ("target",)
         images = jnp.concatenate([batch[f"{role}_image"] for role in roles])
-        found = network.apply(variables["estimator"], images, train)
-        parts = {key: jnp.split(value, len(roles)) for key, value in found.items()}
+        poses = network.apply(variables["estimator"], images, train)
+        parts = {key: jnp.split(value, len(roles)) for key, value in poses.items()}
         outputs = {key: values[-1] for key, values in parts.items()}
         if train:
             outputs |= {f"source_{key}": values[0] for key, values in parts.items()}
         return outputs, {}
 
+    return System(
+        "pose_estimator",
+        PAPER,
+        init,
+        forward,
+        {"main": {"estimator": Player(("estimator",), _estimator_loss(loss, side))}},
+        inputs=INPUTS,
+        task="pose",
+    )
+
+
+def _estimator_loss(loss, side):
+    """The loss of the estimator, over the poses of both pictures of each pair."""
+
     def estimator_loss(variables, outputs, batch, context):
         del variables, context
-        # Outside of training there is no pose of the source.
-        found = {"target_": ""} | ({"source_": "source_"} if "source_joints_mm" in outputs else {})
+        # Beginnings of names in the batch, to those in the outputs. Outside of training there is no
+        # pose of the source.
+        roles = {"target_": ""} | ({"source_": "source_"} if "source_joints_mm" in outputs else {})
 
-        def errors(made, wanted):
-            """Of both roles together."""
-            pairs = [(outputs[out + made], batch[role + wanted]) for role, out in found.items()]
+        def errors(output, field):
+            """Differences of the poses of all roles, in the coordinates that the output has."""
+            pairs = [(outputs[out + output], batch[role + field]) for role, out in roles.items()]
             return jnp.concatenate([a - b[..., : a.shape[-1]] for a, b in pairs])
 
-        visible = jnp.concatenate([batch[f"{role}visible"] for role in found])
+        visible = jnp.concatenate([batch[f"{role}visible"] for role in roles])
         # Without both hips the pelvis is unknown, and every joint's place relative to it.
         rooted = visible & jnp.all(visible[:, np.array(HIPS)], axis=1, keepdims=True)
+        # In metres: the weights of the config are meant for this unit.
         metres = errors("joints_mm", "joints_mm") / 1000
         terms = {"metric": loss.metric * losses.masked_l1(metres, rooted)}
         if loss.plane:
@@ -152,16 +177,7 @@ def make(config: Any) -> System:
             terms["plane"] = loss.plane * losses.masked_l1(shares, visible)
         return terms, {}
 
-    players = {"estimator": Player(("estimator",), estimator_loss)}
-    return System(
-        "pose_estimator",
-        PAPER,
-        init,
-        forward,
-        {"main": players},
-        inputs=INPUTS,
-        task="pose",
-    )
+    return estimator_loss
 
 
 def _check(model, side):
@@ -170,6 +186,7 @@ def _check(model, side):
             f"config.model.blocks and config.model.widths must have one entry for each stage, got "
             f"{model.blocks} and {model.widths}."
         )
+    # The stem's stride, doubled by every further stage that is not dilated.
     allowed = resnet.ResNet.strides(len(model.widths))
     for key in ("stride_train", "stride_test"):
         stride = model[key]

@@ -1,4 +1,4 @@
-"""The 2D baseline: a residual network that moves its image features in the image plane.
+"""The 2D ResNet, a baseline that moves its image features in the image plane.
 
 M. Knoche, *Volumetric Feature Transformation for Pose-Conditioned Human Image Synthesis*, master
 thesis, RWTH Aachen 2019: section 4.2.1. The generator of CycleGAN with two encoders, one for the
@@ -20,7 +20,7 @@ from volsynth.nn import backbones, blocks, discriminators, layers
 from volsynth.objectives import image_system
 from volsynth.ops import keying, pose_volumes, rectangles
 from volsynth.ops.warp import warp
-from volsynth.system import System
+from volsynth.system import Batch, System
 
 PAPER = "Knoche 2019, Volumetric Feature Transformation for Pose-Conditioned Human Image Synthesis"
 
@@ -29,11 +29,11 @@ FIGURES = {
     "params_total": 44e6,
     "operations_as_printed": 1497e9,
 }
-"""Table 6.16, of the 2D ResNet (variant `full`)."""
+"""Numbers in table 6.16 for the 2D ResNet (variant `full`)."""
 
 
 class Generator(nn.Module):
-    """Section 4.2.1.
+    """The generator of section 4.2.1: source image and target pose to an image.
 
     The printed formula has residual blocks of 256 channels; only with 512, those of both streams
     side by side, it has the printed number of parameters.
@@ -41,16 +41,16 @@ class Generator(nn.Module):
     Attributes:
       encoder_widths: output channels of each encoder's convolutions; all but the first halve the
         size.
-      blocks: residual blocks on both streams together.
-      decoder_widths: output channels of each doubling.
-      heatmap_sigma: of the joints' Gaussians, as a share of the image's side.
+      blocks: number of residual blocks on the features of both streams side by side.
+      decoder_widths: output channels of each layer that doubles the size.
+      heatmap_sigma: standard deviation of the joints' Gaussians, as a share of the image's side.
       skips: whether the decoder also gets both encoders' features of every larger size, those of
         the image moved like the smallest (section 6.2.1).
-      interpolation: of the warp, see `ops.warp`.
+      interpolation: kind of interpolation in the warp, see `ops.warp`.
       chroma_key: whether the background is taken out of the source image and put behind what the
         decoder paints, with a fourth channel for coverage.
       remat: whether blocks keep only their inputs for the backward pass, to save memory.
-      dtype: of the computation.
+      dtype: type in which the layers compute.
     """
 
     encoder_widths: Sequence[int]
@@ -63,7 +63,8 @@ class Generator(nn.Module):
     remat: bool
     dtype: layers.Dtype = jnp.float32
 
-    def setup(self):
+    def setup(self) -> None:
+        """Makes the layers."""
         common = {"remat": self.remat, "dtype": self.dtype}
         self.image_stream = backbones.ImageEncoder(self.encoder_widths, False, **common)
         self.pose_stream = backbones.ImageEncoder(self.encoder_widths, False, **common)
@@ -73,7 +74,8 @@ class Generator(nn.Module):
             self.decoder_widths, 4 if self.chroma_key else 3, **common
         )
 
-    def __call__(self, batch, train: bool) -> dict[str, Array]:
+    def __call__(self, batch: Batch, train: bool) -> dict[str, Array]:
+        """The image in the target pose, "image", and the moved features of the source, "warped"."""
         del train  # Nothing in it behaves differently in training.
         image = batch["source_image"]
         if self.chroma_key:
@@ -83,6 +85,7 @@ class Generator(nn.Module):
         height, width = image.shape[1:3]
         side = float(width)
         sigma = self.heatmap_sigma * side
+        # Volumes of one voxel in depth, so that 2D and 3D systems share their heatmaps.
         heatmaps = pose_volumes.heatmaps(*target, (height, width, 1), side, sigma, flat=True)[
             :, :, :, 0
         ]
@@ -91,6 +94,7 @@ class Generator(nn.Module):
         moved, merged = [], []
         # From the smallest on; without skip connections the others are of no use.
         for of_image, of_pose in reversed(levels) if self.skips else levels[-1:]:
+            # Those of the pose are in their place already: it is the target's.
             moved.append(rectangles.move(of_image, *source, *target, side, self.interpolation))
             merged.append(jnp.concatenate([moved[-1], of_pose], axis=-1))
         painted = self.decoder(self.after(merged[0]), merged[1:])
@@ -99,10 +103,14 @@ class Generator(nn.Module):
 
 
 def make(config: Any) -> System:
-    """The system of a config with sections `model`, `discriminator`, `loss` and a `precision`.
+    """The 2D ResNet system of a config.
+
+    Args:
+      config: the whole config; its sections `model`, `discriminator` and `loss`, the image size and
+        the precision are read.
 
     Raises:
-      UserError: image size and network do not fit, or a value cannot be.
+      UserError: image size and network do not fit together, or a value is not allowed.
     """
     model, dtype = config.model, layers.precision(config.precision)
     backbones.check_widths(model, config.data.image_size)
@@ -115,6 +123,7 @@ def make(config: Any) -> System:
         discriminators.PoseDiscriminator,
         config,
         "discriminator",
+        # The same network as that of the volumetric system, on a pose without depth.
         depth=1,
         heatmap_sigma=model.heatmap_sigma,
         flat=True,

@@ -1,4 +1,4 @@
-"""Volumetric feature transformation, the main system.
+"""The volumetric system, the main method: volumetric feature transformation.
 
 M. Knoche, *Volumetric Feature Transformation for Pose-Conditioned Human Image Synthesis*, master
 thesis, RWTH Aachen 2019: sections 4.3 to 4.5. Image features are lifted into a volume, ten body
@@ -30,36 +30,37 @@ FIGURES = {
     "params_total": 28e6,
     "operations_as_printed": 915e9,
 }
-"""Table 6.16, of the final design (variant `full`)."""
+"""Numbers in table 6.16 for the final design (variant `full`)."""
 
 DIMENSIONS = ("3d", "2d")
-"""Of transforms and poses; two for the ablations of section 4.6."""
+"""Allowed dimensions of transforms and of target poses; "2d" is for the ablations of section
+4.6."""
 
 
 class Generator(nn.Module):
-    """Figure 4.1 of the thesis.
+    """The generator of figure 4.1 of the thesis: source image and target pose to an image.
 
     Attributes:
-      depth: D, voxels along the depth; height and width have a quarter of the image's.
-      image_channels: per voxel, of the image stream.
-      pose_channels: per voxel, of the pose stream; the merged volume has the sum of both.
+      depth: D, number of voxels along the depth; height and width are a quarter of the image's.
+      image_channels: channels of the image stream, per voxel.
+      pose_channels: channels of the pose stream, per voxel; the merged volume has the sum of both.
       encoder_widths: output channels of the image convolutions before the lift.
       decoder_widths: output channels of the image convolutions after the volume.
-      blocks_before: n, 3D residual blocks before the warp.
-      blocks_pose: 3D residual blocks of the pose stream.
-      blocks_after: m, 3D residual blocks on the merged volume.
-      dilation_block: whether the encoder ends with it (section 4.3.3).
+      blocks_before: n, number of 3D residual blocks before the warp.
+      blocks_pose: number of 3D residual blocks of the pose stream.
+      blocks_after: m, number of 3D residual blocks on the merged volume.
+      dilation_block: whether the encoder ends with a dilation block (section 4.3.3).
       mask_width: half the width of a part, as a share of the distance from shoulder to hip.
-      heatmap_sigma: of the joints' Gaussians, as a share of the image's side.
+      heatmap_sigma: standard deviation of the joints' Gaussians, as a share of the image's side.
       chroma_key: whether the background is taken out of the source image and put behind what the
         decoder paints, with a fourth channel for coverage, rather than seen and painted (thesis).
       remat: whether blocks keep only their inputs for the backward pass, to save memory.
       transform: "3d", or "2d": masks projected to the image plane and moved within it by affine
         maps, through all of the depth (section 4.6).
       pose: "3d", or "2d": the target pose without its depth.
-      offcut: whether what is in no mask is merged, too, unmoved (section 4.3.2).
+      offcut: whether voxels in no mask are merged, too, unmoved (section 4.3.2).
       pose_head: whether joints are read out of the volume before the warp (section 4.3.4).
-      dtype: of the computation.
+      dtype: type in which the layers compute.
     """
 
     depth: int
@@ -81,7 +82,9 @@ class Generator(nn.Module):
     pose_head: bool
     dtype: layers.Dtype = jnp.float32
 
-    def setup(self):
+    def setup(self) -> None:
+        """Makes the layers; not in `__call__`, as each stage uses its own."""
+        # The last convolution has the channels of all depths, which the lift puts on an axis.
         widths = (*self.encoder_widths, self.depth * self.image_channels)
         common = {"remat": self.remat, "dtype": self.dtype}
         self.encoder = backbones.ImageEncoder(
@@ -96,35 +99,46 @@ class Generator(nn.Module):
             self.decoder_widths, 4 if self.chroma_key else 3, depth=self.depth, **common
         )
         if self.pose_head:
-            # The softmax over the volume takes a bias out again.
+            # Without bias: the softmax over the volume cancels a constant.
             self.head = layers.Conv(
                 skeleton.NUM_JOINTS, (1, 1, 1), adds_bias=False, dtype=self.dtype
             )
 
-    def __call__(self, batch, train: bool = False) -> dict[str, Array]:
+    def __call__(self, batch: Batch, train: bool = False) -> dict[str, Array]:
+        """All stages one after the other.
+
+        Returns:
+          The outputs of `encode`, `move` and `render`, and with a pose head of `locate`.
+        """
         del train  # Nothing in it behaves differently in training.
         features = self.encode(batch)
         moved = self.move(features, batch)
         outputs = {**features, **moved, **self.render(moved, batch)}
+        # Only here: who renders a picture by stages has no need of the source's joints.
         if self.pose_head:
             outputs |= self.locate(features["volume"], batch)
         return outputs
 
     def encode(self, batch: Batch) -> dict[str, Array]:
-        """The source image as {"volume": [B, H / 4, W / 4, D, C]}, before the warp."""
+        """The volume of features of the source image, {"volume": [B, H / 4, W / 4, D, C]}."""
         image = batch["source_image"]
         if self.chroma_key:
+            # Norms would measure every colour by the largest difference, which is that to magenta.
             image = keying.remove(image, BACKGROUND)
         return {"volume": self.before(layers.lift(self.encoder(image), self.depth))}
 
     def move(self, features: dict[str, Array], batch: Batch) -> dict[str, Array]:
-        """The volume with its parts where the target pose has them, "warped"; and their "masks"."""
+        """The volume with its parts where the target pose has them, as "warped", and their "masks".
+
+        Masks are on the source: each part is cut out there, moved, and merged by maximum.
+        """
         volume = features["volume"]
         source = (batch["source_joints"], batch["source_visible"])
         target = (batch["target_joints"], batch["target_visible"])
         side = float(batch["source_image"].shape[2])
         masks = pose_volumes.part_masks(*source, volume.shape[1:4], side, self.mask_width)
         if self.transform == "2d":
+            # The same warp with other masks and maps, so that the ablation changes nothing else.
             masks = warp.prisms(masks)
             transforms = warp.planar(*rectangles.affine_fits(*source, *target, side))
         else:
@@ -134,7 +148,7 @@ class Generator(nn.Module):
         return {"warped": warp.warp(volume, masks, transforms, side), "masks": masks}
 
     def locate(self, volume: Float[Array, "b h w d c"], batch: Batch) -> dict[str, Array]:
-        """The source's joints as the pose head sees them, beside the true heatmaps."""
+        """The source's joints as the pose head finds them, and the heatmaps that it should find."""
         side = float(batch["source_image"].shape[2])
         joints, visible = batch["source_joints"], batch["source_visible"]
         sigma = self.heatmap_sigma * side
@@ -148,7 +162,7 @@ class Generator(nn.Module):
         }
 
     def render(self, moved: dict[str, Array], batch: Batch) -> dict[str, Array]:
-        """The warped volume, with the target pose, as {"image": [B, H, W, 3]} in [-1, 1]."""
+        """The image of a warped volume in the target pose, {"image": [B, H, W, 3]} in [-1, 1]."""
         warped, side = moved["warped"], float(batch["source_image"].shape[2])
         joints, visible = batch["target_joints"], batch["target_visible"]
         sigma = self.heatmap_sigma * side
@@ -160,12 +174,17 @@ class Generator(nn.Module):
 
 
 def make(config: Any) -> System:
-    """The system of a config with sections `model`, `discriminator`, `loss` and a `precision`.
+    """The volumetric system of a config.
+
+    Args:
+      config: the whole config; its sections `model`, `discriminator` and `loss`, the image size and
+        the precision are read.
 
     Raises:
-      UserError: image size and network do not fit, or a loss cannot be.
+      UserError: image size and network do not fit together, or a value is not allowed.
     """
     image_size = config.data.image_size
+    # The encoder halves the size twice, and the decoder doubles it twice.
     if image_size % 4:
         raise UserError(f"config.data.image_size must be a multiple of 4, got {image_size}.")
     loss = build_section(image_system.Loss, config, "loss")
@@ -192,7 +211,8 @@ def make(config: Any) -> System:
 
 def _make_generator(config):
     for key in ("transform", "pose"):
-        value = config.model[key]
+        # As an attribute: where it is missing, `systems.make` says what the config lacks.
+        value = getattr(config.model, key)
         if value not in DIMENSIONS:
             hint = did_you_mean(value, DIMENSIONS)
             raise UserError(f"config.model.{key} must be 3d or 2d, got {value!r}; {hint}")
@@ -200,6 +220,7 @@ def _make_generator(config):
         Generator,
         config,
         "model",
+        # A head that no loss trains would only cost parameters.
         pose_head=config.loss.pose > 0,
         dtype=layers.precision(config.precision),
     )

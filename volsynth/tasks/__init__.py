@@ -1,4 +1,4 @@
-"""How what a system makes is scored and shown: one file for each task of `volsynth.system`."""
+"""Scores and galleries of the predictions of systems, with one file for each task."""
 
 from volsynth.tasks import image, image_and_pose, pose
 from volsynth.tasks.base import Task
@@ -8,4 +8,4 @@ TASKS: dict[str, Task] = {
     "image_and_pose": image_and_pose.TASK,
     "pose": pose.TASK,
 }
-"""Every `System.task`."""
+"""Every task by its name, which is `System.task` of the systems that have it."""

@@ -1,4 +1,4 @@
-"""Galleries: which pairs of a split are shown, and the picture with a row for each of them."""
+"""Galleries: the choice of pairs from a split, and the picture with a row for each of them."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,23 +7,33 @@ import numpy as np
 from PIL import Image
 
 from volsynth.data import pairing, prepared
+from volsynth.images import grids
 from volsynth.system import Batch
 from volsynth.tasks import Task
 from volsynth.tasks.base import PredictFn
 
 
 def gallery_pairs(split: prepared.Split, seed: int, count: int, alone: bool = True) -> np.ndarray:
-    """Pairs for a gallery: one of every person in turn, then a second one, ..., [count, 2].
+    """Pairs for a gallery: one of every person in turn, then a second one of each, and so on.
 
-    They are of `pairing.evaluation_pairs` with the same arguments.
+    Args:
+      split: the split of a data set.
+      seed: of the choice; the same seed gives the same pairs.
+      count: the largest number of pairs.
+      alone: as for `pairing.evaluation_pairs`, which gives the pairs to choose from.
+
+    Returns:
+      Numbers of the records of source and target, [count, 2].
     """
     pairs = pairing.evaluation_pairs(split, seed, alone)
+    # A stream of its own: the pairs themselves are drawn with the seed, too.
     rng = np.random.Generator(np.random.Philox(key=[seed, 1]))
     order = rng.permutation(len(pairs))
     person = split.index["person"][pairs[order, 1]]
     turn = np.empty(len(order), int)
     for p in np.unique(person):
         turn[person == p] = np.arange(np.sum(person == p))
+    # Stable: within a turn the persons stay in the order that was drawn.
     return pairs[order[np.argsort(turn, kind="stable")]][:count]
 
 
@@ -34,9 +44,16 @@ def gallery(
     cell: int = 128,
     labels: Sequence[str] | None = None,
 ) -> Image.Image:
-    """A row of pictures for every example, as the task wants.
+    """A picture with a row of images for every example, as its task shows them.
 
     Two examples stand side by side, or each has its own row with a label where labels are given.
+
+    Args:
+      task: the task of the system.
+      predict: a function of a batch to the prediction for it.
+      batches: batches of evaluation; examples that only fill up the last one are left out.
+      cell: side of one image, pixels.
+      labels: a label for each row.
     """
     rows = []
     for batch in batches:
@@ -45,6 +62,7 @@ def gallery(
             task.gallery_row(prediction, batch, i, cell) for i in np.flatnonzero(batch["valid"])
         ]
     titles = list(task.gallery_titles)
+    # A few rows fit a screen as they are.
     if labels is None and len(rows) % 2 == 0 and len(rows) > 4:
         half = len(rows) // 2
         rows = [left + right for left, right in zip(rows[:half], rows[half:])]

@@ -1,14 +1,17 @@
-"""Systems that make the target's picture and, on their way, find the source's joints."""
+"""The task of systems that generate the target image and also find the joints of the source."""
 
 import dataclasses
 
 import jax.numpy as jnp
 import numpy as np
 
+from volsynth.system import Batch
 from volsynth.tasks import image
+from volsynth.tasks.base import ExampleScores, Prediction
 
 AXES = ("pose_x", "pose_y", "pose_z")
-"""Mean absolute error of the joints along each axis (seed 000, section 6.2.5)."""
+"""Names of the scores of joints: the mean absolute error along each axis (Knoche 2019, section
+6.2.5)."""
 
 PROTOCOL = {
     axis: {
@@ -20,27 +23,36 @@ PROTOCOL = {
     }
     for axis in AXES
 }
+"""The protocol of the scores of joints."""
 
 
-def score(made, batch):
-    """Scores of {"image": [B, H, W, 3], "pose_joints": [B, 15, 3]}: the image's, and the axes'."""
+def score(prediction: Prediction, batch: Batch) -> ExampleScores:
+    """Scores of generated images, as `image.score` has them, and of the joints along each axis.
+
+    Args:
+      prediction: {"image": [B, H, W, 3], "pose_joints": [B, 15, 3]}.
+      batch: a batch of evaluation.
+    """
     visible = batch["source_visible"][..., None]
-    error = jnp.abs(made["pose_joints"] - batch["source_joints"])
+    error = jnp.abs(prediction["pose_joints"] - batch["source_joints"])
     count = jnp.sum(visible, axis=1)
+    # Without a visible joint the mean is 0 / 1, and not counted.
     mean = jnp.sum(jnp.where(visible, error, 0), axis=1) / jnp.maximum(count, 1)
     somebody = batch["valid"] & (count[:, 0] > 0)
     scored = {axis: (mean[:, i], somebody) for i, axis in enumerate(AXES)}
-    return image.score(made["image"], batch) | scored
+    return image.score(prediction["image"], batch) | scored
 
 
-def _candidates(made, mean_image, batch):
+def _candidates(prediction, mean_image, batch):
     # Baselines of the image know nothing of the pose: they say the middle of the volume.
     joints = batch["source_joints"]
     middle = np.full(joints.shape, joints.dtype.type(mean_image.shape[1] / 2))
-    rows = image.TASK.with_baselines(made["image"], mean_image, batch)
-    found = {image.TASK.label: made["pose_joints"], "truth": joints}
-    found = {name: found.get(name, middle) for name in rows}
-    return {name: {"image": rows[name], "pose_joints": found[name]} for name in rows}
+    images = image.TASK.with_baselines(prediction["image"], mean_image, batch)
+    known = {image.TASK.label: prediction["pose_joints"], "truth": joints}
+    return {
+        name: {"image": rendered, "pose_joints": known.get(name, middle)}
+        for name, rendered in images.items()
+    }
 
 
 TASK = dataclasses.replace(
@@ -50,6 +62,8 @@ TASK = dataclasses.replace(
     select=lambda outputs: {key: outputs[key] for key in ("image", "pose_joints")},
     with_baselines=_candidates,
     score=score,
-    gallery_row=lambda made, batch, i, cell: image.TASK.gallery_row(made["image"], batch, i, cell),
-    images=lambda made: made["image"],
+    gallery_row=lambda prediction, batch, i, cell: image.TASK.gallery_row(
+        prediction["image"], batch, i, cell
+    ),
+    images=lambda prediction: prediction["image"],
 )

@@ -1,0 +1,1 @@
+"""The engine: the loop, the step, the state, and everything that keeps a run safe."""

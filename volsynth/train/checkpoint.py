@@ -1,4 +1,4 @@
-"""Checkpoints of a run, through Orbax: asynchronous, atomic, verified, the latest N and the best.
+"""Checkpoints of a run: saved in the background, verified, the latest N and the best.
 
 A step is saved under another name, gets its manifest, and only then its own name: whatever is
 called `checkpoints/STEP` was complete once, and a kill at any moment leaves such steps alone.
@@ -7,35 +7,25 @@ Earlier steps are deleted after that, so that there is never less than one.
 
 import concurrent.futures
 import errno
-import logging
 import math
 import pathlib
-import shutil
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from orbax import checkpoint as ocp
 
 from volsynth.errors import UserError
-from volsynth.train import manifest, run_record
+from volsynth.train import run_record
+from volsynth.train.checkpoint_arrays import AVERAGES, REST, ArrayStore
+from volsynth.train.checkpoint_folder import CheckpointFolder
 from volsynth.train.manifest import DamagedError
 from volsynth.train.state import TrainState
 
-_AVERAGES, _REST = "averages", "state"
-"""The two items of a step: what evaluation reads, and what only training needs."""
-
-_SAVING, _DELETED = ".saving", ".deleted"
+# What process 0 tells the others instead of a step: an integer, since only arrays can be sent.
 _NONE, _REFUSED = -1, -2
-
-
-# Orbax logs pages of traceback of an error that it raises as well.
-logging.getLogger("absl").addFilter(
-    lambda record: not (record.exc_info and "orbax" in record.pathname)
-)
 
 
 class Checkpoints:
@@ -48,8 +38,8 @@ class Checkpoints:
         best_by: str = "",
         run: Mapping[str, Any] | None = None,
         say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
-    ):
-        """Opens them; nothing is changed before `usable` or `save`.
+    ) -> None:
+        """Opens them; nothing is changed before `step_to_resume` or `save`.
 
         Args:
           folder: the workdir.
@@ -60,25 +50,18 @@ class Checkpoints:
         """
         if run is None and (folder / "run.json").exists():
             run = run_record.read_run(folder)
-        self._run = run
-        self._folder = (folder / "checkpoints").absolute()
-        self._keep, self._best_by, self._say = keep, best_by, say
-        self._items = {name: ocp.StandardCheckpointHandler() for name in (_AVERAGES, _REST)}
-        # By default processes would meet in a computation on the devices: without a time limit,
-        # and in no order with the steps of training.
-        everyone = set(range(jax.process_count())) if jax.process_count() > 1 else None
-        self._meeting = ocp.options.MultiprocessingOptions(active_processes=everyone)
-        self._orbax = ocp.AsyncCheckpointer(
-            ocp.CompositeCheckpointHandler(**self._items), multiprocessing_options=self._meeting
-        )
+        self._folder = CheckpointFolder(folder, best_by, run)
+        self._arrays = ArrayStore()
+        self._keep, self._say = keep, say
+        # One thread: steps are completed in the order in which they were saved.
         self._pool = concurrent.futures.ThreadPoolExecutor(1, "checkpoint")
         self._pending: tuple[int, concurrent.futures.Future] | None = None
         self._verified: int | None = None
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind, error, _):
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             self.wait()
         except UserError as failure:
@@ -88,26 +71,24 @@ class Checkpoints:
             self._say(str(failure))
         finally:
             self._pool.shutdown()
-            self._orbax.close()
+            self._arrays.close()
 
     @property
     def steps(self) -> list[int]:
-        """All steps of which there is a checkpoint, good or not, in order."""
-        if not self._folder.is_dir():
-            return []
-        return sorted(int(p.name) for p in self._folder.iterdir() if p.name.isdecimal())
+        """All steps that have a checkpoint, good or not, in ascending order."""
+        return self._folder.steps
 
     @property
     def best(self) -> int | None:
         """The step with the lowest metric; of equal ones the newest. None if no step has one."""
-        return _best(self._metrics())
+        return self._folder.best
 
     def save(self, step: int, state: TrainState, metric: float | None = None) -> None:
         """Starts saving; returns at once. Saving a step that is there already does nothing.
 
         Args:
-          step: which.
-          state: of training.
+          step: how many steps are done.
+          state: the state after them.
           metric: value of `best_by`; None or not finite where there is none.
 
         Raises:
@@ -116,19 +97,13 @@ class Checkpoints:
         self.wait()
         if step in self.steps:
             return
+        # JSON has no word for what is not finite, and it could not be compared.
         metric = None if metric is None or not math.isfinite(metric) else float(metric)
-        about = {"step": step, "run": self._run, "metric": {self._best_by: metric}}
-        args = ocp.args.Composite(
-            **{
-                _AVERAGES: ocp.args.StandardSave(state.averages),
-                _REST: ocp.args.StandardSave(state.replace(averages={})),
-            }
-        )
         try:
-            self._orbax.save(self._folder / f"{step}{_SAVING}", args=args, force=True)
+            self._arrays.start_writing(self._folder.saving_path(step), state)
         except Exception as error:
             raise self._failed(step, error) from error
-        self._pending = step, self._pool.submit(self._finish, step, about)
+        self._pending = step, self._pool.submit(self._finish, step, metric)
 
     def check(self) -> None:
         """Raises the UserError of a save that has failed meanwhile; waits for nobody."""
@@ -141,7 +116,7 @@ class Checkpoints:
             raise self._failed(step, error) from error
 
     def wait(self) -> None:
-        """Until what was started is on disk and verified.
+        """Waits until the save that was started is on disk and has its manifest.
 
         Raises:
           UserError: saving failed.
@@ -154,9 +129,10 @@ class Checkpoints:
         except Exception as error:
             raise self._failed(step, error) from error
         finally:
-            self._meet(f"volsynth_checkpoint_{step}")
+            # After a failure too: the others wait here for this process.
+            self._arrays.meet(f"volsynth_checkpoint_{step}")
 
-    def usable(self) -> int | None:
+    def step_to_resume(self) -> int | None:
         """The newest good step, the same on every process; None if there are no checkpoints.
 
         Only whoever trains may ask: remains of unfinished saves are removed, and damaged steps
@@ -166,10 +142,13 @@ class Checkpoints:
           UserError: there are checkpoints, but none is good, or the good one is of another run.
         """
         step, refusal = _NONE, None
+        # One process alone changes the folder, which all of them share.
         if jax.process_index() == 0:
             try:
-                step = self._choose()
+                found = self._folder.clean(self._say)
+                step = _NONE if found is None else found
             except UserError as error:
+                # Not raised before the others know: they wait for the answer.
                 step, refusal = _REFUSED, error
         if jax.process_count() > 1:
             step = int(multihost_utils.broadcast_one_to_all(np.int32(step)))
@@ -179,10 +158,10 @@ class Checkpoints:
         return self._verified
 
     def restore(self, step: int, abstract: TrainState) -> TrainState:
-        """The state of a step, verified first unless `usable` has just done it.
+        """The state of a step, verified first unless `step_to_resume` has just done it.
 
         Args:
-          step: which.
+          step: the step.
           abstract: shapes, dtypes and shardings to restore into.
 
         Raises:
@@ -190,185 +169,68 @@ class Checkpoints:
         """
         try:
             if self._verified != step:
-                self._verify(step)
-            self._verified = None
-            items = {_AVERAGES: abstract.averages, _REST: abstract.replace(averages={})}
-            restored = self._read(step, items)
+                self._folder.verify(step)
         except DamagedError as error:
-            raise self._unusable(step, f"{error}.") from error
-        return restored[_REST].replace(averages=restored[_AVERAGES])
+            raise self._folder.unusable(step, f"{error}.") from error
+        # Once: what is read again later may have changed by then.
+        self._verified = None
+        restored = self._read(
+            step, {AVERAGES: abstract.averages, REST: abstract.replace(averages={})}
+        )
+        return restored[REST].replace(averages=restored[AVERAGES])
 
-    def averages(self, step: int | None, abstract: Any) -> tuple[int, Any]:
+    def restore_averages(self, step: int | None, abstract: Any) -> tuple[int, Any]:
         """The running averages of a step, read without the rest of its state.
 
+        The folder is left as it is: a run may be training in it.
+
         Args:
-          step: which; None for the newest good one.
+          step: the step; None for the newest good one.
           abstract: `averages` of an abstract state.
 
         Returns:
           the step and its averages.
 
         Raises:
-          UserError: the checkpoint is damaged, of another run, or does not hold them.
+          UserError: there is no checkpoint, or it is damaged, of another run, or does not hold
+            them.
         """
-        bad = {}
-        for candidate in reversed(self.steps) if step is None else (step,):
-            try:
-                self._verify(candidate, (_AVERAGES,))
-            except DamagedError as error:
-                if step is not None:
-                    raise self._unusable(step, f"{error}.") from error
-                bad[candidate] = str(error)
-                continue
-            for damaged, reason in bad.items():
-                self._say(f"checkpoint {damaged} is damaged ({reason}); {candidate} instead.")
-            return candidate, self._read(candidate, {_AVERAGES: abstract})[_AVERAGES]
-        raise self._none_good(bad)
-
-    def _meet(self, name):
-        """Waits until every process is here, but not for ever."""
-        if jax.process_count() > 1:
-            ocp.multihost.sync_global_processes(
-                name,
-                timeout=ocp.multihost.coordination_timeout(),
-                processes=self._meeting.active_processes,
-            )
-
-    def _choose(self):
-        bad = {}
-        for step in reversed(self.steps):
-            try:
-                self._verify(step)
-                break
-            except DamagedError as error:
-                bad[step] = str(error)
+        if step is None:
+            step, damaged = self._folder.newest_good((AVERAGES,))
+            for bad, reason in damaged.items():
+                self._say(f"checkpoint {bad} is damaged ({reason}); {step} instead.")
+            if step is None:
+                raise self._folder.none_good(damaged)
         else:
-            if bad:
-                # They stay where they are: without them the next start would begin from zero.
-                raise self._none_good(bad)
-            step = _NONE
-        for damaged, reason in bad.items():
-            aside = self._set_aside(damaged)
-            self._say(
-                f"checkpoint {damaged} is damaged ({reason}); moved to {aside}. "
-                f"Going on from checkpoint {step} instead."
-            )
-        self._remove_remains()
-        return step
-
-    def _set_aside(self, step):
-        folder = self._folder / "damaged"
-        folder.mkdir(exist_ok=True)
-        names = (str(step), *(f"{step}-{number}" for number in range(2, 1000)))
-        target = next(folder / name for name in names if not (folder / name).exists())
-        return (self._folder / str(step)).rename(target)
-
-    def _remove_remains(self):
-        for path in self._folder.glob("*"):
-            if path.name.split(".")[0].isdecimal() and not path.name.isdecimal():
-                shutil.rmtree(path, ignore_errors=True)
-
-    def _verify(self, step, parts=None):
-        """Raises DamagedError, or UserError for a checkpoint of another run."""
-        about = manifest.verify(self._folder / str(step), parts)
-        if about["step"] != step:
-            raise DamagedError(f"it was saved as {about['step']}")
-        if self._run is None or about["run"] is None:
-            return
-        if differing := run_record.differences(about["run"], self._run):
-            raise self._unusable(step, f"it is of another run ({'; '.join(differing)}).")
+            try:
+                self._folder.verify(step, (AVERAGES,))
+            except DamagedError as error:
+                raise self._folder.unusable(step, f"{error}.") from error
+        return step, self._read(step, {AVERAGES: abstract})[AVERAGES]
 
     def _read(self, step, items):
-        # Item by item: a composite would look into those not asked for, which were not verified.
-        restored = {}
         try:
-            for name, item in items.items():
-                handler, path = self._items[name], self._folder / str(step) / name
-                stored = handler.metadata(path).tree
-                _check_holds(stored, item, "averages." if name == _AVERAGES else "")
-                restored[name] = handler.restore(path, args=ocp.args.StandardRestore(item))
-            return restored
+            return self._arrays.read(self._folder.step_path(step), items)
         except (ValueError, KeyError, OSError) as error:
-            raise self._unusable(step, " ".join(str(error).split())[:300]) from error
+            raise self._folder.unusable(step, " ".join(str(error).split())[:300]) from error
 
-    def _finish(self, step, about):
-        """In the background: waits for Orbax, makes the step valid, deletes what is too old."""
-        self._orbax.wait_until_finished()
-        if jax.process_index() != 0:
-            return
-        saved = self._folder / f"{step}{_SAVING}"
-        manifest.write(saved, about)
-        saved.rename(self._folder / str(step))
-        metrics = self._metrics()
-        kept = {*sorted(metrics)[-self._keep :], _best(metrics)}
-        for old in self.steps:
-            # A step newer than this one is not ours to delete.
-            if old not in kept and old < step:
-                # First the name: half a checkpoint must not look like one.
-                deleted = (self._folder / str(old)).rename(self._folder / f"{old}{_DELETED}")
-                shutil.rmtree(deleted)
-
-    def _metrics(self):
-        """Step to value of `best_by`, or None, for every step whose manifest can be read."""
-        found = {}
-        for step in self.steps:
-            try:
-                found[step] = manifest.read(self._folder / str(step))["metric"].get(self._best_by)
-            except DamagedError:
-                continue
-        return found
+    def _finish(self, step, metric):
+        """In the background: waits for the arrays, completes the step, deletes what is too old."""
+        self._arrays.finish_writing()
+        if jax.process_index() == 0:
+            self._folder.complete(step, metric)
+            self._folder.delete_older(step, self._keep)
 
     def _failed(self, step, error):
         if isinstance(error, UserError):
             return error
         if jax.process_index() == 0:
-            # The room it takes is wanted.
-            for path in self._folder.glob(f"{step}{_SAVING}*"):
-                shutil.rmtree(path, ignore_errors=True)
+            self._folder.delete_unfinished(step)
         reason = " ".join(str(error).split())[:300]
+        # TensorStore has no errno: it names the status of its own library.
         if "RESOURCE_EXHAUSTED" in reason or getattr(error, "errno", None) == errno.ENOSPC:
             reason = "no space left on the disk"
         return UserError(
-            f"checkpoint {step} could not be saved in {self._folder}: {reason}. Those before it "
-            "are intact; see to the disk, then run the same command to go on from the newest."
+            f"checkpoint {step} could not be saved in {self._folder.path}: {reason}. Those before "
+            "it are intact; see to the disk, then run the same command to go on from the newest."
         )
-
-    def _unusable(self, step, reason):
-        return UserError(f"checkpoint {step} in {self._folder} cannot be restored: {reason}")
-
-    def _none_good(self, bad):
-        reasons = "; ".join(f"{step}: {reason}" for step, reason in bad.items())
-        return UserError(
-            f"no checkpoint in {self._folder} is good ({reasons}). Put a copy of one there, or "
-            "train anew in another --workdir."
-        )
-
-
-def _best(metrics):
-    with_value = {step: value for step, value in metrics.items() if value is not None}
-    return min(with_value, key=lambda step: (with_value[step], -step), default=None)
-
-
-def _check_holds(tree, abstract, prefix):
-    """Raises ValueError with the first array that a checkpoint has not, or has otherwise.
-
-    Orbax checks it too, but says so in many lines and leaves reads unfinished.
-    """
-    stored = {prefix + leaf.name: leaf.shape for leaf in jax.tree.leaves(tree)}
-    wanted = {
-        prefix + jax.tree_util.keystr(path, simple=True, separator="."): leaf
-        for path, leaf in jax.tree_util.tree_leaves_with_path(abstract)
-    }
-    for name in sorted(stored.keys() ^ wanted.keys()):
-        raise ValueError(f"{name} is only {'in it' if name in stored else 'in the config'}.")
-    for name, leaf in wanted.items():
-        is_key = jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-        if not is_key and stored[name] != leaf.shape:
-            raise ValueError(f"{name} has shape {stored[name]} in it, {leaf.shape} in the config.")
-
-
-def abstract(shapes: Any, sharding: jax.sharding.Sharding) -> Any:
-    """The result of `jax.eval_shape`, a state or a part of one, with a sharding on every leaf."""
-    return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes
-    )

@@ -1,4 +1,4 @@
-"""Several processes that train one model together, through JAX's own distributed runtime."""
+"""Training of one model by several processes, through JAX's own distributed runtime."""
 
 import os
 from collections.abc import Mapping
@@ -11,20 +11,24 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from volsynth.errors import UserError
 
 VARIABLES = ("VOLSYNTH_COORDINATOR", "VOLSYNTH_PROCESSES", "VOLSYNTH_PROCESS")
-"""host:port of the process 0, how many processes there are, and which of them this one is."""
+"""Environment variables: host:port of process 0, how many processes there are, and the number of
+this one, from 0."""
 
-HEARTBEAT = 20
-"""Seconds without a sign of life after which a process counts as dead, and all others end."""
+HEARTBEAT_TIMEOUT = 20
+"""Seconds after which a process that gives no sign of life counts as dead, and all others end."""
 
-START = 300
-"""Seconds that the processes wait for each other at the start."""
+START_TIMEOUT = 300
+"""Seconds that the processes wait for each other at the start of a run."""
 
 
 def join(environment: Mapping[str, str] = os.environ) -> None:
-    """Joins the group of processes that the environment tells of; call it before JAX is used.
+    """Joins the group of processes that the environment names; call it before JAX is used.
 
-    `VARIABLES` if they are set, as `python -m launch local` does; otherwise what JAX finds: Slurm,
-    Cloud TPU, Kubernetes, Open MPI.
+    The group is that of `VARIABLES` if they are set, as `python -m launch local` does; otherwise
+    the one that JAX finds by itself: Slurm, Cloud TPU, Kubernetes, Open MPI.
+
+    Args:
+      environment: the environment variables.
 
     Raises:
       UserError: only some of the variables are set, they make no sense, or there is no group.
@@ -33,6 +37,7 @@ def join(environment: Mapping[str, str] = os.environ) -> None:
     if found and len(found) < len(VARIABLES):
         missing = ", ".join(name for name in VARIABLES if name not in found)
         raise UserError(f"--distributed: {missing} not set; set all of {', '.join(VARIABLES)}.")
+    # Without arguments JAX asks the cluster that it runs on.
     arguments: dict[str, Any] = {}
     if found:
         address, count, index = (found[name] for name in VARIABLES)
@@ -48,7 +53,9 @@ def join(environment: Mapping[str, str] = os.environ) -> None:
         }
     try:
         jax.distributed.initialize(
-            **arguments, initialization_timeout=START, heartbeat_timeout_seconds=HEARTBEAT
+            **arguments,
+            initialization_timeout=START_TIMEOUT,
+            heartbeat_timeout_seconds=HEARTBEAT_TIMEOUT,
         )
     except (ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
@@ -59,31 +66,38 @@ def join(environment: Mapping[str, str] = os.environ) -> None:
 
 
 class Agreement:
-    """Whether any process wants to stop: an answer that all of them get at the same step.
+    """A common answer to whether to stop, which all processes get at the same step.
 
-    The answer is that of the call before, so that nobody waits for it. A process alone is answered
-    at once.
+    The answer is that to the call before, so that nobody waits for it. A single process gets its
+    own wish back at once.
     """
 
-    def __init__(self, devices: Mesh):
+    def __init__(self, devices: Mesh) -> None:
+        """Prepares the exchange.
+
+        Args:
+          devices: the mesh that the run trains on, of all processes.
+        """
         self._alone = jax.process_count() == 1
         self._pending = None
         if not self._alone:
-            # One value of each device.
+            # One value of each device: an exchange between processes is one between devices.
             self._sharding = NamedSharding(devices, PartitionSpec(devices.axis_names))
             self._any = jax.jit(
                 lambda flags: flags.max(), out_shardings=NamedSharding(devices, PartitionSpec())
             )
             self._size = devices.size
+            # GPUs and TPUs run programs one after the other, in the order of the calls.
             self._ordered = devices.devices.flat[0].platform != "cpu"
 
     def __call__(self, wish: bool, after: Any) -> bool:
-        """Tells this process's wish; True if any had it at the call before.
+        """Tells the wish of this process; returns whether any process had it at the call before.
 
         Args:
-          wish: to stop.
-          after: a result of the step before. CPUs run what does not depend on each other at once,
-            and two exchanges between processes at once may be taken for each other.
+          wish: whether this process wants to stop.
+          after: a result of the step before. CPUs run programs that do not depend on each other at
+            the same time, and two exchanges between processes at once may be mistaken for each
+            other.
         """
         if self._alone:
             return wish

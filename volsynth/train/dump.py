@@ -1,4 +1,4 @@
-"""What a run that diverged leaves behind, for whoever wants to know why."""
+"""The files that a diverged run leaves behind, for whoever wants to know why it diverged."""
 
 import json
 import math
@@ -18,14 +18,14 @@ def write(
     """Writes WORKDIR/diverged-STEP with the batch, the metrics and the config of a step.
 
     Args:
-      workdir: of the run.
-      step: the update that was not finite, counted from 1.
-      batch: what it was computed from; of several processes, each writes its own part.
+      workdir: the folder of the run.
+      step: number of the step whose update was not finite, counted from 1.
+      batch: the batch of that step; of several processes, each writes its own part.
       metrics: name to float, finite or not.
-      config: a ConfigDict.
+      config: the whole config, a ConfigDict.
 
     Returns:
-      the folder.
+      The folder.
     """
     folder = workdir / f"diverged-{step}"
     arrays = {key: np.asarray(value) for key, value in batch.items()}
@@ -35,5 +35,6 @@ def write(
         # JSON has no word for what is not finite.
         values = {k: v if math.isfinite(v) else str(v) for k, v in metrics.items()}
         files.write_text(folder / "metrics.json", json.dumps(values, indent=2))
+        # Through its own JSON, as json cannot write a ConfigDict; and back, for the indentation.
         files.write_text(folder / "config.json", json.dumps(json.loads(config.to_json()), indent=2))
     return folder

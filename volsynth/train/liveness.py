@@ -1,4 +1,4 @@
-"""Which arguments of a function its results depend on."""
+"""Analysis of a traced function: the arguments on which its results depend."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Var
 
 
 def used_arguments(function: Callable[..., Any], *arguments: Any) -> list[bool]:
-    """Whether some result depends on each leaf of the arguments.
+    """For each leaf of the arguments, whether some result of the function depends on it.
 
     Where a primitive's inner computation cannot be followed (loops, functions with derivatives of
     their own), all that goes into it counts as used.
@@ -18,8 +18,9 @@ def used_arguments(function: Callable[..., Any], *arguments: Any) -> list[bool]:
       arguments: pytrees of arrays, or of their shapes.
 
     Returns:
-      a value for each leaf of `jax.tree.leaves(arguments)`.
+      A value for each leaf of `jax.tree.leaves(arguments)`.
     """
+    # Nothing is computed: tracing gives the list of operations.
     traced = jax.make_jaxpr(function)(*arguments).jaxpr
     needed = _needed(traced, [True] * len(traced.outvars))
     return [variable in needed for variable in traced.invars]
@@ -32,13 +33,14 @@ def _needed(jaxpr: Jaxpr, outputs: list[bool]) -> set[Var]:
         for variable, wanted in zip(jaxpr.outvars, outputs)
         if wanted and not isinstance(variable, Literal)
     }
+    # From the results back: an operation counts if something that counts already reads it.
     for equation in reversed(jaxpr.eqns):
         wanted = [variable in needed for variable in equation.outvars]
         if not any(wanted):
             continue
         inner = equation.params.get("jaxpr")
-        # Functions under jit have one argument for each input of theirs, and nothing else; of
-        # loops that is not so.
+        # A function under jit has one argument for each input of the operation, and nothing else.
+        # In loops, results of one turn are arguments of the next one.
         follows = equation.primitive.name in ("jit", "pjit") and isinstance(inner, ClosedJaxpr)
         used = _needed(inner.jaxpr, wanted) if follows else None
         for place, variable in enumerate(equation.invars):

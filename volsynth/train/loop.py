@@ -1,4 +1,4 @@
-"""The one training loop. A method supplies a `System`; everything else is here."""
+"""The training loop that all systems share: steps, checkpoints, metrics, samples, signals."""
 
 import contextlib
 import errno
@@ -26,15 +26,15 @@ from volsynth.train import (
     state,
 )
 from volsynth.train.program import Program
-from volsynth.train.reporting import Reporter, Silent
+from volsynth.train.reporting import Reporter, SilentReporter
 
 
 class Interrupted(Exception):
-    """The run was asked to stop, and has saved a checkpoint."""
+    """A run was stopped by a signal, and has saved a checkpoint."""
 
 
 class Diverged(Exception):
-    """Too many updates in a row were not finite."""
+    """A run was ended because too many updates in a row were not finite."""
 
 
 def train(
@@ -56,6 +56,9 @@ def train(
       workdir: where checkpoints, metrics and samples go. Claim it first.
       draw_samples: averaged variables -> a PIL image.
 
+    Returns:
+      The state after the last step.
+
     Raises:
       Interrupted: on SIGINT or SIGTERM, after a checkpoint was saved.
       Diverged: `max_skipped` updates of a player in a row were not finite; see `dump`.
@@ -66,12 +69,15 @@ def train(
     last = phases.last_step(trained.spans)
     _check_best_by(system, settings.best_by)
     with contextlib.ExitStack() as stack:
+        # Outermost: closing the files below may be what finds the disk full.
         stack.enter_context(_full_disk_explained(workdir))
         checkpoints = stack.enter_context(
             checkpoint.Checkpoints(
                 workdir, settings.keep_checkpoints, settings.best_by, say=Reporter.say
             )
         )
+        # Networks are built for the shapes of a batch, but for the number of its examples: of
+        # several processes each has a part of them.
         example = next(batches(0, 1))
         placed = program.place(trained, devices, config.seed, example, config.mesh.shard_state)
         current = _restore_or_initialise(placed, checkpoints)
@@ -79,7 +85,7 @@ def train(
         reporter = stack.enter_context(
             Reporter(workdir, start, last, settings.batch_size)
             if distributed.is_first()
-            else Silent(workdir)
+            else SilentReporter(workdir)
         )
         reporter.say(f"{system.name}: step {start} of {last}, {devices.size} device(s), {workdir}")
         for key, value in system.notes.items():
@@ -102,26 +108,27 @@ def train(
 
 
 def _restore_or_initialise(placed, checkpoints):
-    step = checkpoints.usable()
+    step = checkpoints.step_to_resume()
     return placed.init() if step is None else checkpoints.restore(step, placed.state)
 
 
 class _Runner:
-    """The loop's fixed parts."""
+    """The loop over steps, with all that stays the same from one step to the next."""
 
     def __init__(
         self, config, steps, spans, devices, checkpoints, reporter, profiler, draw_samples
-    ):
+    ) -> None:
         self._config, self._settings = config, config.train
         self._steps, self._spans = steps, spans
         self._devices = devices
         self._checkpoints, self._reporter = checkpoints, reporter
         self._profiler, self._draw_samples = profiler, draw_samples
         self._scores = []
-        # Once: each jitted function of its own would be compiled anew.
+        # Made once: a new jitted function for each sample would be compiled anew.
         self._everywhere = jax.jit(lambda tree: tree, out_shardings=mesh.replicated(devices))
 
     def run(self, current, start, batches, interrupted):
+        """Takes all steps from `start` on; what the host does overlaps with the device's work."""
         settings, final = self._settings, phases.last_step(self._spans)
         stream = batches(start, final)
         following, host = self._next(stream)
@@ -137,8 +144,10 @@ class _Runner:
             if pending is not None:
                 self._examine(number - 1, *pending)
             pending = metrics, examined
+            # A failed save ends the run now, and not after the steps to the next one.
             self._checkpoints.check()
             last = number == final
+            # All processes stop at the same step: else some would wait in it for the others.
             stop = agreed(interrupted(), current.step)
             if stop or last or number % settings.checkpoint_every == 0:
                 # Logged before it is saved: a run that resumes here does not see this step again.
@@ -150,10 +159,12 @@ class _Runner:
                 raise Interrupted(f"stopped at step {number}; run the same command to go on.")
             if last or number % settings.sample_every == 0:
                 self._sample(number, current.averages)
+        # The run is finished when its last state is on disk, and not before.
         self._checkpoints.wait()
         return current
 
     def _sample(self, number, averages):
+        # On every process: those that share the state have to hand out their parts.
         averages = jax.device_get(self._everywhere(averages))
         if distributed.is_first():
             self._reporter.samples(number, self._draw_samples(averages))
@@ -162,7 +173,7 @@ class _Runner:
         """The next batch, on the devices and on the host; None for both after the last."""
         before = time.monotonic()
         batch = next(stream, None)
-        self._reporter.waited(time.monotonic() - before)
+        self._reporter.add_waiting(time.monotonic() - before)
         if batch is None:
             return None, None
         return mesh.to_devices(self._devices, batch, self._settings.batch_size), batch
@@ -177,11 +188,14 @@ class _Runner:
         best_by = self._settings.best_by
         if best_by in values:
             self._scores += [values[best_by]] if math.isfinite(values[best_by]) else []
+        # In phases without this player the metric is missing rightly. Which terms a player has is
+        # not known before its first step.
         elif best_by and any(k.startswith(best_by.split("/")[0] + "/") for k in values):
             raise UserError(
                 f"config.train.best_by: no metric {best_by!r}; {did_you_mean(best_by, values)}"
             )
         skipped = max(v for k, v in values.items() if k.endswith("/skipped_in_a_row"))
+        # Skipped updates are rare, and whoever looks for the reason wants every one of them.
         if number % self._settings.log_every == 0 or log or skipped:
             finite = {k: v if math.isfinite(v) else None for k, v in values.items()}
             self._reporter.log(number, finite)
@@ -207,10 +221,14 @@ def _check_best_by(system, name):
 
 @contextlib.contextmanager
 def _full_disk_explained(workdir):
-    """Metrics and samples are written as well as checkpoints, and may be the first to fail."""
+    """Turns a full disk into a UserError.
+
+    Metrics and samples are written as well as checkpoints, and may be the first to fail.
+    """
     try:
         yield
     except OSError as error:
+        # Other errors of the system are defects, and their traceback is wanted.
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise UserError(
@@ -221,7 +239,8 @@ def _full_disk_explained(workdir):
 
 @contextlib.contextmanager
 def _caught_signals():
-    """Within it SIGINT and SIGTERM only set a flag; yields the function that reads it."""
+    """Lets SIGINT and SIGTERM only set a flag; yields the function that reads it."""
+    # A handler may be interrupted by another signal: the next of a count is taken in one piece.
     caught = itertools.count()
     seen = []
 

@@ -1,6 +1,6 @@
-"""What a folder holds, with size and SHA-256 of every file: found out of order before it is used.
+"""Manifests of folders: size and SHA-256 of every file, so that damage is found before use.
 
-The manifest is JSON in one canonical form and carries a digest of itself, so that a change of any
+A manifest is JSON in one canonical form and carries a digest of itself, so that a change of any
 byte of it shows, too.
 """
 
@@ -17,25 +17,26 @@ NAME = "manifest.json"
 
 
 class DamagedError(Exception):
-    """A folder is not what its manifest says; the message says where."""
+    """A folder does not hold what its manifest lists; the message names the first difference."""
 
 
 def write(folder: pathlib.Path, about: Mapping[str, Any]) -> None:
-    """Writes the manifest of a complete folder into it; its files are on disk when this returns.
+    """Writes the manifest of a complete folder into it, and flushes its files to disk.
 
     Args:
-      folder: whose files to list, in subfolders too.
-      about: JSON values to keep beside them.
+      folder: the folder whose files are listed, those in subfolders too.
+      about: JSON values that the manifest holds beside the list.
 
     Raises:
       OSError: a file cannot be read, or the manifest not be written.
     """
+    # Flushed before the manifest is written: after a loss of power it must not list what is lost.
     listed = {name: [_size(path), _digest(path, flush=True)] for name, path in _found(folder)}
     files.write_text(folder / NAME, _serialised({"about": dict(about), "files": listed}))
 
 
 def read(folder: pathlib.Path) -> dict[str, Any]:
-    """`about` of a manifest that is whole itself; the files are not looked at.
+    """The values `about` of an intact manifest; the files of the folder are not looked at.
 
     Raises:
       DamagedError: there is no manifest, or it was changed.
@@ -44,15 +45,16 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
 
 
 def verify(folder: pathlib.Path, parts: tuple[str, ...] | None = None) -> dict[str, Any]:
-    """Checks a folder against its manifest, and returns `about`.
+    """Checks a folder against its manifest, and returns the values `about` of the manifest.
 
     Args:
-      folder: that has a manifest.
+      folder: a folder with a manifest.
       parts: subfolders that will be used. Files in others are checked for presence and size,
         without being read. None: all are used.
 
     Raises:
-      DamagedError: with the first file that is missing, additional, or of other contents.
+      DamagedError: there is no intact manifest, or a file is missing, additional, or has other
+        contents.
     """
     record = _read(folder)
     listed = record["files"]
@@ -62,6 +64,7 @@ def verify(folder: pathlib.Path, parts: tuple[str, ...] | None = None) -> dict[s
             raise DamagedError(
                 f"{name} is {'missing' if name in listed else 'not in its manifest'}"
             )
+        # All sizes before any digest: a file that was cut off is found without reading gigabytes.
         for name, (size, _) in listed.items():
             if _size(found[name]) != size:
                 raise DamagedError(f"{name} has {_size(found[name])} bytes instead of {size}")
@@ -84,6 +87,7 @@ def _found(folder):
 
 
 def _size(path):
+    # Of a link itself, as `_found` counts it.
     return path.lstat().st_size
 
 
@@ -95,6 +99,7 @@ def _digest(path, flush=False):
 
 
 def _serialised(record):
+    # Sorted, so that the same folder has the same manifest.
     contents = json.dumps(record, indent=1, sort_keys=True)
     digest = hashlib.sha256(contents.encode()).hexdigest()
     return f"{contents}\n{digest}\n"
@@ -107,6 +112,7 @@ def _read(folder):
         raise DamagedError(f"{NAME} is missing") from error
     except OSError as error:
         raise DamagedError(f"{NAME} cannot be read: {error.strerror}") from error
+    # The last line is the digest of all before it.
     contents, _, digest = text.removesuffix(b"\n").rpartition(b"\n")
     if not text.endswith(b"\n") or hashlib.sha256(contents).hexdigest().encode() != digest:
         raise DamagedError(f"{NAME} was changed or cut off")

@@ -1,4 +1,4 @@
-"""How much memory a run takes, in bytes: of the process, and of its devices where they say so."""
+"""Memory that a run takes, in bytes: of the process, and of its devices where they report it."""
 
 import pathlib
 import resource
@@ -11,27 +11,29 @@ _FIELDS = {"VmRSS": "process_bytes", "VmHWM": "process_peak_bytes"}
 
 
 def usage() -> dict[str, int]:
-    """Bytes in use now and at their peak since the process began.
+    """Bytes of memory in use now, and at their peak since the process began.
 
     Returns:
       `process_bytes`, `process_peak_bytes`: resident memory of this process, the first only where
-      the system tells it. `device_bytes`, `device_peak_bytes`: of that device of this process that
-      has used the most; absent where devices report nothing, as CPUs do, whose arrays are part of
-      the process.
+      the system tells it. `device_bytes`, `device_peak_bytes`: memory of the device of this process
+      that has used the most; absent where devices report nothing, as CPUs do, whose arrays are part
+      of the process.
     """
     return {**_of_process(), **_of_devices()}
 
 
 def _of_process():
     found = {}
+    # Only Linux has the file.
     if _STATUS.exists():
         for line in _STATUS.read_text().splitlines():
             name, _, rest = line.partition(":")
             if name in _FIELDS:
+                # "kB" in the file are KiB.
                 found[_FIELDS[name]] = int(rest.split()[0]) * 1024
     if "process_peak_bytes" not in found:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        # The unit is that of the system.
+        # Bytes on macOS, KiB elsewhere.
         found["process_peak_bytes"] = peak if sys.platform == "darwin" else peak * 1024
     return found
 

@@ -1,8 +1,8 @@
-"""Devices and shardings.
+"""The mesh of devices, and how arrays are split over it.
 
 The mesh has two axes. Examples of a batch are split over `data`; the height of images, and with it
 that of every volume and feature map, over `space`: volumes are what does not fit one device. XLA
-follows both through the program and puts in what devices must exchange. The state is on all
+follows both through the program and inserts the exchanges between devices. The state is on all
 devices; or each holds its share, and gives it to the others when they need it.
 """
 
@@ -18,17 +18,18 @@ from volsynth import fields
 from volsynth.errors import UserError
 
 AXES = ("data", "space")
+"""Names of the axes of the mesh."""
 
 SMALL = 2**14
-"""Arrays of fewer values are on all devices in any case."""
+"""Number of values below which an array of the state is on all devices in any case."""
 
 
 def make(config: Any, batch_size: int, height: int) -> Mesh:
     """The mesh that `config.mesh` asks for.
 
     Args:
-      config: the section: `data`, how many devices, or groups of them, share a batch, -1 for as
-        many as there are; `space`, how many devices share the height of an image.
+      config: the section `mesh`: `data`, how many devices, or groups of them, share a batch, -1 for
+        as many as there are; `space`, how many devices share the height of an image.
       batch_size: examples in one batch, over all devices.
       height: rows of the coarsest feature map that devices may share: the image's height divided
         by `System.coarsest_stride`.
@@ -64,26 +65,29 @@ def make(config: Any, batch_size: int, height: int) -> Mesh:
             f"choose a multiple of {count}, or set config.mesh.data."
         )
     used = count * space
+    # A process without a device in the mesh would have no part of any array.
     if used < available and jax.process_count() > 1:
         raise UserError(
             f"config.mesh: {used} of {available} devices would be used; with several processes it "
             "must be all. Set config.mesh.data to -1."
         )
+    # Auto: XLA chooses the shardings of intermediate arrays; with explicit axes every operation
+    # would have to name them.
     return jax.make_mesh(
         (count, space), AXES, axis_types=(AxisType.Auto,) * 2, devices=jax.devices()[:used]
     )
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The whole array on every device."""
+    """The sharding of an array that is whole on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def batch_shardings(mesh: Mesh, batch: Any) -> dict[str, NamedSharding]:
-    """Shardings of the arrays of a batch: examples are split, and the height of pictures.
+    """Shardings of the arrays of a batch: examples are split, and the height of images.
 
-    What a name stands for is looked up in `volsynth.fields.BATCH`; fields that are not there are
-    split by examples alone.
+    Whether a field is an image is looked up in `volsynth.fields.BATCH`; fields that are not there
+    are split by examples alone.
     """
     return {key: NamedSharding(mesh, _partition(key)) for key in batch}
 
@@ -97,24 +101,26 @@ def _partition(name):
 
 
 def local_rows(mesh: Mesh, batch_size: int) -> slice:
-    """The examples of a global batch that the devices of this process work on."""
+    """The slice of a global batch with the examples that the devices of this process work on."""
     sharding = NamedSharding(mesh, PartitionSpec("data"))
     found = sharding.addressable_devices_indices_map((batch_size,)).values()
+    # A slice without bounds, where there is one device, has none to compare.
     ranges = [index.indices(batch_size) for (index,) in found]
     return slice(min(start for start, _, _ in ranges), max(stop for _, stop, _ in ranges))
 
 
 def to_devices(mesh: Mesh, batch: Any, batch_size: int) -> dict[str, jax.Array]:
-    """A batch on the devices.
+    """Copies a batch to the devices, split over them.
 
     Args:
-      mesh: of the devices.
-      batch: this process's `local_rows` of the global batch.
+      mesh: the mesh of devices.
+      batch: the `local_rows` of the global batch, which this process has read.
       batch_size: examples in the global batch.
     """
     first = local_rows(mesh, batch_size).start
 
     def cut(values, index):
+        # The index is that of the global array, of which this process has some rows alone.
         rows = slice(*index[0].indices(batch_size)[:2])
         return values[(slice(rows.start - first, rows.stop - first), *index[1:])]
 
@@ -127,28 +133,32 @@ def to_devices(mesh: Mesh, batch: Any, batch_size: int) -> dict[str, jax.Array]:
 
 
 def state_shardings(mesh: Mesh, shapes: Any, shard: bool) -> Any:
-    """Of the arrays of a state: everything everywhere, or a share of every large array.
+    """Shardings of the arrays of a state: all on every device, or large arrays split over them.
 
     Args:
-      mesh: of the devices.
+      mesh: the mesh of devices.
       shapes: a pytree of arrays or of what `jax.eval_shape` returns.
       shard: whether large arrays are split, along their longest axis that divides by all devices.
+
+    Returns:
+      A pytree like `shapes`, with a sharding for every leaf.
     """
 
-    def of(leaf):
+    def sharding(leaf):
         axes = [i for i, n in enumerate(leaf.shape) if n % mesh.size == 0]
         if not shard or math.prod(leaf.shape) < SMALL or not axes:
             return replicated(mesh)
         longest = max(axes, key=lambda i: leaf.shape[i])
         return NamedSharding(mesh, PartitionSpec(*(None,) * longest, AXES))
 
-    return jax.tree.map(of, shapes)
+    return jax.tree.map(sharding, shapes)
 
 
 def traced_on(mesh: Mesh, function: Callable) -> Callable:
     """The function, traced where `gathered` and operators that split their work see the mesh."""
 
     def traced(*args):
+        # Inside of the function, and not around the call: jit traces when it is first called.
         with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
             return function(*args)
 
@@ -156,7 +166,7 @@ def traced_on(mesh: Mesh, function: Callable) -> Callable:
 
 
 def gathered(tree: Any) -> Any:
-    """Every array on all devices from here on, and its gradient too; without a mesh, as it is.
+    """The tree with every array on all devices, and its gradient too; unchanged without a mesh.
 
     Otherwise XLA would split a convolution as its split parameters suggest, by channels.
     """

@@ -1,4 +1,4 @@
-"""Optimisers from the config: one for each player of each phase."""
+"""Optimisers from the config, one for each player of each phase."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -13,11 +13,11 @@ from volsynth.system import System
 
 
 class Optimiser(NamedTuple):
-    """What moves the networks of one player.
+    """The optimiser of one player.
 
     Attributes:
-      transform: gradients to updates. Its `update` takes the player's loss as `value`.
-      updates: how many updates there are in one step.
+      transform: turns gradients into updates. Its `update` takes the player's loss as `value`.
+      updates: how many updates the player has in one step.
       clip_weights: bound of the absolute value of every parameter after an update; 0 for none.
     """
 
@@ -28,24 +28,24 @@ class Optimiser(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """The section `optim.PLAYER` of a config, or `optim.PHASE.PLAYER` for one phase alone.
+    """Settings of an optimiser: the section `optim.PLAYER`, or `optim.PHASE.PLAYER` for one phase.
 
     Attributes:
       kind: name of the optimiser, a key of `KINDS`.
       learning_rate: the rate at the first update, above 0.
-      b1: decay of the mean of gradients, in [0, 1); RMSProp has none, and asks for 0.
+      b1: decay of the mean of gradients, in [0, 1); must be 0 with RMSProp, which has no such mean.
       b2: decay of the mean of squared gradients, in [0, 1).
       l2: weight of the sum of squares of all kernels, which is added to the loss. Without it
         kernels grow until half precision overflows (Knoche 2019, section 6.2.3).
-      weight_decay: the share, times the rate, that each update takes off all kernels whatever their
-        gradients; AdamW alone has it.
-      decay: how the rate falls, a key of `DECAYS`. The lengths are those of the player's phase.
+      weight_decay: the share, times the rate, by which each update makes all kernels smaller,
+        whatever their gradients are; with AdamW alone.
+      decay: how the rate falls, a key of `DECAYS`, over the updates of the player's phase.
       decay_from: the share of the phase's updates up to which the rate is constant, in [0, 1].
       plateau: for `decay="plateau"`: the rate is multiplied by "factor" whenever the mean loss of
         "every" updates has not fallen for "patience" such means in a row.
       clip_gradients: the global norm to which gradients are scaled down; 0 for none.
       clip_weights: bound of the absolute value of every parameter; 0 for none.
-      updates: updates in each step, all on the same batch; a critic may have several.
+      updates: number of updates in each step, all on the same batch; a critic may have several.
 
     Raises:
       UserError: a value is out of its range; built by `make`, which names the key.
@@ -76,6 +76,7 @@ def make(config: Any, system: System, spans: Mapping[str, range]) -> dict[str, O
     Raises:
       UserError: a player has no section, or a value is out of range.
     """
+
     found = {
         (phase, name): _section(config, phase, name)
         for phase, players in system.phases.items()
@@ -128,6 +129,7 @@ def _check(key, settings, is_critic):
 def _check_plateau(key, plateau):
     for name, low, high in (("factor", 0, 1), ("patience", 1, None), ("every", 1, None)):
         value = plateau.get(name)
+        # 0 < value as well: a factor of 0 would end the training without a word.
         fits = value is not None and value >= low and (high is None or 0 < value < high)
         if not fits:
             wanted = "between 0 and 1" if high else f"at least {low}"
@@ -135,6 +137,8 @@ def _check_plateau(key, plateau):
 
 
 def _optimiser(settings: Settings, steps: int) -> Optimiser:
+    # Optax counts updates, not steps: a critic with five updates a step falls over five times as
+    # many.
     updates = steps * settings.updates
     constant = int(settings.decay_from * updates)
     falling = DECAYS[settings.decay](settings.learning_rate, max(updates - constant, 1))
@@ -142,12 +146,17 @@ def _optimiser(settings: Settings, steps: int) -> Optimiser:
         [optax.constant_schedule(settings.learning_rate), falling], [constant]
     )
     chain = []
+    # Before all else: Adam divides by the size of gradients, so that clipping what it returns would
+    # bound the step and not the influence of one batch.
     if settings.clip_gradients:
         chain.append(optax.clip_by_global_norm(settings.clip_gradients))
     if settings.l2:
+        # The derivative of l2 x^2 is 2 l2 x; as part of the gradient it passes through Adam, where
+        # AdamW's decay does not.
         chain.append(optax.add_decayed_weights(2 * settings.l2, mask=_kernels))
     chain.append(KINDS[settings.kind](schedule, settings))
     if settings.decay == "plateau":
+        # Last, as a factor of the whole update.
         chain.append(
             optax.contrib.reduce_on_plateau(
                 factor=settings.plateau["factor"],
@@ -155,7 +164,9 @@ def _optimiser(settings: Settings, steps: int) -> Optimiser:
                 accumulation_size=settings.plateau["every"],
             )
         )
+    # A chain of one would have a state of another structure, and checkpoints other names.
     transform = chain[0] if len(chain) == 1 else optax.chain(*chain)
+    # Only the plateau reads the loss; with this every transformation accepts it.
     return Optimiser(
         optax.with_extra_args_support(transform), settings.updates, settings.clip_weights
     )
@@ -186,21 +197,24 @@ KINDS: Mapping[str, Callable[..., optax.GradientTransformation]] = {
     "adamw": _adamw,
     "rmsprop": _rmsprop,
 }
-"""Optimisers by name: (schedule, settings) to a gradient transformation."""
+"""Kinds of optimisers by name: functions (schedule, settings) -> gradient transformation."""
 
 
 DECAYS: Mapping[str, Callable[[float, int], optax.Schedule]] = {
     "constant": lambda rate, updates: optax.constant_schedule(rate),
     "linear": lambda rate, updates: optax.linear_schedule(rate, 0.0, updates),
     "cosine": lambda rate, updates: optax.cosine_decay_schedule(rate, updates),
-    # What it falls by comes from the losses, and not from the count of updates.
+    # Its factor follows from the losses, not from the number of updates: `_optimiser` adds it.
     "plateau": lambda rate, updates: optax.constant_schedule(rate),
 }
-"""How a rate falls from `decay_from` on, by name: (rate, updates that are left) to a schedule."""
+"""Decays of the rate from `decay_from` on, by name: functions (rate, updates left) -> schedule."""
 
 
 def _kernels(parameters):
-    """Which leaves are kernels of convolutions and dense layers."""
+    """Which leaves are kernels of convolutions and dense layers.
+
+    Biases, and scales of norms, are not pulled to zero: a norm's scale is 1 at the start.
+    """
     return jax.tree_util.tree_map_with_path(
         lambda path, _: path[-1] == jax.tree_util.DictKey("kernel"), parameters
     )

@@ -1,4 +1,4 @@
-"""The phases of a run: which steps belong to which."""
+"""The steps that belong to each phase of a run."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from volsynth.system import System
 
 
 def spans(system: System, steps: int | Mapping[str, int]) -> dict[str, range]:
-    """The steps of each phase, in order; a step's number is how many steps were done before it.
+    """The range of steps of each phase, in order; step n is the one before which n were done.
 
     Args:
       system: the system whose phases they are.
@@ -19,6 +19,7 @@ def spans(system: System, steps: int | Mapping[str, int]) -> dict[str, range]:
         or all are zero.
     """
     if isinstance(steps, int):
+        # How to share the steps among several phases nobody can guess.
         if len(system.phases) > 1:
             raise UserError(
                 f"config.train.steps: {system.name} has several phases; "
@@ -46,10 +47,10 @@ def spans(system: System, steps: int | Mapping[str, int]) -> dict[str, range]:
 
 
 def phase_of(spans: Mapping[str, range], step: int) -> str:
-    """The phase in which the step with this number is done; numbers count from 0."""
+    """The name of the phase to which a step belongs; steps are counted from 0."""
     return next(name for name, span in spans.items() if step in span)
 
 
 def last_step(spans: Mapping[str, range]) -> int:
-    """How many steps the whole run has."""
+    """The number of steps of the whole run, which is that of its last step, counted from 1."""
     return max(span.stop for span in spans.values())

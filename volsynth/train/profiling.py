@@ -1,35 +1,42 @@
-"""A profile of a few steps of a running training, on request and without a restart.
+"""Profiles of a few steps of a running training, on request and without a restart.
 
     echo 5 > WORKDIR/profile_steps
 
-The loop takes the file away and traces that many steps into `WORKDIR/profile/step_NUMBER`.
+The loop removes the file and traces that many steps into `WORKDIR/profile/step_NUMBER`.
 """
 
 import contextlib
 import pathlib
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import jax
 
 REQUEST = "profile_steps"
-"""The file in a workdir that holds the number of steps to trace."""
+"""Name of the file in a workdir that holds the number of steps to trace."""
 
 MOST_STEPS = 100
-"""A trace grows with its steps, and viewers give up on large ones."""
+"""Largest number of steps of one trace: it grows with them, and viewers fail on large ones."""
 
 # Seconds between two looks for a request: a look costs more than nothing on a file server.
 _LOOK_EVERY = 1.0
 
 
 class Profiler:
-    """Watches for requests; wrap every step in `step`.
+    """Watches for requests and traces steps; every step of the loop runs in `step`."""
 
-    Of several processes only one must watch: it takes the request away.
-    """
+    def __init__(
+        self, workdir: pathlib.Path, say: Callable[[str], Any], watches: bool = True
+    ) -> None:
+        """Begins to watch.
 
-    def __init__(self, workdir: pathlib.Path, say: Callable[[str], Any], watches: bool = True):
+        Args:
+          workdir: the folder of the run.
+          say: is given a line when a trace was written, or could not be.
+          watches: whether requests are looked for. Of several processes only one must do it, as it
+            removes the request.
+        """
         self._watches = watches
         self._request = workdir / REQUEST
         self._folder = workdir / "profile"
@@ -38,19 +45,19 @@ class Profiler:
         self._trace = None  # The folder, first and last step of the running trace.
         self._steps = 0
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._stop()
 
     def step(self, number: int, state: Any) -> contextlib.AbstractContextManager:
-        """A context for a step; begins and ends traces.
+        """The context in which a step runs; begins and ends traces.
 
         Args:
-          number: of the step about to run.
-          state: what the step before returned. It is waited for where a trace begins or ends, so
-            that the device's work of exactly these steps is in it.
+          number: the number of the step that is about to run.
+          state: the result of the step before. It is waited for where a trace begins or ends, so
+            that the trace has the device's work of exactly these steps.
         """
         if self._trace and number > self._trace[2]:
             jax.block_until_ready(state)
@@ -71,7 +78,8 @@ class Profiler:
         self._looked = time.monotonic()
         try:
             text = self._request.read_text(errors="replace").strip()
-            if not text:  # None, or one that is being written.
+            # The shell creates the file before it writes: an empty one is looked at again.
+            if not text:
                 return 0
             self._request.unlink()
         except FileNotFoundError:
@@ -79,6 +87,7 @@ class Profiler:
         except OSError as error:
             self._say(f"{self._request} cannot be read and removed: {error.strerror}.")
             return 0
+        # Python refuses to convert thousands of digits: the first ones are enough to be too many.
         if text.isdecimal() and 1 <= int(text[:9]) <= MOST_STEPS:
             return int(text)
         self._say(f"{REQUEST} must hold a number from 1 to {MOST_STEPS}, got {text[:40]!r}.")
@@ -89,6 +98,7 @@ class Profiler:
         try:
             jax.profiler.start_trace(folder)
         except (RuntimeError, OSError) as error:
+            # A run of days must not end because a profile failed.
             self._say(f"no profile: {' '.join(str(error).split())[:300]}")
             return
         self._trace = (folder, first, last)

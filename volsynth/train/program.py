@@ -1,4 +1,4 @@
-"""What a config trains, as pure functions, and these jitted for a mesh of devices."""
+"""The functions that train a config: pure ones, and these jitted for a mesh of devices."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -12,9 +12,9 @@ from volsynth.train import mesh, optim, phases, scaling, state, step
 
 
 class Program(NamedTuple):
-    """A system under a config, as functions that are not jitted yet.
+    """The pure functions that train a system under a config.
 
-    Whoever jits them chooses shardings and donation.
+    They are not jitted yet: whoever jits them chooses shardings and donation.
 
     Attributes:
       system: the system that is trained.
@@ -29,11 +29,11 @@ class Program(NamedTuple):
     spans: Mapping[str, range]
 
 
-class Placed(NamedTuple):
-    """A program on a mesh of devices.
+class PlacedProgram(NamedTuple):
+    """The jitted functions of a program on a mesh of devices.
 
     Attributes:
-      init: () -> TrainState, on the mesh and only ever there: never whole on one device first.
+      init: () -> TrainState. The state comes to be on the mesh: it is never whole on one device.
       steps: the step function of each phase, jitted, donating the state.
       state: shapes, dtypes and shardings of the state.
     """
@@ -44,7 +44,11 @@ class Placed(NamedTuple):
 
 
 def make(system: System, config: Any) -> Program:
-    """The program of a system under a whole config; `train`, `optim` and `precision` are read.
+    """The program of a system under a whole config.
+
+    Args:
+      system: the system to train.
+      config: the whole config; its sections `train`, `optim` and `precision` are read.
 
     Raises:
       UserError: a value in one of these sections is not allowed.
@@ -65,33 +69,40 @@ def make(system: System, config: Any) -> Program:
 
 def _steps(config):
     steps = config.train.steps
+
     return steps if isinstance(steps, int) else dict(steps)
 
 
-def place(program: Program, devices: Mesh, seed: int, batch: Batch, shard_state: bool) -> Placed:
-    """The program on a mesh.
+def place(
+    program: Program, devices: Mesh, seed: int, batch: Batch, shard_state: bool
+) -> PlacedProgram:
+    """The program jitted for a mesh.
 
     Args:
-      program: what `make` returned.
+      program: the result of `make`.
       devices: the mesh.
-      seed: of the run.
+      seed: the seed of the run.
       batch: arrays or shapes, with the shapes and dtypes of batches; initialisers ask for no more.
       shard_state: whether devices share the state, see `mesh.state_shardings`.
     """
 
     def init():
+        # Zeros rather than the batch: its values would become constants of the compiled program.
         zeros = {key: jnp.zeros(value.shape, value.dtype) for key, value in batch.items()}
         return program.init(jax.random.key(seed), zeros)
 
     shapes = jax.eval_shape(init)
     shardings = mesh.state_shardings(devices, shapes, shard_state)
-    return Placed(
+    return PlacedProgram(
+        # The shardings decide where arrays are made, so that a state that fits no single device
+        # can be made at all.
         init=jax.jit(init, out_shardings=shardings),
         steps={
             phase: jax.jit(
                 mesh.traced_on(devices, move),
                 in_shardings=(shardings, mesh.batch_shardings(devices, batch)),
                 out_shardings=(shardings, mesh.replicated(devices)),
+                # The new state takes the memory of the old one: both at once would be twice.
                 donate_argnums=0,
             )
             for phase, move in program.steps.items()

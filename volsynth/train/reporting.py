@@ -1,4 +1,4 @@
-"""What a run shows: a progress line, JSON lines, TensorBoard, sample pictures."""
+"""Reports of a training run: a progress line, JSON lines, TensorBoard, sample pictures."""
 
 import json
 import math
@@ -6,25 +6,37 @@ import os
 import pathlib
 import sys
 import time
+from typing import Self
 
 import jax
 import numpy as np
+from PIL import Image
 
 from volsynth.images import draw
 from volsynth.train import memory, run_log
 
-# The share of the time that a run may wait for data before the progress line says so.
+# The share of the time that a run may wait for data before the progress line says so. A little is
+# always waited, and no reason to look for a faster disk.
 _WAITING = 0.02
 
 
 class Reporter:
-    """Writes metrics of a run to `metrics.jsonl`, TensorBoard and the terminal.
+    """Writes the metrics of a run to `metrics.jsonl`, TensorBoard and the terminal.
 
     Attributes:
-      workdir: of the run.
+      workdir: the folder of the run.
     """
 
-    def __init__(self, workdir: pathlib.Path, start: int, stop: int, batch_size: int):
+    def __init__(self, workdir: pathlib.Path, start: int, stop: int, batch_size: int) -> None:
+        """Opens the files; metrics of steps after `start` are removed, as they come again.
+
+        Args:
+          workdir: the folder of the run.
+          start: how many steps are done.
+          stop: how many steps the whole run has.
+          batch_size: examples in a batch over all devices, for the rate of images.
+        """
+        # It takes a while to import, and of several processes only the first needs it.
         from tensorboardX import SummaryWriter
 
         self.workdir = workdir
@@ -32,6 +44,7 @@ class Reporter:
         path = workdir / run_log.METRICS
         run_log.drop_after(path, start)
         self._lines = path.open("a")
+        # A run may go on with another JAX or on other devices, whose last digits differ.
         devices = jax.devices()
         facts = {"jax": jax.__version__, "device": devices[0].device_kind, "devices": len(devices)}
         run_log.record_start(workdir, start, facts)
@@ -39,22 +52,29 @@ class Reporter:
         self._last = (start, time.monotonic())
         self._waited = 0.0
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         if sys.stderr.isatty():
             print(file=sys.stderr)  # Whatever comes next starts below the progress line.
         self._lines.close()
         self._board.close()
 
-    def waited(self, seconds: float) -> None:
-        """Counts time that a step waited for its batch."""
+    def add_waiting(self, seconds: float) -> None:
+        """Adds the time that a step waited for its batch to that since the last `log`."""
         self._waited += seconds
 
     def log(self, step: int, metrics: dict[str, float | None]) -> None:
-        """Logs a step's metrics, None where not finite; rates are means since the last call."""
+        """Writes one step's metrics and the rates of the run, which are means since the last call.
+
+        Args:
+          step: how many steps are done.
+          metrics: value by PLAYER/METRIC; None where it is not finite.
+        """
+        # The clock of the wall may be set back in the meantime, and rates would be negative.
         now = time.monotonic()
+        # Two calls may come within one tick of the clock.
         steps, seconds = step - self._last[0], max(now - self._last[1], 1e-9)
         rates = {
             "images_per_second": steps * self._batch_size / seconds,
@@ -64,13 +84,15 @@ class Reporter:
         self._last, self._waited = (step, now), 0.0
         values = {**metrics, **rates, **memory.usage()}
         self._lines.write(json.dumps({"step": step, "time": time.time(), **values}) + "\n")
+        # A killed run loses nothing that was logged, and whoever watches the file sees it at once.
         self._lines.flush()
         for key, value in values.items():
+            # TensorBoard shows a gap at NaN; JSON has no word for it.
             self._board.add_scalar(key, math.nan if value is None else value, step)
         self.say(*self._shown(step, metrics, rates), transient=True)
 
     def _shown(self, step, metrics, rates):
-        """The parts of the progress line, what matters most first."""
+        """The parts of the progress line, the most important first: the last ones may not fit."""
         eta = (self._stop - step) * rates["seconds_per_step"]
         yield f"step {step}/{self._stop}"
         yield f"ETA {_clock(eta)}"
@@ -80,12 +102,12 @@ class Reporter:
         if skipped := sum(v or 0 for k, v in metrics.items() if _last_part(k) == "skipped"):
             yield f"{skipped:.0f} skipped"
         losses = [key for key in metrics if _last_part(key) not in _QUIET]
-        # The sum of each player before its terms.
+        # The sum of each player's terms before the terms: what falls is seen first.
         for key in sorted(losses, key=lambda key: _last_part(key) != "loss"):
             yield f"{key} {_short(metrics[key])}"
 
-    def samples(self, step: int, grid) -> None:
-        """Saves a table of pictures, as a file and for TensorBoard."""
+    def samples(self, step: int, grid: Image.Image) -> None:
+        """Saves a table of sample pictures, as a file and for TensorBoard."""
         path = self.workdir / "samples" / f"step_{step:07d}.png"
         path.parent.mkdir(exist_ok=True)
         draw.save_png(path, grid)
@@ -93,47 +115,53 @@ class Reporter:
 
     @staticmethod
     def say(*parts: str, transient: bool = False) -> None:
-        """Prints a line to standard error; a transient one is overwritten on a terminal.
+        """Prints a line to standard error; on a terminal, the next one overwrites a transient one.
 
-        Of a transient line, parts that do not fit into the terminal are left out, last ones first.
+        Parts of a transient line that do not fit into the terminal are left out, last ones first.
+
+        Args:
+          parts: the parts of the line, two spaces between them.
+          transient: whether the line is only of interest until the next one.
         """
         line = "  ".join(parts)
+        # In a file every line stays: a log of a batch job shows the progress, too.
         if transient and sys.stderr.isatty():
             # Some terminals claim to have no columns.
             width = (os.get_terminal_size(sys.stderr.fileno()).columns or 80) - 1
             while len(parts) > 1 and len(line) > width:
                 parts = parts[:-1]
                 line = "  ".join(parts)
+            # Back to the first column, and all behind it erased.
             print(f"\r\x1b[K{line[:width]}", end="", file=sys.stderr, flush=True)
         else:
             start = "\r\x1b[K" if sys.stderr.isatty() else ""
             print(start + line, file=sys.stderr, flush=True)
 
 
-class Silent:
-    """A reporter for processes that have nothing to say: all but the first.
+class SilentReporter:
+    """A reporter that writes nothing, for all processes but the first.
 
     Attributes:
-      workdir: of the run.
+      workdir: the folder of the run.
     """
 
-    def __init__(self, workdir: pathlib.Path):
+    def __init__(self, workdir: pathlib.Path) -> None:
         self.workdir = workdir
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         pass
 
-    def waited(self, seconds: float) -> None:
-        """Like `Reporter.waited`."""
+    def add_waiting(self, seconds: float) -> None:
+        """Does nothing, where `Reporter.add_waiting` counts."""
 
     def log(self, step: int, metrics: dict[str, float | None]) -> None:
-        """Like `Reporter.log`."""
+        """Does nothing, where `Reporter.log` writes."""
 
     def say(self, *parts: str, transient: bool = False) -> None:
-        """Like `Reporter.say`."""
+        """Does nothing, where `Reporter.say` prints."""
 
 
 _QUIET = ("gradient_norm", "loss_scale", "skipped", "skipped_in_a_row")

@@ -1,7 +1,7 @@
-"""The lines a run leaves: `metrics.jsonl`, and `starts.jsonl`, a line for each time it was started.
+"""Log files of a run: `metrics.jsonl`, and `starts.jsonl` with a line for each of its starts.
 
-Whoever reads them reads them here. A run may be killed while it writes, or be at it right now: what
-is not a whole line is left out and counted.
+They are read through this module alone. A run may be killed while it writes, or be writing right
+now: what is not a whole line is left out and counted.
 """
 
 import json
@@ -15,17 +15,18 @@ import volsynth
 from volsynth import files
 
 METRICS, STARTS = "metrics.jsonl", "starts.jsonl"
+"""Names of the two files in a workdir."""
 
-# Beyond it a float has no whole numbers any more; a step never gets there.
+# Beyond it not every whole number is a float any more; a step never gets there.
 _LARGEST_STEP = 2**53
 
 
 class Lines(NamedTuple):
-    """What a file of lines holds.
+    """The contents of a log file.
 
     Attributes:
-      rows: each has a "step"; in the order of the steps, and one for each step.
-      damaged: how many lines were left out.
+      rows: one row for each step, which is under "step", in ascending order.
+      damaged: number of damaged lines, which were left out.
     """
 
     rows: list[dict[str, Any]]
@@ -46,7 +47,7 @@ def read_metrics(workdir: pathlib.Path) -> Lines:
 
 
 def read_starts(workdir: pathlib.Path) -> list[dict[str, Any]]:
-    """What `record_start` wrote, in that order; damaged lines are left out.
+    """The records that `record_start` has written, oldest first; damaged lines are left out.
 
     Raises:
       OSError: the file is there and cannot be read.
@@ -55,7 +56,7 @@ def read_starts(workdir: pathlib.Path) -> list[dict[str, Any]]:
 
 
 def drop_after(path: pathlib.Path, step: int) -> None:
-    """Removes rows beyond a step, which a resumed run writes again, and damaged lines."""
+    """Removes the rows of later steps, which a resumed run writes again, and damaged lines."""
     if not path.exists():
         return
     kept = [text for text in _texts(path) if (row := _row_of(text)) and row["step"] <= step]
@@ -63,7 +64,7 @@ def drop_after(path: pathlib.Path, step: int) -> None:
 
 
 def record_start(workdir: pathlib.Path, step: int, facts: dict[str, Any]) -> None:
-    """Adds a line to `starts.jsonl`: step, time, version and commit of the code, `facts`."""
+    """Adds a line to `starts.jsonl`: step, time, version and commit of the code, and `facts`."""
     record = {
         "step": step,
         "time": time.time(),
@@ -76,12 +77,13 @@ def record_start(workdir: pathlib.Path, step: int, facts: dict[str, Any]) -> Non
 
 
 def commit(folder: pathlib.Path = pathlib.Path(volsynth.__file__).parents[1]) -> str | None:
-    """The git commit of the code, "+" behind it if files were changed; None if git knows none."""
+    """The git commit of the code, with "+" behind it if files were changed; None without git."""
     # Only of a checkout: an installed package may lie in the repository of something else.
     if not (folder / ".git").exists():
         return None
     command = ["git", "-C", str(folder), "describe", "--always", "--exclude=*", "--dirty=+"]
     try:
+        # A file server that hangs must not keep a run from starting.
         done = subprocess.run(command, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
@@ -91,9 +93,11 @@ def commit(folder: pathlib.Path = pathlib.Path(volsynth.__file__).parents[1]) ->
 def _texts(path):
     """The lines that are not empty."""
     try:
+        # Bytes of a damaged file may be no text at all; such a line is then no JSON.
         text = path.read_bytes().decode(errors="replace")
     except FileNotFoundError:
         return []
+    # Not splitlines: it also splits at characters that may stand within a string of JSON.
     return [line for line in text.split("\n") if line.strip()]
 
 
@@ -104,8 +108,9 @@ def _row_of(text):
         step = row["step"]
     except (ValueError, KeyError, TypeError, IndexError, RecursionError):
         return None
-    whole = isinstance(row, dict) and isinstance(step, int) and not isinstance(step, bool)
-    return row if whole and 0 <= step <= _LARGEST_STEP else None
+    # True is an int in Python, but no step.
+    is_row = isinstance(row, dict) and isinstance(step, int) and not isinstance(step, bool)
+    return row if is_row and 0 <= step <= _LARGEST_STEP else None
 
 
 def _metrics_of(text):
@@ -118,7 +123,8 @@ def _metrics_of(text):
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return None
         try:
+            # Python's json writes and reads NaN, which is no JSON.
             row[key] = float(value) if math.isfinite(value) else None
-        except OverflowError:
+        except OverflowError:  # An integer of hundreds of digits.
             return None
     return row

@@ -1,4 +1,7 @@
-"""A workdir belongs to one run: its config and its data."""
+"""The record of a run in its workdir, `run.json`: its config and its data.
+
+A workdir belongs to one run: what is continued in it must have the same record.
+"""
 
 import json
 import pathlib
@@ -20,11 +23,11 @@ FREE_KEYS = (
     "train.keep_checkpoints",
     "train.best_by",
 )
-"""Keys of a config that may differ between a run and its continuation: where things lie, and how
-often someone looks."""
+"""Keys of a config that may differ between a run and its continuation: they say where files are,
+and how often metrics, samples and checkpoints are written, and change no parameter."""
 
 FREE_SECTIONS = ("evaluate.", "mesh.")
-"""Sections of a config of which the same holds."""
+"""Beginnings of further keys that may differ between a run and its continuation."""
 
 
 def claim_workdir(
@@ -36,15 +39,16 @@ def claim_workdir(
 ) -> None:
     """Writes `run.json` into a new workdir; in an old one checks that it is of the same run.
 
-    The code may change from one start of a run to the next; `run_log.record_start` keeps which it
-    was.
+    The code may change from one start of a run to the next; `run_log.record_start` notes its
+    version.
 
     Args:
       workdir: the folder of the run.
       config: the whole config, as nested dicts of JSON values.
       data: identity of the data set.
-      notes: `System.notes`.
-      file_keys: `System.file_keys`, which may differ: what the files hold is in the notes.
+      notes: the notes of the system, see `System.notes`.
+      file_keys: keys of the config that may differ, see `System.file_keys`: what the files hold is
+        in the notes.
 
     Raises:
       UserError: the workdir belongs to another config or other data, its `run.json` is damaged,
@@ -76,7 +80,9 @@ def read_run(workdir: pathlib.Path) -> dict[str, Any]:
     path = workdir / "run.json"
     try:
         record = json.loads(path.read_text())
+        # A KeyError or TypeError here, rather than wherever the values are first used.
         dict(record["config"]), record["data"]
+        # Runs of earlier versions have neither.
         record = {"notes": {}, "file_keys": [], **record}
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(
@@ -90,7 +96,12 @@ def read_run(workdir: pathlib.Path) -> dict[str, Any]:
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What two records of `run.json` differ in, beyond what is free; one text for each key."""
+    """The differences of two records of `run.json`, but for what may differ; a text for each key.
+
+    Args:
+      old: the record of the run as it was begun.
+      new: the record of its continuation, whose `file_keys` may differ.
+    """
     before, after = (flatten_dict(record["config"], sep=".") for record in (old, new))
     free = {*FREE_KEYS, *new.get("file_keys", ())}
     differing = [
@@ -100,6 +111,7 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
         and key not in free
         and not key.startswith(FREE_SECTIONS)
     ]
+    # Notes that are new are no difference: an earlier version may have made fewer.
     for key, note in old.get("notes", {}).items():
         if note != new["notes"].get(key):
             differing.append(f"{key}: {note} there, {new['notes'].get(key)} here")

@@ -1,4 +1,4 @@
-"""The state of training: everything a run needs to go on exactly where it was."""
+"""The state of training, from which a run goes on exactly where it was."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,10 +17,10 @@ class TrainState:
     """The state of training, a pytree of which every leaf is an array.
 
     Attributes:
-      step: int32, how many steps are done.
-      rng: the key from which each step derives its own.
+      step: int32, number of steps that are done.
+      rng: the random key from which each step derives its own.
       variables: each network's parameters and states; see `volsynth.system.Variables`.
-      averages: the running averages of the variables of `averaged_networks`: what is evaluated and
+      averages: running averages of the variables of `averaged_networks`, which are evaluated and
         exported.
       optimisers: the state of each player's optimiser, by "PHASE/PLAYER".
       scales: the scale of each player's loss, by "PHASE/PLAYER".
@@ -50,6 +50,7 @@ def initialiser(
 
     def init(rng, batch):
         init_rng, step_rng = jax.random.split(rng)
+        # Dicts of dicts, as the step returns them: jit compares the structure of both.
         variables = {name: dict(tree) for name, tree in system.init(init_rng, batch).items()}
         players = system.players
         averaged = averaged_networks(system, variables)

@@ -3,14 +3,20 @@
 Body coordinates in metres: x to the person's left, y up, z forward, floor at y = 0. The template
 stands with its legs apart and its arms lowered by 45 degrees, half way between hanging and raised,
 so that no pose is far from it. Right and left are mirror images; the fields describe both at once
-by folding x onto the left.
+by folding x onto the left. All joints below are those of the left side.
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 ARM_DIRECTION = np.array([np.sqrt(0.5), -np.sqrt(0.5), 0.0])
+"""The direction of the left arm in the template, from shoulder to wrist."""
+
+UPPER_ARM, LOWER_ARM = 0.285, 0.245
+"""The lengths of upper arm and forearm (m)."""
+
+# The joints of the left arm and the left leg, and those in the middle of the body (m).
 SHOULDER = np.array([0.172, 1.412, -0.012])
-UPPER_ARM, LOWER_ARM, HAND = 0.285, 0.245, 0.175
 ELBOW = SHOULDER + UPPER_ARM * ARM_DIRECTION
 WRIST = ELBOW + LOWER_ARM * ARM_DIRECTION
 HIP = np.array([0.092, 0.915, 0.0])
@@ -23,7 +29,6 @@ SKULL_BASE = np.array([0.0, 1.560, -0.004])
 HEAD = np.array([0.0, 1.640, 0.006])
 HEAD_TOP = np.array([0.0, 1.752, -0.004])
 
-# Cross-sections of the torso: height, half width, half depth, forward shift of the centre.
 _TORSO = np.array(
     [
         (0.780, 0.100, 0.070, -0.010),
@@ -39,23 +44,29 @@ _TORSO = np.array(
         (1.490, 0.050, 0.050, -0.018),
     ]
 )
+"""Cross-sections of the torso from below upwards (m): height, half width, half depth, forward shift
+of the centre."""
 
 
 def smooth_min(a: np.ndarray, b: np.ndarray, k: float) -> np.ndarray:
     """The smaller of two distances, blended where they differ by less than `k` metres."""
+    # The polynomial has no corner where one distance takes over, so that parts flow together.
     h = np.maximum(k - np.abs(a - b), 0.0) / k
     return np.minimum(a, b) - h * h * k * 0.25
 
 
-def _ellipsoid(points: np.ndarray, centre, radii) -> np.ndarray:
+def _ellipsoid(points: np.ndarray, centre: ArrayLike, radii: ArrayLike) -> np.ndarray:
+    """Distance to an ellipsoid along the axes, to first order near its surface."""
     q = (points - np.asarray(centre)) / np.asarray(radii)
     outer = np.linalg.norm(q, axis=-1)
     inner = np.linalg.norm(q / np.asarray(radii), axis=-1)
     return outer * (outer - 1.0) / np.maximum(inner, 1e-9)
 
 
-def _cone(points: np.ndarray, a, b, radius_a: float, radius_b: float) -> np.ndarray:
-    """A segment with a radius that changes linearly along it."""
+def _cone(
+    points: np.ndarray, a: ArrayLike, b: ArrayLike, radius_a: float, radius_b: float
+) -> np.ndarray:
+    """Distance to a segment from `a` to `b` whose radius changes linearly along it."""
     a, b = np.asarray(a, float), np.asarray(b, float)
     axis = b - a
     t = np.clip((points - a) @ axis / (axis @ axis), 0.0, 1.0)
@@ -64,11 +75,12 @@ def _cone(points: np.ndarray, a, b, radius_a: float, radius_b: float) -> np.ndar
 
 
 def _fold(points: np.ndarray) -> np.ndarray:
+    """Points of both sides, brought to the left side."""
     return np.stack([np.abs(points[..., 0]), points[..., 1], points[..., 2]], -1)
 
 
 def torso_distance(points: np.ndarray) -> np.ndarray:
-    """Distance [N] to the trunk from pelvis to shoulder line, for points [N, 3] (m)."""
+    """Signed distance [N] (m) of points [N, 3] (m) to the trunk, from pelvis to shoulder line."""
     p = _fold(points)
     y = p[..., 1]
     half_width, half_depth, shift = (np.interp(y, _TORSO[:, 0], _TORSO[:, i]) for i in (1, 2, 3))
@@ -76,21 +88,24 @@ def torso_distance(points: np.ndarray) -> np.ndarray:
     # An exponent above 2 squares the section a little: a rib cage is no cylinder.
     radius = (np.abs(u) ** 2.3 + np.abs(v) ** 2.3) ** (1.0 / 2.3)
     d = (radius - 1.0) * np.minimum(half_width, half_depth)
+    # The sections end at both heights; without this the torso would go on without end.
     d = np.maximum(d, np.maximum(y - _TORSO[-1, 0], _TORSO[0, 0] - y))
+    # The buttocks, then the chest muscles: sections alone are the same in front and behind.
     d = smooth_min(d, _ellipsoid(p, (0.078, 0.885, -0.058), (0.078, 0.085, 0.072)), 0.05)
     return smooth_min(d, _ellipsoid(p, (0.075, 1.325, 0.052), (0.075, 0.065, 0.052)), 0.05)
 
 
 def neck_distance(points: np.ndarray) -> np.ndarray:
-    """Distance [N] to the neck."""
+    """Signed distance [N] (m) of points [N, 3] to the neck."""
     p = _fold(points)
     d = _cone(p, (0, 1.44, -0.020), (0, 1.60, 0.000), 0.055, 0.048)
+    # The muscle from neck to shoulder, without which the neck stands on a board.
     slope = _cone(p, (0.02, 1.475, -0.025), (0.125, 1.425, -0.020), 0.035, 0.040)
     return smooth_min(d, slope, 0.06)
 
 
 def arm_distance(points: np.ndarray) -> np.ndarray:
-    """Distance [N] to the nearer arm, without its hand."""
+    """Signed distance [N] (m) of points [N, 3] to the nearer arm, without its hand."""
     p = _fold(points)
     belly = SHOULDER + 0.45 * UPPER_ARM * ARM_DIRECTION + np.array([0, 0, 0.006])
     bulk = ELBOW + 0.28 * LOWER_ARM * ARM_DIRECTION
@@ -102,7 +117,7 @@ def arm_distance(points: np.ndarray) -> np.ndarray:
 
 
 def leg_distance(points: np.ndarray) -> np.ndarray:
-    """Distance [N] to the nearer leg, without its foot."""
+    """Signed distance [N] (m) of points [N, 3] to the nearer leg, without its foot."""
     p = _fold(points)
     thigh = HIP + 0.35 * (KNEE - HIP) + np.array([0.004, 0, 0.006])
     calf = KNEE + 0.30 * (ANKLE - KNEE) + np.array([0.002, 0, -0.014])
@@ -113,14 +128,14 @@ def leg_distance(points: np.ndarray) -> np.ndarray:
 
 
 def body_distance(points: np.ndarray) -> np.ndarray:
-    """Distance [N] to trunk, neck, arms and legs: one skin without seams."""
+    """Signed distance [N] (m) of points [N, 3] to trunk, neck, arms and legs, as one skin."""
     d = smooth_min(torso_distance(points), neck_distance(points), 0.04)
     d = smooth_min(d, arm_distance(points), 0.035)
     return smooth_min(d, leg_distance(points), 0.030)
 
 
 def head_distance(points: np.ndarray) -> np.ndarray:
-    """Distance [N] to the head: skull, jaw, nose, ears."""
+    """Signed distance [N] (m) of points [N, 3] to the head: skull, jaw, nose and ears."""
     p = _fold(points)
     d = _ellipsoid(p, (0, 1.660, -0.012), (0.074, 0.093, 0.094))
     d = smooth_min(d, _ellipsoid(p, (0, 1.607, 0.024), (0.059, 0.082, 0.068)), 0.03)
@@ -135,10 +150,13 @@ def head_distance(points: np.ndarray) -> np.ndarray:
 
 
 def hand_distance(points: np.ndarray) -> np.ndarray:
-    """Distance [N] to the left hand, in its own frame: wrist at 0, fingers to -y, palm to +z, thumb
-    to +x."""
+    """Signed distance [N] (m) of points [N, 3] to the left hand, in the hand's own frame.
+
+    The wrist is at 0, the fingers point to -y, the palm faces +z and the thumb is at +x.
+    """
     d = _ellipsoid(points, (0.002, -0.052, -0.002), (0.040, 0.056, 0.017))
     d = smooth_min(d, _cone(points, (0, 0.02, 0), (0, -0.03, 0), 0.025, 0.023), 0.02)
+    # Fingers from index to little finger, slightly bent towards the palm and spread.
     for x, length in ((0.028, 0.062), (0.010, 0.074), (-0.009, 0.068), (-0.026, 0.050)):
         knuckle, bend = (
             np.array([x, -0.092, 0.0]),
@@ -156,9 +174,13 @@ def hand_distance(points: np.ndarray) -> np.ndarray:
 
 
 def foot_distance(points: np.ndarray) -> np.ndarray:
-    """Distance [N] to the left foot in its shoe: ankle at 0, sole at -0.088, toes to +z."""
+    """Signed distance [N] (m) of points [N, 3] to the left foot in its shoe.
+
+    The ankle is at 0, the sole at y = -0.088, and the toes point to +z.
+    """
     p = points
     d = _cone(p, (0, -0.048, -0.038), (0.004, -0.056, 0.090), 0.038, 0.041)
     d = smooth_min(d, _cone(p, (0.004, -0.060, 0.090), (-0.006, -0.064, 0.152), 0.040, 0.030), 0.03)
     d = smooth_min(d, _cone(p, (0, 0.025, -0.004), (0, -0.040, 0.010), 0.036, 0.040), 0.03)
+    # Cut off flat, as a sole is: people stand on it without sinking into the floor.
     return np.maximum(d, -0.088 - p[..., 1])

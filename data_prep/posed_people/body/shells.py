@@ -1,4 +1,4 @@
-"""Cloth and hair that hang off the body: skirts and long hair, as thin double-sided shells."""
+"""Skirts and long hair, which hang off the body, as thin shells that are seen from both sides."""
 
 import numpy as np
 
@@ -10,10 +10,11 @@ from data_prep.posed_people.body.skinning import LEFT_LEG, RIGHT_LEG, limb_bone
 from data_prep.posed_people.body.template import HAIR, SKIRT, Mesh, make_mesh
 
 AROUND = 28
+"""How many points a skirt has around the body."""
 
 
 def _grid_triangles(rows: int, columns: int, closed: bool) -> np.ndarray:
-    """Triangles of rows (downwards) of points that run counter-clockwise seen from above."""
+    """Triangles between rows (downwards) of points that run counter-clockwise seen from above."""
     i, j = np.meshgrid(
         np.arange(rows - 1), np.arange(columns if closed else columns - 1), indexing="ij"
     )
@@ -23,8 +24,13 @@ def _grid_triangles(rows: int, columns: int, closed: bool) -> np.ndarray:
     return np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
 
 
-def _two_sided(points: np.ndarray, triangles: np.ndarray, inward: np.ndarray):
-    """Adds a layer, moved inward and turned round, so that the shell is seen from both sides."""
+def _two_sided(
+    points: np.ndarray, triangles: np.ndarray, inward: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Adds a second layer, moved inward and turned round.
+
+    The rasteriser draws front faces only, and a shell is seen from both sides.
+    """
     both = np.concatenate([points, points + inward])
     return both, np.concatenate([triangles, triangles[:, ::-1] + len(points)])
 
@@ -37,11 +43,13 @@ def skirt(outfit: Outfit) -> Mesh:
     hip = smoothstep(-height, -1.035, -0.90)
     half_width = 0.163 + 0.035 * hip + (0.035 + 0.07 * outfit.flare) * fall
     half_depth = 0.113 + 0.040 * hip + (0.005 + 0.10 * outfit.flare) * fall
+    # Seven folds, deeper the lower and wider the skirt.
     folds = 1 + 0.05 * outfit.flare * fall[:, None] * np.sin(7 * angle)[None]
     x = half_width[:, None] * np.sin(angle)[None] * folds
     z = half_depth[:, None] * np.cos(angle)[None] * folds - 0.012
     y = np.broadcast_to(height[:, None], x.shape)
     points = np.stack([x, y, z], -1).reshape(-1, 3)
+    # Inner and outer layer must not lie in one place, where rounding would choose between them.
     inward = -0.006 * np.stack([np.sin(angle), 0 * angle, np.cos(angle)], -1)
     inward = np.tile(inward, (len(height), 1))
     points, triangles = _two_sided(points, _grid_triangles(len(height), AROUND, True), inward)
@@ -49,12 +57,15 @@ def skirt(outfit: Outfit) -> Mesh:
 
 
 def _hang_skirt(points: np.ndarray, triangles: np.ndarray) -> Mesh:
+    """Makes a mesh of a skirt that hangs on pelvis and thighs."""
     x, y = points[:, 0], points[:, 1]
     drop = smoothstep(-y, -0.99, -0.80)
+    # In the middle both legs pull, so that a skirt is stretched between them and not torn.
     left = smoothstep(x, -0.10, 0.10)
     weights = np.zeros((len(points), skinning.NUM_BONES))
     weights[:, : skinning.CHEST + 1] = skinning.trunk_weights(points)[:, :3] * (1 - drop[:, None])
     for limb, share in ((RIGHT_LEG, 1 - left), (LEFT_LEG, left)):
+        # Long skirts follow the bent knee, but not fully: cloth hangs.
         below = smoothstep(-y, -0.53, -0.40) * 0.8
         half = 1 - smoothstep(-y, -0.90, -0.78)
         weights[:, limb_bone(limb, skinning.HALF_ROOT)] = drop * share * half
@@ -79,18 +90,22 @@ def hair(person: Person) -> Mesh | None:
 
 
 def _hair_weights(points: np.ndarray) -> np.ndarray:
+    """Skinning weights [V, NUM_BONES] of hair, which hangs on head, neck and back."""
     lowered = points + np.array([0.0, 0.02, 0.0])
     weights = np.zeros((len(points), skinning.NUM_BONES))
+    # As if it were 2 cm higher: long hair follows the head before it follows the back.
     weights[:, :5] = skinning.trunk_weights(lowered)
     return weights
 
 
 def _as_hair(points: np.ndarray, triangles: np.ndarray) -> Mesh:
+    """Makes a mesh of hair."""
     zero = np.zeros(len(points))
     return make_mesh(points, triangles, zero, zero, _hair_weights(points), HAIR, zero)
 
 
 def _curtain(bottom: float) -> Mesh:
+    """Open hair, from the crown down to a height (m), open at the face."""
     height = np.linspace(1.715, bottom, 16)
     reach = np.interp(height, (1.30, 1.42, 1.49, 1.56, 1.66, 1.715), (60, 68, 92, 112, 112, 100))
     angle = np.radians(reach)[:, None] * np.linspace(-1, 1, 22)[None]
@@ -113,6 +128,7 @@ def _curtain(bottom: float) -> Mesh:
 
 
 def _tail() -> Mesh:
+    """A ponytail."""
     t = np.linspace(0, 1, 12)
     centre = np.stack(
         [0 * t, 1.705 - 0.30 * t**1.3, -0.112 - 0.060 * np.sin(np.pi * np.minimum(t * 1.3, 1))], -1
@@ -122,6 +138,8 @@ def _tail() -> Mesh:
 
 
 def _ball(centre: np.ndarray, radii: np.ndarray) -> Mesh:
+    """A bun: a tube whose ends are closed."""
+    # Not to the poles, where the rings would shrink to a point without normals.
     t = np.linspace(0.02, np.pi - 0.02, 9)
     path = centre + np.stack([0 * t, np.cos(t) * radii[1], 0 * t], -1)
     return _as_hair(
@@ -129,7 +147,9 @@ def _ball(centre: np.ndarray, radii: np.ndarray) -> Mesh:
     )
 
 
-def _tube(centre, radius, across: np.ndarray, depth: np.ndarray):
+def _tube(
+    centre: np.ndarray, radius: np.ndarray, across: np.ndarray, depth: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """A tube around a path [R, 3] that runs downwards."""
     angle = np.linspace(0, 2 * np.pi, 12, endpoint=False)
     ring = np.sin(angle)[:, None] * across + np.cos(angle)[:, None] * depth

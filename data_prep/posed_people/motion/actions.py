@@ -1,10 +1,10 @@
-"""What the people do: all actions by name, and the pose of an action at a time."""
+"""All actions of the rendered people by name, and the pose of an action at a time."""
 
 from collections.abc import Callable, Mapping
 
 from data_prep.posed_people.body.kinematics import Pose
 from data_prep.posed_people.motion import low_actions, upright_actions
-from data_prep.posed_people.motion.primitives import Style, alive, mirrored
+from data_prep.posed_people.motion.primitives import Style, mirrored, with_idle_motion
 
 Action = Callable[[float, Style], Pose]
 """An action: the pose at a time (s) after its start, in a style."""
@@ -34,12 +34,22 @@ ACTIONS: Mapping[str, Action] = {
     "throw": upright_actions.throw,
     "on_the_phone": upright_actions.on_the_phone,
 }
+"""All actions by their names. Their order is part of the data set: shots draw them by number."""
+
 ACTION_NAMES = tuple(ACTIONS)
+"""The names of all actions, in their order."""
 
 
 def pose_at(action: str, t: float, style: Style) -> Pose:
-    """The pose of an action `t` seconds after its start."""
+    """The pose of an action at a time.
+
+    Args:
+      action: the name of the action.
+      t: seconds since its start.
+      style: how this sequence differs from others of the action.
+    """
     pose = ACTIONS[action](t, style)
+    # Mirrored before the idle motion is added, which is drawn for each person anyway.
     if style.side < 0:
         pose = mirrored(pose)
-    return alive(pose, t, style)
+    return with_idle_motion(pose, t, style)

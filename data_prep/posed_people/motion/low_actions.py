@@ -54,6 +54,7 @@ def sit_on_floor(t: float, s: Style) -> Pose:
     """Sits on the floor, leaning back on both hands."""
     b = 0.04 * sine(t, 0.25, s)
     return stand(
+        # Leaning back onto the arms.
         pelvis=[-0.32, 0.0, 0.0],
         spine=[0.14, 0.0, 0.0],
         neck=[0.12, 0.0, 0.0],
@@ -63,18 +64,22 @@ def sit_on_floor(t: float, s: Style) -> Pose:
         wrists=pair((0.22, -0.86, -0.22)),
         elbows=pair((0.5, 0.0, -1.0)),
         palms=pair((0.1, -1.0, 0.3)),
+        # Hands lie flat behind the body and carry it.
         grip=[-0.9, -0.9],
     )
 
 
 def crawl(t: float, s: Style) -> Pose:
     """Crawls on hands and knees, on the spot."""
+    # Knee and opposite hand go forward together.
     step = 0.14 * s.size * np.array([sine(t, 0.5, s), sine(t, 0.5, s, np.pi)])
     ankles = np.stack([0.05 * np.ones(2), np.full(2, -0.515), -0.46 + step], -1)
     wrists = np.stack([0.05 * np.ones(2), 0.06 - step, np.full(2, 0.93)], -1)
     return stand(
+        # The trunk lies nearly level, so that hips and hands have one height.
         pelvis=[1.34, 0.0, 0.0],
         spine=[0.08, 0.0, 0.3 * step[0]],
+        # One looks ahead, not at the floor.
         neck=[-0.75, 0.0, 0.0],
         ankles=ankles,
         knees=pair((0.10, -0.7, 0.6)),

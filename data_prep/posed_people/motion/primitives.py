@@ -1,8 +1,9 @@
-"""Building blocks of motion: the standing pose, mirroring, smooth periodic functions of time."""
+"""The building blocks of motions: the standing pose, mirroring, periodic functions of time."""
 
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from data_prep.posed_people.body.kinematics import Pose
 
@@ -28,7 +29,7 @@ class Style(NamedTuple):
 
 
 def draw_style(rng: np.random.Generator) -> Style:
-    """A random style."""
+    """Draws a random style."""
     return Style(
         tempo=float(rng.uniform(0.8, 1.2)),
         size=float(rng.uniform(0.8, 1.12)),
@@ -40,21 +41,29 @@ def draw_style(rng: np.random.Generator) -> Style:
 
 
 def sine(t: float, hertz: float, style: Style, shift: float = 0.0) -> float:
-    """A sine in [-1, 1] of the style's tempo and phase."""
+    """A sine of time in [-1, 1], with the tempo and phase of a style.
+
+    Args:
+      t: seconds.
+      hertz: frequency at tempo 1.
+      style: the style.
+      shift: phase that is added (rad).
+    """
     return float(np.sin(2 * np.pi * hertz * style.tempo * t + style.phase + shift))
 
 
-def pair(right, left=None) -> np.ndarray:
-    """Values [2, 3] of the right and the left limb; of both, if one is given."""
+def pair(right: ArrayLike, left: ArrayLike | None = None) -> np.ndarray:
+    """Values [2, 3] of the right and the left limb; with one value, of both."""
     return np.array([right, right if left is None else left], float)
 
 
-def stand(**changes) -> Pose:
-    """Upright, feet below the hips, arms hanging; `changes` replaces fields."""
+def stand(**changes: ArrayLike) -> Pose:
+    """An upright pose, feet below the hips, arms hanging; `changes` replaces fields of it."""
     pose = Pose(
         pelvis=np.zeros(3),
         spine=np.array([0.02, 0.0, 0.0]),
         neck=np.zeros(3),
+        # Short of one: arms and legs are never straight, see `kinematics.MIN_BEND`.
         wrists=pair((0.13, -0.965, 0.06)),
         elbows=pair((0.35, 0.0, -1.0)),
         palms=pair((-1.0, 0.0, -0.15)),
@@ -71,7 +80,8 @@ def stand(**changes) -> Pose:
 
 
 def mirrored(pose: Pose) -> Pose:
-    """The pose with the person's sides exchanged."""
+    """The pose with the person's left and right exchanged."""
+    # Pitch is the same in a mirror, yaw and roll change their sign.
     flip = np.array([1.0, -1.0, -1.0])
     swapped = {
         name: getattr(pose, name)[::-1]
@@ -87,9 +97,10 @@ def mirrored(pose: Pose) -> Pose:
     )
 
 
-def alive(pose: Pose, t: float, style: Style) -> Pose:
-    """Adds what nobody can suppress: breathing, swaying, looking around."""
+def with_idle_motion(pose: Pose, t: float, style: Style) -> Pose:
+    """Adds to a pose what nobody can suppress: breathing, swaying, looking around."""
     w = style.wiggle
+    # Frequencies without a common period, so that sequences do not repeat themselves.
     look = 0.28 * w[0] + 0.16 * np.sin(0.9 * style.tempo * t + 3 * w[1])
     nod = 0.06 * w[2] + 0.05 * np.sin(1.3 * t + 5 * w[3])
     breath = 0.012 * np.sin(1.7 * t + style.phase)

@@ -27,14 +27,18 @@ def walk(t: float, s: Style) -> Pose:
     """Walks on the spot."""
     swing = np.array([sine(t, 0.9, s), sine(t, 0.9, s, np.pi)])
     lift = np.array([sine(t, 0.9, s, np.pi / 2), sine(t, 0.9, s, -np.pi / 2)])
+    # Feet rise in the middle of the swing, and at both ends, where the leg is aslant.
     rise = 0.06 * np.maximum(lift, 0) ** 2 + 0.05 * swing**2
     ankles = np.stack([0.01 * np.ones(2), -0.985 + rise, 0.36 * s.size * swing - 0.03], -1)
+    # Toes point down behind the body, when the foot leaves the floor, and up in front of it.
     drop = -0.35 * swing - 0.25 * np.maximum(lift, 0) ** 2
     toes = np.stack([0.10 * np.ones(2), 0.5 * swing + 0.5 * drop, np.ones(2)], -1)
+    # Arms swing against the legs.
     arms = -0.42 * s.size * swing
     wrists = np.stack([0.16 * np.ones(2), -0.90 + 0.5 * arms**2, 0.13 + arms], -1)
     return stand(
         pelvis=[0.03, 0.10 * (swing[0]), 0.03 * lift[0]],
+        # The chest turns against the pelvis, as arms do against legs.
         spine=[0.03, -0.20 * swing[0], 0.0],
         ankles=ankles,
         toes=toes,
@@ -46,10 +50,12 @@ def run(t: float, s: Style) -> Pose:
     """Runs on the spot."""
     swing = np.array([sine(t, 1.3, s), sine(t, 1.3, s, np.pi)])
     lift = np.array([sine(t, 1.3, s, np.pi / 2), sine(t, 1.3, s, -np.pi / 2)])
+    # The leg that comes forward is folded, and the one behind is thrown up.
     up = -0.92 + 0.24 * (0.5 + 0.5 * lift) ** 2 + 0.13 * np.maximum(-swing, 0) ** 2
     ankles = np.stack([np.zeros(2), up, 0.52 * s.size * swing - 0.10], -1)
     toes = np.stack([0.05 * np.ones(2), -0.35 + 0.55 * swing, np.ones(2)], -1)
     arms = -0.45 * s.size * swing
+    # Elbows stay bent while running.
     wrists = np.stack([0.04 * np.ones(2), -0.47 + 0.10 * arms, 0.32 + arms], -1)
     return stand(
         pelvis=[0.16, 0.14 * swing[0], 0.0],
@@ -74,9 +80,11 @@ def wave(t: float, s: Style) -> Pose:
 
 def arms_crossed(t: float, s: Style) -> Pose:
     """Stands with crossed arms, which cover the torso."""
+    # The arms lie on a chest that breathes.
     b = 0.015 * sine(t, 0.25, s)
     return stand(
         wrists=pair((-0.36, -0.40 + b, 0.45), (-0.34, -0.49 + b, 0.38)),
+        # Both forearms before the chest, one above the other: parts hide parts here.
         elbows=pair((0.80, -0.75, 0.10)),
         palms=pair((-0.3, -0.2, -1.0)),
         ankles=pair((0.05, -0.985, 0.0), (0.09, -0.975, 0.06)),
@@ -125,10 +133,12 @@ def point(t: float, s: Style) -> Pose:
 def squat(t: float, s: Style) -> Pose:
     """Goes down on bent knees and up again, arms to the front."""
     depth = 0.5 - 0.5 * np.cos(2 * np.pi * 0.35 * s.tempo * t + s.phase)
+    # The knees stay bent at the top, too.
     depth = 0.15 + 0.85 * depth
     return stand(
         pelvis=[0.55 * depth, 0.0, 0.0],
         spine=[0.12 * depth, 0.0, 0.0],
+        # The head goes back by what the trunk leans forward: one looks ahead.
         neck=[-0.45 * depth, 0, 0],
         ankles=pair((0.13, -0.97 + 0.42 * s.size * depth, 0.22 * depth)),
         knees=pair((0.45, 0.0, 1.0)),
@@ -158,6 +168,7 @@ def lunge(t: float, s: Style) -> Pose:
 def jumping_jack(t: float, s: Style) -> Pose:
     """Opens and closes arms and legs, as in jumping jacks."""
     open_ = 0.5 - 0.5 * sine(t, 0.7, s)
+    # Arms move on half a circle from beside the thighs to above the head.
     angle = -1.35 + 2.55 * open_
     hand = (0.05 + 0.93 * np.cos(angle), 0.95 * np.sin(angle), 0.12)
     return stand(
@@ -190,8 +201,10 @@ def dance(t: float, s: Style) -> Pose:
 
 def kick(t: float, s: Style) -> Pose:
     """Kicks forward with one leg, arms out for balance."""
+    # Squared: the leg is on the floor longer than it is up.
     k = (0.5 + 0.5 * sine(t, 0.45, s)) ** 2
     return stand(
+        # The trunk leans back against the leg, and the chest bends forward again.
         pelvis=[-0.22 * k, 0.0, 0.05],
         spine=[0.16 * k, 0.0, 0.0],
         ankles=pair((0.08, -0.93 + 0.78 * s.size * k, -0.22 + 1.08 * k), (0.03, -0.975, 0.0)),

@@ -1,4 +1,4 @@
-"""The room: four cameras, and the record of one person seen by one of them."""
+"""The room with its four cameras and its light, and the picture that a camera takes of a figure."""
 
 from typing import NamedTuple
 
@@ -11,20 +11,23 @@ from data_prep.posed_people.rendering import raster
 from volsynth.conventions import MAGENTA
 
 OVERSAMPLING = 2
+"""How many samples a pixel has along each axis."""
+
 MARGIN = 0.08
-"""Free border on each side of the person, as a share of the image's side."""
+"""The free border on each side of the person, as a share of the image's side."""
 
 MAX_PURPLE = 110.0
-"""No pixel of a person has both red and blue this far above green: it would pass for background."""
+"""The largest excess of both red and blue over green that a pixel of a person has: more of it would
+pass for the magenta of the background."""
 
 
 class Camera(NamedTuple):
-    """A camera: X_cam = R (X_world - t), millimetres; the world's z is up and its floor z = 0.
+    """A camera: X_cam = R (X_world - t), millimetres; z of the world is up, and its floor z = 0.
 
     Attributes:
-      name: id.
-      rotation: [3, 3] R.
-      position: [3] t (mm).
+      name: the id of the camera.
+      rotation: [3, 3] R, from world to camera axes.
+      position: [3] t, the position of the camera (mm).
       focal: focal length in pixels of its 1000 x 1000 sensor.
       centre: [2] principal point (pixels).
     """
@@ -36,7 +39,10 @@ class Camera(NamedTuple):
     centre: np.ndarray
 
 
-def _camera(name: str, x: float, y: float, z: float, focal: float, centre) -> Camera:
+def _camera(
+    name: str, x: float, y: float, z: float, focal: float, centre: tuple[float, float]
+) -> Camera:
+    """A camera at a place, which looks at the middle of the room at the height of hips."""
     position = np.array([x, y, z])
     forward = np.array([0.0, 0.0, 950.0]) - position
     forward /= np.linalg.norm(forward)
@@ -57,17 +63,23 @@ CAMERAS = (
     _camera("c2", 3100.0, -2950.0, 1740.0, 1148.9, (503.6, 505.5)),
     _camera("c3", -3500.0, -3300.0, 1360.0, 1142.1, (498.2, 509.7)),
 )
+"""The four cameras in the corners of the room."""
 
 
 class Placement(NamedTuple):
-    """Where a figure stands: floor position [2] (mm) and heading (rad, from the world's x)."""
+    """Where a figure stands.
+
+    Attributes:
+      position: [2] on the floor (mm).
+      heading: the direction it faces (rad, from the x of the world).
+    """
 
     position: np.ndarray
     heading: float
 
 
 def to_world(points: np.ndarray, placement: Placement) -> np.ndarray:
-    """World coordinates (mm) of points [N, 3] of a figure's own frame (m)."""
+    """World coordinates (mm) of points [N, 3] in a figure's own frame (m)."""
     c, s = np.cos(placement.heading), np.sin(placement.heading)
     # Columns: where the figure's left, up and forward point in the world.
     axes = np.array([[-s, 0.0, c], [c, 0.0, s], [0.0, 1.0, 0.0]])
@@ -84,18 +96,21 @@ def crop_intrinsics(points: np.ndarray, camera: Camera, size: int) -> np.ndarray
     xy = points[:, :2] / points[:, 2:] * camera.focal
     low, high = xy.min(0), xy.max(0)
     scale = size * (1 - 2 * MARGIN) / np.max(high - low)
+    # The principal point of the sensor drops out: the crop is centred on the person.
     offset = 0.5 * size - 0.5 * (low + high) * scale
     focal = camera.focal * scale
     return np.array([[focal, 0, offset[0]], [0, focal, offset[1]], [0, 0, 1]]).astype(np.float32)
 
 
 def vertex_normals(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Area-weighted unit normals [V, 3]."""
+    """Area-weighted unit normals [V, 3] of a posed mesh."""
     corners = points[triangles]
     face = arithmetic.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     flat = triangles.T.ravel()
     normals = np.stack(
-        [np.bincount(flat, np.tile(face[:, n], 3), minlength=len(points)) for n in range(3)], -1
+        # Faster than adding at indices, as `template.normals_of` does: this runs for every image.
+        [np.bincount(flat, np.tile(face[:, n], 3), minlength=len(points)) for n in range(3)],
+        -1,
     ).astype(np.float32)
     return normals / np.maximum(np.sqrt(np.sum(normals**2, 1, keepdims=True)), 1e-12)
 
@@ -114,13 +129,20 @@ def shade(albedo: np.ndarray, normals: np.ndarray, view: np.ndarray, up: np.ndar
     diffuse = np.clip(np.sum(normals * key, -1) * 0.8 + 0.2, 0.0, 1.0)
     sky = 0.5 + 0.5 * np.sum(normals * up, -1)
     facing = np.clip(np.sum(normals * view, -1), 0.0, 1.0)
+    # Darker rims set a limb off from a body of the same colour behind it.
     light = (0.30 + 0.16 * sky + 0.62 * diffuse) * (0.62 + 0.38 * np.sqrt(facing))
     return albedo * light[:, None]
 
 
 class Picture(NamedTuple):
-    """A rendered image and its labels, all of one size: see the fields of the same names in
-    `volsynth.data.schema`."""
+    """A rendered image and its labels, as the fields of the same names in `volsynth.data.schema`.
+
+    Attributes:
+      image: [S, S, 3] uint8 RGB, magenta where there is no person.
+      mask: [S, S, 1] uint8, 1 where the person is.
+      parts: [S, S, 1] uint8, labels of body parts.
+      depth: [S, S, 1] uint16, mm.
+    """
 
     image: np.ndarray
     mask: np.ndarray
@@ -136,8 +158,18 @@ def render(
     size: int,
     ambient_only: bool = False,
 ) -> Picture:
-    """Draws a figure whose points [V, 3] are given in camera coordinates (mm)."""
+    """Draws a figure, with labels.
+
+    Args:
+      figure: the dressed person.
+      points: [V, 3] its points in camera coordinates (mm).
+      camera_up: [3] the world's up in camera coordinates.
+      intrinsics: [3, 3] of the image.
+      size: side of the image, pixels.
+      ambient_only: whether colours are shown without any light, for tests.
+    """
     mesh, fine = figure.mesh, size * OVERSAMPLING
+    # Pixel centres lie at half numbers, so that finer samples only scale the intrinsics.
     grid = intrinsics.astype(float) * np.array([[OVERSAMPLING], [OVERSAMPLING], [1.0]])
     hits = raster.rasterize(points, mesh.triangles, grid, fine)
     normals = vertex_normals(points, mesh.triangles)
@@ -155,17 +187,23 @@ def render(
         view = -np.concatenate([ray, np.ones((len(ray), 1))], 1).astype(np.float32)
         view /= np.sqrt(np.sum(view**2, 1, keepdims=True))
         normal = values[:, 5:8]
+        # Interpolated normals are shorter than one between vertices.
         normal = normal / np.maximum(np.sqrt(np.sum(normal**2, 1, keepdims=True)), 1e-6)
         colour = shade(colour, normal, view, camera_up.astype(np.float32))
+    # Labels and colours come from template coordinates, not from the picture: they are exact.
     label = figures.parts(piece, limb, values[:, :5])
     return _downsample(hits, colour, label, size)
 
 
 def _downsample(hits: raster.Hits, colour: np.ndarray, label: np.ndarray, size: int) -> Picture:
-    """Averages the covered samples of a pixel; a pixel less than half covered is background."""
+    """Averages the covered samples of each pixel.
+
+    A pixel of which less than half is covered is background.
+    """
     y, x = np.divmod(hits.sample, size * OVERSAMPLING)
     pixel = (y // OVERSAMPLING) * size + x // OVERSAMPLING
     covered = np.bincount(pixel, minlength=size * size)
+    # A pixel is all person or all background: magenta must not mix into an edge.
     mask = covered * 2 >= OVERSAMPLING**2
     mean = np.stack([np.bincount(pixel, colour[:, n], minlength=size * size) for n in range(3)], -1)
     mean = np.clip(mean / np.maximum(covered, 1)[:, None], 0, 255)
@@ -173,6 +211,7 @@ def _downsample(hits: raster.Hits, colour: np.ndarray, label: np.ndarray, size: 
     mean[:, 1] = np.maximum(mean[:, 1], purple)
     image = np.where(mask[:, None], np.round(mean), MAGENTA).astype(np.uint8)
     # Label and depth are those of the pixel's nearest sample: averages of labels mean nothing.
+    # From far to near: the last one written to a pixel is the nearest.
     order = np.argsort(-hits.depth, kind="stable")
     nearest = np.zeros(size * size, np.int64)
     nearest[pixel[order]] = order

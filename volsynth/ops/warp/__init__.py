@@ -1,0 +1,1 @@
+"""The volumetric warp, its forms for CPUs and accelerators, and what they share."""

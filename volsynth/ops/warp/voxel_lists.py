@@ -14,7 +14,6 @@ instead, which is as exact: those out of its reach receive zero. Sources have ro
 import functools
 import itertools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import jax
@@ -181,7 +180,7 @@ def put_larger(
 class _Tiling:
     """The division of a volume into tiles; the last ones may reach beyond it."""
 
-    def __init__(self, shape: Sequence[int]) -> None:
+    def __init__(self, shape) -> None:
         self.shape = tuple(shape)
         self.sides = tuple(min(TILE, count) for count in self.shape)
         self.counts = tuple(-(-n // side) for n, side in zip(self.shape, self.sides))

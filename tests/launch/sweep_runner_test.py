@@ -1,9 +1,7 @@
-"""Sweeps: tables become runs, and runs go on where they are, with a stand-in for training."""
+"""Sweeps run what is not finished, and go on where runs are, with a stand-in for training."""
 
 import json
 import os
-import pathlib
-import re
 import signal
 import subprocess
 import sys
@@ -13,20 +11,9 @@ import pytest
 from launch_children import TRAIN, steps_of
 
 from launch import __main__ as launch
-from launch.sweeps import runner, spec, state
-from volsynth.errors import UserError
+from launch.sweeps import runner, state
 
 SMOKE = "config: configs/volumetric.py:smoke\n"
-
-
-@pytest.fixture
-def write(tmp_path):
-    def _write(text, name="table.yaml"):
-        path = tmp_path / name
-        path.write_text(text)
-        return path
-
-    return _write
 
 
 @pytest.fixture
@@ -48,116 +35,6 @@ def _states(capsys, arguments):
     capsys.readouterr()
     assert launch.main([*arguments, "--status", "--json"]) == 0
     return json.loads(capsys.readouterr().out)["runs"]
-
-
-# --- tables --------------------------------------------------------------------------------------
-
-
-def test_a_table_is_variants_times_grid_times_seeds(write):
-    runs = spec.read_runs(
-        write(
-            SMOKE + "overrides: {train.steps: 9}\n"
-            "variants: {plain: {}, deep: {model.depth: 8}}\n"
-            "grid: {precision: [float32, bfloat16], optim.generator.l2: [0.5]}\n"
-            "seeds: [0, 7]\n"
-        )
-    )
-    assert len({run.name for run in runs}) == len(runs) == 8
-    assert runs[-1] == spec.Run(
-        "deep_precision-bfloat16_l2-0.5_seed-7",
-        "configs/volumetric.py:smoke",
-        (
-            *("--config.train.steps=9", "--config.model.depth=8", "--config.precision=bfloat16"),
-            *("--config.optim.generator.l2=0.5", "--config.seed=7"),
-        ),
-        9,
-        "deep_precision-bfloat16_l2-0.5",
-        7,
-    )
-
-
-def test_keys_with_one_last_part_are_told_apart(write):
-    grid = "grid: {optim.generator.l2: [0.5], optim.discriminator.l2: [0.1], model.remat: [true]}"
-    (run,) = spec.read_runs(write(SMOKE + grid))
-    assert run.name == "generator.l2-0.5_discriminator.l2-0.1_remat-true"
-    assert run.overrides[-1] == "--config.model.remat=true"
-
-
-def test_phases_count_together():
-    assert spec.last_step({"train": {"steps": {"coarse": 3, "refine": 4}}}) == 7
-
-
-def test_a_variant_may_have_a_config_of_its_own(write):
-    other = '{config: "configs/resnet2d.py:smoke", train.steps: 2}'
-    first, second = spec.read_runs(write(SMOKE + f"variants: {{a: {{}}, b: {other}}}"))
-    assert (first.config, first.overrides) == ("configs/volumetric.py:smoke", ())
-    assert (second.config, second.overrides) == (
-        "configs/resnet2d.py:smoke",
-        ("--config.train.steps=2",),
-    )
-
-
-@pytest.mark.parametrize(
-    ("name", "runs"),
-    [
-        ("precision", [f"precision-{p}" for p in ("float32", "bfloat16", "float16")]),
-        (
-            "dimensions",
-            [
-                f"{variant}_seed-{seed}"
-                for variant in ("full_3d", "transform_2d", "pose_2d", "both_2d")
-                for seed in (0, 1)
-            ],
-        ),
-        (
-            "methods",
-            [
-                f"{method}_seed-{seed}"
-                for method in ("volumetric", "resnet2d", "deformable")
-                for seed in (0, 1)
-            ],
-        ),
-        (
-            "volume",
-            [
-                f"{variant}_seed-0"
-                for variant in ("volumetric", "offcut", "no_dilation", "pose_1e0", "pose_1e4")
-            ],
-        ),
-    ],
-)
-def test_the_shipped_tables(name, runs):
-    found = spec.read_runs(pathlib.Path(f"configs/sweeps/{name}.yaml"))
-    assert [run.name for run in found] == runs
-    assert {run.steps for run in found} == {1000}
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("[", "is not YAML"),
-        ("grid: {}", "needs `config: FILE:VARIANT`"),
-        (SMOKE + "gird: {}", "unknown key 'gird'; did you mean 'grid'"),
-        (SMOKE + "grid: {seed: 1}", "seed needs a list of values, got 1"),
-        (SMOKE + "grid: [seed]", "grid is a mapping"),
-        (SMOKE + "seeds: 3", "seeds is a list of whole numbers, got 3"),
-        (SMOKE + "seeds: [true]", "seeds is a list of whole numbers"),
-        (SMOKE + "variants: {a b: {}, a_b: {}}", "two runs are named 'a_b'"),
-        (SMOKE + "overrides: {model.dept: 3}", "did you mean 'depth'"),
-        (SMOKE + "variants: {a: {config: 3}}", "variants: a: config is FILE:VARIANT, got 3"),
-    ],
-)
-def test_tables_that_are_none(write, text, message):
-    with pytest.raises(UserError, match=re.escape(message)):
-        spec.read_runs(write(text))
-
-
-def test_a_table_that_is_not_there(capsys):
-    assert launch.main(["sweep", "nowhere.yaml"]) == 2
-    assert "cannot read the table nowhere.yaml: No such file" in capsys.readouterr().err
-
-
-# --- running -------------------------------------------------------------------------------------
 
 
 def test_all_are_run_once_and_then_left_alone(three, log, capsys):
@@ -275,24 +152,3 @@ def test_finished_runs_are_scored_once(three, log, capsys, monkeypatch, tmp_path
 def test_overrides_belong_into_the_table(three, capsys):
     assert launch.main([*three, "--config.seed=1"]) == 2
     assert "a sweep has its overrides in its table" in capsys.readouterr().err
-
-
-# --- workdirs ------------------------------------------------------------------------------------
-
-
-def test_half_a_checkpoint_and_half_a_line_do_not_count(tmp_path):
-    (tmp_path / "run.json").write_text('{"config": {"train": {"steps": 9}}, "data": ""}')
-    for name in ("4", "9.orbax-checkpoint-tmp-1"):
-        (tmp_path / "checkpoints" / name).mkdir(parents=True)
-    (tmp_path / "metrics.jsonl").write_text('{"step": 5}\n{"step": ')
-    assert state.read(tmp_path, 1) == {
-        "state": "stopped", "step": 5, "steps": 9, "reason": None
-    }  # fmt: skip
-
-
-def test_a_workdir_that_cannot_be(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="as workdir: Not a directory"), state.hold(
-        tmp_path / "file" / "run"
-    ):  # fmt: skip
-        pass
