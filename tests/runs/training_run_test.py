@@ -149,7 +149,7 @@ def test_training_images_are_changed_and_no_others(trained, smoke_config, tmp_pa
         raise AssertionError("images are changed outside of training")
 
     monkeypatch.setattr(pipeline, "training_batches", seen)
-    monkeypatch.setattr(augment_images, "change", refused)
+    monkeypatch.setattr(augment_images, "apply", refused)
     # Samples are read from the validation split before the first step.
     with pytest.raises(Killed):
         training.train(smoke_config, tmp_path / "run")
