@@ -322,7 +322,12 @@ def _rebuilt(folder, config, card):
         system = systems.make(config)
         run, layout = forward.forward(system, card["image_size"])
     except UserError as error:
-        raise UserError(f"{folder}: {CONFIG}: {error}") from error
+        # Most often the config is of an earlier version, whose keys had other names.
+        said = str(error).rstrip(".")
+        raise UserError(
+            f"{folder}: {CONFIG}: {said}. Export it again with the present version of volsynth: "
+            "volsynth export."
+        ) from error
     except Exception as error:  # Values of any kind in places of any kind.
         said = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"{folder}: {CONFIG} makes no system ({said}). {REPAIR_HINT}") from error

@@ -211,7 +211,8 @@ def make(config: Any) -> System:
 
 def _make_generator(config):
     for key in ("transform", "pose"):
-        value = config.model[key]
+        # As an attribute: where it is missing, `systems.make` says what the config lacks.
+        value = getattr(config.model, key)
         if value not in DIMENSIONS:
             hint = did_you_mean(value, DIMENSIONS)
             raise UserError(f"config.model.{key} must be 3d or 2d, got {value!r}; {hint}")
