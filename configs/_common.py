@@ -42,8 +42,8 @@ def build(sections: dict, table: dict, variants: str) -> ml_collections.ConfigDi
       table: the `VARIANTS` of the method.
       variants: names in the table, separated by commas.
     """
-    # An optimiser of a player that the method does not have would be silently ignored: so sections
-    # are replaced, and only those of which every method needs all keys are merged.
+    # Other sections are replaced and not merged: a method with losses of its own must not be given
+    # the keys of these.
     own = dict(sections)
     on_top = {name: own.pop(name) for name in ("data", "train") if name in own}
     whole = _merged({**_shared(), **own}, on_top)
