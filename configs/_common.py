@@ -1,6 +1,6 @@
-"""The sections that the configs of all methods that make images share, and their variants.
+"""Sections and variants that the configs of all methods that generate images share.
 
-A config takes them with `from . import _common`.
+A config file imports them with `from . import _common`.
 """
 
 import ml_collections
@@ -9,17 +9,19 @@ OPTIMISER = {
     # adam, adamw or rmsprop.
     "kind": "adam",
     "learning_rate": 1e-3,
+    # Decays of the means of gradients and of their squares; with rmsprop b1 must be 0.
     "b1": 0.9,
     "b2": 0.999,
-    # A penalty in the loss, of kernels alone.
+    # Weight of a penalty in the loss: the sum of squares of kernels, and of nothing else.
     "l2": 0.0,
-    # AdamW's.
+    # Share of kernels, times the rate, that each update takes off; with adamw alone.
     "weight_decay": 0.0,
     # How the rate falls from this share of the player's updates on: constant, linear, cosine (both
     # to zero) or plateau.
     "decay": "cosine",
     "decay_from": 1.0,
-    # Rate times factor where the mean loss of `every` updates has not fallen `patience` times.
+    # For decay "plateau": the rate is multiplied by factor when the mean loss of `every` updates
+    # has not fallen for `patience` such means.
     "plateau": {"factor": 0.1, "patience": 10, "every": 100},
     # The global norm to which gradients are scaled down, and the bound of every weight; 0 for none.
     "clip_gradients": 0.0,
@@ -27,30 +29,34 @@ OPTIMISER = {
     # Updates in a step; a critic may have several.
     "updates": 1,
 }
-"""The section of a player in `optim`, with what the methods change: docs/training.md."""
+"""Defaults of the section of a player in `optim`, of which methods change some; explained in
+docs/training.md."""
 
 
 def build(sections: dict, table: dict, variants: str) -> ml_collections.ConfigDict:
-    """The config of one variant of a table, or of several, comma between them, one on the other.
+    """The config of one variant of a table, or of several, each on top of those before it.
 
     Args:
-      sections: of the method: `system`, `model` and whatever else differs; `data` and `train` are
-        put on top of the shared ones, the others take their place.
-      table: the method's `VARIANTS`.
-      variants: names in it.
+      sections: sections of the method: `system`, `model` and whatever else differs; `data` and
+        `train` are put on top of the shared ones, the others replace them.
+      table: the `VARIANTS` of the method.
+      variants: names in the table, separated by commas.
     """
+    # Other sections are replaced and not merged: a method with losses of its own must not be given
+    # the keys of these.
     own = dict(sections)
     on_top = {name: own.pop(name) for name in ("data", "train") if name in own}
     whole = _merged({**_shared(), **own}, on_top)
     for variant in variants.split(","):
         whole = _merged(whole, table[variant])
+    # Locked: a misspelt key on the command line is an error, and not a new key.
     return ml_collections.ConfigDict(whole).lock()
 
 
 def _merged(below: dict, above: dict) -> dict:
     """A dict with the values of another one on top, section by section.
 
-    A table takes the place of a number and a number that of a table: `train.steps` is either.
+    A table replaces a number, and a number replaces a table: `train.steps` may be either.
     """
     merged = dict(below)
     for key, value in above.items():
@@ -66,16 +72,18 @@ def _shared():
     adam = {**OPTIMISER, "learning_rate": 2e-4, "b1": 0.5}
     return {
         "seed": 0,
-        # float32, bfloat16 or float16: what the networks compute in. Parameters, norms and losses
-        # stay float32.
+        # float32, bfloat16 or float16: the type in which networks compute. Parameters, norms and
+        # losses stay float32.
         "precision": "float32",
         "data": _data(),
         "loss": _loss(),
         # A section for each player, see OPTIMISER; "PHASE": {"PLAYER": ...} for one phase alone.
+        # Dicts of their own: a variant of one player must not change the other.
         "optim": {"generator": dict(adam), "discriminator": dict(adam)},
         "train": _train(),
-        # Devices, or groups of them, that share a batch (-1: all there are); devices of a group,
-        # that share the height of an image; whether devices share the state, too.
+        # data: devices, or groups of them, that share a batch, -1 for all there are. space: devices
+        # of a group, which share the height of an image. shard_state: whether devices share the
+        # state, too.
         "mesh": {"data": -1, "space": 1, "shard_state": False},
         "evaluate": {"batch_size": 16},
     }
@@ -90,14 +98,14 @@ def _data():
         "image_size": 256,
         # Share of the samples whose target is the source image itself.
         "single": 0.0,
-        # Other data sets in the same folder, "NAME/CONFIG": share of the samples they give.
+        # Other data sets in the same folder, "NAME/CONFIG": share of the samples from them.
         "also": {},
         # Whether files are compared with the manifest's SHA-256 before the first step.
         "verify": True,
-        # That read and decode; -1 is one for every processor, eight at most.
+        # Threads that read and decode; -1 for one for every processor, eight at most.
         "threads": -1,
         # Of training samples only; see volsynth/data/augment.py. The thesis moves and recolours
-        # them, and does not print how much: these are our own.
+        # them, and does not print how much: these are our own values.
         "augment": {
             "rotate": 10.0,
             "translate": 0.05,
@@ -106,7 +114,7 @@ def _data():
             "brightness": 0.1,
             "contrast": 0.2,
             "saturation": 0.2,
-            # Covers part of the picture; for estimators of poses.
+            # Covers part of the image; for estimators of poses.
             "occlude": 0.0,
         },
     }
@@ -115,27 +123,28 @@ def _data():
 def _loss():
     # l1 and chroma are not in the thesis; they make short runs converge.
     return {
+        # Weight of the adversarial term; without one there is no critic.
         "gan": 1.0,
         # "minimax", or "wasserstein": a critic with gradient penalty.
         "gan_loss": "minimax",
         "gradient_penalty": 10.0,
         "nearest_neighbour": 0.01,
         "neighbourhood": 5,
-        # Of the features in these layers of VGG-19.
+        # Weight of the difference of features in these layers of VGG-19.
         "perceptual": 0.0,
         "perceptual_layers": ("block2_conv1",),
         # File of VGG-19's weights, see docs/weights.md; empty for the built-in features.
         "features": "",
         "l1": 0.0,
         "chroma": 0.0,
-        # Of the pose head's heatmaps; without a weight there is no pose head.
+        # Weight of the loss of the pose head's heatmaps; without one there is no pose head.
         "pose": 0.0,
     }
 
 
 def _train():
     return {
-        # Of a system with several phases a table, {PHASE: steps}.
+        # The number of steps; of a system with several phases a table, {PHASE: steps}.
         "steps": 150_000,
         "batch_size": 2,
         "log_every": 100,
@@ -143,11 +152,11 @@ def _train():
         "checkpoint_every": 5_000,
         "keep_checkpoints": 3,
         # The metric by which the best checkpoint is kept besides the newest, as PLAYER/METRIC,
-        # such as generator/loss; the lowest is the best. Empty: none.
+        # such as generator/loss; the lowest is the best. Empty for none.
         "best_by": "",
-        # Decay of the running average of the weights that evaluation uses.
+        # Decay of the running averages of the weights, which evaluation uses.
         "average_decay": 0.999,
-        # Of the loss, per player, in float16. Doubles in so many updates without overflow.
+        # Scale of each player's loss in float16. It doubles in so many updates without overflow.
         "loss_scale": {
             "initial": 2.0**15,
             "minimum": 1.0,
@@ -159,11 +168,12 @@ def _train():
     }
 
 
-# On top of another: volumetric.py:demo,half. L2 keeps kernels from growing out of range.
 HALF = {
     "precision": "float16",
+    # L2 keeps kernels from growing out of range.
     "optim": {"generator": {"l2": 1e-4}, "discriminator": {"l2": 1e-4}},
 }
+"""Variant in half precision, on top of another one: `volumetric.py:demo,half`."""
 
 LOSSES = {
     "nn3": {"loss": {"neighbourhood": 3}},
@@ -171,7 +181,8 @@ LOSSES = {
     "l1": {"loss": {"nearest_neighbour": 0.0, "l1": 100.0}},
     "perceptual": {"loss": {"nearest_neighbour": 0.0, "perceptual": 0.5}},
 }
-"""In the place of the nearest-neighbour loss as it is (seed 000, section 2.3.2)."""
+"""Variants with another reconstruction loss than the nearest-neighbour loss of 5 pixels (Knoche
+2019, section 2.3.2)."""
 
 CRITICS = {
     "wasserstein": {
@@ -189,11 +200,15 @@ CRITICS = {
         "loss": {"nearest_neighbour": 0.0, "perceptual": 0.0, "l1": 0.0, "chroma": 0.0},
     },
 }
-"""WGAN-GP (sections 4.4, 4.5 and 6.2.2)."""
+"""Variants with a Wasserstein critic with gradient penalty (Knoche 2019, sections 4.4, 4.5 and
+6.2.2)."""
 
 
 def _fashion(paired, single):
-    """Shares of DeepFashion's pairs and single images; the other two sets have half the rest."""
+    """A variant with these shares of DeepFashion's pairs and single images.
+
+    The other two data sets share the rest equally.
+    """
     fashion = {"deepfashion/paired-256": paired, "deepfashion/single-256": single}
     also = {name: share for name, share in fashion.items() if share}
     rest = (1 - paired - single) / 2
@@ -209,16 +224,18 @@ FASHION = {
     "fashion_20_20": _fashion(0.2, 0.2),
     "fashion_30_30": _fashion(0.3, 0.3),
 }
-"""The three data sets of the thesis (section 6.1), in the shares of table 6.3."""
+"""Variants on the three data sets of the thesis (section 6.1), with the shares of table 6.3; names
+have percentages of paired, and of single images."""
 
 _NO_COLOUR = {"hue": 0.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0}
 NO_AUGMENT = {"rotate": 0.0, "translate": 0.0, "scale": 0.0, "occlude": 0.0, **_NO_COLOUR}
+"""The section `data.augment` without any augmentation."""
 
 AUGMENT = {
     "no_augment": {"data": {"augment": NO_AUGMENT}},
     "no_colour": {"data": {"augment": _NO_COLOUR}},
 }
-"""Images and poses, or colours alone, as they are (section 6.2.1)."""
+"""Variants without augmentation, or without changes of colour alone (section 6.2.1)."""
 
 DEMO = {
     # Some samples without a change of pose: colours are learnt from them first. Minutes are too few
@@ -245,7 +262,7 @@ DEMO = {
         "average_decay": 0.99,
     },
 }
-"""Minutes on two CPU cores."""
+"""Sections of the variants `demo`, which train in minutes on two CPU cores."""
 
 SMOKE = {
     "data": {"config": "tiny", "image_size": 32, "augment": {"occlude": 0.5}},
@@ -259,4 +276,4 @@ SMOKE = {
     },
     "evaluate": {"batch_size": 4},
 }
-"""For tests."""
+"""Sections of the variants `smoke`, which are for tests."""

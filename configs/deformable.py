@@ -1,4 +1,4 @@
-"""Deformable skip connections (Siarohin et al. 2018), a baseline of Knoche 2019.
+"""Configs of the deformable GAN (Siarohin et al. 2018), a baseline of Knoche 2019.
 
     volsynth train --config configs/deformable.py:full --workdir runs/deformable
     volsynth describe --config configs/deformable.py:full
@@ -19,7 +19,7 @@ from . import _common
 
 
 def get_config(variants: str = "full") -> ml_collections.ConfigDict:
-    """The config of one variant, or of several, comma between them, one on top of the other."""
+    """The config of one variant, or of several, separated by commas, one on top of the other."""
     return _common.build(_sections(), VARIANTS, variants)
 
 
@@ -27,7 +27,7 @@ def _sections():
     return {
         "system": "deformable",
         "model": {
-            # Of each of the two encoders.
+            # Output channels of the levels of each of the two encoders.
             "encoder_widths": (64, 128, 256, 512, 512, 512, 512),
             "decoder_widths": (512, 512, 512, 512, 256, 128),
             # From the largest on; the other skip connections are plain.
@@ -36,9 +36,10 @@ def _sections():
             "heatmap_sigma": 6 / 256,
             # "linear" or "nearest".
             "interpolation": "linear",
-            # In training, in the first three blocks of the decoder.
+            # Probability in training, in the first three blocks of the decoder.
             "dropout": 0.5,
-            # Whether magenta is keyed out and put behind the person, rather than seen and painted.
+            # Whether magenta is removed from the source and put behind the person, rather than seen
+            # and painted by the network.
             "chroma_key": False,
             # Whether blocks keep only their inputs for the backward pass: slower, less memory.
             "remat": False,
@@ -48,6 +49,7 @@ def _sections():
 
 
 VARIANTS = {
+    # The sections as they are above.
     "full": {},
     "half": _common.HALF,
     **_common.LOSSES,

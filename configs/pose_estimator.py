@@ -1,4 +1,4 @@
-"""The volumetric pose estimator (Sárándi et al. 2018 and 2021).
+"""Configs of the volumetric pose estimator (Sárándi et al. 2018 and 2021).
 
     volsynth train --config configs/pose_estimator.py:full --workdir runs/pose
     volsynth describe --config configs/pose_estimator.py:full
@@ -14,7 +14,7 @@ from . import _common
 
 
 def get_config(variants: str = "full") -> ml_collections.ConfigDict:
-    """The config of one variant, or of several, comma between them, one on top of the other."""
+    """The config of one variant, or of several, separated by commas, one on top of the other."""
     return _common.build(_sections(), VARIANTS, variants)
 
 
@@ -22,7 +22,8 @@ def _sections():
     return {
         "system": "pose_estimator",
         "data": {
-            # As published, but for the colours' shares; what covers people are shapes, not objects.
+            # As published, but for the shares of colours, and people are covered by shapes instead
+            # of pictures of objects.
             "augment": {"rotate": 20.0, "translate": 0.1, "scale": 0.25, "occlude": 0.7},
         },
         "model": {
@@ -31,7 +32,7 @@ def _sections():
             "widths": (64, 128, 256, 512),
             "stem_width": 64,
             "stem_kernel": 7,
-            # Of channels that are normalised together.
+            # Number of groups of channels that are normalised together.
             "groups": 32,
             # Layers of the volume, and the side of the cube that it stands for.
             "depth": 8,
@@ -40,8 +41,8 @@ def _sections():
             "stride_train": 32,
             "stride_test": 4,
         },
-        # metric: of the error relative to the pelvis, in metres. plane: of that in the picture, as
-        # a share of its side.
+        # Weights. metric: of the error relative to the pelvis, in metres. plane: of the error in
+        # the picture, as a share of its side.
         "loss": {"metric": 1.0, "plane": 0.1},
         "optim": {
             "estimator": {
@@ -58,6 +59,7 @@ def _sections():
 
 
 VARIANTS = {
+    # The sections as they are above.
     "full": {},
     **_common.AUGMENT,
     "demo": {

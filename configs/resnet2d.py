@@ -1,4 +1,4 @@
-"""The 2D baseline (Knoche 2019, section 4.2.1).
+"""Configs of the 2D ResNet, a baseline (Knoche 2019, section 4.2.1).
 
     volsynth train --config configs/resnet2d.py:full --workdir runs/resnet2d
     volsynth describe --config configs/resnet2d.py:full
@@ -14,7 +14,7 @@ from . import _common
 
 
 def get_config(variants: str = "full") -> ml_collections.ConfigDict:
-    """The config of one variant, or of several, comma between them, one on top of the other."""
+    """The config of one variant, or of several, separated by commas, one on top of the other."""
     return _common.build(_sections(), VARIANTS, variants)
 
 
@@ -22,7 +22,7 @@ def _sections():
     return {
         "system": "resnet2d",
         "model": {
-            # Of each of the two streams.
+            # Output channels of the convolutions of each of the two streams.
             "encoder_widths": (64, 128, 256),
             "blocks": 9,
             "decoder_widths": (128, 64),
@@ -31,7 +31,8 @@ def _sections():
             "skips": False,
             # "linear" or "nearest".
             "interpolation": "linear",
-            # Whether magenta is keyed out and put behind the person, rather than seen and painted.
+            # Whether magenta is removed from the source and put behind the person, rather than seen
+            # and painted by the network.
             "chroma_key": False,
             # Whether blocks keep only their inputs for the backward pass: slower, less memory.
             "remat": False,
@@ -42,6 +43,7 @@ def _sections():
 
 
 VARIANTS = {
+    # The sections as they are above.
     "full": {},
     "half": _common.HALF,
     **_common.LOSSES,

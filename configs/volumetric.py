@@ -1,4 +1,4 @@
-"""The volumetric system (Knoche 2019, sections 4.3 to 4.5).
+"""Configs of the volumetric system (Knoche 2019, sections 4.3 to 4.5).
 
     volsynth train --config configs/volumetric.py:full --workdir runs/full
     volsynth describe --config configs/volumetric.py:full
@@ -17,7 +17,7 @@ from . import _common
 
 
 def get_config(variants: str = "full") -> ml_collections.ConfigDict:
-    """The config of one variant, or of several, comma between them, one on top of the other."""
+    """The config of one variant, or of several, separated by commas, one on top of the other."""
     return _common.build(_sections(), VARIANTS, variants)
 
 
@@ -37,14 +37,15 @@ def _sections():
             "dilation_block": True,
             "mask_width": 0.2,
             "heatmap_sigma": 6 / 256,
-            # Whether magenta is keyed out and put behind the person, rather than seen and painted.
+            # Whether magenta is removed from the source and put behind the person, rather than seen
+            # and painted by the network.
             "chroma_key": False,
             # Whether blocks keep only their inputs for the backward pass: slower, less memory.
             "remat": False,
             # "3d", or "2d": masks and transforms, and the target pose (section 4.6).
             "transform": "3d",
             "pose": "3d",
-            # Whether what is in no mask is merged, too, unmoved.
+            # Whether voxels in no mask are merged, too, unmoved.
             "offcut": False,
         },
         # whole: one logit for an image rather than one for each patch; norm: "instance" or "layer".
@@ -53,6 +54,7 @@ def _sections():
 
 
 VARIANTS = {
+    # The sections as they are above.
     "full": {},
     "half": _common.HALF,
     **_common.LOSSES,

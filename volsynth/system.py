@@ -163,6 +163,8 @@ class System:
             raise ValueError(f"{self.name}: unknown task {self.task!r} ({[*fields.TASK_OUTPUTS]}).")
         if not self.phases or not all(self.phases.values()):
             raise ValueError(f"{self.name}: every system has a phase, every phase a player.")
+        # Here, and not where a name is first used: in the second phase of a run that may be days
+        # later.
         players = {name for phase in self.phases.values() for name in phase}
         # Sections of config.optim are called by either; metrics are called PLAYER/METRIC.
         if players & {*self.phases}:

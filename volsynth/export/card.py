@@ -68,6 +68,8 @@ def make_card(
     side = config.data.image_size
     also = dict(config.data.also)
     sizes = {name: ["B", *value.shape[1:]] for name, value in fake.spec(1, side, inputs).items()}
+    # What a reader of the model has to know, without the run: what goes in, what comes out, in
+    # which units, where it is from, and how good it is by which protocol.
     return {
         "format": model_folder.FORMAT,
         "system": system.name,

@@ -25,7 +25,7 @@ FORMAT_KEY = "volsynth_export"
 
 CARD, CONFIG, README = "card.json", "config.json", "README.md"
 PARAMETERS, PROGRAM = "parameters.safetensors", "program.stablehlo"
-"""Names of the files with the arrays and with the program."""
+"""Names of the files in the folder, besides the manifest."""
 
 MAX_BYTES = {
     manifest.NAME: 2**20,

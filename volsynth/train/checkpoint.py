@@ -145,7 +145,7 @@ class Checkpoints:
         # One process alone changes the folder, which all of them share.
         if jax.process_index() == 0:
             try:
-                found = self._folder.clean(self._say)
+                found = self._folder.choose(self._say)
                 step = _NONE if found is None else found
             except UserError as error:
                 # Not raised before the others know: they wait for the answer.
@@ -171,7 +171,7 @@ class Checkpoints:
             if self._verified != step:
                 self._folder.verify(step)
         except DamagedError as error:
-            raise self._folder.unusable(step, f"{error}.") from error
+            raise self._folder.unusable_error(step, f"{error}.") from error
         # Once: what is read again later may have changed by then.
         self._verified = None
         restored = self._read(
@@ -200,19 +200,19 @@ class Checkpoints:
             for bad, reason in damaged.items():
                 self._say(f"checkpoint {bad} is damaged ({reason}); {step} instead.")
             if step is None:
-                raise self._folder.none_good(damaged)
+                raise self._folder.none_good_error(damaged)
         else:
             try:
                 self._folder.verify(step, (AVERAGES,))
             except DamagedError as error:
-                raise self._folder.unusable(step, f"{error}.") from error
+                raise self._folder.unusable_error(step, f"{error}.") from error
         return step, self._read(step, {AVERAGES: abstract})[AVERAGES]
 
     def _read(self, step, items):
         try:
             return self._arrays.read(self._folder.step_path(step), items)
         except (ValueError, KeyError, OSError) as error:
-            raise self._folder.unusable(step, " ".join(str(error).split())[:300]) from error
+            raise self._folder.unusable_error(step, " ".join(str(error).split())[:300]) from error
 
     def _finish(self, step, metric):
         """In the background: waits for the arrays, completes the step, deletes what is too old."""

@@ -25,7 +25,7 @@ class CheckpointFolder:
     """
 
     def __init__(self, workdir: pathlib.Path, best_by: str, run: Mapping[str, Any] | None) -> None:
-        """Changes nothing on disk.
+        """Describes the folder; nothing on disk is changed.
 
         Args:
           workdir: the folder of the run.
@@ -98,7 +98,7 @@ class CheckpointFolder:
         if self._run is None or about["run"] is None:
             return
         if differing := run_record.differences(about["run"], self._run):
-            raise self.unusable(step, f"it is of another run ({'; '.join(differing)}).")
+            raise self.unusable_error(step, f"it is of another run ({'; '.join(differing)}).")
 
     def newest_good(
         self, parts: tuple[str, ...] | None = None
@@ -124,10 +124,10 @@ class CheckpointFolder:
             return step, damaged
         if damaged:
             # They stay where they are: without them the next start would begin from zero.
-            raise self.none_good(damaged)
+            raise self.none_good_error(damaged)
         return None, {}
 
-    def clean(self, say: Callable[[str], None]) -> int | None:
+    def choose(self, say: Callable[[str], None]) -> int | None:
         """Chooses the newest good step; sets damaged ones aside and removes unfinished ones.
 
         Args:
@@ -151,11 +151,11 @@ class CheckpointFolder:
                 shutil.rmtree(path, ignore_errors=True)
         return step
 
-    def unusable(self, step: int, reason: str) -> UserError:
+    def unusable_error(self, step: int, reason: str) -> UserError:
         """The error that a step cannot be restored."""
         return UserError(f"checkpoint {step} in {self.path} cannot be restored: {reason}")
 
-    def none_good(self, damaged: Mapping[int, str]) -> UserError:
+    def none_good_error(self, damaged: Mapping[int, str]) -> UserError:
         """The error that no step can be restored, with the reason of each."""
         reasons = "; ".join(f"{step}: {reason}" for step, reason in damaged.items())
         return UserError(

@@ -14,6 +14,7 @@ from typing import Any
 from volsynth import files
 
 NAME = "manifest.json"
+"""Name of the manifest in its folder."""
 
 
 class DamagedError(Exception):
