@@ -410,3 +410,11 @@ def test_masked_l1_is_the_mean_over_the_points_of_the_mask():
     gradient = jax.grad(losses.masked_l1)(jnp.asarray(difference), jnp.asarray(mask))
     np.testing.assert_array_equal(gradient != 0, np.broadcast_to(mask[..., None], (3, 5, 2)))
     assert losses.masked_l1(jnp.asarray(difference), jnp.zeros((3, 5), bool)) == 0
+
+
+@pytest.mark.usefixtures("_unchecked")
+@pytest.mark.parametrize("loss", [losses.l1, losses.chroma])
+def test_images_of_two_shapes_are_not_broadcast(loss):
+    image = jnp.zeros((2, 4, 4, 3))
+    with pytest.raises(AssertionError, match="equal_shape"):
+        loss(image, image[:1])

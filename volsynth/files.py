@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import hashlib
 import os
 import pathlib
 import stat
@@ -116,3 +117,13 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], o
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes text in UTF-8, in one step as `write_atomically` does."""
     write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal digits.
+
+    Raises:
+      OSError: the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -107,7 +108,13 @@ def heatmap_cross_entropy(
 
 
 def l1(image: Float[Array, "b h w c"], target: Float[Array, "b h w c"]) -> Float[Array, ""]:
-    """The mean absolute difference of two images."""
+    """The mean absolute difference of two images of one shape.
+
+    Raises:
+      AssertionError: their shapes differ.
+    """
+    # Broadcast, an image of one channel or of one example would be compared without a word.
+    chex.assert_equal_shape([image, target])
     return jnp.mean(jnp.abs(image.astype(jnp.float32) - target.astype(jnp.float32)))
 
 

@@ -1,6 +1,5 @@
 """The files beside the shards of a data set: an index of every split, and the manifest."""
 
-import hashlib
 import json
 import os
 import pathlib
@@ -19,9 +18,6 @@ FILE = "manifest.json"
 
 FORMAT = 1
 """The version of the manifest's own layout; readers refuse a manifest of another version."""
-
-_READ_BYTES = 1 << 20
-"""How many bytes of a file are hashed at a time: shards are larger than memory should hold."""
 
 _RECORDS_AT_A_TIME = 64
 """How many records are read from a shard at a time while the index is made."""
@@ -52,11 +48,11 @@ def write(
         files.write_atomically(index, lambda f, s=shards: np.savez_compressed(f, **index_of(s)))
         splits[split] = {
             "shards": [
-                {"file": shard.name, "records": count, "sha256": sha256(shard)}
+                {"file": shard.name, "records": count, "sha256": files.sha256(shard)}
                 for shard, count in zip(shards, counts)
             ],
             "records": sum(counts),
-            "index": {"file": index.name, "sha256": sha256(index)},
+            "index": {"file": index.name, "sha256": files.sha256(index)},
         }
     manifest = {
         "format": FORMAT,
@@ -68,15 +64,6 @@ def write(
     }
     files.write_text(folder / FILE, json.dumps(manifest, indent=1) + "\n")
     return manifest
-
-
-def sha256(path: pathlib.Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(_READ_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _count(shard: pathlib.Path) -> int:

@@ -53,7 +53,7 @@ def test_a_report_is_json_with_every_section(tmp_path):
 def test_versions_come_from_metadata_and_old_or_missing_ones_are_named(tmp_path, monkeypatch):
     versions = {name: "99.1" for name in packages.needed_packages()}
     del versions["chex"]
-    versions |= {"jax": "0.9.3", "flax": "0.12", "numpy": "2.0.0rc1", "absl-py": "0"}
+    versions |= {"jax": "0.9.3", "flax": "0.12", "numpy": "2.0.0rc1", "pillow": "99"}
 
     def version(name):
         if name not in versions:

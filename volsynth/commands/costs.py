@@ -5,6 +5,7 @@ import pathlib
 import sys
 from typing import Any
 
+from volsynth import progress
 from volsynth.commands import shared
 from volsynth.errors import UserError
 
@@ -105,7 +106,7 @@ def _bench(options):
     # Only the benchmark of the convolution has several configs.
     config = loaded[0]
     with_torch = not options.no_torch and requirements.torch_found()
-    settings = (options.repeats, with_torch, shared.say)
+    settings = (options.repeats, with_torch, progress.say)
     if options.bench_command == "warp":
         poses = warps.prepared_poses(
             options.data_dir,
@@ -131,8 +132,8 @@ def _bench_input(options):
         raise UserError(f"--repeats must be at least 1, got {options.repeats}.")
     config = shared.optional_config(options)
     wanted = input_pipeline.builder_configs(options.config_name, config)
-    sets = input_pipeline.open_sets(options.data_dir, options.name, wanted, shared.say)
-    report = input_pipeline.report(sets, config, options.repeats, shared.say)
+    sets = input_pipeline.open_sets(options.data_dir, options.name, wanted, progress.say)
+    report = input_pipeline.report(sets, config, options.repeats, progress.say)
     print(json.dumps(report, indent=None if options.json else 2))
     return 0
 
@@ -143,7 +144,7 @@ def _bench_generate(options):
     if options.repeats < 1:
         raise UserError(f"--repeats must be at least 1, got {options.repeats}.")
     report = generation.bench_generation(
-        pathlib.Path(options.model), options.batch, options.repeats, shared.say
+        pathlib.Path(options.model), options.batch, options.repeats, progress.say
     )
     print(json.dumps(report, indent=None if options.json else 2))
     return 0

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from volsynth import progress
 from volsynth.commands import shared
 from volsynth.errors import UserError
 
@@ -122,7 +123,7 @@ def _check(options):
     from volsynth.diagnostics import data_check
 
     data, names = _splits(options)
-    report = data_check.check_records(data, names, shared.say)
+    report = data_check.check_records(data, names, progress.say)
     print(json.dumps(report) if options.json else data_check.format_report(report))
     # Not 2, which is the status of errors: the check itself succeeded.
     return 1 if report["problem_count"] else 0
@@ -152,7 +153,7 @@ def _convert_keypoints(options):
     keypoint_files.write(options.out, [keypoint_files.to_skeleton(pose) for pose in poses])
     # What could not be converted is named, and makes the status 1, but does not stop the rest.
     for error in left_out:
-        shared.say(f"volsynth: left out: {' '.join(str(error).split())}")
+        progress.say(f"volsynth: left out: {' '.join(str(error).split())}")
     counts = {"poses": len(poses), "left_out": len(left_out), "out": options.out}
     counted = f"{len(poses)} poses, {len(left_out)} left out"
     print(json.dumps(counts) if options.json else f"{options.out}: {counted}")

@@ -5,6 +5,7 @@ import pathlib
 import sys
 from typing import Any
 
+from volsynth import progress
 from volsynth.commands import shared
 
 
@@ -164,7 +165,7 @@ def _animate(options):
         frame=options.frame,
         turn=options.turn,
         batch=options.batch,
-        watch=_progress,
+        watch=_track_frames,
         background=options.background,
     )
     # Also with --json, whose reader may never look at the warnings in it.
@@ -210,13 +211,5 @@ def _paths(texts):
     return [pathlib.Path(text) for text in texts]
 
 
-def _progress(items, count):
-    """Yields `count` items; on a terminal a bar shows how many are done."""
-    import rich.console
-    import rich.progress
-
-    # On standard error, and only on a terminal: standard output is for the result, and in a log a
-    # bar would be hundreds of lines.
-    console = rich.console.Console(stderr=True)
-    shown = console.is_terminal
-    return rich.progress.track(items, "frames", count, console=console, disable=not shown)
+def _track_frames(items, count):
+    return progress.track(items, "frames", count)

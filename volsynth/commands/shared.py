@@ -2,7 +2,6 @@
 
 import argparse
 import importlib
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -134,9 +133,3 @@ def optional_config(options: argparse.Namespace) -> Any:
     if options.overrides and not options.config:
         raise UserError(f"{options.overrides[0]}: give --config, too.")
     return load_config(options.config, options.overrides) if options.config else None
-
-
-def say(line: object) -> None:
-    """Prints progress to standard error: standard output is for results alone."""
-    # Flushed, as standard error may be a file or a pipe that somebody watches.
-    print(line, file=sys.stderr, flush=True)

@@ -3,6 +3,7 @@
 import pathlib
 from typing import Any
 
+from volsynth import progress
 from volsynth.commands import shared
 from volsynth.errors import UserError
 
@@ -45,7 +46,7 @@ def _studio(options):
         options.host,
         options.port,
         options.name,
-        shared.say,
+        progress.say,
     )
     return 0
 

@@ -4,6 +4,7 @@ import json
 import pathlib
 from typing import Any
 
+from volsynth import progress
 from volsynth.commands import shared
 
 
@@ -138,7 +139,7 @@ def _serve(options):
         options.host,
         options.port,
         options.name,
-        shared.say,
+        progress.say,
     )
     return 0
 
@@ -150,6 +151,6 @@ def _study_report(options):
     found = report.report(pathlib.Path(options.database), results, options.resamples)
     if options.out:
         for path in report_files.write(found, pathlib.Path(options.out)):
-            shared.say(path)
+            progress.say(path)
     print(json.dumps(found) if options.json else report_files.markdown(found))
     return 0

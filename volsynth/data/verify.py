@@ -5,7 +5,6 @@ bit that rots on the disk changes no time: reading finds it, by ArrayRecord's ow
 """
 
 import concurrent.futures
-import hashlib
 import json
 import os
 import pathlib
@@ -92,8 +91,7 @@ def _digest(path):
     """The SHA-256 of a file, its times before it was read, and when reading began."""
     try:
         before, started = _times(path), time.time()
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest(), before, started
+        return files.sha256(path), before, started
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
 

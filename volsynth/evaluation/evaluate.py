@@ -9,15 +9,15 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from volsynth import tasks
+from volsynth import progress, tasks
 from volsynth.data import mixture, pairing, prepared, verify
 from volsynth.errors import UserError
 from volsynth.evaluation import pair_lists, picture_folders
-from volsynth.evaluation.progress import progress_bar
 from volsynth.evaluation.score_split import PAIRS_SEED, Subject, score_split
 from volsynth.evaluation.scorer_options import Options
 from volsynth.export import exported_model
-from volsynth.runs import opening, restoring
+from volsynth.progress import progress_bar
+from volsynth.runs import restoring
 from volsynth.system import Batch
 
 AS_MADE = "none: float32 as the network made it"
@@ -116,7 +116,7 @@ def evaluate_model(
             f"{data.folder} is not the data set that {path} was trained on ({data.identity} here, "
             f"{identity} there)."
         )
-    verify.verify(data, (split_name, "train"), opening.say)
+    verify.verify(data, (split_name, "train"), progress.say)
     origin = {"kind": "model", "system": model.card.get("system"), "program": model.is_program}
     subject = Subject(
         tasks.TASKS[model.task],
@@ -165,7 +165,7 @@ def evaluate_images(
     task = tasks.TASKS["image"]
     pairs = pairing.evaluation_pairs(split, PAIRS_SEED, task.keep_unpaired)
     pictures = picture_folders.PictureFolder(folder, pairs, data.image_size)
-    verify.verify(data, (split_name, "train"), opening.say)
+    verify.verify(data, (split_name, "train"), progress.say)
     subject = Subject(
         task,
         pictures.read_batch,

@@ -12,11 +12,11 @@ from volsynth.conventions import MAGENTA
 from volsynth.data import decoding, pipeline, prepared, sampling
 from volsynth.errors import UserError, did_you_mean
 from volsynth.evaluation import compute_scores, pair_lists, picture_folders, record, scorer_options
-from volsynth.evaluation.progress import progress_bar
 from volsynth.evaluation.scorer_options import Options
 from volsynth.evaluation.set_scorers import SetScorer
 from volsynth.images import draw
 from volsynth.metrics import intervals
+from volsynth.progress import progress_bar
 from volsynth.results import result_files
 from volsynth.results.protocol import ALL, Protocol, sha256_of_pairs
 from volsynth.tasks import Task, gallery

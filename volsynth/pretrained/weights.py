@@ -4,7 +4,6 @@ Such files come from anywhere. Nothing in them is run, their sizes are limited, 
 fit the network is an error of one line.
 """
 
-import hashlib
 import os
 import pathlib
 from collections.abc import Mapping
@@ -106,8 +105,7 @@ def sha256(path: str | os.PathLike[str]) -> str:
       UserError: the file cannot be read.
     """
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return files.sha256(path)
     except OSError as error:
         raise UserError(f"weights {str(path)!r}: cannot be read ({error}).") from error
 

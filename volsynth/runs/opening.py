@@ -1,18 +1,13 @@
 """First steps of training and of restoring a run: its data is opened and verified."""
 
 import pathlib
-import sys
 from typing import Any
 
 import jax
 
+from volsynth import progress
 from volsynth.data import pipeline, prepared, verify
 from volsynth.errors import UserError
-
-
-def say(line: str) -> None:
-    """Prints a line that is no result to standard error."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def open_data(config: Any) -> prepared.Prepared:
@@ -48,7 +43,7 @@ def verify_splits(config: Any, data: prepared.Prepared, *names: str) -> None:
       UserError: a split is not there, or one of its files is missing or damaged.
     """
     if config.data.verify:
-        verify.verify(data, names, say)
+        verify.verify(data, names, progress.say)
     else:
         for name in names:
             data.split(name)

@@ -9,7 +9,6 @@ import concurrent.futures
 import errno
 import math
 import pathlib
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
@@ -17,6 +16,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from volsynth import progress
 from volsynth.errors import UserError
 from volsynth.train import run_record
 from volsynth.train.checkpoint_arrays import AVERAGES, REST, ArrayStore
@@ -37,7 +37,7 @@ class Checkpoints:
         keep: int = 1,
         best_by: str = "",
         run: Mapping[str, Any] | None = None,
-        say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
+        say: Callable[[str], None] = progress.say,
     ) -> None:
         """Opens them; nothing is changed before `step_to_resume` or `save`.
 
