@@ -94,7 +94,7 @@ def score_batches(
       task: the task whose scores are computed.
       make: (batch) -> what the system makes of it.
       batches: batches with `valid`.
-      fitted: what the baselines need of the training split; see `Task.trained`.
+      fitted: what the baselines need of the training split; see `Task.fit_baselines`.
       progress: called with the number of images scored in each batch.
       scorers: further scorers, of pictures; the task must make some.
       total: number of images of all batches; needed only by scorers of sets.
@@ -132,8 +132,8 @@ class _Gathered:
         # The place of each valid image in the whole set; that of padding is never read.
         places = self._seen + np.cumsum(valid) - 1
         self._true_set = self._extended(self._true_set, batch["target_image"], places, valid)
-        for row, candidate in self._task.candidates(made, fitted, batch).items():
-            pictures = self._task.picture(candidate) if self._task.picture else None
+        for row, candidate in self._task.with_baselines(made, fitted, batch).items():
+            pictures = self._task.images(candidate) if self._task.images else None
             self._add_row(row, candidate, pictures, batch, valid)
             # Every row has sets of its own, to be compared with that of the true pictures.
             if self._set_scorers:

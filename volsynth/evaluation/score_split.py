@@ -144,7 +144,7 @@ def _saving(subject, folder):
 
     def make_and_save(batch):
         made = subject.make(batch)
-        save(np.asarray(subject.task.picture(made)), batch)
+        save(np.asarray(subject.task.images(made)), batch)
         return made
 
     return make_and_save
