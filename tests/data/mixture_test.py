@@ -81,8 +81,6 @@ def test_the_identity_is_that_of_all_sets(sets):
     mixed = _mix(sets, {"others/tiny": 0.5})
     main, other = mixed.sets
     assert mixed.identity == f"{main.identity}+others/tiny:{other.identity}"
-    former = f"{main.former_identity}+others/tiny:{other.former_identity}"
-    assert mixed.former_identity == former
     assert mixture.main_identity(mixed.identity) == main.identity
 
 

@@ -86,16 +86,8 @@ class Mixture:
     @property
     def identity(self) -> str:
         """The identities of all data sets in one, or of the main one where there are no others."""
-        return self._joined([data.identity for data in self.sets])
-
-    @property
-    def former_identity(self) -> str:
-        """The identity as earlier versions recorded it, see `prepared.Prepared.former_identity`."""
-        return self._joined([data.former_identity for data in self.sets])
-
-    def _joined(self, identities):
-        names = [f"+{_name(data)}:" for data in self.sets[1:]]
-        return "".join(name + identity for name, identity in zip(["", *names], identities))
+        names = ["", *(f"+{_name(data)}:" for data in self.sets[1:])]
+        return "".join(name + data.identity for name, data in zip(names, self.sets))
 
     def split(self, name: str) -> Split:
         """The split with this name of all data sets; raises as `prepared.Prepared.split` does."""

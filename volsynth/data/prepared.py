@@ -57,15 +57,6 @@ class Prepared:
         }
         return _digest({**self.manifest, "splits": splits})
 
-    @functools.cached_property
-    def former_identity(self) -> str:
-        """The identity as earlier versions recorded it: a hash of all of the manifest."""
-        return _digest(self.manifest)
-
-    def is_called(self, identity: str) -> bool:
-        """Whether a recorded identity is that of this data set, in its present or former form."""
-        return identity in (self.identity, self.former_identity)
-
     def split(self, name: str) -> "Split":
         """The split with this name.
 

@@ -111,7 +111,7 @@ def evaluate_model(
     data = prepared.open_prepared(data_dir or "data", config.name, config.config)
     # A model may be trained on several data sets; it is scored on the one that its config names.
     identity = mixture.main_identity(model.card["trained_on"]["identity"])
-    if not data.is_called(identity):
+    if data.identity != identity:
         raise UserError(
             f"{data.folder} is not the data set that {path} was trained on ({data.identity} here, "
             f"{identity} there)."
@@ -130,6 +130,7 @@ def evaluate_model(
             "of": origin,
         },
         _as_made,
+        model.inputs,
     )
     # Resolved, as the name of "." is empty.
     default = path.with_name(f"{path.resolve().name}-evaluate-{split_name}")
@@ -177,7 +178,6 @@ def evaluate_images(
             "file_format": f"{', '.join(sorted(pictures.formats))}, 8 bits",
             "resize": pictures.resize,
         },
-        model.inputs,
     )
     return score_split(subject, out or folder / f"evaluate-{split_name}", options)
 

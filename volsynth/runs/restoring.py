@@ -60,7 +60,7 @@ def restore(
         config.data.dir = data_dir or config.data.dir
     data = open_data(config)
     # Scores on other data are no scores of this run, even where name and size agree.
-    if not data.is_called(mixture.main_identity(run["data"])):
+    if data.identity != mixture.main_identity(run["data"]):
         raise UserError(
             f"{data.folder} is not the data set that {workdir} was trained on "
             f"({data.identity} here, {run['data']} there)."
