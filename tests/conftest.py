@@ -28,7 +28,8 @@ jaxtyping.install_import_hook(
     [
         *("volsynth.ops", "volsynth.nn", "volsynth.losses", "volsynth.metrics"),
         *("volsynth.poses", "volsynth.pretrained"),
-        *("volsynth.images", "volsynth.diagnostics.volume_views"),
+        *("volsynth.images", "volsynth.diagnostics.volume_views", "volsynth.objectives"),
+        *("volsynth.systems", "volsynth.tasks", "volsynth.data", "volsynth.train"),
     ],
     "typechecker.check",
 )

@@ -201,7 +201,7 @@ def build_section(
       UserError: the section lacks an argument that has no default, or has a key that is no
         argument.
     """
-    section = dict(config.get(name, {}))
+    section = {key: _plain(value) for key, value in config.get(name, {}).items()}
     # Flax gives every module the fields "parent" and "name"; a config must not set them.
     others = {*more, "parent", "name"}
     fields = {f.name: f for f in dataclasses.fields(kind) if f.init and f.name not in others}
@@ -215,6 +215,11 @@ def build_section(
     if missing := ", ".join(sorted(needed - section.keys())):
         raise missing_keys(f"{within}.{name}", missing)
     return kind(**section, **more)
+
+
+def _plain(value):
+    """A table within a section as a dict: what is built knows nothing of config files."""
+    return value.to_dict() if isinstance(value, ml_collections.ConfigDict) else value
 
 
 def missing_keys(section: str, keys: str) -> UserError:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from volsynth import fields
 
@@ -24,7 +25,7 @@ States = Mapping[str, Mapping[str, Any]]
 """New values of states, {network: {collection: tree}}, without "params": what Flax's
 `apply(..., mutable=[collection])` returns of each network. It is {} where no network has one."""
 
-Batch = Mapping[str, jax.Array]
+Batch = Mapping[str, jax.Array | np.ndarray]
 """A batch of examples: arrays by name, as `volsynth.fields.BATCH` describes them."""
 
 Outputs = Mapping[str, Any]

@@ -10,7 +10,7 @@ import errno
 import math
 import pathlib
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any
 
 import jax
 import numpy as np
@@ -58,7 +58,7 @@ class Checkpoints:
         self._pending: tuple[int, concurrent.futures.Future] | None = None
         self._verified: int | None = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Checkpoints":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

@@ -9,7 +9,7 @@ import contextlib
 import pathlib
 import time
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 import jax
 
@@ -45,7 +45,7 @@ class Profiler:
         self._trace = None  # The folder, first and last step of the running trace.
         self._steps = 0
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Profiler":
         return self
 
     def __exit__(self, *_: object) -> None:

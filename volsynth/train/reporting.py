@@ -6,7 +6,6 @@ import os
 import pathlib
 import sys
 import time
-from typing import Self
 
 import jax
 import numpy as np
@@ -52,7 +51,7 @@ class Reporter:
         self._last = (start, time.monotonic())
         self._waited = 0.0
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Reporter":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -148,7 +147,7 @@ class SilentReporter:
     def __init__(self, workdir: pathlib.Path) -> None:
         self.workdir = workdir
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "SilentReporter":
         return self
 
     def __exit__(self, *_: object) -> None:
