@@ -13,7 +13,7 @@ import numpy as np
 
 from volsynth import files, systems
 from volsynth.config import config_from_dict, config_to_dict
-from volsynth.errors import UserError
+from volsynth.errors import UserError, os_errors_explained
 from volsynth.export import card, exported_model, forward, model_folder
 from volsynth.pretrained import weights
 from volsynth.runs import restoring
@@ -101,18 +101,17 @@ def _write_folder(out, system, side, inputs, parameters, contents, step):
     # Beside the folder: a rename is atomic within one file system alone.
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
-        temporary.mkdir(parents=True)
-        (temporary / model_folder.PROGRAM).write_bytes(forward.serialise(system, side, inputs))
-        weights.save(temporary / model_folder.PARAMETERS, parameters, system.name)
-        for name, text in contents.items():
-            files.write_text(temporary / name, text)
-        manifest.write(temporary, {model_folder.FORMAT_KEY: model_folder.FORMAT, "step": step})
-        # What nobody could read must not take the place of anything.
-        exported_model.load(temporary, program=jax.default_backend() in ("cpu", "gpu", "tpu"))
-        sizes = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
-        _put(temporary, out)
-    except OSError as error:
-        raise UserError(f"cannot write the model to {out}: {error.strerror}.") from error
+        with os_errors_explained("write the model to", out):
+            temporary.mkdir(parents=True)
+            (temporary / model_folder.PROGRAM).write_bytes(forward.serialise(system, side, inputs))
+            weights.save(temporary / model_folder.PARAMETERS, parameters, system.name)
+            for name, text in contents.items():
+                files.write_text(temporary / name, text)
+            manifest.write(temporary, {model_folder.FORMAT_KEY: model_folder.FORMAT, "step": step})
+            # What nobody could read must not take the place of anything.
+            exported_model.load(temporary, program=jax.default_backend() in ("cpu", "gpu", "tpu"))
+            sizes = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
+            _put(temporary, out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return sizes
@@ -150,8 +149,10 @@ def _text(values):
 
 def _checked_out(out, workdir, force):
     """The absolute path of the folder to write, if nothing is lost by writing it."""
-    try:
+    with os_errors_explained("write the model to", out):
         out = out.resolve()
+    # Anew: from here on errors name the absolute path.
+    with os_errors_explained("write the model to", out):
         if out.exists() and not out.is_dir():
             raise UserError(f"--out must be a folder; {out} is a file.")
         for name, kept in (("the workdir", workdir), ("the working directory", pathlib.Path())):
@@ -163,8 +164,6 @@ def _checked_out(out, workdir, force):
                 f"{out} holds something that is no exported model. Choose another --out, or "
                 "replace all that is in it by --force."
             )
-    except OSError as error:
-        raise UserError(f"cannot write the model to {out}: {error.strerror}.") from error
     return out
 
 

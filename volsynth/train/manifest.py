@@ -32,7 +32,7 @@ def write(folder: pathlib.Path, about: Mapping[str, Any]) -> None:
       OSError: a file cannot be read, or the manifest not be written.
     """
     # Flushed before the manifest is written: after a loss of power it must not list what is lost.
-    listed = {name: [_size(path), _digest(path, flush=True)] for name, path in _found(folder)}
+    listed = {name: [_size(path), _flushed_digest(path)] for name, path in _found(folder)}
     files.write_text(folder / NAME, _serialised({"about": dict(about), "files": listed}))
 
 
@@ -72,7 +72,7 @@ def verify(folder: pathlib.Path, parts: tuple[str, ...] | None = None) -> dict[s
         for name, (_, digest) in listed.items():
             top, inside, _ = name.partition("/")
             used = parts is None or not inside or top in parts
-            if used and _digest(found[name]) != digest:
+            if used and files.sha256(found[name]) != digest:
                 raise DamagedError(f"the SHA-256 of {name} is another")
     except OSError as error:
         raise DamagedError(f"{error.filename} cannot be read: {error.strerror}") from error
@@ -92,11 +92,10 @@ def _size(path):
     return path.lstat().st_size
 
 
-def _digest(path, flush=False):
+def _flushed_digest(path):
     with path.open("rb") as file:
-        if flush:
-            os.fsync(file.fileno())
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        os.fsync(file.fileno())
+    return files.sha256(path)
 
 
 def _serialised(record):
