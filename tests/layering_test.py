@@ -8,7 +8,7 @@ import sys
 import pytest
 
 ORDER = (
-    {"errors", "files", "skeleton", "losses"},
+    {"errors", "files", "losses", "progress", "skeleton"},
     {"config", "conventions", "fields", "ops", "poses", "pretrained", "results", "web"},
     {"system"},
     {"data", "images", "metrics", "nn", "objectives"},

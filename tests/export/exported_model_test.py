@@ -267,10 +267,10 @@ def test_a_model_of_an_earlier_version_is_run_by_its_program_and_not_rebuilt(of_
     model = volsynth.load(of_before)
     assert model.is_program
     assert model.config.loss.game == "minimax"
-    image = np.asarray(model.make(batch))
+    image = np.asarray(model.predict(batch))
     assert (image.shape, image.dtype) == ((2, 32, 32, 3), np.float32)
     assert np.ptp(image) > 0.1
-    exported_runs.assert_same(volsynth.load(of_before, program=True).make(batch), image)
+    exported_runs.assert_same(volsynth.load(of_before, program=True).predict(batch), image)
     why = r"config.json: config.loss (lacks gan_loss|has no key 'game')"
     wanted = rf"{why}.*Export it again with the present version of volsynth: volsynth export\.$"
     fails(of_before, wanted, program=False)

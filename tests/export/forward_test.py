@@ -93,7 +93,7 @@ def test_states_are_exported_and_program_and_code_use_them(run, tmp_path):
             model = volsynth.load(out, program)
             assert model.is_program == program
             assert model.inputs == ("source_image",)
-            images.append(np.asarray(model.make(batch)))
+            images.append(np.asarray(model.predict(batch)))
         return images
 
     for image in made():

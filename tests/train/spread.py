@@ -39,7 +39,9 @@ def train(*meshes):
                 state = c.restore(first, placed.state)
             for batch in batches[first:end]:
                 state, metrics = placed.steps["main"](state, mesh.to_devices(devices, batch, BATCH))
-                losses.append([float(metrics[f"{player}/loss"]) for player in sorted(state.scales)])
+                losses.append(
+                    [float(metrics[f"{player}/loss"]) for player in ("discriminator", "generator")]
+                )
         return start, jax.device_get(state.variables), np.array(losses)
 
 

@@ -84,7 +84,7 @@ def read_fields(split: Split, numbers: Sequence[int] | np.ndarray, fields: Seque
     return decoder(tuple(fields))(split, numbers)
 
 
-def stored_fields(split: Split, number: int) -> frozenset[str]:
+def stored_fields(split: Split, number: int | np.integer) -> frozenset[str]:
     """The names of the fields that a record holds; not every data set has the optional ones.
 
     Raises:

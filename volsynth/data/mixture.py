@@ -58,7 +58,7 @@ class MixedSplit:
                 found[row] = record
         return found
 
-    def locate(self, number: int) -> str:
+    def locate(self, number: int | np.integer) -> str:
         """The name of a record for messages."""
         owner = int(self._owners(number))
         return self.splits[owner].locate(number - self._firsts[owner])

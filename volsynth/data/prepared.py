@@ -200,7 +200,7 @@ class Split:
             f"({' '.join(str(reason).split())[:300]}). Start again."
         )
 
-    def locate(self, number: int) -> str:
+    def locate(self, number: int | np.integer) -> str:
         """The name of a record for messages."""
         return f"record {number} of split {self.name!r} in {self.shards[0].parent}"
 

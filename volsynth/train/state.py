@@ -11,6 +11,9 @@ from volsynth.system import Batch, System, averaged_networks, only_params
 from volsynth.train.optim import Optimiser
 from volsynth.train.scaling import UNSCALED, LossScaling
 
+Leaf = Any
+"""A leaf of the state: an array; or what stands for one while shapes are inferred."""
+
 
 @flax.struct.dataclass
 class TrainState:
@@ -28,13 +31,13 @@ class TrainState:
         finite, in all, and in a row up to now.
     """
 
-    step: jax.Array
-    rng: jax.Array
+    step: Leaf
+    rng: Leaf
     variables: Mapping[str, Any]
     averages: Mapping[str, Any]
     optimisers: Mapping[str, Any]
-    scales: Mapping[str, jax.Array]
-    skipped: Mapping[str, jax.Array]
+    scales: Mapping[str, Leaf]
+    skipped: Mapping[str, Leaf]
 
 
 def initialiser(
