@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import pathlib
 import shutil
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -23,13 +24,17 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 import jaxtyping
 import pytest
 
+ENGINE = [path.stem for path in sorted(pathlib.Path("volsynth/train").glob("[!_]*.py"))]
+
 # Before anything of the package is imported: annotations are checked in tests only.
 jaxtyping.install_import_hook(
     [
         *("volsynth.ops", "volsynth.nn", "volsynth.losses", "volsynth.metrics"),
         *("volsynth.poses", "volsynth.pretrained"),
         *("volsynth.images", "volsynth.diagnostics.volume_views", "volsynth.objectives"),
-        *("volsynth.systems", "volsynth.tasks", "volsynth.data", "volsynth.train"),
+        *("volsynth.systems", "volsynth.tasks", "volsynth.data"),
+        # Not the state: JAX and Orbax take trees apart, and put them together with other leaves.
+        *(f"volsynth.train.{name}" for name in ENGINE if name != "state"),
     ],
     "typechecker.check",
 )

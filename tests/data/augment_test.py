@@ -192,6 +192,7 @@ def test_the_sheet_of_training_pairs_shows_the_first_batch(tiny, monkeypatch):
 # --- the config ----------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("_unchecked")
 @pytest.mark.parametrize(("name", "most"), augment._MOST.items())
 def test_a_value_out_of_its_range(name, most):
     assert getattr(augment.from_config({"augment": {name: most}}), name) == most

@@ -98,7 +98,7 @@ def _show(options):
         sheet = data_sheet.contact_sheet(split, options.count, options.seed)
         shown = f"{min(options.count, split.records)} records"
     else:
-        split = mixture.open_mixture(data, folder, config.data.also).split(options.split)
+        split = mixture.open_mixture(data, folder, config.data.also.to_dict()).split(options.split)
         augmentation = augment.from_config(config.data)
         sheet = data_sheet.training_sheet(
             split, augmentation, options.count, options.seed, config.data.single

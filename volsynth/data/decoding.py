@@ -34,7 +34,9 @@ def _tensorflow():
 
 
 @functools.cache
-def decoder(fields: tuple[str, ...]) -> Callable[[Split, Sequence[int] | np.ndarray], Record]:
+def decoder(
+    fields: tuple[str, ...],
+) -> Callable[[Split, Sequence[int | np.integer] | np.ndarray], Record]:
     """A function that reads and decodes some fields of records of a split, given their numbers.
 
     It runs a TensorFlow graph, which is quicker than one call after the other. Making the graph
@@ -66,7 +68,9 @@ def decoder(fields: tuple[str, ...]) -> Callable[[Split, Sequence[int] | np.ndar
     return decode
 
 
-def read_fields(split: Split, numbers: Sequence[int] | np.ndarray, fields: Sequence[str]) -> Record:
+def read_fields(
+    split: Split, numbers: Sequence[int | np.integer] | np.ndarray, fields: Sequence[str]
+) -> Record:
     """Reads and decodes some fields of some records of a split.
 
     Args:

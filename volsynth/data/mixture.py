@@ -44,7 +44,7 @@ class MixedSplit:
         """Side of the square images in pixels; `open_mixture` admits data sets of one size only."""
         return self.splits[0].image_size
 
-    def read(self, numbers: Sequence[int] | np.ndarray) -> list[bytes]:
+    def read(self, numbers: Sequence[int | np.integer] | np.ndarray) -> list[bytes]:
         """The serialised records with these numbers; raises as `prepared.Split.read` does."""
         numbers = np.asarray(numbers)
         found: list[bytes] = [b""] * len(numbers)

@@ -187,7 +187,7 @@ class _Part(NamedTuple):
 
     roles: tuple[str, ...]
     kinds: tuple[str, ...]
-    decode: Callable[[Split, Sequence[int] | np.ndarray], decoding.Record]
+    decode: Callable[[Split, Sequence[int | np.integer] | np.ndarray], decoding.Record]
 
 
 def _parts(names, augmentation, roles):

@@ -163,7 +163,7 @@ class Split:
             f"manifest says {self.records}. Build it again."
         )
 
-    def read(self, numbers: Sequence[int] | np.ndarray) -> list[bytes]:
+    def read(self, numbers: Sequence[int | np.integer] | np.ndarray) -> list[bytes]:
         """The serialised records with these numbers.
 
         Raises:

@@ -34,7 +34,7 @@ def train(config: Any, workdir: str | os.PathLike[str]) -> None:
     keep_compilations()
     workdir = pathlib.Path(workdir)
     data = open_data(config)
-    mixed = mixture.open_mixture(data, config.data.dir, config.data.also)
+    mixed = mixture.open_mixture(data, config.data.dir, config.data.also.to_dict())
     verify_splits(config, data, "train", "validation")
     # Of the other data sets nothing but training samples is read.
     for other in mixed.sets[1:]:

@@ -11,9 +11,6 @@ from volsynth.system import Batch, System, averaged_networks, only_params
 from volsynth.train.optim import Optimiser
 from volsynth.train.scaling import UNSCALED, LossScaling
 
-Leaf = Any
-"""A leaf of the state: an array; or what stands for one while shapes are inferred."""
-
 
 @flax.struct.dataclass
 class TrainState:
@@ -31,13 +28,13 @@ class TrainState:
         finite, in all, and in a row up to now.
     """
 
-    step: Leaf
-    rng: Leaf
+    step: jax.Array
+    rng: jax.Array
     variables: Mapping[str, Any]
     averages: Mapping[str, Any]
     optimisers: Mapping[str, Any]
-    scales: Mapping[str, Leaf]
-    skipped: Mapping[str, Leaf]
+    scales: Mapping[str, jax.Array]
+    skipped: Mapping[str, jax.Array]
 
 
 def initialiser(
