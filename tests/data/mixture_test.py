@@ -93,6 +93,7 @@ def test_a_damaged_shard_of_another_set_is_named(sets, tmp_path):
         list(pipeline.training_batches(split, 0, 4, 0, 4))
 
 
+@pytest.mark.usefixtures("_unchecked")
 @pytest.mark.parametrize("share", [0, 1, 1.5, -0.1, True, "half", float("nan"), None])
 def test_a_share_that_cannot_be(sets, share):
     with pytest.raises(UserError, match=r"the share of others/tiny must lie between 0 and 1, got "):

@@ -127,6 +127,7 @@ def test_only_what_the_fields_need_is_decoded(train, tmp_path):
         next(pipeline.training_batches(split, 0, 4, 0, 1, fields=["target_mask"]))
 
 
+@pytest.mark.usefixtures("_unchecked")
 def test_records_of_a_role_that_is_not_asked_for_are_not_read(tiny):
     split = _Counting(tiny.split("test"))
     pairs = np.array([[0, 1], [2, 3]])
@@ -390,6 +391,7 @@ class _Counting:
         return self.split.read(numbers)
 
 
+@pytest.mark.usefixtures("_unchecked")
 @pytest.mark.parametrize("start", [0, 100_000])
 def test_a_late_start_reads_no_more_than_an_early_one(train, start, monkeypatch):
     drawn, real = [], pairing.training_pairs

@@ -9,7 +9,7 @@ NumPy. `augment_images` then changes the fields of a batch.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,7 +92,7 @@ NONE = Augment()
 """The settings that change nothing."""
 
 
-def from_config(data: Mapping[str, Any]) -> Augment:
+def from_config(data: Any) -> Augment:
     """The settings in `config.data`; those that change nothing where it has no `augment`.
 
     Raises:

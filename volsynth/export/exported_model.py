@@ -291,7 +291,7 @@ def _check_signature(folder, card, signature):
     """Raises a UserError if inputs or outputs of the program are not those of the card."""
     wanted = {
         name: (value.shape[1:], value.dtype)
-        for name, value in fake.spec(1, card["image_size"], card["inputs"]).items()
+        for name, value in fake.spec(1, card["image_size"], tuple(card["inputs"])).items()
     }
     if signature.inputs != wanted:
         raise UserError(
