@@ -20,6 +20,7 @@ from volsynth.data import (
     pairing,
     pipeline,
     prepared,
+    sampling,
     schema,
 )
 from volsynth.errors import UserError
@@ -400,7 +401,8 @@ def test_a_late_start_reads_no_more_than_an_early_one(train, start, monkeypatch)
         drawn.append(step)
         return real(split, seed, step, *rest)
 
-    monkeypatch.setattr(pairing, "training_pairs", pairs)
+    counting = sampling.SAMPLERS["pair"]._replace(training=pairs)
+    monkeypatch.setitem(sampling.SAMPLERS, "pair", counting)
     counted = _Counting(train)
     stream = pipeline.training_batches(counted, 3, 4, start, 10**9, threads=2)
     assert (drawn, counted.numbers) == ([], [])

@@ -14,13 +14,15 @@ import pytest
 from PIL import Image
 
 from volsynth import cli, conventions
-from volsynth.config import config_to_dict
+from volsynth.config import config_to_dict, load_config
 from volsynth.data import fake, pipeline
 from volsynth.diagnostics import volume_features, volume_views
 from volsynth.errors import UserError
 from volsynth.images import draw, grids
+from volsynth.objectives import image_system
 from volsynth.runs import restoring
 from volsynth.skeleton import NUM_PARTS
+from volsynth.system import evaluation_context
 from volsynth.tasks import gallery
 from volsynth.train import run_record
 
@@ -38,22 +40,32 @@ class Linear(nn.Module):
     def setup(self):
         self.weights = self.param("weights", nn.initializers.normal(1.0), (self.layers,))
 
-    def encode(self, image):
-        return image[:, :, :, None] * self.weights[:, None]
+    def encode(self, batch):
+        return {"volume": batch["source_image"][:, :, :, None] * self.weights[:, None]}
 
-    def move(self, volume, batch):
+    def move(self, features, batch):
+        volume = features["volume"]
         masks = jnp.zeros((volume.shape[0], NUM_PARTS, *volume.shape[1:4]), bool)
-        return jnp.roll(volume, 1, axis=2), masks
+        return {"warped": jnp.roll(volume, 1, axis=2), "masks": masks}
 
-    def render(self, warped, joints, visible, side):
-        return jnp.sum(warped, axis=3) / side
+    def render(self, moved, batch):
+        side = batch["source_image"].shape[2]
+        return {"image": jnp.sum(moved["warped"], axis=3) / side}
+
+
+def _linear(batch, layers=4):
+    """The variables of a linear generator, and a probe of its volume."""
+    generator = Linear(layers=layers)
+    variables = {"generator": generator.init(KEY, batch, method="encode")}
+    return variables, volume_features.volume_probe(image_system.generator_stages(generator))
 
 
 def test_the_inner_and_the_outer_layers_together_are_the_whole():
-    batch, generator = fake.batch(2, 16), Linear()
-    parameters = generator.init(KEY, batch["source_image"], method="encode")["params"]
-    seen = volume_features.volume_probe(generator)(parameters, batch)
-    weights, image = np.asarray(parameters["weights"]), np.roll(batch["source_image"], 1, axis=2)
+    batch = fake.batch(2, 16)
+    variables, probe = _linear(batch)
+    seen = probe(variables, batch)
+    weights = np.asarray(variables["generator"]["params"]["weights"])
+    image = np.roll(batch["source_image"], 1, axis=2)
     for name, chosen in (("image", [0, 1, 2, 3]), ("inner", [1, 2]), ("outer", [0, 3])):
         np.testing.assert_allclose(seen[name], weights[chosen].sum() * image / 16, atol=1e-6)
     np.testing.assert_allclose(seen["inner"] + seen["outer"], seen["image"], atol=1e-6)
@@ -176,7 +188,7 @@ def test_what_stands_in_a_row(trained, shown):
     split = run.data.split("test")
     (batch,) = pipeline.evaluation_batches(split, gallery.gallery_pairs(split, 0, 3), 4)
     outputs = (
-        jax.jit(lambda v, b: run.system.forward(v, b, KEY, train=False)[0])
+        jax.jit(lambda v, b: run.system.forward(v, b, evaluation_context())[0])
         .lower(run.averages, batch)
         .compile({"xla_backend_optimization_level": 0})
     )(run.averages, batch)
@@ -268,10 +280,12 @@ def _claim(folder, config, identity, **changes):
 
 
 def test_a_system_without_a_volume(smoke_config, tiny, tmp_path):
-    folder = _claim(tmp_path / "run", smoke_config, tiny.identity, system="resnet2d")
+    config = load_config(
+        "configs/resnet2d.py:smoke", [f"--config.data.dir={smoke_config.data.dir}"]
+    )
+    folder = _claim(tmp_path / "run", config, tiny.identity)
     with pytest.raises(
-        UserError,
-        match=r"is a run of 'resnet2d', which has no volume .*; systems with one: volumet",
+        UserError, match=r"is a run of 'resnet2d', which has no volume .*, such as volumetric\."
     ):
         volume_features.draw_features(folder, "test")
 
@@ -309,7 +323,7 @@ def test_a_picture_that_cannot_be_written(trained, tmp_path):
 
 
 def test_a_volume_too_shallow_for_halves():
-    batch, generator = fake.batch(1, 16), Linear(layers=2)
-    parameters = generator.init(KEY, batch["source_image"], method="encode")["params"]
+    batch = fake.batch(1, 16)
+    variables, probe = _linear(batch, layers=2)
     with pytest.raises(UserError, match="a volume of 2 layers has no inner and outer ones"):
-        volume_features.volume_probe(generator)(parameters, batch)
+        probe(variables, batch)

@@ -96,7 +96,7 @@ def report(
                     "or change it."
                 )
         batch_size, single = config.train.batch_size, config.data.single
-        threads = config.data.get("threads", -1)
+        threads = config.data.threads
         augmentation = augment.from_config(config.data)
     rows = [
         bench_input(data, batch_size, single, threads, repeats, say, augmentation)

@@ -93,12 +93,12 @@ NONE = Augment()
 
 
 def from_config(data: Any) -> Augment:
-    """The settings in `config.data`; those that change nothing where it has no `augment`.
+    """The settings in the section `data` of a config.
 
     Raises:
       UserError: a value is out of its range, or its name is unknown.
     """
-    section = dict(data.get("augment", {}))
+    section = dict(data.augment)
     for name in section:
         if name not in _MOST:
             raise UserError(f"config.data.augment has no key {name!r}; {did_you_mean(name, _MOST)}")
