@@ -208,8 +208,7 @@ def test_a_name_that_is_none():
         augment.from_config({"augment": {"rotat": 1.0}})
 
 
-def test_configs_from_before_change_nothing():
-    assert augment.from_config({"dir": "data"}) == augment.NONE
+def test_an_empty_section_changes_nothing():
     assert augment.from_config({"augment": {}}) == augment.NONE
 
 

@@ -217,6 +217,7 @@ def _broken(sighting):
 
 
 @pytest.mark.parametrize("reason", _broken(see(shot=1).sighting))
+@pytest.mark.usefixtures("_unchecked")
 def test_what_cannot_be_prepared_is_named_with_its_reason(seen, reason):
     broken = dataclasses.replace(seen.sighting, **_broken(seen.sighting)[reason])
     with pytest.raises(SightingError, match=f"^person 0 shot 1: .*{reason}") as caught:

@@ -98,7 +98,7 @@ def from_config(data: Any) -> Augment:
     Raises:
       UserError: a value is out of its range, or its name is unknown.
     """
-    section = dict(data.augment)
+    section = dict(data["augment"])
     for name in section:
         if name not in _MOST:
             raise UserError(f"config.data.augment has no key {name!r}; {did_you_mean(name, _MOST)}")
