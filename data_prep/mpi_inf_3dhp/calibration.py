@@ -8,7 +8,7 @@ from data_prep.building.sighting import Camera
 from data_prep.reading.archives import ArchiveError, check_file
 
 _FIRST_LINE = "Skeletool Camera Calibration File"
-"""How the text begins."""
+"""The line with which a file of calibrations begins."""
 
 _MAX_BYTES = 1 << 20
 """The largest size of the file that is read, in bytes."""
