@@ -46,7 +46,7 @@ DAILY = (
     "configs/deformable.py:smoke",
     "configs/pose_estimator.py:smoke",
 )
-"""The variants of which every run of the tests makes steps: each config and each adversarial loss."""
+"""The variants that every run of the tests steps: each config, and each adversarial loss."""
 
 
 def _all_variants():
