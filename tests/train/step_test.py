@@ -7,6 +7,7 @@ import optax
 import pytest
 import toy
 
+from volsynth.system import Player
 from volsynth.train.state import initialiser
 
 
@@ -104,3 +105,24 @@ def test_the_forward_pass_runs_once_a_step(engine):
     optimisers = {"generator": optax.sgd(0.1, momentum=0.9), "critic": optax.sgd(0.1)}
     jax.make_jaxpr(toy.step(system, optimisers))(engine[0], toy.batch())
     assert len(calls) == 1
+
+
+def test_two_players_of_one_network_see_it_as_it_was():
+    """Each adds its own gradient at the start of the step, whichever moves first."""
+
+    def loss(power):
+        def terms(variables, outputs, batch, context):
+            return {"loss_of": variables["generator"]["params"]["w"] ** power}, {}
+
+        return Player(("generator",), terms)
+
+    system = dataclasses.replace(toy.system(), phases={"main": {"a": loss(2), "b": loss(3)}})
+    optimisers = {name: optax.sgd(0.1) for name in ("a", "b")}
+    state = initialiser(system, toy.rules(optimisers).optimisers)(jax.random.key(0), toy.batch())
+    new, _ = toy.step(system, optimisers)(state, toy.batch())
+    # From 3: 2 w and 3 w^2.
+    moved = 3.0 - 0.1 * (2 * 3 + 3 * 3**2)
+    np.testing.assert_allclose(new.variables["generator"]["params"]["w"], moved, rtol=1e-6)
+    # The average follows once: the first step's decay is 1 / 10.
+    average = 0.1 * 3.0 + 0.9 * moved
+    np.testing.assert_allclose(new.averages["generator"]["params"]["w"], average, atol=1e-6)

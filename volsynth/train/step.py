@@ -6,8 +6,8 @@ parameters it trains, directly and through the outputs of the forward pass.
 
 States (running statistics, vectors of spectral norms) follow one rule. Those that a player's loss
 returns are kept if that player's update is finite; those of the forward pass are kept if the
-updates of all players are. States of networks that no player of the phase trains
-stay as they are.
+updates of all players are. States of networks that no player of the phase trains stay as they
+are.
 """
 
 import dataclasses
@@ -88,39 +88,33 @@ def make(
             metrics |= {f"{name}/{key}": value for key, value in logged.items()}
         forward_states = _of_networks(forward.states, trained)
         are_finite = _all_finite(forward_states)
-        for name, player in others.items():
-            state, logged = _move_player(
-                state,
-                f"{phase}/{name}",
-                player,
-                forward,
-                batch,
-                context,
-                rules,
-                trained,
-                are_finite,
+        # All before the first of them moves: two that train one network see the same network.
+        found = {
+            name: player_gradients(
+                player, state.variables, forward, batch, context, state.scales[f"{phase}/{name}"]
             )
+            for name, player in others.items()
+        }
+        for name, (terms, gradients, states) in found.items():
+            states = _of_networks(states, trained)
+            state, logged = update(
+                state, f"{phase}/{name}", gradients, terms["loss"], states, rules, are_finite
+            )
+            logged = {**terms, **logged}
             metrics |= {f"{name}/{key}": value for key, value in logged.items()}
-        # One player's overflow shows that the batch or the forward pass may be bad for all: its
-        # running statistics would keep that for long after.
-        for name in players:
-            are_finite &= metrics[f"{name}/skipped_in_a_row"] == 0
-        state = _merged(state, forward_states, are_finite, context, rules)
+        moved: dict[str, jax.Array] = {}
+        for name, player in players.items():
+            was_finite = metrics[f"{name}/skipped_in_a_row"] == 0
+            # One player's overflow shows that the batch or the forward pass may be bad for all: its
+            # running statistics would keep that for long after.
+            are_finite &= was_finite
+            for network in player.trains:
+                moved[network] = moved.get(network, False) | was_finite
+        state = _merged(state, forward_states, are_finite)
+        state = _with_averages(state, moved, _average_decay(context, rules))
         return state.replace(step=state.step + 1), metrics
 
     return step
-
-
-def _move_player(state, key, player, forward, batch, context, rules, trained, are_finite):
-    """The update of a player that is no critic; returns the state and the player's metrics."""
-    terms, gradients, states = player_gradients(
-        player, state.variables, forward, batch, context, state.scales[key]
-    )
-    states = _of_networks(states, trained)
-    state, logged = update(
-        state, key, gradients, terms["loss"], states, context, rules, also_finite=are_finite
-    )
-    return state, {**terms, **logged}
 
 
 def _move_critic(state, key, player, outputs, batch, context, rules, trained):
@@ -131,7 +125,7 @@ def _move_critic(state, key, player, outputs, batch, context, rules, trained):
             player, state.variables, outputs, batch, context, state.scales[key]
         )
         states = _of_networks(states, trained)
-        state, logged = update(state, key, gradients, terms["loss"], states, context, rules)
+        state, logged = update(state, key, gradients, terms["loss"], states, rules)
         return state, {**terms, **logged}
 
     updates = rules.optimisers[key].updates
@@ -186,14 +180,14 @@ def update(
     gradients: Any,
     loss: jax.Array,
     states: States,
-    context: Context,
     rules: Rules,
     also_finite: jax.Array | bool = True,
 ) -> tuple[TrainState, Metrics]:
     """Updates one player, unless something is not finite: then only the skip is counted.
 
-    Parameters, the optimiser's state, running averages and states change together or not at all.
-    The scale of the loss follows in either case.
+    Parameters, the optimiser's state and the networks' states change together or not at all. The
+    scale of the loss follows in either case. Running averages are not touched here: they follow
+    once a step, however many players move a network.
 
     Args:
       state: the state before the update; only what belongs to this player changes.
@@ -201,7 +195,6 @@ def update(
       gradients: network to the gradient of its parameters.
       loss: value of the player's loss.
       states: new states that the loss returned.
-      context: the context of the step.
       rules: optimisers, averages and scales.
       also_finite: whether the states of the forward pass were finite.
 
@@ -223,8 +216,8 @@ def update(
         moved = jax.tree.map(lambda leaf: jnp.clip(leaf, -bound, bound), moved)
 
     new = {name: {PARAMS: tree} for name, tree in moved.items()}
-    state = _merged(state, new, finite, context, rules)
-    state = _merged(state, states, finite, context, rules)
+    state = _merged(state, new, finite)
+    state = _merged(state, states, finite)
     # Counted here, as the loop reads metrics a step late, and not those of every step are logged.
     total, in_a_row = state.skipped[key]
     missed = 1 - finite.astype(jnp.int32)
@@ -245,22 +238,31 @@ def update(
     }
 
 
-def _merged(state, new, finite, context, rules):
-    """The state with new collections of some networks, and their averages; unchanged if not finite.
+def _merged(state, new, finite):
+    """The state with new collections of some networks; unchanged if they are not finite.
 
     Args:
       new: {network: {collection: tree}}.
     """
-    decay = _average_decay(context, rules)
-    variables, averages = dict(state.variables), dict(state.averages)
+    variables = dict(state.variables)
     for name, collections in new.items():
         # A network's other collections stay as they are.
         old = {kind: state.variables[name][kind] for kind in collections}
         variables[name] = {**state.variables[name], **_where(finite, collections, old)}
-        if name in averages:
-            before = {kind: averages[name][kind] for kind in collections}
-            after = jax.tree.map(
-                functools.partial(_averaged, decay=decay), before, dict(collections)
-            )
-            averages[name] = {**averages[name], **_where(finite, after, before)}
-    return state.replace(variables=variables, averages=averages)
+    return state.replace(variables=variables)
+
+
+def _with_averages(state, moved, decay):
+    """The state after the running averages have followed the networks that were moved.
+
+    Args:
+      moved: {network: whether some player has moved it, bool scalar}.
+    """
+    averages = dict(state.averages)
+    for name in [network for network in averages if network in moved]:
+        # Parameters and states alike: evaluation needs statistics that fit the averaged weights.
+        after = jax.tree.map(
+            functools.partial(_averaged, decay=decay), averages[name], state.variables[name]
+        )
+        averages[name] = _where(moved[name], after, averages[name])
+    return state.replace(averages=averages)
