@@ -131,6 +131,7 @@ class System:
         other. The same player name in two phases means two optimisers.
       inputs: names of the fields of a batch that training or evaluating the system reads. They
         decide what is decoded, and are the shapes that networks are built for.
+      frames: length of the clips that it reads, T of `volsynth.fields`; 1 where it reads none.
       task: the kind of its outputs, a key of `volsynth.fields.TASK_OUTPUTS`; it decides the scores.
       stages: the forward pass in three parts, where a source can be encoded once; else None.
       coarsest_stride: how many rows of the image one row of the coarsest feature map stands for
@@ -152,6 +153,7 @@ class System:
     forward: Callable[[Variables, Batch, Context], tuple[Outputs, States]]
     phases: Mapping[str, Mapping[str, Player]]
     inputs: tuple[str, ...] = fields.PAIR
+    frames: int = 1
     task: str = "image"
     stages: Stages | None = None
     coarsest_stride: int = 4
@@ -174,6 +176,19 @@ class System:
             raise ValueError(f"{self.name}: names of phases and players must have no slash.")
         if any(not player.trains for phase in self.phases.values() for player in phase.values()):
             raise ValueError(f"{self.name}: every player trains some network.")
+
+    def batch_spec(self, batch_size: int, image_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+        """Shapes and dtypes of the batches that training gives to the system.
+
+        Args:
+          batch_size: examples in a batch, B.
+          image_size: side of the images, S pixels.
+
+        Raises:
+          UserError: an input is no field of a batch.
+        """
+        shapes = fields.shapes(self.inputs, batch_size, image_size, self.frames)
+        return {name: jax.ShapeDtypeStruct(*form) for name, form in shapes.items()}
 
     @property
     def players(self) -> dict[str, Player]:

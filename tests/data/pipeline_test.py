@@ -397,9 +397,9 @@ class _Counting:
 def test_a_late_start_reads_no_more_than_an_early_one(train, start, monkeypatch):
     drawn, real = [], pairing.training_pairs
 
-    def pairs(split, seed, step, *rest):
+    def pairs(split, seed, step, batch_size, single, frames):
         drawn.append(step)
-        return real(split, seed, step, *rest)
+        return real(split, seed, step, batch_size, single)
 
     counting = sampling.SAMPLERS["pair"]._replace(training=pairs)
     monkeypatch.setitem(sampling.SAMPLERS, "pair", counting)

@@ -10,10 +10,10 @@ from volsynth.errors import UserError
 FRAMES = 3
 
 
-def _clips(split, seed, step, batch_size, single):
+def _clips(split, seed, step, batch_size, single, frames):
     """A source, and the records after it as the frames of a clip."""
     first = np.arange(batch_size)[:, None] + step
-    return np.concatenate([first, first + 1 + np.arange(FRAMES)], axis=1)
+    return np.concatenate([first, first + 1 + np.arange(frames)], axis=1)
 
 
 @pytest.fixture
@@ -22,8 +22,7 @@ def with_clips(monkeypatch):
     for kind in ("image", "joints", "mask"):
         field = fields.OF_A_PICTURE[kind]
         monkeypatch.setitem(fields.BATCH, f"clip_{kind}", field._replace(axes=("T", *field.axes)))
-    columns = {"source": range(1), "clip": range(1, 1 + FRAMES)}
-    clips = sampling.Sampler(columns, _clips, lambda *_: np.zeros((0, 4), int), ("clip_image",))
+    clips = sampling.Sampler(("source", "clip"), _clips, None, ("clip_image",))
     monkeypatch.setitem(sampling.SAMPLERS, "clip", clips)
 
 
@@ -42,10 +41,10 @@ def test_the_roles_of_fields_choose_the_sampler():
 def test_pairs_are_those_of_pairing(tiny):
     split, sampler = tiny.split("train"), sampling.SAMPLERS["pair"]
     np.testing.assert_array_equal(
-        sampler.training(split, 3, 5, 4, 0.5), pairing.training_pairs(split, 3, 5, 4, 0.5)
+        sampler.training(split, 3, 5, 4, 0.5, 1), pairing.training_pairs(split, 3, 5, 4, 0.5)
     )
     np.testing.assert_array_equal(
-        sampler.evaluation(split, 3, True), pairing.evaluation_pairs(split, 3, True)
+        sampler.evaluation(split, 3, True, 1), pairing.evaluation_pairs(split, 3, True)
     )
 
 
@@ -53,7 +52,7 @@ def test_pairs_are_those_of_pairing(tiny):
 def test_a_clip_has_an_axis_of_frames(tiny):
     split = tiny.split("train")
     names = ("source_image", "clip_image", "clip_joints")
-    (batch,) = pipeline.training_batches(split, 0, 2, 4, 5, fields=names)
+    (batch,) = pipeline.training_batches(split, 0, 2, 4, 5, fields=names, frames=FRAMES)
     side = tiny.image_size
     assert {name: value.shape for name, value in batch.items()} == {
         "source_image": (2, side, side, 3),
@@ -74,7 +73,11 @@ def test_the_frames_of_a_clip_are_changed_alike(tiny):
     split, settings = tiny.split("train"), augment.Augment(rotate=90.0)
     names = ("source_joints", "clip_joints")
     plain, turned = (
-        next(pipeline.training_batches(split, 0, 2, 4, 5, fields=names, augmentation=change))
+        next(
+            pipeline.training_batches(
+                split, 0, 2, 4, 5, fields=names, frames=FRAMES, augmentation=change
+            )
+        )
         for change in (augment.NONE, settings)
     )
     centre = tiny.image_size / 2

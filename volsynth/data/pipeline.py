@@ -45,6 +45,7 @@ def training_batches(
     threads: int = -1,
     augmentation: augment.Augment = augment.NONE,
     fields: Sequence[str] = PAIR,
+    frames: int = 1,
 ) -> Iterator[Batch]:
     """The batches of the steps start, ..., stop - 1, of records that the fields' sampler draws.
 
@@ -59,6 +60,7 @@ def training_batches(
       threads: number of threads; -1 is one for every processor, `MOST_THREADS` at most.
       augmentation: largest changes of images and poses.
       fields: names of the fields of batches, see `fields.BATCH`; only what these need is decoded.
+      frames: length of clips, for fields that have one.
 
     Raises:
       UserError: the number of threads is not allowed, or a batch has no such field.
@@ -74,18 +76,24 @@ def training_batches(
     sampler = sampling.find_sampler(fields)
 
     def examples(step):
-        return sampler.training(split, seed, step, batch_size, single)[rows]
+        return sampler.training(split, seed, step, batch_size, single, frames)[rows]
 
     def params(step):
         return augment.draw(augmentation, seed, step, numbers)
 
     return _batches(
-        split, fields, examples, range(start, stop), threads, augmentation, params_of_step=params
+        *(split, fields, examples, range(start, stop), frames, threads),
+        augmentation=augmentation,
+        params_of_step=params,
     )
 
 
 def evaluation_batches(
-    split: prepared.Split, examples: np.ndarray, batch_size: int, fields: Sequence[str] = PAIR
+    split: prepared.Split,
+    examples: np.ndarray,
+    batch_size: int,
+    fields: Sequence[str] = PAIR,
+    frames: int = 1,
 ) -> Iterator[Batch]:
     """The batches of all examples in order, with the fields of `fields.EVALUATION` besides.
 
@@ -95,6 +103,7 @@ def evaluation_batches(
       batch_size: number of rows of every batch, the last one included.
       fields: names of the fields of batches, see `fields.BATCH`. Optional fields are left out where
         the first target's record does not store what they are made of.
+      frames: length of clips, for fields that have one.
 
     Raises:
       UserError: a batch has no such field.
@@ -112,7 +121,7 @@ def evaluation_batches(
     def chosen(step):
         return filled[step * batch_size : (step + 1) * batch_size]
 
-    for step, batch in enumerate(_batches(split, fields, chosen, range(count))):
+    for step, batch in enumerate(_batches(split, fields, chosen, range(count), frames)):
         yield {**batch, "valid": valid[step], "records": chosen(step).astype(np.int32)}
 
 
@@ -143,6 +152,7 @@ def _batches(
     names,
     examples_of_step,
     steps,
+    frames,
     threads=-1,
     augmentation=augment.NONE,
     params_of_step=None,
@@ -150,7 +160,7 @@ def _batches(
     """Yields the batches of these steps; nothing is done before the first is asked for."""
     threads = thread_count(threads)
     # Before threads begin, as TensorFlow is imported here and graphs are made.
-    columns = sampling.find_sampler(names).columns
+    columns = sampling.find_sampler(names).columns(frames)
     parts = _parts(names, augmentation, columns)
 
     def load(step):

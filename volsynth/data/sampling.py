@@ -5,6 +5,7 @@ follows from the roles of the fields that are asked for, see `volsynth.fields`: 
 adds fields of another role, and here the sampler that says which records they are made of.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
@@ -19,29 +20,39 @@ class Sampler(NamedTuple):
     """A way to choose the records of examples.
 
     Attributes:
-      columns: the records of each role, as a range of the columns of an array of examples; more
-        than one of a role are the frames of a clip, in order.
-      training: (split, seed, step, batch size, share of single images) -> record numbers of one
-        training batch, [batch size, columns].
-      evaluation: (split, seed, whether images that are the only one of their outfit are kept) ->
-        record numbers of all examples of a split, [N, columns]. The last column is the picture
-        that is scored.
+      roles: the roles of an example's records, in the order of their columns. A role has one
+        column, or one for each frame if its fields are clips.
+      training: (split, seed, step, batch size, share of single images, frames) -> record numbers of
+        one training batch, [batch size, columns].
+      evaluation: (split, seed, whether images that are the only one of their outfit are kept,
+        frames) -> record numbers of all examples of a split, [N, columns]. The last column is the
+        picture that is scored.
       fields: names of the fields that evaluation looks at.
     """
 
-    columns: Mapping[str, range]
-    training: Callable[[mixture.Split, int, int, int, float], np.ndarray]
-    evaluation: Callable[[prepared.Split, int, bool], np.ndarray]
+    roles: tuple[str, ...]
+    training: Callable[[mixture.Split, int, int, int, float, int], np.ndarray]
+    evaluation: Callable[[prepared.Split, int, bool, int], np.ndarray]
     fields: tuple[str, ...]
+
+    def columns(self, frames: int) -> dict[str, range]:
+        """The columns of each role, where clips have so many frames."""
+        clips = {fields.role_and_kind(name)[0] for name, f in fields.BATCH.items() if f.is_clip}
+        counts = [frames if role in clips else 1 for role in self.roles]
+        ends = list(itertools.accumulate(counts))
+        return {role: range(end - count, end) for role, count, end in zip(self.roles, counts, ends)}
+
+
+def _training_pairs(split, seed, step, batch_size, single, frames):
+    return pairing.training_pairs(split, seed, step, batch_size, single)
+
+
+def _evaluation_pairs(split, seed, keep_unpaired, frames):
+    return pairing.evaluation_pairs(split, seed, keep_unpaired)
 
 
 SAMPLERS: Mapping[str, Sampler] = {
-    "pair": Sampler(
-        columns={"source": range(0, 1), "target": range(1, 2)},
-        training=pairing.training_pairs,
-        evaluation=pairing.evaluation_pairs,
-        fields=fields.PAIR,
-    ),
+    "pair": Sampler(fields.ROLES, _training_pairs, _evaluation_pairs, fields.PAIR),
 }
 """Samplers by name."""
 
@@ -57,9 +68,9 @@ def find_sampler(names: Iterable[str]) -> Sampler:
     """
     roles = {fields.role_and_kind(name)[0] for name in names}
     for sampler in SAMPLERS.values():
-        if roles <= sampler.columns.keys():
+        if roles <= {*sampler.roles}:
             return sampler
     raise UserError(
         f"no sampler makes examples of the roles {', '.join(sorted(roles))}; "
-        f"known are {'; '.join(' and '.join(s.columns) for s in SAMPLERS.values())}."
+        f"known are {'; '.join(' and '.join(s.roles) for s in SAMPLERS.values())}."
     )

@@ -11,7 +11,6 @@ import flax.linen as nn
 import jax
 
 from volsynth import systems
-from volsynth.data import fake
 from volsynth.nn import layers
 from volsynth.system import System, averaged_networks, evaluation_context
 from volsynth.train import mesh, program
@@ -34,7 +33,7 @@ def describe(config: Any) -> dict[str, Any]:
     if "remat" in config.model:
         config.model.remat = False
     system = systems.make(config)
-    batch = fake.spec(1, config.data.image_size)
+    batch = system.batch_spec(1, config.data.image_size)
     variables = jax.eval_shape(system.init, jax.random.key(0), batch)
     counter = _count(system, variables, batch)
     networks = {
@@ -76,7 +75,7 @@ def step_bytes(config: Any) -> dict[str, int]:
       UserError: `config.mesh` asks for more devices than there are.
     """
     system = systems.make(config)
-    batch = fake.spec(config.train.batch_size, config.data.image_size)
+    batch = system.batch_spec(config.train.batch_size, config.data.image_size)
     devices = mesh.make(
         config.mesh, config.train.batch_size, config.data.image_size // system.coarsest_stride
     )

@@ -14,7 +14,7 @@ from PIL import Image
 
 from volsynth import conventions, metrics, systems
 from volsynth.config import config_from_dict
-from volsynth.data import fake, pipeline
+from volsynth.data import pipeline
 from volsynth.diagnostics import volume_views
 from volsynth.errors import UserError
 from volsynth.images import draw, grids
@@ -102,7 +102,7 @@ def _volume_stages(config) -> Stages | None:
     system = systems.make(config)
     if system.stages is None:
         return None
-    batch = fake.spec(1, config.data.image_size, system.inputs)
+    batch = system.batch_spec(1, config.data.image_size)
     variables = jax.eval_shape(system.init, jax.random.key(0), batch)
     features = jax.eval_shape(system.stages.encode, variables, batch)
     return system.stages if "volume" in features else None

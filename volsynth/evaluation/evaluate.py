@@ -77,6 +77,7 @@ def evaluate_run(
         {"notes": dict(system.notes), "step": step, "of": origin},
         _as_made,
         system.inputs,
+        system.frames,
     )
     return score_split(subject, out or workdir / f"evaluate-{split_name}", options)
 

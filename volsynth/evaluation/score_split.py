@@ -41,6 +41,7 @@ class Subject:
       file_format: () -> entries of the protocol about the files of pictures, "file_format" and
         "resize". They are known only after all files were read.
       inputs: names of the fields of a batch that `make` reads, besides those that are scored.
+      frames: length of the clips that it reads.
     """
 
     task: Task
@@ -51,6 +52,7 @@ class Subject:
     origin: Mapping[str, Any]
     file_format: Callable[[], Mapping[str, Any]]
     inputs: tuple[str, ...] = ()
+    frames: int = 1
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -74,7 +76,9 @@ def score_split(subject: Subject, out: pathlib.Path, options: Options) -> dict[s
       UserError: the folder cannot be written, or an option cannot be met.
     """
     task, split = subject.task, subject.data.split(subject.split_name)
-    pairs = sampling.SAMPLERS[task.sampler].evaluation(split, PAIRS_SEED, task.keep_unpaired)
+    pairs = sampling.SAMPLERS[task.sampler].evaluation(
+        split, PAIRS_SEED, task.keep_unpaired, subject.frames
+    )
     # Everything that a user can have got wrong is found before the long part of the work.
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -87,7 +91,7 @@ def score_split(subject: Subject, out: pathlib.Path, options: Options) -> dict[s
     subject = dataclasses.replace(subject, make=_saving(subject, options.save_images))
     fitted = task.fit_baselines(subject.data.split("train"), subject.batch_size)
     batches = pipeline.evaluation_batches(
-        split, pairs, subject.batch_size, (*subject.fields, *extra)
+        split, pairs, subject.batch_size, (*subject.fields, *extra), subject.frames
     )
     with progress_bar(f"scoring {subject.split_name}", len(pairs)) as advance:
         scores = compute_scores.score_batches(
@@ -204,7 +208,9 @@ def _gallery_pairs(subject, pairs, scores, sorted_by, entries, count):
     best, worst = compute_scores.best_and_worst(ranked, entries[sorted_by]["better"], count)
     chosen = {
         "gallery": (
-            gallery.gallery_pairs(split, PAIRS_SEED, count, task.keep_unpaired, task.sampler),
+            gallery.gallery_pairs(
+                split, PAIRS_SEED, count, task.keep_unpaired, task.sampler, subject.frames
+            ),
             None,
         )
     }
@@ -220,7 +226,9 @@ def _draw(subject, chosen, out):
         # No picture may have the score that is sorted by.
         if not len(pairs):
             continue
-        batches = pipeline.evaluation_batches(split, pairs, subject.batch_size, subject.fields)
+        batches = pipeline.evaluation_batches(
+            split, pairs, subject.batch_size, subject.fields, subject.frames
+        )
         picture = gallery.gallery(subject.task, subject.make, batches, labels=labels)
         drawn[name] = str(out / f"{name}.png")
         draw.save_png(drawn[name], picture)

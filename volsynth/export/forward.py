@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from volsynth import tasks
-from volsynth.data import fake
 from volsynth.system import (
     PARAMS,
     Batch,
@@ -54,7 +53,7 @@ def variable_shapes(system: System, image_size: int) -> Variables:
       system: the system.
       image_size: side of the images, pixels.
     """
-    batch = fake.spec(1, image_size, system.inputs)
+    batch = system.batch_spec(1, image_size)
     shapes = jax.eval_shape(system.init, jax.random.key(0), batch)
     return {name: shapes[name] for name in averaged_networks(system, shapes)}
 
@@ -86,7 +85,7 @@ def forward(
     """
     shapes = variable_shapes(system, image_size)
     select = tasks.TASKS[system.task].select
-    whole = fake.spec(1, image_size, system.inputs)
+    whole = system.batch_spec(1, image_size)
 
     def run(parameters, batch):
         count = next(iter(batch.values())).shape[0]
@@ -109,7 +108,7 @@ def used_inputs(system: System, image_size: int) -> tuple[str, ...]:
     # Found by tracing and not declared: `System.inputs` are those of training, losses included.
     run, layout = forward(system, image_size)
     parameters = {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in layout.items()}
-    batch = fake.spec(1, image_size, system.inputs)
+    batch = system.batch_spec(1, image_size)
     used = liveness.used_arguments(run, parameters, batch)
     # Leaves are in the order of the pytree: of a dict, that of its sorted names.
     return tuple(name for name, is_used in zip(sorted(batch), used[len(parameters) :]) if is_used)
@@ -141,7 +140,8 @@ def serialise(system: System, image_size: int, inputs: tuple[str, ...]) -> bytes
     (count,) = jax.export.symbolic_shape("b")
     batch = {
         name: jax.ShapeDtypeStruct((count, *value.shape[1:]), value.dtype)
-        for name, value in fake.spec(1, image_size, inputs).items()
+        for name, value in system.batch_spec(1, image_size).items()
+        if name in inputs
     }
     with _no_paths():
         exported = jax.export.export(jax.jit(run), platforms=PLATFORMS)(parameters, batch)

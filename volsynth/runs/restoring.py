@@ -9,7 +9,7 @@ import jax
 
 from volsynth import systems, tasks
 from volsynth.config import config_from_dict
-from volsynth.data import fake, mixture, prepared
+from volsynth.data import mixture, prepared
 from volsynth.errors import UserError
 from volsynth.runs.opening import keep_compilations, open_data, verify_splits
 from volsynth.system import Batch, System, Variables, averaged_networks, evaluation_context
@@ -113,7 +113,7 @@ def restore_averages(
       UserError: there is no such checkpoint.
     """
     # The shapes that the checkpoint must have follow from the config; nothing is initialised.
-    batch = fake.spec(1, config.data.image_size, system.inputs)
+    batch = system.batch_spec(1, config.data.image_size)
     shapes = jax.eval_shape(system.init, jax.random.key(0), batch)
     shapes = {name: shapes[name] for name in averaged_networks(system, shapes)}
     best_by = config.train.best_by

@@ -9,7 +9,7 @@ import jax
 
 from volsynth import systems, tasks
 from volsynth.config import config_to_dict
-from volsynth.data import augment, fake, mixture, pipeline, sampling
+from volsynth.data import augment, mixture, pipeline, sampling
 from volsynth.errors import UserError
 from volsynth.runs.opening import keep_compilations, open_data, verify_splits
 from volsynth.runs.restoring import predictor
@@ -69,6 +69,7 @@ def train(config: Any, workdir: str | os.PathLike[str]) -> None:
             threads=config.data.threads,
             augmentation=augmentation,
             fields=system.inputs,
+            frames=system.frames,
         )
 
     draw_samples = _sampler(system, data.split("validation"), config.seed)
@@ -79,15 +80,15 @@ def _sampler(system, split, seed):
     """A function (averaged variables) -> a sample picture of their predictions for some pairs."""
     # Decoded once: all samples of a run are of the same pairs, so that they can be compared.
     task, predict = tasks.TASKS[system.task], predictor(system)
-    pairs = gallery_pairs(split, seed, SAMPLES, sampler=task.sampler)
+    pairs = gallery_pairs(split, seed, SAMPLES, sampler=task.sampler, frames=system.frames)
     wanted = dict.fromkeys((*sampling.SAMPLERS[task.sampler].fields, *system.inputs))
-    batches = list(pipeline.evaluation_batches(split, pairs, len(pairs), [*wanted]))
+    batches = list(pipeline.evaluation_batches(split, pairs, len(pairs), [*wanted], system.frames))
     return lambda averages: gallery(task, functools.partial(predict, averages), batches)
 
 
 def _trace(trained, config):
     """Traces a step of each phase, so that networks and losses raise their errors now."""
-    batch = fake.spec(config.train.batch_size, config.data.image_size, trained.system.inputs)
+    batch = trained.system.batch_spec(config.train.batch_size, config.data.image_size)
     state = jax.eval_shape(trained.init, jax.random.key(0), batch)
     # The second phase of a run may begin after days.
     for step in trained.steps.values():
