@@ -22,7 +22,7 @@ OPTIMISER = {
     "decay_from": 1.0,
     # For decay "plateau": the rate is multiplied by factor when the mean loss of `every` updates
     # has not fallen for `patience` such means.
-    "plateau": {"factor": 0.1, "patience": 10, "every": 100},
+    "plateau": {"factor": 0.1, "patience": 10, "every": 100, "threshold": 1e-4},
     # The global norm to which gradients are scaled down, and the bound of every weight; 0 for none.
     "clip_gradients": 0.0,
     "clip_weights": 0.0,

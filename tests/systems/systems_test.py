@@ -12,13 +12,13 @@ import pytest
 import toy
 from ml_collections import ConfigDict
 
-from volsynth import systems
+from volsynth import fields, systems
 from volsynth.config import import_config, load_config
 from volsynth.data import fake
 from volsynth.errors import UserError
 from volsynth.nn import layers
 from volsynth.objectives import image_system
-from volsynth.system import averaged_networks, evaluation_context
+from volsynth.system import averaged_networks, evaluation_context, only_params
 from volsynth.systems import volumetric
 from volsynth.train import optim, program
 
@@ -66,7 +66,7 @@ def _distinct(*on_top):
         settings = load_config(",".join((spec, *on_top))).to_dict()
         loss = {key: bool(v) if isinstance(v, float) else v for key, v in settings["loss"].items()}
         sizes = settings["data"]["image_size"], settings["train"]["batch_size"]
-        traced = settings["system"], settings["precision"], settings["model"], loss, sizes
+        traced = settings["system"], settings["precision"], settings.get("model"), loss, sizes
         found.setdefault(json.dumps([*traced, settings.get("discriminator")]), spec)
     return sorted(found.values())
 
@@ -102,12 +102,13 @@ def test_every_variant_takes_a_step_at_full_size(spec):
     settings = load_config(spec)
     system = systems.make(settings)
     side, count = settings.data.image_size, settings.train.batch_size
-    batch = fake.spec(count, side)
+    batch = system.batch_spec(count, side)
     trained = program.make(system, settings)
     whole = jax.eval_shape(trained.init, KEY, batch)
-    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(whole.variables))
-    moving = [n for p in system.phases.values() for player in p.values() for n in player.trains]
-    assert set(moving) == set(whole.variables)
+    moving = {network for player in system.players.values() for network in player.trains}
+    assert moving <= set(whole.variables)
+    params = only_params(whole.variables, tuple(whole.variables))
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params))
     seen = {}
 
     def forward(variables, batch, context):
@@ -124,14 +125,10 @@ def test_every_variant_takes_a_step_at_full_size(spec):
             assert f"{player}/loss" in terms
             for key in terms:
                 assert metrics[key].shape == (), key
-    image = {"image": (count, side, side, 3)}
-    made = {
-        "image": image,
-        "image_and_pose": {**image, "pose_joints": (count, 15, 3)},
-        "pose": {"joints_mm": (count, 15, 3), "joints_px": (count, 15, 2)},
-    }
-    for key, shape in made[system.task].items():
-        assert (seen["outputs"][key].shape, seen["outputs"][key].dtype) == (shape, jnp.float32), key
+    for key in fields.TASK_OUTPUTS[system.task]:
+        wanted, found = fields.OUTPUTS[key], seen["outputs"][key]
+        assert found.shape == wanted.shape(count, side, system.frames), key
+        assert found.dtype == wanted.dtype, key
     assert set(seen["states"]) <= set(whole.variables)
 
 

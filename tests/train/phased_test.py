@@ -1,6 +1,7 @@
 """The engine with a system of three phases, states, a normalised critic and an annealed weight."""
 
 import functools
+import json
 
 import chex
 import jax
@@ -9,8 +10,9 @@ import numpy as np
 import phased
 import pytest
 
+from volsynth.errors import UserError
 from volsynth.system import evaluation_context
-from volsynth.train import optim, phases, program
+from volsynth.train import manifest, optim, phases, program
 
 PARTS = ("variables", "averages", "optimisers", "scales", "skipped", "step", "rng")
 
@@ -259,3 +261,20 @@ def test_two_devices_are_one_to_rounding(whole, devices):
     chex.assert_trees_all_close(
         jax.device_get(whole.averages), jax.device_get(state.averages), atol=2e-3
     )
+
+
+def test_the_best_checkpoint_is_of_the_last_phase_that_has_the_metric(tmp_path):
+    """A term of the middle phase alone: checkpoints of the others have no score."""
+    config = phased.config(checkpoint_every=2, keep_checkpoints=20, best_by="artist/gan")
+    phased.run(config, tmp_path / "run")
+    found = {
+        int(folder.name): manifest.read(folder)["metric"]["artist/gan"]
+        for folder in (tmp_path / "run" / "checkpoints").iterdir()
+    }
+    # Steps 5 to 9 are of the phase "paint".
+    assert {step for step, score in found.items() if score is not None} == {6, 8}
+    lines = map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+    assert all(("artist/gan" in line) == (5 <= line["step"] <= 9) for line in lines)
+    config.train.best_by = "artist/gna"
+    with pytest.raises(UserError, match="no metric 'artist/gna'; did you mean 'artist/gan'"):
+        phased.run(config, tmp_path / "other")

@@ -126,3 +126,69 @@ def test_two_players_of_one_network_see_it_as_it_was():
     # The average follows once: the first step's decay is 1 / 10.
     average = 0.1 * 3.0 + 0.9 * moved
     np.testing.assert_allclose(new.averages["generator"]["params"]["w"], average, atol=1e-6)
+
+
+def _with_loss(**changes):
+    """The toy system, its generator alone and with another loss."""
+    player = toy.system().phases["main"]["generator"]
+    phases = {"main": {"generator": player._replace(**changes)}}
+    system = dataclasses.replace(toy.system(), phases=phases)
+    optimisers = {"generator": optax.sgd(0.1)}
+    state = initialiser(system, toy.rules(optimisers).optimisers)(jax.random.key(0), toy.batch())
+    return system, optimisers, state
+
+
+def test_a_loss_of_minus_infinity_is_not_finite_though_its_gradient_is():
+    def loss(variables, outputs, batch, context):
+        return {"l1": jnp.mean(outputs["image"]), "low": jnp.float32(-jnp.inf)}, {}
+
+    system, optimisers, state = _with_loss(loss=loss)
+    new, metrics = toy.step(system, optimisers)(state, toy.batch())
+    assert metrics["generator/skipped"] == 1
+    jax.tree.map(np.testing.assert_array_equal, new.variables, state.variables)
+
+
+def test_one_state_from_the_forward_pass_and_from_a_loss_is_refused():
+    states = {"generator": {"statistics": jnp.zeros(())}}
+    system, optimisers, state = _with_loss(
+        loss=lambda variables, outputs, batch, context: ({"l1": outputs["image"].mean()}, states)
+    )
+
+    def forward(variables, batch, context):
+        return toy.forward(variables, batch, context)[0], states
+
+    both = dataclasses.replace(system, forward=forward)
+    with pytest.raises(
+        ValueError, match="the forward pass and the loss of 'generator' both return"
+    ):
+        toy.step(both, optimisers)(state, toy.batch())
+
+
+def test_a_player_of_a_network_that_is_not_there():
+    with pytest.raises(ValueError, match="main/generator trains painter; its init makes critic, g"):
+        _with_loss(trains=("painter",))
+
+
+def test_what_another_player_reads_costs_and_spoils_nothing():
+    """Its derivative is infinite; the player that does not look at it moves all the same."""
+
+    def forward(variables, batch, context):
+        image = variables["generator"]["params"]["w"] * batch["source_image"]
+        return {"image": image, "root": jnp.sqrt(image - image)}, {}
+
+    def image_loss(variables, outputs, batch, context):
+        return {"l1": jnp.mean(outputs["image"])}, {}
+
+    def root_loss(variables, outputs, batch, context):
+        return {"root": jnp.mean(outputs["root"])}, {}
+
+    players = {
+        "a": Player(("generator",), image_loss),
+        "b": Player(("generator",), root_loss),
+    }
+    system = dataclasses.replace(toy.system(), forward=forward, phases={"main": players})
+    optimisers = {name: optax.sgd(0.1) for name in players}
+    state = initialiser(system, toy.rules(optimisers).optimisers)(jax.random.key(0), toy.batch())
+    new, metrics = toy.step(system, optimisers)(state, toy.batch())
+    assert (metrics["a/skipped"], metrics["b/skipped"]) == (0, 1)
+    np.testing.assert_allclose(new.variables["generator"]["params"]["w"], 3.0 - 0.1, rtol=1e-6)

@@ -66,7 +66,7 @@ def system():
 OPTIMISER = {
     **{"kind": "adam", "learning_rate": 0.1, "b1": 0.9, "b2": 0.999, "l2": 0.0},
     **{"weight_decay": 0.0, "decay": "cosine", "decay_from": 1.0},
-    **{"plateau": {"factor": 0.5, "patience": 1, "every": 2}},
+    **{"plateau": {"factor": 0.5, "patience": 1, "every": 2, "threshold": 1e-4}},
     **{"clip_gradients": 0.0, "clip_weights": 0.0, "updates": 1},
 }
 """The section of a player in `optim` of a config."""

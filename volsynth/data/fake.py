@@ -77,7 +77,7 @@ def batch(
         field, (role, _) = BATCH[name], role_and_kind(name)
         shape = field.shape(batch_size, image_size, frames)
         if field.augmented in ("points", "directions"):
-            made[name] = _pose(field, shape, image_size, 2 * seed + ROLES.index(role))
+            made[name] = _pose(field, shape, image_size, 2 * seed + _number(role))
         elif field.is_picture:
             # Other fields have streams of their own, which their names give.
             own = np.random.Philox(key=[seed, zlib.crc32(name.encode())])
@@ -86,6 +86,11 @@ def batch(
             # Flags of joints: all joints of these people are known.
             made[name] = np.ones(shape, field.dtype)
     return {name: made[name] for name in wanted}
+
+
+def _number(role):
+    """A number for each role, 0 and 1 for those of a pair."""
+    return ROLES.index(role) if role in ROLES else zlib.crc32(role.encode())
 
 
 def _pose(field, shape, image_size, seed):

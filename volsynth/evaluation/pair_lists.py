@@ -25,7 +25,12 @@ _CHUNK = 64
 
 
 def pair_stem(source: int, target: int) -> str:
-    """The name of the file with what was generated for a pair of records, without its suffix."""
+    """The name of the file with what was generated for an example, without its suffix.
+
+    Args:
+      source: number of the record of its source.
+      target: number of the record that is scored: of a clip, its last frame.
+    """
     return f"{source:06d}_{target:06d}"
 
 

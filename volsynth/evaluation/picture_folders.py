@@ -46,7 +46,7 @@ class PictureFolder:
             raise UserError(f"cannot read the folder {folder}: {error.strerror}.") from error
         self.files, missing = [], []
         for pair in pairs:
-            stem = pair_lists.pair_stem(*pair)
+            stem = pair_lists.pair_stem(pair[0], pair[-1])
             found = [stem + suffix for suffix in _SUFFIXES if stem + suffix in names]
             # Which of them is meant is not for us to guess.
             if len(found) > 1:
@@ -117,7 +117,7 @@ def make_saver(folder: pathlib.Path) -> Save:
     def save(images, batch):
         # Rows that only fill up the last batch have no pair of their own.
         for image, pair in zip(images[batch["valid"]], batch["records"][batch["valid"]]):
-            stem = pair_lists.pair_stem(*pair)
+            stem = pair_lists.pair_stem(pair[0], pair[-1])
             draw.save_png(folder / f"{stem}.png", conventions.to_uint8(image))
 
     return save

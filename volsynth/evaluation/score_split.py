@@ -176,10 +176,10 @@ def _write_scores(subject, pairs, out, scores, protocol, scorers, options):
     """Writes the results and the scores of every image; returns the record."""
     task = subject.task
     split = subject.data.split(subject.split_name)
-    persons = pair_lists.index_names(split, "person", pairs[:, 1]).tolist()
+    persons = pair_lists.index_names(split, "person", pairs[:, -1]).tolist()
     digest = result_files.write_images(
         out / result_files.IMAGES_FILE,
-        [pair_lists.pair_stem(*pair) for pair in pairs],
+        [pair_lists.pair_stem(pair[0], pair[-1]) for pair in pairs],
         persons,
         record.image_columns(scores, task.label),
     )

@@ -11,7 +11,6 @@ import numpy as np
 
 import volsynth
 from volsynth import fields, skeleton
-from volsynth.data import fake
 from volsynth.errors import UserError
 from volsynth.export import forward, model_folder
 from volsynth.results import result_files, tables
@@ -67,7 +66,7 @@ def make_card(
     """
     side = config.data.image_size
     also = dict(config.data.also)
-    sizes = {name: ["B", *value.shape[1:]] for name, value in fake.spec(1, side, inputs).items()}
+    sizes = {name: ["B", *value.shape[1:]] for name, value in system.batch_spec(1, side).items()}
     # What a reader of the model has to know, without the run: what goes in, what comes out, in
     # which units, where it is from, and how good it is by which protocol.
     return {
@@ -76,6 +75,7 @@ def make_card(
         "paper": system.paper,
         "task": system.task,
         "image_size": side,
+        "frames": system.frames,
         "step": step,
         "inputs": {
             name: {"shape": sizes[name], "is": fields.BATCH[name].describe()} for name in inputs

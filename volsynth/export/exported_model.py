@@ -114,7 +114,7 @@ class Model:
     def _fields(self, image, source_pose, target_pose):
         """The fields of a batch that the model takes, checked."""
         of_pose = self.task == "pose"
-        if of_pose and (source_pose is not None or target_pose is not None):
+        if self.inputs == ("target_image",) and not source_pose is target_pose is None:
             raise UserError("this model finds poses: it takes an image and nothing else.")
         given = {"target_image" if of_pose else "source_image": image}
         for role, pose in (("source", source_pose), ("target", target_pose)):
@@ -124,7 +124,7 @@ class Model:
                 except (TypeError, ValueError) as error:
                     raise UserError(f"{role}_pose must be a pair (joints, visible).") from error
         # Given to the program, arrays of another shape would end in an error of many lines.
-        wanted = fake.spec(1, self.image_size, self.inputs)
+        wanted = _spec(self.card)
         checked = {}
         for name in self.inputs:
             if name not in given:
@@ -152,16 +152,25 @@ def _checked(name, value, wanted):
             raise UserError(f"{name} must be true or false, got other values.")
         return value.astype(bool)
     # By JAX: to NumPy bfloat16 has no kind "f".
-    if not jnp.issubdtype(value.dtype, jnp.floating):
-        raise UserError(f"{name} must be floats, got {value.dtype}.")
-    value = value.astype(np.float32)
-    if not np.all(np.isfinite(value)):
+    kind, word = (
+        (jnp.floating, "floats")
+        if jnp.issubdtype(wanted.dtype, jnp.floating)
+        else (jnp.integer, "integers")
+    )
+    if not jnp.issubdtype(value.dtype, kind):
+        raise UserError(f"{name} must be {word}, got {value.dtype}.")
+    if kind is jnp.floating and not np.all(np.isfinite(value.astype(np.float32))):
         raise UserError(f"{name} holds values that are not finite.")
     # The mistake to find is pixels from 0 to 255; errors of rounding are none.
-    if name.endswith("_image") and np.max(np.abs(value)) > 1 + 1e-3:
-        low, high = np.min(value), np.max(value)
-        raise UserError(f"{name} must lie in [-1, 1], got values from {low:g} to {high:g}.")
-    return value
+    low, high, field = np.min(value), np.max(value), fields.find(name)
+    if (field.low is not None and low < field.low - 1e-3) or (
+        field.high is not None and high > field.high + 1e-3
+    ):
+        raise UserError(
+            f"{name} must lie in [{field.low:g}, {field.high:g}], got values from {float(low):g} "
+            f"to {float(high):g}."
+        )
+    return value.astype(wanted.dtype)
 
 
 def load(path: str | os.PathLike[str], program: bool | None = None) -> Model:
@@ -287,12 +296,15 @@ def _check_calls(folder, text):
         )
 
 
+def _spec(card):
+    """Shapes and dtypes of a model's inputs, of one example."""
+    # Models of before there were clips do not say how many frames they have.
+    return fake.spec(1, card["image_size"], tuple(card["inputs"]), card.get("frames", 1))
+
+
 def _check_signature(folder, card, signature):
     """Raises a UserError if inputs or outputs of the program are not those of the card."""
-    wanted = {
-        name: (value.shape[1:], value.dtype)
-        for name, value in fake.spec(1, card["image_size"], tuple(card["inputs"])).items()
-    }
+    wanted = {name: (value.shape[1:], value.dtype) for name, value in _spec(card).items()}
     if signature.inputs != wanted:
         raise UserError(
             f"{folder}: {PROGRAM} takes {sorted(signature.inputs)}, {CARD} says "

@@ -19,7 +19,7 @@ MOST_TARGETS = 100
 
 @dataclasses.dataclass(frozen=True)
 class Targets:
-    """The poses wanted; poses of all three kinds together, in this order.
+    """The poses to show a person in: first the named ones, then those of files, then of images.
 
     Attributes:
       names: names of poses of the package.

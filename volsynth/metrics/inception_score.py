@@ -120,7 +120,7 @@ class ClassState:
         )
 
     def result(self) -> tuple[float, float]:
-        """Mean and standard deviation, over the splits, of the score.
+        """The mean Inception score of the set's parts, and its standard deviation over them.
 
         Returns:
           A mean from 1 (all images alike, or every image undecided) to the number of classes, and

@@ -9,7 +9,8 @@ from scipy import stats
 from volsynth.errors import UserError
 
 BETTER = {"higher": 1, "lower": -1}
-"""Which scores of a metric are better, and the sign that turns its correlation into agreement."""
+"""The sign that turns a metric's correlation with ratings into agreement, by whether its higher or
+its lower scores are better."""
 
 _ARROWS = {"higher": "↑", "lower": "↓"}
 

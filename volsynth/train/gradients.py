@@ -24,20 +24,30 @@ from volsynth.system import (
 from volsynth.train import liveness, mesh
 
 
+class Path(NamedTuple):
+    """The way back through the forward pass, for one player.
+
+    Attributes:
+      live: places of the leaves of the outputs that the player's loss reads.
+      pullback: turns gradients of these leaves into those of the parameters that the player trains.
+    """
+
+    live: tuple[int, ...]
+    pullback: Callable[[list[jax.Array]], tuple[dict[str, Any]]]
+
+
 class Forward(NamedTuple):
     """A forward pass: its outputs and states, and the way back to the parameters.
 
     Attributes:
       outputs: outputs of the system.
       states: new states of the networks that were applied.
-      live: places of the leaves of the outputs that some loss reads.
-      pullback: turns gradients of the live leaves into those of the trained parameters.
+      paths: for each player that is no critic, the way back to its parameters.
     """
 
     outputs: Outputs
     states: States
-    live: tuple[int, ...]
-    pullback: Callable[[list[jax.Array]], tuple[dict[str, Any]]]
+    paths: Mapping[str, Path]
 
 
 def forward_pass(
@@ -67,24 +77,33 @@ def forward_pass(
 
     # Traced once: the losses need the shapes of the outputs before the gradient is taken.
     traced, shapes = jax.make_jaxpr(forward, return_shape=True)(params)
-    live = _live_leaves(players, variables, shapes[0], batch, context)
+    run, tree = jaxpr_as_fun(traced), jax.tree.structure(shapes)
+    paths, leaves = {}, None
+    for name, player in players.items():
+        live = _live_leaves(player, variables, shapes[0], batch, context)
 
-    def pruned(params):
-        # Zeros that flow back into an output which nobody reads would pass through all of its
-        # network: XLA does not fold them. As an auxiliary value it has no gradient at all.
-        leaves = jaxpr_as_fun(traced)(*jax.tree.leaves(params))
-        return [leaves[place] for place in live], leaves
+        def pruned(trained, live=live):
+            # Zeros that flow back into an output which the player does not read would pass through
+            # all of its network: XLA does not fold them, and an infinite derivative there would
+            # make them NaN. As an auxiliary value the output has no gradient at all.
+            found = run(*jax.tree.leaves({**params, **trained}))
+            return [found[place] for place in live], found
 
-    _, pullback, leaves = jax.vjp(pruned, params, has_aux=True)
-    outputs, states = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
-    return Forward(outputs, states, live, pullback)
+        # For each player anew: the compiler finds that the forward passes are the same.
+        _, pullback, found = jax.vjp(pruned, only_params(variables, player.trains), has_aux=True)
+        paths[name] = Path(live, pullback)
+        leaves = found if leaves is None else leaves
+    # A phase of critics alone.
+    leaves = run(*jax.tree.leaves(params)) if leaves is None else leaves
+    outputs, states = jax.tree.unflatten(tree, leaves)
+    return Forward(outputs, states, paths)
 
 
-def _live_leaves(players, variables, outputs, batch, context) -> tuple[int, ...]:
-    """The places of the leaves of the outputs that get a gradient from some player's loss."""
+def _live_leaves(player, variables, outputs, batch, context) -> tuple[int, ...]:
+    """The places of the leaves of the outputs that get a gradient from a player's loss."""
 
     def terms(outputs):
-        return [player.loss(variables, outputs, batch, context)[0] for player in players.values()]
+        return player.loss(variables, outputs, batch, context)[0]
 
     used = liveness.used_arguments(terms, outputs)
     # Integers, such as indices, have no gradient.
@@ -106,6 +125,7 @@ def _with_leaves(outputs, live, values):
 
 def player_gradients(
     player: Player,
+    path: Path,
     variables: Variables,
     forward: Forward,
     batch: Batch,
@@ -116,6 +136,7 @@ def player_gradients(
 
     Args:
       player: the player.
+      path: the player's way back through the forward pass.
       variables: the variables of all networks as they are now.
       forward: the forward pass of the step.
       batch: the batch of the step.
@@ -129,16 +150,15 @@ def player_gradients(
     """
 
     def loss(params, live):
-        outputs = _with_leaves(forward.outputs, forward.live, live)
+        outputs = _with_leaves(forward.outputs, path.live, live)
         return _scaled_loss(player, variables, params, outputs, batch, context, scale)
 
     leaves = jax.tree.leaves(forward.outputs)
-    live = [leaves[place] for place in forward.live]
+    live = [leaves[place] for place in path.live]
     params = only_params(variables, player.trains)
-    # Directly, as the loss may apply the network itself; and through the outputs. The forward pass
-    # was run once, and is differentiated for each player.
+    # Directly, as the loss may apply the network itself; and through the outputs.
     (direct, through), (terms, states) = jax.grad(loss, argnums=(0, 1), has_aux=True)(params, live)
-    (pulled,) = forward.pullback(through)
+    (pulled,) = path.pullback(through)
     gradients = {n: jax.tree.map(jnp.add, direct[n], pulled[n]) for n in player.trains}
     return terms, _unscaled(gradients, scale), states
 

@@ -103,6 +103,7 @@ def train(
             reporter,
             profiler,
             draw_samples,
+            _phase_of_metric(settings.best_by, trained, placed, example, settings.batch_size),
         )
         return runner.run(current, start, batches, interrupted)
 
@@ -116,14 +117,23 @@ class _Runner:
     """The loop over steps, with all that stays the same from one step to the next."""
 
     def __init__(
-        self, config, steps, spans, devices, checkpoints, reporter, profiler, draw_samples
+        self,
+        config,
+        steps,
+        spans,
+        devices,
+        checkpoints,
+        reporter,
+        profiler,
+        draw_samples,
+        best_phase,
     ) -> None:
         self._config, self._settings = config, config.train
         self._steps, self._spans = steps, spans
         self._devices = devices
         self._checkpoints, self._reporter = checkpoints, reporter
         self._profiler, self._draw_samples = profiler, draw_samples
-        self._scores = []
+        self._scores, self._best_phase = [], best_phase
         # Made once: a new jitted function for each sample would be compiled anew.
         self._everywhere = jax.jit(lambda tree: tree, out_shardings=mesh.replicated(devices))
 
@@ -134,7 +144,7 @@ class _Runner:
         following, host = self._next(stream)
         pending, agreed = None, distributed.Agreement(self._devices)
         for number in range(start + 1, final + 1):
-            step_of_phase = self._steps[phases.phase_of(self._spans, number - 1)]
+            step_of_phase = self._steps[self._phase(number)]
             with self._profiler.step(number, current):
                 current, metrics = step_of_phase(current, following)
             # While the device works on this step: the next batch, and the metrics of the last one.
@@ -153,7 +163,7 @@ class _Runner:
                 # Logged before it is saved: a run that resumes here does not see this step again.
                 self._examine(number, *pending, log=stop or last)
                 pending = None
-                self._checkpoints.save(number, current, self._score())
+                self._checkpoints.save(number, current, self._score(number))
             if stop:
                 self._checkpoints.wait()
                 raise Interrupted(f"stopped at step {number}; run the same command to go on.")
@@ -178,22 +188,24 @@ class _Runner:
             return None, None
         return mesh.to_devices(self._devices, batch, self._settings.batch_size), batch
 
-    def _score(self):
+    def _phase(self, number):
+        """The phase of the step with this number; numbers count from 1."""
+        return phases.phase_of(self._spans, number - 1)
+
+    def _score(self, number):
         """The mean of `best_by` since the last checkpoint, None where it was never finite."""
         scores, self._scores = self._scores, []
-        return sum(scores) / len(scores) if scores else None
+        # What is left of the phase before says nothing about this checkpoint.
+        return sum(scores) / len(scores) if scores and self._is_ranked(number) else None
+
+    def _is_ranked(self, number):
+        return self._phase(number) == self._best_phase
 
     def _examine(self, number, metrics, batch, log=False):
         values = {key: float(value) for key, value in jax.device_get(metrics).items()}
         best_by = self._settings.best_by
-        if best_by in values:
+        if self._is_ranked(number):
             self._scores += [values[best_by]] if math.isfinite(values[best_by]) else []
-        # In phases without this player the metric is missing rightly. Which terms a player has is
-        # not known before its first step.
-        elif best_by and any(k.startswith(best_by.split("/")[0] + "/") for k in values):
-            raise UserError(
-                f"config.train.best_by: no metric {best_by!r}; {did_you_mean(best_by, values)}"
-            )
         skipped = max(v for k, v in values.items() if k.endswith("/skipped_in_a_row"))
         # Skipped updates are rare, and whoever looks for the reason wants every one of them.
         if number % self._settings.log_every == 0 or log or skipped:
@@ -217,6 +229,30 @@ def _check_best_by(system, name):
             f"config.train.best_by must be PLAYER/METRIC such as {players[0]}/loss, or empty; "
             f"got {name!r}; {did_you_mean(player, players)}"
         )
+
+
+def _phase_of_metric(name, trained, placed, example, batch_size):
+    """The last phase whose steps log the metric: losses of two phases cannot be compared.
+
+    None where no metric is asked for.
+    """
+    if not name:
+        return None
+    # The whole batch, of which this process may hold a part.
+    batch = {
+        key: jax.ShapeDtypeStruct((batch_size, *value.shape[1:]), value.dtype)
+        for key, value in example.items()
+    }
+    found, known = None, set()
+    for phase, span in trained.spans.items():
+        if span:
+            # Traced once: JAX remembers it for the first step.
+            metrics = jax.eval_shape(placed.steps[phase], placed.state, batch)[1]
+            known |= metrics.keys()
+            found = phase if name in metrics else found
+    if found is None:
+        raise UserError(f"config.train.best_by: no metric {name!r}; {did_you_mean(name, known)}")
+    return found
 
 
 @contextlib.contextmanager

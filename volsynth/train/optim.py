@@ -40,9 +40,10 @@ class Settings:
       weight_decay: the share, times the rate, by which each update makes all kernels smaller,
         whatever their gradients are; with AdamW alone.
       decay: how the rate falls, a key of `DECAYS`, over the updates of the player's phase.
-      decay_from: the share of the phase's updates up to which the rate is constant, in [0, 1].
+      decay_from: the share of the phase's updates up to which the rate is constant, in [0, 1]; of
+        "linear" and "cosine", the others have no use for it.
       plateau: for `decay="plateau"`: the rate is multiplied by "factor" whenever the mean loss of
-        "every" updates has not fallen for "patience" such means in a row.
+        "every" updates has not fallen by "threshold" for "patience" such means in a row.
       clip_gradients: the global norm to which gradients are scaled down; 0 for none.
       clip_weights: bound of the absolute value of every parameter; 0 for none.
       updates: number of updates in each step, all on the same batch; a critic may have several.
@@ -127,7 +128,8 @@ def _check(key, settings, is_critic):
 
 
 def _check_plateau(key, plateau):
-    for name, low, high in (("factor", 0, 1), ("patience", 1, None), ("every", 1, None)):
+    ranges = (("factor", 0, 1), ("patience", 1, None), ("every", 1, None), ("threshold", 0, None))
+    for name, low, high in ranges:
         value = plateau.get(name)
         # 0 < value as well: a factor of 0 would end the training without a word.
         fits = value is not None and value >= low and (high is None or 0 < value < high)
@@ -162,6 +164,10 @@ def _optimiser(settings: Settings, steps: int) -> Optimiser:
                 factor=settings.plateau["factor"],
                 patience=settings.plateau["patience"],
                 accumulation_size=settings.plateau["every"],
+                # Not a share of the loss: that of a Wasserstein critic may be negative, and to rise
+                # by less than the share would pass for falling.
+                rtol=0.0,
+                atol=settings.plateau["threshold"],
             )
         )
     # A chain of one would have a state of another structure, and checkpoints other names.

@@ -15,7 +15,7 @@ import volsynth
 from volsynth import files
 
 METRICS, STARTS = "metrics.jsonl", "starts.jsonl"
-"""Names of the two files in a workdir."""
+"""Names of the two files of a run's log in its workdir."""
 
 # Beyond it not every whole number is a float any more; a step never gets there.
 _LARGEST_STEP = 2**53

@@ -53,6 +53,12 @@ def initialiser(
         # Dicts of dicts, as the step returns them: jit compares the structure of both.
         variables = {name: dict(tree) for name, tree in system.init(init_rng, batch).items()}
         players = system.players
+        for key, player in players.items():
+            if unknown := {*player.trains} - {*variables}:
+                raise ValueError(
+                    f"{system.name}: {key} trains {', '.join(sorted(unknown))}; its init makes "
+                    f"{', '.join(sorted(variables))}."
+                )
         averaged = averaged_networks(system, variables)
         return TrainState(
             step=jnp.zeros((), jnp.int32),

@@ -32,6 +32,9 @@ from volsynth.train.optim import Optimiser
 from volsynth.train.scaling import UNSCALED, LossScaling
 from volsynth.train.state import TrainState
 
+_CRITIC_UPDATES = 2**31 - 1
+"""The number of the random stream of a critic's updates; losses count theirs from 0."""
+
 Metrics = dict[str, jax.Array]
 """The logged numbers of a step: float or int32 scalars by PLAYER/METRIC."""
 
@@ -79,6 +82,7 @@ def make(
             phase_steps=len(span),
             train=True,
         )
+        before = state
         forward = forward_pass(system, others, state.variables, batch, context)
         metrics: Metrics = {}
         for name, player in critics.items():
@@ -91,12 +95,14 @@ def make(
         # All before the first of them moves: two that train one network see the same network.
         found = {
             name: player_gradients(
-                player, state.variables, forward, batch, context, state.scales[f"{phase}/{name}"]
+                *(player, forward.paths[name], state.variables, forward, batch, context),
+                state.scales[f"{phase}/{name}"],
             )
             for name, player in others.items()
         }
         for name, (terms, gradients, states) in found.items():
             states = _of_networks(states, trained)
+            _check_distinct(name, states, forward_states)
             state, logged = update(
                 state, f"{phase}/{name}", gradients, terms["loss"], states, rules, are_finite
             )
@@ -104,7 +110,9 @@ def make(
             metrics |= {f"{name}/{key}": value for key, value in logged.items()}
         moved: dict[str, jax.Array] = {}
         for name, player in players.items():
-            was_finite = metrics[f"{name}/skipped_in_a_row"] == 0
+            # Over all updates of the step: a critic may have several, and the last one may be fine.
+            key = f"{phase}/{name}"
+            was_finite = state.skipped[key][0] == before.skipped[key][0]
             # One player's overflow shows that the batch or the forward pass may be bad for all: its
             # running statistics would keep that for long after.
             are_finite &= was_finite
@@ -134,7 +142,12 @@ def _move_critic(state, key, player, outputs, batch, context, rules, trained):
     # A loop is compiled once, however many updates there are. Each update has a key of its own:
     # with the same one, points of a gradient penalty would be drawn at the same places again.
     state, metrics = jax.lax.scan(
-        lambda state, number: once(state, dataclasses.replace(context, rng=context.stream(number))),
+        lambda state, number: once(
+            state,
+            dataclasses.replace(
+                context, rng=jax.random.fold_in(context.stream(_CRITIC_UPDATES), number)
+            ),
+        ),
         state,
         jnp.arange(updates),
     )
@@ -144,6 +157,16 @@ def _move_critic(state, key, player, outputs, batch, context, rules, trained):
 def _of_networks(states: States, networks) -> States:
     # Networks that the phase does not train are frozen, with their statistics.
     return {name: tree for name, tree in states.items() if name in networks}
+
+
+def _check_distinct(name, states, forward_states):
+    """Raises where a loss and the forward pass update the same state: one would be lost."""
+    for network, collections in states.items():
+        for kind in collections.keys() & forward_states.get(network, {}).keys():
+            raise ValueError(
+                f"the forward pass and the loss of {name!r} both return {kind!r} of the network "
+                f"{network!r}; only one of them may update a state."
+            )
 
 
 def _all_finite(tree) -> jax.Array:
@@ -169,6 +192,7 @@ def _average_decay(context: Context, rules: Rules) -> jax.Array:
 
 def _averaged(average, value, decay):
     """A leaf of the running averages after a step; integers, such as counts, are copied."""
+    # optax.incremental_update would make floats of integers.
     if not jnp.issubdtype(value.dtype, jnp.inexact):
         return value
     return decay * average + (1 - decay) * value
@@ -204,7 +228,9 @@ def update(
     optimiser = rules.optimisers[key]
     # One number that is not finite makes the norm so: no gradient needs to be looked at twice.
     norm = optax.tree.norm(gradients)
-    finite = jnp.isfinite(norm) & _all_finite(states) & also_finite
+    # The loss as well: one of minus infinity has a gradient of zero, and would be the lowest ever
+    # to a rate that falls on a plateau.
+    finite = jnp.isfinite(norm) & jnp.isfinite(loss) & _all_finite(states) & also_finite
     params = only_params(state.variables, tuple(gradients))
     updates, optimiser_state = optimiser.transform.update(
         gradients, state.optimisers[key], params, value=loss
