@@ -102,8 +102,8 @@ class Player(NamedTuple):
 class Stages(NamedTuple):
     """A forward pass in three parts, for systems that need to encode a source image only once.
 
-    Composed, they return what `forward` returns outside of training. All are pure functions; the
-    batch of `encode` has the fields of the source alone.
+    Composed, they return the image that `forward` returns outside of training. All are pure
+    functions; the batch of `encode` has the fields of the source alone.
 
     Attributes:
       encode: (variables, batch) -> features, a dict of arrays [B, ...]; a volume of features

@@ -1,6 +1,7 @@
 """`volsynth evaluate` of runs and of folders of pictures, from the workdir to the galleries."""
 
 import csv
+import dataclasses
 import json
 import shutil
 import types
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from volsynth import cli
+from volsynth import cli, systems
 from volsynth.config import config_to_dict, load_config
 from volsynth.data import decoding, pairing
 from volsynth.errors import UserError
@@ -243,6 +244,28 @@ def test_an_exported_model_is_scored_as_its_run_and_estimates_as_it(
     path.write_text(json.dumps(changed))
     with pytest.raises(UserError, match=r"not the data set that .*model was trained on"):
         evaluate.evaluate_model(model, "test", str(other))
+
+
+def test_a_pose_system_that_is_told_the_joints_is_no_estimator(estimator, tiny, monkeypatch):
+    """A network that lifts joints would find every picture perfect."""
+    make = systems.SYSTEMS["pose_estimator"]
+
+    def lifter(config):
+        system = make(config)
+
+        def forward(variables, batch, context):
+            outputs, states = system.forward(variables, batch, context)
+            told = batch["target_joints"][..., :1]
+            return {**outputs, "joints_mm": outputs["joints_mm"] + told}, states
+
+        return dataclasses.replace(system, forward=forward)
+
+    monkeypatch.setitem(systems.SYSTEMS, "pose_estimator", lifter)
+    with pytest.raises(
+        UserError,
+        match=r"reads target_image, target_joints: it would be told the true joints\. Give",
+    ):
+        scorer_options.pose_estimator(str(estimator), tiny)
 
 
 @pytest.mark.slow

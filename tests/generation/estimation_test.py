@@ -30,6 +30,10 @@ def test_models_of_the_other_kind_are_refused(monkeypatch):
         render.load_generator("finder")
     with pytest.raises(UserError, match="dots makes pictures and finds no poses"):
         estimation.load_estimator("dots")
+    kinds["lifter"] = own_pictures.finder(joints[:, :2], joints)
+    kinds["lifter"].inputs = ("target_image", "target_joints")
+    with pytest.raises(UserError, match="looking at a picture alone: it reads target_image, targ"):
+        estimation.load_estimator("lifter")
     assert render.load_generator("dots") is kinds["dots"]
     assert estimation.load_estimator("finder") is kinds["finder"]
 
