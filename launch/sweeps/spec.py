@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from volsynth.config import config_to_dict, load_config
+from volsynth.config import config_to_dict, last_step, load_config
 from volsynth.errors import UserError, did_you_mean
 
 _KEYS = ("config", "overrides", "grid", "variants", "seeds", "title", "scores", "published")
@@ -24,7 +24,8 @@ class Run:
       name: a readable name, which is also that of its workdir.
       config: the config, as FILE:VARIANT.
       overrides: the overrides, each "--config.SECTION.KEY=VALUE".
-      steps: the number of its last step, by the config.
+      steps: the number of its last step, by the config; 0 if the config lacks it, which the
+        training then refuses.
       group: the part of the name that it shares with the runs that differ in their seed alone.
       seed: its seed; None where the specification has no seeds.
     """
@@ -110,7 +111,7 @@ def read_runs(path: pathlib.Path) -> list[Run]:
             group, name = _name(words), _name(words + ([] if seed is None else [f"seed-{seed}"]))
             overrides = tuple(f"--config.{key}={_text(value)}" for key, value in values.items())
             # Loaded here, so that a wrong key is an error before the first run has begun.
-            steps = last_step(config_to_dict(load_config(base, overrides)))
+            steps = last_step(config_to_dict(load_config(base, overrides))) or 0
             runs.append(Run(name, base, overrides, steps, group, seed))
     # Two runs of one name would share a workdir.
     names = [run.name for run in runs]
@@ -120,12 +121,6 @@ def read_runs(path: pathlib.Path) -> list[Run]:
                 f"{path}: two runs are named {name!r}; give their variants other names."
             )
     return runs
-
-
-def last_step(values: Mapping[str, Any]) -> int:
-    """The number of the last step of a config, over all of its phases."""
-    steps = values["train"]["steps"]
-    return sum(steps.values()) if isinstance(steps, Mapping) else steps
 
 
 def _seeds(path: pathlib.Path, table: Mapping[str, Any]) -> list[int | None]:

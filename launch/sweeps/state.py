@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from launch.sweeps import spec
 from volsynth import files
+from volsynth.config import last_step
 from volsynth.errors import UserError
 
 LOG = "train.log"
@@ -32,9 +32,9 @@ def read(workdir: pathlib.Path, steps: int) -> dict[str, Any]:
       steps: how many steps the run will have, if it has not begun.
     """
     run = _json(workdir / "run.json")
-    with contextlib.suppress(KeyError, TypeError):
-        # What the run was started with counts, although the specification may have changed.
-        steps = spec.last_step(run["config"])
+    # What the run was started with counts, although the specification may have changed.
+    begun = last_step((run or {}).get("config"))
+    steps = steps if begun is None else begun
     saved = newest_checkpoint(workdir)
     # Checkpoints are rare; the log knows of the steps since the last one.
     step = max(saved or 0, _logged_step(workdir))

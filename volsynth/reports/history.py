@@ -39,11 +39,3 @@ def samples(workdir: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
         for path in (workdir / "samples").glob("*.png")
     ]
     return sorted((int(match[1]), path) for match, path in named if match)
-
-
-def last_step(config: dict[str, Any]) -> int | None:
-    """The step at which a run of this config is finished; None if the config does not say."""
-    steps = (config.get("train") or {}).get("steps")
-    # A system with several phases has a number of steps for each.
-    counts = list(steps.values()) if isinstance(steps, dict) else [steps]
-    return sum(counts) if counts and all(isinstance(count, int) for count in counts) else None
