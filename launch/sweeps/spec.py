@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from volsynth.config import config_to_dict, last_step, load_config
-from volsynth.errors import UserError, did_you_mean
+from volsynth.errors import UserError, did_you_mean, os_errors_explained
 
 _KEYS = ("config", "overrides", "grid", "variants", "seeds", "title", "scores", "published")
 """The keys that a specification may have."""
@@ -141,12 +141,11 @@ def _name(words: Sequence[str]) -> str:
 
 
 def _load(path: pathlib.Path) -> dict[str, Any]:
-    try:
-        table = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise UserError(f"cannot read the table {path}: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML: {error}") from error
+    with os_errors_explained("read the table", path):
+        try:
+            table = yaml.safe_load(path.read_text())
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UserError(f"{path} is not YAML: {error}") from error
     if not isinstance(table, dict) or not isinstance(table.get("config"), str):
         raise UserError(f"{path} is no table of runs: it needs `config: FILE:VARIANT`.")
     # A key with a typing error would be ignored, and the sweep be another one.

@@ -11,7 +11,7 @@ from typing import Any
 
 from volsynth import files
 from volsynth.config import last_step
-from volsynth.errors import UserError
+from volsynth.errors import os_errors_explained
 
 LOG = "train.log"
 """The file in a workdir that has the output of the commands of a run."""
@@ -100,11 +100,9 @@ def hold(workdir: pathlib.Path) -> Iterator[int | None]:
     Raises:
       UserError: the workdir cannot be written.
     """
-    try:
+    with os_errors_explained("use", f"{workdir} as workdir"):
         workdir.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(workdir / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise UserError(f"cannot use {workdir} as workdir: {error.strerror}.") from error
     try:
         if not _locked(descriptor):
             yield None
