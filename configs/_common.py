@@ -104,8 +104,8 @@ def _data():
         "verify": True,
         # Threads that read and decode; -1 for one for every processor, eight at most.
         "threads": -1,
-        # Of training samples only; see volsynth/data/augment.py. The thesis moves and recolours
-        # them, and does not print how much: these are our own values.
+        # Of training samples only; see volsynth/data/augment.py. Knoche 2019 moves and
+        # recolours them, and does not print how much: these are our own values.
         "augment": {
             "rotate": 10.0,
             "translate": 0.05,
@@ -121,7 +121,7 @@ def _data():
 
 
 def _loss():
-    # l1 and chroma are not in the thesis; they make short runs converge.
+    # l1 and chroma are not in Knoche 2019; they make short runs converge.
     return {
         # Weight of the adversarial term; without one there is no critic.
         "gan": 1.0,
@@ -224,8 +224,8 @@ FASHION = {
     "fashion_20_20": _fashion(0.2, 0.2),
     "fashion_30_30": _fashion(0.3, 0.3),
 }
-"""Variants on the three data sets of the thesis (section 6.1), with the shares of table 6.3; names
-have percentages of paired, and of single images."""
+"""Variants on the three data sets of Knoche 2019 (section 6.1), with the shares of table 6.3;
+names have percentages of paired, and of single images."""
 
 _NO_COLOUR = {"hue": 0.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0}
 NO_AUGMENT = {"rotate": 0.0, "translate": 0.0, "scale": 0.0, "occlude": 0.0, **_NO_COLOUR}

@@ -11,7 +11,7 @@ from typing import Any
 from launch import arguments, command, devices, jobset, local, slurm, submit, tpu_vm
 from launch.sweeps import runner, spec
 from volsynth import files
-from volsynth.errors import UserError
+from volsynth.errors import UserError, os_errors_explained
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -152,10 +152,8 @@ def _gather(options: argparse.Namespace, runs: Sequence[spec.Run], root: pathlib
     from launch.sweeps import results
 
     found = results.gather(runs, root, spec.read_presentation(options.table))
-    try:
+    with os_errors_explained("write", options.gather):
         files.write_text(options.gather, json.dumps(found, indent=1) + "\n")
-    except OSError as error:
-        raise UserError(f"cannot write {options.gather}: {error.strerror}.") from error
     _say(f"{options.gather}: results of {len(found['runs'])} of {len(runs)} runs")
 
 

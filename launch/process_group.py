@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
 from launch import command
-from volsynth.errors import UserError
+from volsynth.errors import os_errors_explained
 
 KILL_AFTER = 5.0
 """Seconds between SIGTERM and SIGKILL for a process that has no reason to go on."""
@@ -196,7 +196,7 @@ def _is_bad(status: int) -> bool:
 
 
 def _start(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen:
-    try:
+    with os_errors_explained("start", argv[0]):
         # A session of its own: a terminal's Ctrl-C comes to us alone, and once to everyone from us.
         return subprocess.Popen(
             argv,
@@ -206,8 +206,6 @@ def _start(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Po
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    except OSError as error:
-        raise UserError(f"cannot start {argv[0]}: {error.strerror}.") from error
 
 
 def _copy(index: int, pipe: IO[bytes]) -> None:

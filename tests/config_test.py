@@ -7,7 +7,13 @@ import re
 import ml_collections
 import pytest
 
-from volsynth.config import config_from_dict, config_to_dict, import_config, load_config
+from volsynth.config import (
+    config_from_dict,
+    config_to_dict,
+    import_config,
+    last_step,
+    load_config,
+)
 from volsynth.errors import UserError
 
 FILES = sorted(pathlib.Path("configs").glob("[!_]*.py"))
@@ -251,3 +257,16 @@ def test_a_users_config_that_forgets_the_lock_is_locked(tmp_path):
     assert isinstance(loaded, ml_collections.ConfigDict)
     assert loaded.is_locked
     assert loaded.a.b == 2
+
+
+@pytest.mark.parametrize(
+    ("train", "expected"),
+    [({"steps": 9}, 9), ({"steps": {"coarse": 3, "refine": 4}}, 7), ({"steps": {}}, None)],
+)
+def test_phases_count_together(train, expected):
+    assert last_step({"train": train}) == expected
+
+
+@pytest.mark.parametrize("values", [None, [], {}, {"train": None}, {"train": {"steps": "many"}}])
+def test_a_config_that_lacks_its_steps_has_no_last_one(values):
+    assert last_step(values) is None

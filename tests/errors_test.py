@@ -21,6 +21,11 @@ def test_an_error_of_the_system_names_what_failed_and_where(tmp_path):
         os_errors_explained("write results to", "x", OwnError),
     ):
         raise OSError("full")
+    with (
+        pytest.raises(UserError, match=r"^.*x\.txt cannot be read: No such file or directory\.$"),
+        os_errors_explained("read", path, path_first=True),
+    ):
+        path.read_text()
 
 
 def test_other_errors_pass():

@@ -16,7 +16,7 @@ import pathlib
 import sys
 import types
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import ml_collections
@@ -85,6 +85,22 @@ def config_from_dict(values: dict[str, Any]) -> ml_collections.ConfigDict:
 
     config = ml_collections.ConfigDict(restore(values))
     return config.lock()
+
+
+def last_step(values: Any) -> int | None:
+    """The number of the last step of a run, over all of its phases; None if the config lacks it.
+
+    Args:
+      values: the config as nested dicts, such as `config_to_dict` returns. A record of a run that
+        is damaged may hold anything else.
+    """
+    try:
+        steps = values["train"]["steps"]
+    except (KeyError, TypeError):
+        return None
+    # A system with several phases has a number of steps for each.
+    counts = list(steps.values()) if isinstance(steps, Mapping) else [steps]
+    return sum(counts) if counts and all(isinstance(count, int) for count in counts) else None
 
 
 def import_config(path: pathlib.Path) -> types.ModuleType:

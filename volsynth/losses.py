@@ -35,7 +35,7 @@ def gan_generator(fake: Float[Array, "..."]) -> Float[Array, ""]:
 
 
 def wasserstein_critic(real: Float[Array, "..."], fake: Float[Array, "..."]) -> Float[Array, ""]:
-    """The loss of a Wasserstein critic: E[D(fake)] - E[D(real)] (seed 000, equation 2.15).
+    """The loss of a Wasserstein critic: E[D(fake)] - E[D(real)] (Knoche 2019, equation 2.15).
 
     Minus the loss is the critic's estimate of the Wasserstein distance.
 
@@ -89,7 +89,7 @@ def heatmap_cross_entropy(
     heatmaps: Float[Array, "b h w d j"],
     visible: Bool[Array, "b j"],
 ) -> Float[Array, ""]:
-    """The voxel-wise cross-entropy -t log y of a pose head (seed 000, section 4.3.4).
+    """The voxel-wise cross-entropy -t log y of a pose head (Knoche 2019, section 4.3.4).
 
     For every joint `y` is the softmax of its logits over the volume and `t` its heatmap, divided by
     its sum. Mean over voxels, and over the joints that are visible and have a heatmap; with a mean

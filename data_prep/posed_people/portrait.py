@@ -20,7 +20,7 @@ from data_prep.posed_people import library, plan
 from data_prep.posed_people.body import figure
 from data_prep.posed_people.motion import actions
 from data_prep.posed_people.rendering import records, scene
-from volsynth.errors import UserError, did_you_mean
+from volsynth.errors import UserError, did_you_mean, os_errors_explained
 from volsynth.poses import joint_orders, keypoint_files
 
 DISTANCE, EYE = 3600.0, 1350.0
@@ -187,15 +187,13 @@ def write(path: pathlib.Path, portrait: Portrait) -> list[pathlib.Path]:
       UserError: they cannot be written.
     """
     mask, pose = path.with_name(f"{path.stem}-mask.png"), path.with_suffix(".json")
-    try:
+    with os_errors_explained("write", path):
         path.parent.mkdir(parents=True, exist_ok=True)
         # JPEG only: PNG takes no quality.
         options = {} if path.suffix.lower() == ".png" else {"quality": 92}
         Image.fromarray(portrait.image).save(path, **options)
         Image.fromarray(portrait.mask.astype(np.uint8) * 255).save(mask)
         keypoint_files.write(pose, [dataclasses.replace(portrait.pose, image=path.name)])
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}.") from error
     return [path, mask, pose]
 
 

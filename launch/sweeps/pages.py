@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from volsynth import files
-from volsynth.errors import UserError
+from volsynth.errors import UserError, os_errors_explained
 from volsynth.results.tables import markdown_table, score_cell, score_title
 
 _MARK = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -31,10 +31,8 @@ def write(folder: pathlib.Path, page: pathlib.Path) -> tuple[list[pathlib.Path],
     Raises:
       UserError: the page cannot be read or has no mark, or a file has no gathered results.
     """
-    try:
+    with os_errors_explained("read the page", page):
         text = page.read_text()
-    except OSError as error:
-        raise UserError(f"cannot read the page {page}: {error.strerror}.") from error
     names = [match[2] for match in _MARK.finditer(text)]
     if not names:
         raise UserError(f"{page} has no mark `<!-- results: NAME -->` ... `<!-- end -->`.")
@@ -55,10 +53,8 @@ def write(folder: pathlib.Path, page: pathlib.Path) -> tuple[list[pathlib.Path],
         picture = f"![{gathered['title']}](images/{match[2]}.png)"
         return f"{match[1]}\n{tables(gathered)}\n{picture}\n\n{match[3]}"
 
-    try:
+    with os_errors_explained("write the page", page):
         files.write_text(page, _MARK.sub(filled, text))
-    except OSError as error:
-        raise UserError(f"cannot write the page {page}: {error.strerror}.") from error
     return written, missing
 
 
@@ -206,12 +202,11 @@ def _with_bounds(value: float | None, low: float | None, high: float | None) -> 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
     """The gathered results in a file."""
-    try:
-        found = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged: it is no JSON.") from error
+    with os_errors_explained("read", path):
+        try:
+            found = json.loads(path.read_bytes())
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{path} is damaged: it is no JSON.") from error
     wanted = {"title", "groups", "shown", "published", "protocol", "baselines", "runs", "by"}
     if not isinstance(found, dict) or not wanted <= set(found) or not found["groups"]:
         raise UserError(f"{path} has no gathered results; see python -m launch sweep --gather.")

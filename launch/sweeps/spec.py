@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from volsynth.config import config_to_dict, load_config
-from volsynth.errors import UserError, did_you_mean
+from volsynth.config import config_to_dict, last_step, load_config
+from volsynth.errors import UserError, did_you_mean, os_errors_explained
 
 _KEYS = ("config", "overrides", "grid", "variants", "seeds", "title", "scores", "published")
 """The keys that a specification may have."""
@@ -24,7 +24,8 @@ class Run:
       name: a readable name, which is also that of its workdir.
       config: the config, as FILE:VARIANT.
       overrides: the overrides, each "--config.SECTION.KEY=VALUE".
-      steps: the number of its last step, by the config.
+      steps: the number of its last step, by the config; 0 if the config lacks it, which the
+        training then refuses.
       group: the part of the name that it shares with the runs that differ in their seed alone.
       seed: its seed; None where the specification has no seeds.
     """
@@ -110,7 +111,7 @@ def read_runs(path: pathlib.Path) -> list[Run]:
             group, name = _name(words), _name(words + ([] if seed is None else [f"seed-{seed}"]))
             overrides = tuple(f"--config.{key}={_text(value)}" for key, value in values.items())
             # Loaded here, so that a wrong key is an error before the first run has begun.
-            steps = last_step(config_to_dict(load_config(base, overrides)))
+            steps = last_step(config_to_dict(load_config(base, overrides))) or 0
             runs.append(Run(name, base, overrides, steps, group, seed))
     # Two runs of one name would share a workdir.
     names = [run.name for run in runs]
@@ -120,12 +121,6 @@ def read_runs(path: pathlib.Path) -> list[Run]:
                 f"{path}: two runs are named {name!r}; give their variants other names."
             )
     return runs
-
-
-def last_step(values: Mapping[str, Any]) -> int:
-    """The number of the last step of a config, over all of its phases."""
-    steps = values["train"]["steps"]
-    return sum(steps.values()) if isinstance(steps, Mapping) else steps
 
 
 def _seeds(path: pathlib.Path, table: Mapping[str, Any]) -> list[int | None]:
@@ -146,12 +141,11 @@ def _name(words: Sequence[str]) -> str:
 
 
 def _load(path: pathlib.Path) -> dict[str, Any]:
-    try:
-        table = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise UserError(f"cannot read the table {path}: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML: {error}") from error
+    with os_errors_explained("read the table", path):
+        try:
+            table = yaml.safe_load(path.read_text())
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UserError(f"{path} is not YAML: {error}") from error
     if not isinstance(table, dict) or not isinstance(table.get("config"), str):
         raise UserError(f"{path} is no table of runs: it needs `config: FILE:VARIANT`.")
     # A key with a typing error would be ignored, and the sweep be another one.

@@ -9,9 +9,9 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from launch.sweeps import spec
 from volsynth import files
-from volsynth.errors import UserError
+from volsynth.config import last_step
+from volsynth.errors import os_errors_explained
 
 LOG = "train.log"
 """The file in a workdir that has the output of the commands of a run."""
@@ -32,9 +32,9 @@ def read(workdir: pathlib.Path, steps: int) -> dict[str, Any]:
       steps: how many steps the run will have, if it has not begun.
     """
     run = _json(workdir / "run.json")
-    with contextlib.suppress(KeyError, TypeError):
-        # What the run was started with counts, although the specification may have changed.
-        steps = spec.last_step(run["config"])
+    # What the run was started with counts, although the specification may have changed.
+    begun = last_step((run or {}).get("config"))
+    steps = steps if begun is None else begun
     saved = newest_checkpoint(workdir)
     # Checkpoints are rare; the log knows of the steps since the last one.
     step = max(saved or 0, _logged_step(workdir))
@@ -100,11 +100,9 @@ def hold(workdir: pathlib.Path) -> Iterator[int | None]:
     Raises:
       UserError: the workdir cannot be written.
     """
-    try:
+    with os_errors_explained("use", f"{workdir} as workdir"):
         workdir.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(workdir / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise UserError(f"cannot use {workdir} as workdir: {error.strerror}.") from error
     try:
         if not _locked(descriptor):
             yield None

@@ -42,10 +42,6 @@ def test_keys_with_one_last_part_are_told_apart(write):
     assert run.overrides[-1] == "--config.model.remat=true"
 
 
-def test_phases_count_together():
-    assert spec.last_step({"train": {"steps": {"coarse": 3, "refine": 4}}}) == 7
-
-
 def test_a_variant_may_have_a_config_of_its_own(write):
     other = '{config: "configs/resnet2d.py:smoke", train.steps: 2}'
     first, second = spec.read_runs(write(SMOKE + f"variants: {{a: {{}}, b: {other}}}"))

@@ -1,6 +1,7 @@
 """The keys of logs: which are losses, which are drawn, and in which order."""
 
 from volsynth.reports import logged
+from volsynth.train import run_log
 
 
 def test_panels_go_player_by_player_and_end_with_the_machine():
@@ -17,7 +18,7 @@ def test_panels_go_player_by_player_and_end_with_the_machine():
 
 def test_losses_are_all_that_the_engine_does_not_log_itself():
     row = {"step": 1, "time": 2.0, "images_per_second": 3.0}
-    row |= dict.fromkeys((f"left/judge/{name}" for name in logged.BOOKKEEPING), 1.0)
+    row |= dict.fromkeys((f"left/judge/{name}" for name in run_log.BOOKKEEPING), 1.0)
     row |= {"left/judge/loss": 4.0, "left/judge/doubt": 5.0, "painter/loss": 6.0}
     assert logged.loss_keys([[row]]) == ["left/judge/loss", "painter/loss", "left/judge/doubt"]
     assert logged.split_key("left/judge/doubt") == ("left/judge", "doubt")

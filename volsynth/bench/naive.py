@@ -14,7 +14,7 @@ def multi_part_warp(
     transforms: PartTransforms,
     side: float,
 ) -> Float[Array, "b h w d c"]:
-    """Computes `warp.warp` as the thesis describes it; its gradients are autodiff's."""
+    """Computes `warp.warp` as Knoche 2019 describes it; its gradients are autodiff's."""
     parts = moved_parts(volume, masks, transforms, side)
     # The gradient of `jnp.max` compares with parts that are computed again, and rounding makes it
     # miss some; a choice made once is exact.

@@ -1,7 +1,7 @@
 """Random changes of training images and poses: how much is changed, and what is drawn for each.
 
 Turning, shifting and scaling move image, mask and pose together; source and target are moved
-independently. Colours change alike in both (seed 000, section 4.1). Occluders cover part of the
+independently. Colours change alike in both (Knoche 2019, section 4.1). Occluders cover part of the
 picture, for estimators that have to guess what they do not see (Sárándi et al., arXiv 1808.09316).
 
 What happens to a sample is a pure function of the seed, the step and its row of the batch, drawn by

@@ -1,7 +1,7 @@
 """Pairs of records, a source and a target: drawn for training, listed for evaluation.
 
 A pair is two images of one person in one outfit. For training, person and outfit are drawn
-uniformly, then two of their images (seed 000, section 4.5).
+uniformly, then two of their images (Knoche 2019, section 4.5).
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ def training_pairs(
       seed: seed of the run.
       step: number of the step.
       batch_size: number of pairs.
-      single: share of the samples whose target is the source image itself, as in seed 000 for
+      single: share of the samples whose target is the source image itself, as in Knoche 2019 for
         images that have no partner.
     """
     # Seed and step are the key of a counter-based generator: any step's pairs can be drawn without

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 
 from volsynth import files
 from volsynth.data.prepared import DataError, Prepared
+from volsynth.errors import os_errors_explained
 
 THREADS = 4
 """The number of files that are read at a time."""
@@ -89,11 +90,9 @@ def _look_at(todo, wanted, say):
 
 def _digest(path):
     """The SHA-256 of a file, its times before it was read, and when reading began."""
-    try:
+    with os_errors_explained("read", path, DataError, path_first=True):
         before, started = _times(path), time.time()
         return files.sha256(path), before, started
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 def _key(path):

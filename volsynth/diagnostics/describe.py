@@ -23,7 +23,7 @@ def describe(config: Any) -> dict[str, Any]:
       "networks": {name: {"params", "macs_2d", "macs_3d"}}, multiply-adds of one call on one image;
       "params_total", "macs_2d", "macs_3d": of the networks that make what the task asks for;
       "operations_as_printed": 8 x the multiply-adds of the 2D convolutions, with upsampling counted
-      as strided transposed convolution, which is what table 6.16 of the thesis counts;
+      as strided transposed convolution, which is what table 6.16 of Knoche 2019 counts;
       "stages": parameters of each stage of each network;
       "state_bytes": parameters, averages, moments; "paper": what the paper prints.
     """
@@ -127,9 +127,9 @@ def _count(system: System, variables, batch) -> dict[Any, int]:
     def add_forward(network, module, macs, axes):
         used.add(network)
         counts[network, axes] += macs
-        # The thesis counts nine taps on every input pixel, where ours computes four on every one of
-        # the four times as many output pixels: 9/16. (Transposed convolutions with 4x4 kernels cost
-        # the same in both.)
+        # Knoche 2019 counts nine taps on every input pixel, where ours computes four on every one
+        # of the four times as many output pixels: 9/16. (Transposed convolutions with 4x4 kernels
+        # cost the same in both.)
         resized = isinstance(module, layers.UpConv)
         counts["as printed", axes] += macs * 9 // 16 if resized else macs
 

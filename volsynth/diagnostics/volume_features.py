@@ -16,7 +16,7 @@ from volsynth import conventions, metrics, systems
 from volsynth.config import config_from_dict
 from volsynth.data import pipeline
 from volsynth.diagnostics import volume_views
-from volsynth.errors import UserError
+from volsynth.errors import UserError, os_errors_explained
 from volsynth.images import draw, grids
 from volsynth.runs import restoring
 from volsynth.skeleton import NUM_PARTS
@@ -74,10 +74,8 @@ def draw_features(
             f"{workdir} is a run of {config.system!r}, which has no volume to look into; give a "
             "run of a system that has one, such as volumetric."
         )
-    try:
+    with os_errors_explained("write the picture to", out):
         out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write the picture to {out}: {error.strerror}.") from error
     run = restoring.restore(workdir, (split_name,), step, data_dir)
     split = run.data.split(split_name)
     seen = _viewed_pairs(run, split, stages, count)

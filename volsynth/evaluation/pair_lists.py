@@ -11,7 +11,7 @@ import numpy as np
 
 from volsynth import files, skeleton
 from volsynth.data import decoding, prepared
-from volsynth.errors import UserError
+from volsynth.errors import os_errors_explained
 from volsynth.images import draw
 
 LIST_FILE = "pairs.csv"
@@ -70,10 +70,8 @@ def write(
       UserError: the folder cannot be written.
     """
     folder = pathlib.Path(folder)
-    try:
+    with os_errors_explained("write to", folder):
         (folder / "images").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error.strerror}.") from error
     # A record is in several pairs, and its picture is written once.
     poses = _write_pictures(split, np.unique(pairs), folder, progress)
     values = {"joints": list(skeleton.JOINTS), "records": poses}

@@ -8,7 +8,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from volsynth import conventions
-from volsynth.errors import UserError
+from volsynth.errors import UserError, os_errors_explained
 from volsynth.evaluation import pair_lists
 from volsynth.images import draw, reader
 
@@ -40,10 +40,8 @@ class PictureFolder:
         """
         self.folder, self.side = folder, side
         # Names alone: each picture is read when its batch is scored.
-        try:
+        with os_errors_explained("read the folder", folder):
             names = {path.name for path in folder.iterdir()}
-        except OSError as error:
-            raise UserError(f"cannot read the folder {folder}: {error.strerror}.") from error
         self.files, missing = [], []
         for pair in pairs:
             stem = pair_lists.pair_stem(pair[0], pair[-1])
@@ -109,10 +107,8 @@ def make_saver(folder: pathlib.Path) -> Save:
     Raises:
       UserError: the folder cannot be made.
     """
-    try:
+    with os_errors_explained("write pictures to", folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write pictures to {folder}: {error.strerror}.") from error
 
     def save(images, batch):
         # Rows that only fill up the last batch have no pair of their own.

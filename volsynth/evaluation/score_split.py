@@ -10,7 +10,7 @@ import numpy as np
 import volsynth
 from volsynth.conventions import MAGENTA
 from volsynth.data import decoding, pipeline, prepared, sampling
-from volsynth.errors import UserError, did_you_mean
+from volsynth.errors import UserError, did_you_mean, os_errors_explained
 from volsynth.evaluation import compute_scores, pair_lists, picture_folders, record, scorer_options
 from volsynth.evaluation.scorer_options import Options
 from volsynth.evaluation.set_scorers import SetScorer
@@ -80,10 +80,8 @@ def score_split(subject: Subject, out: pathlib.Path, options: Options) -> dict[s
         split, PAIRS_SEED, task.keep_unpaired, subject.frames
     )
     # Everything that a user can have got wrong is found before the long part of the work.
-    try:
+    with os_errors_explained("write results to", out):
         out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write results to {out}: {error.strerror}.") from error
     extra = _extra_fields(task, split, pairs)
     scorers = scorer_options.make_scorers(task, subject.data, options, extra, len(pairs))
     entries = _entries(task, scorers)
@@ -99,14 +97,12 @@ def score_split(subject: Subject, out: pathlib.Path, options: Options) -> dict[s
         )
     # Only now are all files of pictures read, and their formats known.
     protocol = Protocol(_shared_protocol(subject, pairs) | subject.file_format(), entries)
-    try:
+    with os_errors_explained("write results to", out):
         found = _write_scores(subject, pairs, out, scores, protocol, scorers, options)
         if options.gallery > 0:
             chosen = _gallery_pairs(subject, pairs, scores, sorted_by, entries, options.gallery)
             found["galleries"] = {**_draw(subject, chosen, out), "sorted_by": sorted_by}
             result_files.write(out, found)
-    except OSError as error:
-        raise UserError(f"cannot write results to {out}: {error.strerror}.") from error
     return found
 
 

@@ -73,7 +73,7 @@ POSE_SCORES = {
 def pose_estimator(
     estimate: Callable[[Batch], Mapping[str, jax.Array]], identity: Mapping[str, Any]
 ) -> ImageScorer:
-    """A scorer of whether a generated person has the pose asked for (section 5.2.2 of the thesis).
+    """A scorer of whether a generated person has the pose asked for (Knoche 2019, section 5.2.2).
 
     Args:
       estimate: (batch) -> "joints_mm" [B, 15, 3] of the person in "target_image".

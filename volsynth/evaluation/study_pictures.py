@@ -13,7 +13,7 @@ import numpy as np
 
 from volsynth import conventions, files, tasks
 from volsynth.data import pipeline
-from volsynth.errors import UserError
+from volsynth.errors import UserError, os_errors_explained
 from volsynth.images import draw
 from volsynth.runs import restoring
 from volsynth.study import folders, metric_scores
@@ -57,10 +57,8 @@ def collect(
     picture = tasks.TASKS[run.system.task].images
     if picture is None:
         raise UserError(f"{workdir} is a run of {run.config.system!r}, which makes no pictures.")
-    try:
+    with os_errors_explained("write pictures to", out):
         out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write pictures to {out}: {error.strerror}.") from error
     items = _write_items(run, picture, split_name, count, out)
     scored = _copy_results(workdir, split_name, run.step, out)
     about = {"format": folders.FORMAT, "method": method, "split": split_name, "step": run.step}

@@ -11,7 +11,7 @@ import numpy as np
 
 import volsynth
 from volsynth import fields, skeleton
-from volsynth.errors import UserError
+from volsynth.errors import os_errors_explained
 from volsynth.export import forward, model_folder
 from volsynth.results import result_files, tables
 from volsynth.system import System
@@ -145,10 +145,8 @@ def _evaluation(workdir, split, step):
 
 def _trained_with(workdir):
     """Version and commit of the code with which the run was started last."""
-    try:
+    with os_errors_explained("read", f"{workdir}: {run_log.STARTS}", path_first=True):
         starts = run_log.read_starts(workdir)
-    except OSError as error:
-        raise UserError(f"{workdir}: {run_log.STARTS} cannot be read: {error.strerror}.") from error
     last = starts[-1] if starts else {}
     return {
         "volsynth": last.get("version"),

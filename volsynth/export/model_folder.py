@@ -14,7 +14,7 @@ import numpy as np
 import safetensors
 
 from volsynth import files
-from volsynth.errors import UserError
+from volsynth.errors import UserError, os_errors_explained
 from volsynth.train import manifest
 
 FORMAT = 1
@@ -78,14 +78,13 @@ def check(folder: pathlib.Path) -> dict[str, Any]:
 
 def _check_file(folder, entry):
     """Raises a UserError unless this is a file of the folder, and not too large."""
-    # Links lead out of the folder.
-    try:
-        with files.open_regular(entry.path, links=False) as file:
-            size = os.fstat(file.fileno()).st_size
-    except (files.NotRegularError, IsADirectoryError) as error:
-        raise UserError(f"{folder}: {entry.name} is no regular file. {REPAIR_HINT}") from error
-    except OSError as error:
-        raise UserError(f"{folder}: {entry.name} cannot be read: {error.strerror}.") from error
+    with os_errors_explained("read", f"{folder}: {entry.name}", path_first=True):
+        try:
+            # Links lead out of the folder.
+            with files.open_regular(entry.path, links=False) as file:
+                size = os.fstat(file.fileno()).st_size
+        except (files.NotRegularError, IsADirectoryError) as error:
+            raise UserError(f"{folder}: {entry.name} is no regular file. {REPAIR_HINT}") from error
     limit = MAX_BYTES.get(entry.name)
     if limit is None:
         raise UserError(
@@ -131,12 +130,11 @@ def read_json(folder: pathlib.Path, name: str) -> dict[str, Any]:
     Raises:
       UserError: it cannot be read, or is no JSON object.
     """
-    try:
-        found = json.loads((folder / name).read_bytes())
-    except OSError as error:
-        raise UserError(f"{folder}: {name} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError):  # The second by brackets nested thousands deep.
-        found = None
+    with os_errors_explained("read", f"{folder}: {name}", path_first=True):
+        try:
+            found = json.loads((folder / name).read_bytes())
+        except (ValueError, RecursionError):  # The second by brackets nested thousands deep.
+            found = None
     if not isinstance(found, dict):
         raise UserError(f"{folder}: {name} is damaged: no JSON object. {REPAIR_HINT}")
     return found

@@ -39,7 +39,7 @@ class ImageEncoder(nn.Module):
 
     Attributes:
       widths: output channels of each convolution; all but the first halve the size.
-      dilation_block: whether the block that widens the receptive field is the last (seed 000,
+      dilation_block: whether the block that widens the receptive field is the last (Knoche 2019,
         4.3.3).
       depth: depth of the volume that the result is lifted to; 1 for none. See `layers.depth_tied`.
       remat: see `blocks.maybe_remat`.

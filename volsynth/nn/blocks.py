@@ -62,8 +62,8 @@ class ConvBlock(nn.Module):
 class ResidualBlock(nn.Module):
     """Two convolutions whose result is added to the input, C I R C I as in CycleGAN.
 
-    With `dilations=(4, 8)` and a 2D kernel it is the dilation block of seed 000, section 4.3.3. The
-    number of channels stays the same.
+    With `dilations=(4, 8)` and a 2D kernel it is the dilation block of Knoche 2019, section 4.3.3.
+    The number of channels stays the same.
 
     Attributes:
       kernel: size of both kernels along each axis.

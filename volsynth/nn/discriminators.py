@@ -14,8 +14,8 @@ from volsynth.ops import pose_volumes
 class PatchDiscriminator(nn.Module):
     """Judges patches of an image: C4,2 - norm - LeakyReLU for each width, then C4,2 to one logit.
 
-    Isola et al. 2017, as printed in seed 000, section 4.4 (64, 128, 256, 512 there). The condition
-    (source image, target pose) comes as further channels of the input.
+    Isola et al. 2017, as printed in Knoche 2019, section 4.4 (64, 128, 256, 512 there). The
+    condition (source image, target pose) comes as further channels of the input.
 
     Attributes:
       widths: output channels of its convolutions.
@@ -51,7 +51,7 @@ class PatchDiscriminator(nn.Module):
 
 
 class PoseDiscriminator(nn.Module):
-    """Judges an image given the source image and the target pose (seed 000, section 4.4).
+    """Judges an image given the source image and the target pose (Knoche 2019, section 4.4).
 
     Attributes:
       widths, norm, whole: see `PatchDiscriminator`.

@@ -111,9 +111,9 @@ class Conv(nn.Module):
 
 
 class InstanceNorm(nn.Module):
-    """Zero mean and unit variance per example and channel (seed 000, section 2.1.5).
+    """Zero mean and unit variance per example and channel (Knoche 2019, section 2.1.5).
 
-    It has no parameters, as the counts of seed 000, table 6.16, have none for it. Statistics are
+    It has no parameters, as the counts of Knoche 2019, table 6.16, have none for it. Statistics are
     float32 whatever the input is; the result has the input's dtype.
     """
 
@@ -131,8 +131,9 @@ class InstanceNorm(nn.Module):
 class LayerNorm(nn.Module):
     """Zero mean and unit variance per example, with a scale and a bias for each channel.
 
-    Ba et al. 2016; what a critic with gradient penalty has in the place of other norms (seed 000,
-    section 4.4). Statistics are float32 whatever the input is; the result has the input's dtype.
+    Ba et al. 2016; what a critic with gradient penalty has in the place of other norms (Knoche
+    2019, section 4.4). Statistics are float32 whatever the input is; the result has the input's
+    dtype.
     """
 
     @nn.compact

@@ -180,7 +180,7 @@ def _critic_loss(loss, judge):
 
 
 def _generator_loss(loss, judge):
-    """The loss of the generator, equation 4.2 of the thesis with further terms."""
+    """The loss of the generator, equation 4.2 of Knoche 2019 with further terms."""
     compare = reconstruction.make_terms(loss.reconstruction)
 
     def generator_loss(variables, outputs, batch, context):

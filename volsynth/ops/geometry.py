@@ -65,8 +65,8 @@ def image_pose(
     """Joints in the coordinates that networks work in: pixels along all three axes.
 
     Depth gets the scale that width and height have at the person's mean depth, and is shifted so
-    that the mean over the visible joints lies at the volume's centre (seed 000, section 4.1); where
-    none is visible, all count.
+    that the mean over the visible joints lies at the volume's centre (Knoche 2019, section 4.1);
+    where none is visible, all count.
 
     Args:
       joints_px: projections, in pixels of the image.
@@ -100,8 +100,8 @@ def similarity_fit(
 ) -> tuple[Float[Array, "*b"], Float[Array, "*b 3 3"], Float[Array, "*b 3"]]:
     """The least-squares 7-parameter (Helmert) transformation `target ~ scale * R @ source + t`.
 
-    Seed 000, section 2.5.2 (Arun et al. 1987; Watson 2006), with the primes its equations 2.25 and
-    2.26 lost: correlation sum(target~ source~^T), scale from the same least squares, that is
+    Knoche 2019, section 2.5.2 (Arun et al. 1987; Watson 2006), with the primes its equations 2.25
+    and 2.26 lost: correlation sum(target~ source~^T), scale from the same least squares, that is
     sum(target~ . R source~) / sum(|source~|^2). A reflection is excluded by the determinant.
 
     Coinciding points give a finite, meaningless result with scale 0: check for them before.

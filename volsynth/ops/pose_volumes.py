@@ -83,7 +83,7 @@ def heatmaps(
 def soft_argmax(logits: Float[Array, "b h w d j"], side: float) -> Float[Array, "b j 3"]:
     """The positions of joints in a volume of logits: centres of gravity of the joints' softmax.
 
-    The read-out of a volume of heatmaps (seed 000, section 6.2.5); computed in float32.
+    The read-out of a volume of heatmaps (Knoche 2019, section 6.2.5); computed in float32.
 
     Args:
       logits: logits of each joint at the voxels of a cube.
@@ -120,8 +120,8 @@ def mask_dilations(
 ) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
     """The numbers of dilations of a part's lines: in height and width, and in depth.
 
-    The thesis dilates by ones of 3x3x3 and then of 3x3x1, in numbers that depend on the person's
-    scale and on D / W (seed 000, section 4.3.2): the first number is that of all dilations, at
+    Knoche 2019 (section 4.3.2) dilates by ones of 3x3x3 and then of 3x3x1, in numbers that depend
+    on the person's scale and on D / W: the first number is that of all dilations, at
     least one, the second that of the 3x3x3 ones. The latter may be none: in a shallow volume one
     more layer in front and behind is as thick as a body, and parts then take each other's features.
 
@@ -237,10 +237,10 @@ def part_transforms(
 ) -> PartTransforms:
     """The 7-parameter transforms of all parts, from target to source, as a sampler needs them.
 
-    Limbs are fitted on their two joints and the third point of equation 4.1 of seed 000; the head,
-    whose joints are nearly collinear, takes its roll from the shoulders in the same way; the torso
-    is fitted on its four joints. Where the third point is unknown or undefined in either pose (a
-    straight limb), the part keeps its joints and turns by the smallest rotation.
+    Limbs are fitted on their two joints and the third point of equation 4.1 of Knoche 2019; the
+    head, whose joints are nearly collinear, takes its roll from the shoulders in the same way; the
+    torso is fitted on its four joints. Where the third point is unknown or undefined in either pose
+    (a straight limb), the part keeps its joints and turns by the smallest rotation.
 
     A part is not valid where a joint of it is invisible in either pose, where a bone has no length,
     or where the torso's four joints coincide or are collinear. All results are finite. Scales lie

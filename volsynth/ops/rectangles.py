@@ -1,8 +1,8 @@
 """Rectangles and affine fits of the ten body parts, in the image plane alone.
 
 Siarohin et al., *Deformable GANs for Pose-based Human Image Generation* (2018), for the joints of
-`skeleton`; seed 000 describes it in section 3.2.1. Joints are pixels of the network's input image
-as in `pose_volumes`; of their coordinates only x and y are used. Poses carry no gradient.
+`skeleton`; Knoche 2019 describes it in section 3.2.1. Joints are pixels of the network's input
+image as in `pose_volumes`; of their coordinates only x and y are used. Poses carry no gradient.
 
 The parts are in the order of `skeleton.PARTS`:
 
@@ -10,7 +10,7 @@ The parts are in the order of `skeleton.PARTS`:
 * the head is an axis-aligned square around the mean of its visible joints;
 * a limb is a rectangle along its bone, made longer at both ends.
 
-The paper cuts the parts out of the source (equation 3.1 of seed 000) and so does this. The
+The paper cuts the parts out of the source (equation 3.1 of Knoche 2019) and so does this. The
 implementation of its authors draws the rectangles around the joints of the target. It lengthens
 lower limbs by 0.5 for masks and by 0.3 for fits, which is no difference: rectangles that both are
 lengthened by the same share are mapped to one another by the same affine transform.

@@ -12,6 +12,7 @@ import pathlib
 from collections.abc import Callable, Iterator
 
 from volsynth import files
+from volsynth.errors import os_errors_explained
 from volsynth.files import File, InMemory
 from volsynth.poses import (
     coco,
@@ -111,16 +112,15 @@ def _extend(poses, parsers, reject):
 
 def _text(path: File):
     """The text of a file; the error line is that of all files of poses."""
-    try:
+    with os_errors_explained("read", path, KeypointError, path_first=True):
         # Looked at before reading, so that a huge file does not fill the memory.
         size = len(path.content) if isinstance(path, InMemory) else path.stat().st_size
         if size > MOST_BYTES:
             raise KeypointError(f"{path} is larger than {MOST_BYTES >> 20} MB. Split it.")
         content = path.content if isinstance(path, InMemory) else path.read_bytes()
+    try:
         # Spreadsheets put a byte order mark before their CSV; it would be part of a column's name.
         return content.decode("utf-8-sig")
-    except OSError as error:
-        raise KeypointError(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise KeypointError(f"{path} is not text in UTF-8.") from error
 

@@ -7,7 +7,7 @@ import pathlib
 import re
 from typing import Any
 
-from volsynth.errors import UserError
+from volsynth.errors import os_errors_explained
 from volsynth.train import run_log, run_record
 
 
@@ -23,11 +23,9 @@ def read(workdir: pathlib.Path) -> dict[str, Any]:
       UserError: the folder holds no run, or a file in it cannot be read.
     """
     run = run_record.read_run(workdir)
-    try:
+    with os_errors_explained("read", f"{workdir}: metrics", path_first=True):
         rows, damaged = run_log.read_metrics(workdir)
         starts = run_log.read_starts(workdir)
-    except OSError as error:
-        raise UserError(f"{workdir}: metrics cannot be read: {error.strerror}.") from error
     return {"workdir": str(workdir), **run, "log": rows, "damaged": damaged, "starts": starts}
 
 
@@ -39,11 +37,3 @@ def samples(workdir: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
         for path in (workdir / "samples").glob("*.png")
     ]
     return sorted((int(match[1]), path) for match, path in named if match)
-
-
-def last_step(config: dict[str, Any]) -> int | None:
-    """The step at which a run of this config is finished; None if the config does not say."""
-    steps = (config.get("train") or {}).get("steps")
-    # A system with several phases has a number of steps for each.
-    counts = list(steps.values()) if isinstance(steps, dict) else [steps]
-    return sum(counts) if counts and all(isinstance(count, int) for count in counts) else None

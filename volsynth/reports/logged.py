@@ -2,17 +2,17 @@
 
 Everything is read from the log. A key with a slash is PLAYER/NAME, whatever the players of a system
 are called: PLAYER/loss is the total that the player minimises, a few names are the engine's
-(`BOOKKEEPING`), and all others are terms of that loss. A key without a slash is of the whole run.
+(`run_log.BOOKKEEPING`), and all others are terms of that loss. A key without a slash is of the
+whole run.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from volsynth.train import run_log
+
 Log = Sequence[Mapping[str, Any]]
 """Rows {"step": int, key: float, or None where it was not finite}, steps ascending."""
-
-BOOKKEEPING = ("gradient_norm", "loss_scale", "skipped", "skipped_in_a_row")
-"""Names of figures of a player that the engine logs: neither its loss nor a term of it."""
 
 RUN_WIDE = (
     "images_per_second",
@@ -46,7 +46,7 @@ def keys_of(logs: Sequence[Log], name: str) -> list[str]:
 def loss_keys(logs: Sequence[Log]) -> list[str]:
     """The logged keys of the players' losses: first the totals, then the terms by their name."""
     keys = [key for key in _all_keys(logs) if is_of_player(key)]
-    found = [key for key in keys if split_key(key)[1] not in BOOKKEEPING]
+    found = [key for key in keys if split_key(key)[1] not in run_log.BOOKKEEPING]
     return sorted(found, key=_totals_first)
 
 
@@ -97,5 +97,5 @@ def _totals_first(key):
 def _by_player(key):
     """The place of a player's key: its total, the terms of its loss, then the bookkeeping."""
     player, name = split_key(key)
-    late = BOOKKEEPING.index(name) + 1 if name in BOOKKEEPING else 0
+    late = run_log.BOOKKEEPING.index(name) + 1 if name in run_log.BOOKKEEPING else 0
     return player, late, name != "loss", name

@@ -15,7 +15,7 @@ from typing import Any
 import jinja2
 
 from volsynth import files
-from volsynth.errors import UserError
+from volsynth.errors import os_errors_explained
 from volsynth.reports import history, logged, plots
 from volsynth.reports.data_uris import figure_uri, picture_uri
 from volsynth.reports.labels import label_runs
@@ -61,10 +61,8 @@ def write(runs: Sequence[Mapping[str, Any]], path: pathlib.Path) -> None:
       UserError: the file cannot be written.
     """
     text = page(runs, now=time.time())
-    try:
+    with os_errors_explained("write the report to", path):
         files.write_text(path, text)
-    except OSError as error:
-        raise UserError(f"cannot write the report to {path}: {error.strerror}.") from error
 
 
 def draw(runs: Sequence[Mapping[str, Any]], path: pathlib.Path) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 from flax.traverse_util import flatten_dict
 
-from volsynth.reports import history, logged
+from volsynth.config import last_step
+from volsynth.reports import logged
 
 # Values of a config that tell most runs apart, beside the learning rate of every player.
 _MAIN = ("train.batch_size", "precision")
@@ -52,7 +53,7 @@ def date_text(seconds: float) -> str:
 
 
 def _state(run):
-    last = history.last_step(run["config"])
+    last = last_step(run["config"])
     step = run["log"][-1]["step"] if run["log"] else 0
     if last is None:
         return f"step {step:,}"

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from volsynth import files
-from volsynth.errors import UserError
+from volsynth.errors import UserError, os_errors_explained
 from volsynth.results import tables
 
 RESULTS_FILE = "results.json"
@@ -32,15 +32,14 @@ def read(folder: pathlib.Path) -> dict[str, Any] | None:
       UserError: the file cannot be read, or has no scores.
     """
     path = folder / RESULTS_FILE
-    try:
-        found = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    # JSON that is nested thousands of times ends in a RecursionError.
-    except (ValueError, RecursionError):
-        found = None
+    with os_errors_explained("read", path, path_first=True):
+        try:
+            found = json.loads(path.read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        # JSON that is nested thousands of times ends in a RecursionError.
+        except (ValueError, RecursionError):
+            found = None
     if not _has_scores(found):
         raise UserError(f"{path} is damaged: it has no scores. Evaluate again: volsynth evaluate.")
     return {"baselines": {}, **found}

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from volsynth import files
-from volsynth.errors import UserError
+from volsynth.errors import UserError, os_errors_explained
 from volsynth.images import reader
 from volsynth.study import folders
 from volsynth.study.folders import Folder
@@ -178,11 +178,8 @@ def _identity(by_method, items, digests):
 
 
 def _read_bytes(file):
-    try:
-        with files.open_regular(file) as opened:
-            data = opened.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror}.") from error
+    with os_errors_explained("read", file, path_first=True), files.open_regular(file) as opened:
+        data = opened.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:
         raise UserError(f"{file} is larger than {_MOST_BYTES // 2**20} MiB.")
     return data

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from volsynth import files
-from volsynth.errors import UserError
+from volsynth.errors import UserError, os_errors_explained
 from volsynth.skeleton import NUM_JOINTS
 
 NAME = "study.json"
@@ -121,16 +121,15 @@ def check_method(name: Any, where: str) -> str:
 
 def _load(file):
     """The JSON object in a file."""
-    try:
-        with files.open_regular(file) as opened:
-            # One byte more tells a file that is too large from one that just is not.
-            data = opened.read(_MOST_BYTES + 1)
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{file.parent} has no {NAME}. Make a folder by: volsynth study collect."
-        ) from error
-    except OSError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror}.") from error
+    with os_errors_explained("read", file, path_first=True):
+        try:
+            with files.open_regular(file) as opened:
+                # One byte more tells a file that is too large from one that just is not.
+                data = opened.read(_MOST_BYTES + 1)
+        except FileNotFoundError as error:
+            raise UserError(
+                f"{file.parent} has no {NAME}. Make a folder by: volsynth study collect."
+            ) from error
     if len(data) > _MOST_BYTES:
         raise UserError(f"{file} is larger than {_MOST_BYTES // 2**20} MiB.")
     try:

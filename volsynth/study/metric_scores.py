@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from volsynth import files
-from volsynth.errors import UserError
+from volsynth.errors import UserError, os_errors_explained
 from volsynth.results.protocol import Protocol, group_protocols
 from volsynth.study import agreement, folders
 
@@ -90,14 +90,13 @@ def _comparable(methods, metrics, directions, warnings):
 
 def _read_results(path):
     """(metrics, protocol) of a file of results; None without the file."""
-    try:
-        with files.open_regular(path) as file:
-            # One byte more tells a file that is too large from one that just is not.
-            data = file.read(_MOST_BYTES + 1)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    with os_errors_explained("read", path, path_first=True):
+        try:
+            with files.open_regular(path) as file:
+                # One byte more tells a file that is too large from one that just is not.
+                data = file.read(_MOST_BYTES + 1)
+        except FileNotFoundError:
+            return None
     try:
         found = json.loads(data) if len(data) <= _MOST_BYTES else None
         metrics, protocol = found["metrics"], found["protocol"]

@@ -1,4 +1,4 @@
-"""Choosing the two models that a judge compares next (docs/study.md; equations of the thesis)."""
+"""Choosing the two models that a judge compares next (docs/study.md; equations of Knoche 2019)."""
 
 import numpy as np
 

@@ -10,7 +10,7 @@ Report = Mapping[str, Any]
 
 
 def ratings(found: Report) -> Any:
-    """Plots the ratings of each task, as figure 5.1 of the thesis does.
+    """Plots the ratings of each task, as figure 5.1 of Knoche 2019 does.
 
     Single judges are thin lines, all judges together a line with intervals; the method with the
     lowest rating comes first.
@@ -65,7 +65,7 @@ def wins(found: Report) -> Any:
 
 
 def metrics(found: Report) -> Any:
-    """Plots ratings over metrics' scores, as figure 5.2 of the thesis does.
+    """Plots ratings over metrics' scores, as figure 5.2 of Knoche 2019 does.
 
     There is a row for each task and a column for each metric.
     """

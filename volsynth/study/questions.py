@@ -7,7 +7,7 @@ import numpy as np
 from volsynth.study import pairs
 
 TASKS = ("realistic image", "same person", "correct pose")
-"""The tasks, in the order in which every judge does them (thesis, section 5.4)."""
+"""The tasks, in the order in which every judge does them (Knoche 2019, section 5.4)."""
 
 CHOICES = {"left": 1.0, "tie": 0.5, "right": 0.0}
 """The answers that a judge can give, and the score of the left picture that each means."""

@@ -1,7 +1,7 @@
 """Ratings of models from games: a game is one person's decision between two models' pictures.
 
 Ratings are in units in which sigma(r_i - r_j) is the probability that model i wins against model j
-(Bradley and Terry, or Elo). Equation numbers are those of M. Knoche's thesis (docs/study.md).
+(Bradley and Terry, or Elo). Equation numbers are those of Knoche 2019 (docs/study.md).
 Arrays of counts are [..., M, M]: C[i, j] is how many points model i took from model j, 1 for a win
 and 0.5 for a tie.
 """
@@ -99,7 +99,7 @@ def fit(
     Args:
       counts: points of one study or of many at once, [..., M, M].
       models: names for error messages; by default their numbers.
-      weight: one of `WEIGHTS`. The thesis counts every pair once, however often it was played;
+      weight: one of `WEIGHTS`. Knoche 2019 counts every pair once, however often it was played;
         counting every game once is maximum likelihood.
       prior: tied games to add to every pair that was played. Above 0, a model that won or lost all
         its games has a finite rating, too.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from volsynth import files
-from volsynth.errors import UserError
+from volsynth.errors import os_errors_explained
 from volsynth.study import agreement, plots
 from volsynth.study.report import LEVEL
 
@@ -105,13 +105,11 @@ def write(found: Mapping[str, Any], out: pathlib.Path) -> list[pathlib.Path]:
     drawn = {"ratings.png": plots.ratings(found), "wins.png": plots.wins(found)}
     if found["scores"]:
         drawn["metrics.png"] = plots.metrics(found)
-    try:
+    with os_errors_explained("write the report to", out):
         files.write_text(out / "report.json", json.dumps(found, indent=2) + "\n")
         files.write_text(out / "report.md", markdown(found))
         for name, figure in drawn.items():
             # Bound now: a closure would see the figure of the last turn.
             save = figure.savefig
             files.write_atomically(out / name, lambda file, save=save: save(file, format="png"))
-    except OSError as error:
-        raise UserError(f"cannot write the report to {out}: {error.strerror}.") from error
     return [out / name for name in ("report.json", "report.md", *drawn)]

@@ -1,6 +1,6 @@
 """An experiment on how fast ratings converge, by the rule that chooses pairs.
 
-Studies of models with known strengths are simulated, as in section 5.3.3 of the thesis;
+Studies of models with known strengths are simulated, as in section 5.3.3 of Knoche 2019;
 docs/study.md has the table.
 """
 

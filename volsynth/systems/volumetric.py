@@ -38,7 +38,7 @@ DIMENSIONS = ("3d", "2d")
 
 
 class Generator(nn.Module):
-    """The generator of figure 4.1 of the thesis: source image and target pose to an image.
+    """The generator of figure 4.1 of Knoche 2019: source image and target pose to an image.
 
     Attributes:
       depth: D, number of voxels along the depth; height and width are a quarter of the image's.

@@ -52,5 +52,8 @@ def phase_of(spans: Mapping[str, range], step: int) -> str:
 
 
 def last_step(spans: Mapping[str, range]) -> int:
-    """The number of steps of the whole run, which is that of its last step, counted from 1."""
+    """The number of steps of the whole run, which is that of its last step, counted from 1.
+
+    `config.last_step` says the same of a config whose phases nobody has checked.
+    """
     return max(span.stop for span in spans.values())

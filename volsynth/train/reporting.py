@@ -100,7 +100,8 @@ class Reporter:
             yield f"waiting for data {waiting:.0%}"
         if skipped := sum(v or 0 for k, v in metrics.items() if _last_part(k) == "skipped"):
             yield f"{skipped:.0f} skipped"
-        losses = [key for key in metrics if _last_part(key) not in _QUIET]
+        # The bookkeeping is for the file: the line has no room for it.
+        losses = [key for key in metrics if _last_part(key) not in run_log.BOOKKEEPING]
         # The sum of each player's terms before the terms: what falls is seen first.
         for key in sorted(losses, key=lambda key: _last_part(key) != "loss"):
             yield f"{key} {_short(metrics[key])}"
@@ -161,10 +162,6 @@ class SilentReporter:
 
     def say(self, *parts: str, transient: bool = False) -> None:
         """Does nothing, where `Reporter.say` prints."""
-
-
-_QUIET = ("gradient_norm", "loss_scale", "skipped", "skipped_in_a_row")
-"""Metrics of a player for the file, not for the line that a user watches."""
 
 
 def _last_part(key: str) -> str:

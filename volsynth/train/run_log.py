@@ -17,6 +17,11 @@ from volsynth import files
 METRICS, STARTS = "metrics.jsonl", "starts.jsonl"
 """Names of the two files of a run's log in its workdir."""
 
+BOOKKEEPING = ("gradient_norm", "loss_scale", "skipped", "skipped_in_a_row")
+"""Names of metrics that the engine logs for each player: neither its loss nor a term of it.
+
+Curves are drawn in this order."""
+
 # Beyond it not every whole number is a float any more; a step never gets there.
 _LARGEST_STEP = 2**53
 

@@ -11,7 +11,7 @@ from typing import Any
 from flax.traverse_util import flatten_dict
 
 from volsynth import files
-from volsynth.errors import UserError
+from volsynth.errors import UserError, os_errors_explained
 
 FREE_KEYS = (
     "data.dir",
@@ -61,14 +61,12 @@ def claim_workdir(
         "file_keys": list(file_keys),
     }
     path = workdir / "run.json"
-    try:
+    with os_errors_explained("use", f"{workdir} as workdir"):
         workdir.mkdir(parents=True, exist_ok=True)
         if path.exists():
             _check_same(path, read_run(workdir), record)
         else:
             files.write_text(path, json.dumps(record, indent=2))
-    except OSError as error:
-        raise UserError(f"cannot use {workdir} as workdir: {error.strerror}.") from error
 
 
 def read_run(workdir: pathlib.Path) -> dict[str, Any]:
@@ -78,20 +76,19 @@ def read_run(workdir: pathlib.Path) -> dict[str, Any]:
       UserError: the folder holds no run, or its `run.json` is damaged.
     """
     path = workdir / "run.json"
-    try:
-        record = json.loads(path.read_text())
-        # A KeyError or TypeError here, rather than wherever the values are first used.
-        dict(record["config"]), record["data"]
-        # Runs of earlier versions have neither.
-        record = {"notes": {}, "file_keys": [], **record}
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise UserError(
-            f"{workdir} holds no run (no run.json). Train one: volsynth train."
-        ) from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}). Choose another workdir.") from error
+    with os_errors_explained("read", path, path_first=True):
+        try:
+            record = json.loads(path.read_text())
+            # A KeyError or TypeError here, rather than wherever the values are first used.
+            dict(record["config"]), record["data"]
+            # Runs of earlier versions have neither.
+            record = {"notes": {}, "file_keys": [], **record}
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise UserError(
+                f"{workdir} holds no run (no run.json). Train one: volsynth train."
+            ) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path} is damaged ({error}). Choose another workdir.") from error
     return record
 
 

@@ -4,9 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_prep.posed_people.body import arithmetic
-from data_prep.posed_people.body import figure as figures
-from data_prep.posed_people.body.figure import Figure
+from data_prep.posed_people.body import arithmetic, figure
 from data_prep.posed_people.rendering import raster
 from volsynth.conventions import MAGENTA
 
@@ -151,7 +149,7 @@ class Picture(NamedTuple):
 
 
 def render(
-    figure: Figure,
+    dressed: figure.Figure,
     points: np.ndarray,
     camera_up: np.ndarray,
     intrinsics: np.ndarray,
@@ -161,14 +159,14 @@ def render(
     """Draws a figure, with labels.
 
     Args:
-      figure: the dressed person.
+      dressed: the person in an outfit.
       points: [V, 3] its points in camera coordinates (mm).
       camera_up: [3] the world's up in camera coordinates.
       intrinsics: [3, 3] of the image.
       size: side of the image, pixels.
       ambient_only: whether colours are shown without any light, for tests.
     """
-    mesh, fine = figure.mesh, size * OVERSAMPLING
+    mesh, fine = dressed.mesh, size * OVERSAMPLING
     # Pixel centres lie at half numbers, so that finer samples only scale the intrinsics.
     grid = intrinsics.astype(float) * np.array([[OVERSAMPLING], [OVERSAMPLING], [1.0]])
     hits = raster.rasterize(points, mesh.triangles, grid, fine)
@@ -178,7 +176,7 @@ def render(
     )
     values = raster.interpolate(attributes, mesh.triangles, hits)
     piece, limb = mesh.piece[hits.triangle], mesh.limb[hits.triangle]
-    colour = figures.colours(figure, piece, limb, values[:, :5])
+    colour = figure.colours(dressed, piece, limb, values[:, :5])
     if not ambient_only:
         y, x = np.divmod(hits.sample, fine)
         ray = np.stack(
@@ -191,7 +189,7 @@ def render(
         normal = normal / np.maximum(np.sqrt(np.sum(normal**2, 1, keepdims=True)), 1e-6)
         colour = shade(colour, normal, view, camera_up.astype(np.float32))
     # Labels and colours come from template coordinates, not from the picture: they are exact.
-    label = figures.parts(piece, limb, values[:, :5])
+    label = figure.parts(piece, limb, values[:, :5])
     return _downsample(hits, colour, label, size)
 
 

@@ -1,4 +1,4 @@
-"""The multi-part volumetric warp (seed 000, section 4.3.2).
+"""The multi-part volumetric warp (Knoche 2019, section 4.3.2).
 
 Contract. Every part of a volume [H, W, D, C] is cut out by its mask, resampled trilinearly with its
 own transform (zero outside of the mask and of the volume), and the parts are merged by their
