@@ -58,7 +58,7 @@ def read(
 
 def _directions(protocols, warnings):
     """{metric: what its protocol says is better}; warns where methods' protocols differ."""
-    letters, known = group_protocols([Protocol.of_json(one) for one in protocols.values()])
+    letters, known = group_protocols([Protocol.from_json(one) for one in protocols.values()])
     if len(known) > 1:
         different = {key for other in known.values() for key in known["a"].differences(other)}
         # A warning only: ranks of methods may be compared nevertheless, by whoever knows why.
