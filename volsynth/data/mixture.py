@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import itertools
+import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -100,7 +101,9 @@ def main_identity(identity: str) -> str:
     return identity.partition("+")[0]
 
 
-def open_mixture(main: prepared.Prepared, data_dir: str, also: Mapping[str, float]) -> Mixture:
+def open_mixture(
+    main: prepared.Prepared, data_dir: str | os.PathLike[str], also: Mapping[str, float]
+) -> Mixture:
     """Opens the other data sets of a mixture.
 
     Args:

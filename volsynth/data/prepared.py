@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 import pathlib
 import zipfile
 from collections.abc import Sequence
@@ -216,7 +217,7 @@ def _open_shards(paths):
         return None
 
 
-def open_prepared(data_dir: str, name: str, config: str) -> Prepared:
+def open_prepared(data_dir: str | os.PathLike[str], name: str, config: str) -> Prepared:
     """Opens the newest version of a prepared data set.
 
     Args:

@@ -74,7 +74,7 @@ def _steps(config):
 
 
 def place(
-    program: Program, devices: Mesh, seed: int, batch: Batch, shard_state: bool
+    program: Program, devices: Mesh, seed: int, batch: Mapping[str, Any], shard_state: bool
 ) -> PlacedProgram:
     """The program jitted for a mesh.
 
