@@ -62,9 +62,19 @@ def _count(tree):
 def _sizes(spec):
     """How many parameters each network has."""
     settings = load_config(spec)
-    batch = fake.spec(1, settings.data.image_size)
-    shapes = jax.eval_shape(systems.make(settings).init, jax.random.key(0), batch)
-    return {name: _count(tree) for name, tree in shapes.items()}
+    values = settings.to_dict()
+    # Many variants have the same networks: theirs are built once.
+    loss = {key: bool(values["loss"].get(key)) for key in ("gan", "pose")}
+    sections = [values.get(key) for key in ("system", "model", "discriminator", "precision")]
+    key = json.dumps([*sections, loss, settings.data.image_size])
+    if key not in _SEEN:
+        batch = fake.spec(1, settings.data.image_size)
+        shapes = jax.eval_shape(systems.make(settings).init, jax.random.key(0), batch)
+        _SEEN[key] = {name: _count(tree) for name, tree in shapes.items()}
+    return _SEEN[key]
+
+
+_SEEN: dict[str, dict[str, int]] = {}
 
 
 def _norms(networks):

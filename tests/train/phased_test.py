@@ -226,7 +226,9 @@ def test_critics_of_several_updates_and_bounded_weights(starts):
 # --- whole runs ----------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=[1, 2])
+@pytest.fixture(
+    scope="module", params=[pytest.param(1, marks=pytest.mark.slow), 2], ids=["one", "two"]
+)
 def devices(request):
     return request.param
 
