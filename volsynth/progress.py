@@ -1,4 +1,4 @@
-"""What is said of long work while it goes on: lines and bars, on standard error.
+"""Progress of long work: lines and bars, on standard error.
 
 Standard output is for results alone.
 """

@@ -16,7 +16,7 @@ from data_prep.building.sighting_builder import REPORT, Report, SightingBuilder
 from data_prep.errors import BuildError, reported
 
 _SHOWN = 20
-"""How many lines about what was left out are printed; the report on disk has all of them."""
+"""The number of lines about left-out records that are printed; the report on disk has them all."""
 
 
 def argument_parser(

@@ -20,7 +20,7 @@ FORMAT = 1
 """The version of the manifest's own layout; readers refuse a manifest of another version."""
 
 _RECORDS_AT_A_TIME = 64
-"""How many records are read from a shard at a time while the index is made."""
+"""The number of records read from a shard at a time while the index is made."""
 
 _NAMES = ("person", "outfit", "action", "camera")
 """The text fields of a record that the index holds."""

@@ -26,7 +26,7 @@ class BuildReport(NamedTuple):
     core_seconds: float
 
     def rates(self) -> str:
-        """How many images were rendered a second, in words."""
+        """The number of images rendered a second, in words."""
         return (
             f"{self.images / max(self.seconds, 1e-9):.1f} images/s, "
             f"{self.images / max(self.core_seconds, 1e-9):.1f} images/s per core of rendering"

@@ -38,7 +38,7 @@ class Size(NamedTuple):
 
 
 FULL = {"train": 360, "validation": 20, "test": 40}
-"""How many persons the splits of the large configurations have."""
+"""The number of persons in each split of the large configurations."""
 
 SIZES = {
     "64": Size(64, FULL, 8, 8),

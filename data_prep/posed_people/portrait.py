@@ -31,7 +31,7 @@ MIDDLE = 900.0
 upright."""
 
 WALL = 1300.0
-"""How far the wall is behind the person, mm."""
+"""The distance of the wall behind the person, mm."""
 
 FIELD = 2350.0
 """The height of what is seen at the person's distance, mm."""

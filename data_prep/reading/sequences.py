@@ -19,7 +19,7 @@ FRAME_STEP = 5
 """Every how many frames one is looked at: at 50 frames a second, more would hardly differ."""
 
 MIN_MOVEMENT_MM = 100.0
-"""How far, in mm, some joint must have moved since the last frame that was taken."""
+"""The distance, in mm, that some joint must have moved since the last frame that was taken."""
 
 MAX_REPROJECTION_PIXELS = 5.0
 """The largest median distance, in pixels, between the published joints in an image and the

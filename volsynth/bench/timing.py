@@ -24,7 +24,7 @@ caches, memory given back to the system) would count as much as what they do.
 """
 
 ROUNDS = 4
-"""How many turns quick candidates have for each turn of the others."""
+"""The number of turns that quick candidates have for each turn of the others."""
 
 
 def median_seconds(

@@ -14,7 +14,7 @@ from volsynth.generation.persons import Crop, Person
 from volsynth.poses.retargeting import Body
 
 BATCH = 8
-"""How many frames of a motion are rendered at once."""
+"""The number of frames of a motion that are rendered at once."""
 
 RenderFn = Callable[[Sequence[Body]], UInt8[np.ndarray, "B S S 3"]]
 """Renders one person as some bodies; at most as many bodies as a batch has."""

@@ -17,8 +17,8 @@ MOST_EXTENT = 8192
 """The side, in pixels of the frame, from which on squares are scaled down in two steps."""
 
 REACH = 0.5
-"""How far from the joints pixels of a mask may be to belong to the person, as a share of the
-joints' extent."""
+"""The distance from the joints within which pixels of a mask belong to the person, as a share of
+the joints' extent."""
 
 MOST_STEEP = 2.5
 """The largest factor by which soft edges are made narrower again after they were enlarged."""

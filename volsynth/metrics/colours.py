@@ -1,4 +1,4 @@
-"""How much the colours of two images differ, wherever in the picture they are; one value per image.
+"""Differences between the colours of two images, wherever they are; one value per image.
 
 They say whether the right person was made, whatever the pose: both are scores of section 5.2.1 of
 Knoche, *Volumetric Feature Transformation for Pose-Conditioned Human Image Synthesis* (2019).

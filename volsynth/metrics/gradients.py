@@ -1,4 +1,4 @@
-"""How sharp images are, by their gradient; one value per image.
+"""Sharpness of images, by their gradient; one value per image.
 
 Images, masks and dtypes are as in `volsynth.metrics`.
 """

@@ -16,7 +16,7 @@ LEVEL = 0.95
 """Share of the means of draws that lies inside an interval."""
 
 SAMPLES = 2000
-"""How many times all persons are drawn anew."""
+"""The number of times that all persons are drawn anew, with replacement."""
 
 PROTOCOL: dict[str, Any] = {
     "method": "bootstrap over persons, percentiles",

@@ -26,7 +26,7 @@ true image itself say the right part can those of another image say anything.
 """
 
 LEAST_PIXELS = 5
-"""How many pixels of a part the true image must show, for its colour to be known.
+"""The number of pixels of a part that the true image must show for its colour to be known.
 
 Fewer are mostly mixed with the colours beside them.
 """

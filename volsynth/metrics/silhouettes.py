@@ -38,7 +38,7 @@ PROTOCOL: Mapping[str, Mapping[str, Any]] = {
 def foreground(
     image: Float[Array, "B H W 3"], threshold: float = FOREGROUND_THRESHOLD
 ) -> Bool[Array, "B H W"]:
-    """Which pixels of images are not background.
+    """Masks of the pixels of images that are not background.
 
     Args:
       image: images in [-1, 1].

@@ -63,7 +63,7 @@ def _summaries(protocols):
 
 
 def _steps(run):
-    """How many steps a run was trained, and which step was scored if it is not the last."""
+    """The number of training steps of a run, and the scored step if it is not the last."""
     # Results without a run have no seed.
     if run["seed"] is None:
         return "-"

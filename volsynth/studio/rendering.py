@@ -15,7 +15,7 @@ from volsynth.poses import pose_library
 from volsynth.poses.retargeting import Body
 
 BATCH = render.BATCH
-"""How many frames of a motion the model renders at once."""
+"""The number of frames of a motion that the model renders at once."""
 
 
 class EncodedPerson:

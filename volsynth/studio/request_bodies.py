@@ -1,4 +1,4 @@
-"""What the bodies of the studio's requests may be: their sizes and types, and the form of JSON."""
+"""Bodies of the studio's requests: the sizes and types allowed, and the form of JSON."""
 
 from typing import Annotated
 

@@ -28,7 +28,7 @@ MOST_BYTES = 1 << 29
 
 
 class Studio:
-    """What the requests to one server share.
+    """The state that all requests to one server share.
 
     Attributes:
       renderer: The model, which renders persons.

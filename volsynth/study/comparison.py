@@ -22,7 +22,7 @@ _SAME_POSE = 1.0  # mm; what rounding in a file may change
 
 
 class Study(NamedTuple):
-    """What a study compares.
+    """The models and pictures that a study compares.
 
     Attributes:
       folders: The methods' folders, by method, in the order of their names.

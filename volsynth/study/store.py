@@ -208,7 +208,7 @@ class AnswerStore:
         return "saved"
 
     def count_answers(self, judge: int) -> int:
-        """How many answers a judge has given."""
+        """The number of answers that a judge has given."""
         with self._transaction() as do:
             query = "SELECT COUNT(*) FROM questions WHERE judge = ? AND answer IS NOT NULL"
             return do(query, (judge,)).fetchone()[0]

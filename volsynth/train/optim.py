@@ -217,7 +217,7 @@ DECAYS: Mapping[str, Callable[[float, int], optax.Schedule]] = {
 
 
 def _kernels(parameters):
-    """Which leaves are kernels of convolutions and dense layers.
+    """Marks the leaves that are kernels of convolutions and dense layers.
 
     Biases, and scales of norms, are not pulled to zero: a norm's scale is 1 at the start.
     """

@@ -44,7 +44,7 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class BodyLimits(NamedTuple):
-    """What the body of a request may be.
+    """The limits on the body of a request.
 
     Attributes:
       most_bytes: The most bytes that the body may have.

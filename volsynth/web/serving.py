@@ -1,4 +1,4 @@
-"""How a page is served: its files, errors as JSON, the socket, its host names, and uvicorn."""
+"""Serving of a page: its files, errors as JSON, the socket, its host names, and uvicorn."""
 
 import contextlib
 import functools

@@ -66,7 +66,7 @@ def dress(person: Person, outfit: Outfit) -> Figure:
 
 
 def _cloth_thickness(outfit: Outfit, mesh: template.Mesh, arm: np.ndarray) -> np.ndarray:
-    """How far (m) [V] clothes stand off the skin.
+    """The distance (m) [V] of clothes from the skin.
 
     It is most at the open ends of sleeves and trousers.
     """

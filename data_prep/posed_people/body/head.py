@@ -9,7 +9,7 @@ THICKNESS = {
     "buzz": 0.004, "short": 0.015, "swept": 0.024, "afro": 0.055,
     "bob": 0.016, "long": 0.016, "ponytail": 0.009, "bun": 0.009,
 }  # fmt: skip
-"""How far (m) hair stands off the skull, by hair style."""
+"""The distance (m) of hair from the skull, by hair style."""
 
 _LINE_Z = (-0.11, -0.06, -0.03, 0.000, 0.020, 0.055, 0.085, 0.11)
 """The depths (m) at which the height of the hairline is given, from the back of the head to the

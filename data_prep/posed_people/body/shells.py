@@ -10,7 +10,7 @@ from data_prep.posed_people.body.skinning import LEFT_LEG, RIGHT_LEG, limb_bone
 from data_prep.posed_people.body.template import HAIR, SKIRT, Mesh, make_mesh
 
 AROUND = 28
-"""How many points a skirt has around the body."""
+"""The number of points that a skirt has around the body."""
 
 
 def _grid_triangles(rows: int, columns: int, closed: bool) -> np.ndarray:

@@ -1,1 +1,1 @@
-"""How rendered people move: the actions, and the building blocks that actions are made of."""
+"""Motions of rendered people: the actions, and the building blocks that actions are made of."""

@@ -9,7 +9,7 @@ from data_prep.posed_people.rendering import raster
 from volsynth.conventions import MAGENTA
 
 OVERSAMPLING = 2
-"""How many samples a pixel has along each axis."""
+"""The number of samples that a pixel has along each axis."""
 
 MARGIN = 0.08
 """The free border on each side of the person, as a share of the image's side."""
@@ -65,7 +65,7 @@ CAMERAS = (
 
 
 class Placement(NamedTuple):
-    """Where a figure stands.
+    """The place where a figure stands.
 
     Attributes:
       position: [2] on the floor (mm).
