@@ -435,6 +435,7 @@ def test_bench_of_the_warp_needs_poses(capsys, tmp_path):
     _fails(capsys, "posed_people", "bench", "warp", "--no-torch", "--data-dir", str(tmp_path))
 
 
+@pytest.mark.slow
 def test_bench_of_the_input_reports_rates_and_the_share_of_waiting(capsys, data_dir):
     where = ["--data-dir", str(data_dir), "--repeats", "1", "--json"]
     assert cli.main(["bench", "input", "--config", SMOKE, *where]) == 0

@@ -77,15 +77,19 @@ PARTS = (
 NUM_PARTS = len(PARTS)
 PART_NAMES = tuple(part.name for part in PARTS)
 
-MIRROR = tuple(
-    INDEX[
-        name.replace("right_", "left_")
-        if name.startswith("right_")
-        else name.replace("left_", "right_")
-    ]
-    for name in JOINTS
-)
+
+def _other_side(name: str) -> str:
+    """The name of the counterpart on the other side of the body; a middle one is its own."""
+    side, _, rest = name.partition("_")
+    other = {"right": "left", "left": "right"}.get(side)
+    return f"{other}_{rest}" if other else name
+
+
+MIRROR = tuple(INDEX[_other_side(name)] for name in JOINTS)
 """The index of each joint's counterpart: `joints[list(MIRROR)]` exchanges the body's two sides."""
+
+PART_MIRROR = tuple(PART_NAMES.index(_other_side(name)) for name in PART_NAMES)
+"""The index of each part's counterpart."""
 
 LIMBS = tuple(
     (INDEX[a], INDEX[b])

@@ -106,15 +106,15 @@ class Stages(NamedTuple):
     functions; the batch of `encode` has the fields of the source alone.
 
     Attributes:
-      encode: (variables, batch) -> features, a dict of arrays [B, ...]; a volume of features
-        [B, H, W, D, C] is called "volume".
+      encode: (variables, batch) -> features, a dict of arrays [B, ...], or of pytrees of them; a
+        volume of features [B, H, W, D, C] is called "volume".
       move: (variables, features, batch) -> moved, the features where the target pose has them.
       render: (variables, moved, batch) -> outputs.
     """
 
-    encode: Callable[[Variables, Batch], dict[str, jax.Array]]
-    move: Callable[[Variables, dict[str, jax.Array], Batch], dict[str, jax.Array]]
-    render: Callable[[Variables, dict[str, jax.Array], Batch], Outputs]
+    encode: Callable[[Variables, Batch], dict[str, Any]]
+    move: Callable[[Variables, dict[str, Any], Batch], dict[str, Any]]
+    render: Callable[[Variables, dict[str, Any], Batch], Outputs]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +134,8 @@ class System:
       frames: length of the clips that it reads, T of `volsynth.fields`; 1 where it reads none.
       task: the kind of its outputs, a key of `volsynth.fields.TASK_OUTPUTS`; it decides the scores.
       stages: the forward pass in three parts, where a source can be encoded once; else None.
+      size_step: for systems that take images of any size, the number of pixels of which every
+        image's side is a multiple; 0 for those that take the config's image size alone.
       coarsest_stride: how many rows of the image one row of the coarsest feature map stands for
         that devices may share; the image's height is split only where this divides its parts.
       file_keys: keys of the config that name files, such as "loss.features". A run may go on with
@@ -156,6 +158,7 @@ class System:
     frames: int = 1
     task: str = "image"
     stages: Stages | None = None
+    size_step: int = 0
     coarsest_stride: int = 4
     file_keys: tuple[str, ...] = ()
     figures: Mapping[str, float | str] = dataclasses.field(default_factory=dict)

@@ -83,6 +83,7 @@ def test_every_variant_is_a_system(spec):
 
 DAILY = {
     "volumetric": {"full", "both_2d", "offcut", "pose_1e0", "wasserstein"},
+    "reprojection": {"full", "both_2d", "no_mirror"},
     "resnet2d": {"full", "skips"},
     "deformable": {"full"},
     "pose_estimator": {"full"},
@@ -135,6 +136,7 @@ def test_every_variant_takes_a_step_at_full_size(spec):
 TOGETHER = [
     "configs/volumetric.py:both_2d,offcut,pose_1e2,l1",
     "configs/volumetric.py:wasserstein,critic_alone,no_dilation",
+    "configs/reprojection.py:no_visibility,no_shade,transform_2d",
     "configs/resnet2d.py:perceptual,skips",
     "configs/deformable.py:nearest",
     "configs/pose_estimator.py:full",

@@ -115,6 +115,7 @@ def test_training_steps_are_what_they_were(spec):
         assert found[part] == pytest.approx(wanted[part], rel=1e-4), part
 
 
+@pytest.mark.slow
 def test_every_variant_has_as_many_parameters_as_before():
     """Of the variants that there were; the script above adds new ones."""
     wanted = json.loads(PARAMETERS.read_text())

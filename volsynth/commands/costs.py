@@ -21,6 +21,7 @@ def add(commands: Any) -> None:
     _add_comparisons(benches)
     _add_bench_input(benches)
     _add_bench_generate(benches)
+    _add_bench_reprojection(benches)
 
 
 def _add_describe(commands):
@@ -73,6 +74,19 @@ def _add_bench_generate(benches):
     generate.add_argument("--batch", type=int, default=8, help="frames at once; default: 8")
     generate.add_argument("--repeats", type=int, default=5, help="turns of each; default: 5")
     shared.add_json_argument(generate)
+
+
+def _add_bench_reprojection(benches):
+    command = shared.add_command(
+        benches, "reprojection", _bench_reprojection, "moved pixels: ours and the plain form"
+    )
+    shared.add_data_arguments(command)
+    command.add_argument(
+        "--size", type=int, default=256, help="side of the pictures in pixels; default: 256"
+    )
+    command.add_argument("--batch", type=int, default=1, help="pictures at once; default: 1")
+    command.add_argument("--repeats", type=int, default=5, help="turns of each; default: 5")
+    shared.add_json_argument(command)
 
 
 def _describe(options):
@@ -146,5 +160,22 @@ def _bench_generate(options):
     report = generation.bench_generation(
         pathlib.Path(options.model), options.batch, options.repeats, progress.say
     )
+    print(json.dumps(report, indent=None if options.json else 2))
+    return 0
+
+
+def _bench_reprojection(options):
+    from volsynth.bench import reprojections, warps
+    from volsynth.ops import tiles
+
+    for name, least in (("repeats", 1), ("batch", 1)):
+        if getattr(options, name) < least:
+            raise UserError(f"--{name} must be at least {least}, got {getattr(options, name)}.")
+    if options.size < 1 or options.size % tiles.SIZE:
+        raise UserError(f"--size must be a multiple of {tiles.SIZE}, got {options.size}.")
+    poses = warps.prepared_poses(
+        options.data_dir, options.name, options.config_name, options.batch, options.size
+    )
+    report = reprojections.bench_reprojection(poses, options.size, options.repeats, progress.say)
     print(json.dumps(report, indent=None if options.json else 2))
     return 0

@@ -15,6 +15,7 @@ def add(commands: Any) -> None:
     _add_show(data_commands)
     _add_pairs(data_commands)
     _add_check_and_stats(data_commands)
+    _add_body(data_commands)
     _add_convert_keypoints(data_commands)
 
 
@@ -55,6 +56,20 @@ def _add_check_and_stats(data_commands):
         shared.add_data_arguments(command)
         command.add_argument("--split", help="default: all")
         shared.add_json_argument(command)
+
+
+def _add_body(data_commands):
+    body = shared.add_command(
+        data_commands, "body", _body, "how well bodies of capsules match labelled people"
+    )
+    shared.add_data_arguments(body)
+    body.add_argument("--split", default="train", help="default: train")
+    body.add_argument("--count", type=int, default=256, help="pictures; default: 256")
+    body.add_argument(
+        "--fit", action="store_true", help="find the proportions that match best; takes minutes"
+    )
+    body.add_argument("--out", metavar="FILE.png", help="draw a dozen people beside their bodies")
+    shared.add_json_argument(body)
 
 
 def _add_convert_keypoints(data_commands):
@@ -134,6 +149,27 @@ def _stats(options):
 
     report = data_check.statistics(*_splits(options))
     print(json.dumps(report) if options.json else data_check.format_report(report))
+    return 0
+
+
+def _body(options):
+    from volsynth.data import prepared
+    from volsynth.diagnostics import body_fit
+    from volsynth.images import draw
+    from volsynth.ops.body.capsules import FITTED
+
+    if options.count < 1:
+        raise UserError(f"--count must be at least 1, got {options.count}.")
+    data = prepared.open_prepared(options.data_dir, options.name, options.config_name)
+    people = body_fit.load(data.split(options.split), options.count)
+    proportions = FITTED
+    if options.fit:
+        proportions, _ = body_fit.fit(people, proportions, progress.say)
+    found = body_fit.match(people, proportions)
+    if options.out:
+        draw.save_png(options.out, body_fit.sheet(people, proportions, 12))
+    report = {**found._asdict(), "people": len(people.mask), "proportions": proportions._asdict()}
+    print(json.dumps(report, indent=None if options.json else 2))
     return 0
 
 

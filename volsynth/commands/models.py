@@ -112,6 +112,13 @@ def _source_arguments(parser):
         "file; default: own",
     )
     parser.add_argument(
+        "--size",
+        type=int,
+        metavar="PIXELS",
+        help="side of the square that the model makes, for models of any size; default: as large "
+        "as the person is in the picture",
+    )
+    parser.add_argument(
         "--turn",
         type=float,
         default=0.0,
@@ -148,6 +155,7 @@ def _generate(options):
         sheet=options.sheet,
         turn=options.turn,
         background=options.background,
+        size=options.size,
     )
     print(json.dumps(made) if options.json else "\n".join(made["pictures"]))
     return 0
@@ -167,6 +175,7 @@ def _animate(options):
         batch=options.batch,
         watch=_track_frames,
         background=options.background,
+        size=options.size,
     )
     # Also with --json, whose reader may never look at the warnings in it.
     for warning in made["warnings"]:

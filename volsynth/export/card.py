@@ -75,6 +75,8 @@ def make_card(
         "paper": system.paper,
         "task": system.task,
         "image_size": side,
+        # Pictures may have any side that is a multiple of this, from the image size on; 0 for none.
+        "size_step": system.size_step,
         "frames": system.frames,
         "step": step,
         "inputs": {
@@ -176,7 +178,7 @@ def readme(card: Mapping[str, Any]) -> str:
 {card["paper"]}.
 
 A model of volsynth with {card["parameters"]["total"]:,} averaged parameters, for images of
-{card["image_size"]} by {card["image_size"]} pixels.
+{_sizes(card)}.
 
     import volsynth
     model = volsynth.load("PATH OF THIS FOLDER")
@@ -192,7 +194,7 @@ A model of volsynth with {card["parameters"]["total"]:,} averaged parameters, fo
 {_scores(found)}
 ## Inputs and outputs
 
-S is {card["image_size"]}, B any number.
+S is {_side(card)}, B any number.
 
 | input | |
 |---|---|
@@ -212,6 +214,19 @@ S is {card["image_size"]}, B any number.
 
 {card["licence"]}
 """
+
+
+def _sizes(card):
+    """The sizes of the images that the model takes, in words."""
+    side, step = card["image_size"], card["size_step"]
+    if not step:
+        return f"{side} by {side} pixels"
+    return f"any size from {side} by {side} pixels on, in steps of {step}"
+
+
+def _side(card):
+    step = card["size_step"]
+    return f"{card['image_size']} or a larger multiple of {step}" if step else card["image_size"]
 
 
 def _scores(found):

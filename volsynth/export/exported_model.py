@@ -6,6 +6,7 @@ config and parameters. The program is all that is executed of a folder, and fore
 it calls must be among those that JAX itself calls for networks.
 """
 
+import math
 import os
 import pathlib
 import re
@@ -50,7 +51,8 @@ class Model:
       config: config of the run, without paths of the machine that trained it.
       card: contents of `card.json`: the origin of the model, its inputs, outputs and scores.
       task: the kind of its outputs, a key of `volsynth.fields.TASK_OUTPUTS`.
-      image_size: S, side of its images, pixels.
+      image_size: S, side of its images, pixels; of models of any size the smallest.
+      size_step: number of pixels of which S is a multiple in a model of any size; 0 in others.
       inputs: names of the fields of a batch that it takes; see `volsynth.fields.BATCH`.
       is_program: whether it runs the StableHLO program rather than the networks' code.
     """
@@ -68,6 +70,7 @@ class Model:
         self.path, self.config, self.card, self.is_program = path, config, card, is_program
         self.task: str = card["task"]
         self.image_size: int = card["image_size"]
+        self.size_step = _size_step(card)
         self.inputs = tuple(card["inputs"])
         # On the device once, and not with every call.
         self._parameters = jax.tree.map(jnp.asarray, dict(parameters))
@@ -82,7 +85,7 @@ class Model:
         """Renders the persons of some images in other poses, or finds their poses.
 
         Args:
-          image: images [B, S, S, 3], floats, RGB in [-1, 1].
+          image: images [B, S, S, 3], floats, RGB in [-1, 1]; see `image_size`.
           source_pose: poses of the persons in the images: joints [B, 15, 3] in pixels, in the order
             of `skeleton.JOINTS`, and which of them are visible, [B, 15].
           target_pose: poses in which to render the persons, in the same format.
@@ -97,6 +100,15 @@ class Model:
         prediction = self.predict(self._fields(image, source_pose, target_pose))
         # Whoever asks for a picture has no use for the source's pose, which is given.
         return prediction["image"] if self.task == "image_and_pose" else prediction
+
+    def fitting_size(self, wanted: float) -> int:
+        """The smallest side of images that the model takes and that is at least the wanted one.
+
+        Of a model of one size it is that size.
+        """
+        if not self.size_step:
+            return self.image_size
+        return max(self.image_size, math.ceil(wanted / self.size_step) * self.size_step)
 
     @property
     def parameters(self) -> Mapping[str, jax.Array]:
@@ -124,7 +136,7 @@ class Model:
                 except (TypeError, ValueError) as error:
                     raise UserError(f"{role}_pose must be a pair (joints, visible).") from error
         # Given to the program, arrays of another shape would end in an error of many lines.
-        wanted = _spec(self.card)
+        wanted = _spec(self.card, self._side_of(image))
         checked = {}
         for name in self.inputs:
             if name not in given:
@@ -134,6 +146,18 @@ class Model:
         if len(set(counts.values())) > 1:
             raise UserError(f"all arrays must have the same length, got {counts}.")
         return checked
+
+    def _side_of(self, image):
+        """The side that images must have: of a model of any size, that which they do have."""
+        sides = getattr(image, "shape", ())[2:3]
+        if not self.size_step or not sides:
+            return self.image_size
+        if sides[0] != self.fitting_size(sides[0]):
+            raise UserError(
+                f"images must have a side of {self.image_size} pixels or of a larger multiple of "
+                f"{self.size_step}, got {sides[0]}."
+            )
+        return sides[0]
 
 
 def _checked(name, value, wanted):
@@ -225,6 +249,7 @@ def _card(folder):
     check("format", lambda number: number == model_folder.FORMAT)
     check("task", lambda task: task in fields.TASK_OUTPUTS)
     check("image_size", lambda side: type(side) is int and side > 0)
+    check("size_step", lambda step: step is None or (type(step) is int and step >= 0))
     check(
         "inputs",
         lambda inputs: isinstance(inputs, dict) and inputs and set(inputs) <= {*fields.BATCH},
@@ -275,13 +300,18 @@ def _deserialised(folder):
         (parameters, inputs), _ = jax.tree.unflatten(exported.in_tree, exported.in_avals)
         signature = _Signature(
             {name: tuple(value.shape) for name, value in parameters.items()},
-            {name: (tuple(value.shape[1:]), value.dtype) for name, value in inputs.items()},
+            {name: (_sizes(value.shape[1:]), value.dtype) for name, value in inputs.items()},
             jax.tree.unflatten(exported.out_tree, exported.out_avals),
         )
     except Exception as error:  # Bytes of any kind make the reader stumble in any way.
         reason = (str(error).splitlines() or [""])[0][:200]
         raise _UnusableError(f"{type(error).__name__}: {reason}") from error
     return exported, text, signature
+
+
+def _sizes(shape):
+    """The lengths of axes, "S" for those that may be of any size."""
+    return tuple("S" if jax.export.is_symbolic_dim(size) else size for size in shape)
 
 
 def _check_calls(folder, text):
@@ -296,15 +326,24 @@ def _check_calls(folder, text):
         )
 
 
-def _spec(card):
-    """Shapes and dtypes of a model's inputs, of one example."""
+def _size_step(card):
+    # Models of before there were any of any size do not say that they have one.
+    return card.get("size_step") or 0
+
+
+def _spec(card, side=None):
+    """Shapes and dtypes of a model's inputs, of one example, for images of this side."""
     # Models of before there were clips do not say how many frames they have.
-    return fake.spec(1, card["image_size"], tuple(card["inputs"]), card.get("frames", 1))
+    frames = card.get("frames", 1)
+    return fake.spec(1, side or card["image_size"], tuple(card["inputs"]), frames)
 
 
 def _check_signature(folder, card, signature):
     """Raises a UserError if inputs or outputs of the program are not those of the card."""
-    wanted = {name: (value.shape[1:], value.dtype) for name, value in _spec(card).items()}
+    wanted = {
+        name: (_any_size(name, card) or value.shape[1:], value.dtype)
+        for name, value in _spec(card).items()
+    }
     if signature.inputs != wanted:
         raise UserError(
             f"{folder}: {PROGRAM} takes {sorted(signature.inputs)}, {CARD} says "
@@ -317,6 +356,12 @@ def _check_signature(folder, card, signature):
             f"{folder}: {PROGRAM} does not make what {CARD} says, of the task "
             f"{card['task']!r}. {REPAIR_HINT}"
         )
+
+
+def _any_size(name, card):
+    """The axes of a field with "S" for the images' side, None if they have one size."""
+    axes = fields.BATCH[name].axes
+    return axes if _size_step(card) and "S" in axes else None
 
 
 def _rebuilt(folder, config, card):

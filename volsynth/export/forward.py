@@ -9,7 +9,7 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from volsynth import tasks
+from volsynth import fields, tasks
 from volsynth.system import (
     PARAMS,
     Batch,
@@ -85,17 +85,23 @@ def forward(
     """
     shapes = variable_shapes(system, image_size)
     select = tasks.TASKS[system.task].select
-    whole = system.batch_spec(1, image_size)
 
     def run(parameters, batch):
         count = next(iter(batch.values())).shape[0]
         # Some systems look at the shapes of fields whose values they do not use.
-        empty = {k: jnp.zeros((count, *v.shape[1:]), v.dtype) for k, v in whole.items()}
+        whole = system.batch_spec(count, _side(batch, image_size))
+        empty = {name: jnp.zeros(value.shape, value.dtype) for name, value in whole.items()}
         variables = from_names(shapes, parameters)
         outputs, _ = system.forward(variables, {**empty, **batch}, evaluation_context())
         return select(outputs)
 
     return run, {name: tuple(leaf.shape) for name, leaf in by_name(shapes).items()}
+
+
+def _side(batch, usual):
+    """The side of the pictures in a batch, the usual one if it has none."""
+    pictures = (n for n in batch if fields.BATCH[n].is_picture)
+    return next((batch[n].shape[fields.BATCH[n].rows_axis] for n in pictures), usual)
 
 
 def used_inputs(system: System, image_size: int) -> tuple[str, ...]:
@@ -130,22 +136,31 @@ def is_estimator(task: str, inputs: tuple[str, ...]) -> bool:
 def serialise(system: System, image_size: int, inputs: tuple[str, ...]) -> bytes:
     """The forward pass for every platform and any batch size, serialised by `jax.export`.
 
+    Of a system with a `size_step` it takes pictures of any side that is a multiple of it, from
+    `image_size` on.
+
     Args:
       system: the system whose averaged networks run.
-      image_size: side of the images, S pixels.
+      image_size: side of the images, S pixels; a multiple of the system's step.
       inputs: names of the fields of a batch that the program takes.
     """
     run, layout = forward(system, image_size)
     parameters = {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in layout.items()}
-    (count,) = jax.export.symbolic_shape("b")
-    batch = {
-        name: jax.ShapeDtypeStruct((count, *value.shape[1:]), value.dtype)
-        for name, value in system.batch_spec(1, image_size).items()
-        if name in inputs
-    }
+    count, side = _symbols(system.size_step, image_size)
+    spec = system.batch_spec(count, side)
+    batch = {name: value for name, value in spec.items() if name in inputs}
     with _no_paths():
         exported = jax.export.export(jax.jit(run), platforms=PLATFORMS)(parameters, batch)
         return bytes(exported.serialize())
+
+
+def _symbols(size_step, image_size):
+    """The batch size as a symbol, and the images' side, a symbol where it may be any."""
+    if not size_step:
+        return *jax.export.symbolic_shape("b"), image_size
+    # A multiple by construction: what is divided by the step is then known to leave no remainder.
+    least = f"s >= {image_size // size_step}"
+    return jax.export.symbolic_shape(f"b, {size_step}*s", constraints=(least,))
 
 
 @contextlib.contextmanager

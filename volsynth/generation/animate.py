@@ -25,6 +25,7 @@ def animate(
     batch: int = render.BATCH,
     watch: Callable[[Iterable[Any], int], Iterable[Any]] = lambda frames, count: frames,
     background: str = "own",
+    size: int | None = None,
 ) -> dict[str, Any]:
     """Shows the person of a picture in a motion.
 
@@ -41,6 +42,7 @@ def animate(
         show progress.
       background: background of an original frame, as for `generate.generate`; an MP4 or GIF file
         has magenta where it would be transparent.
+      size: side of the model's square in pixels, as for `render.choose_side`.
 
     Returns:
       {"clip": path, "frames": number, "fps", "encoded_once": whether the source was encoded only
@@ -62,7 +64,7 @@ def animate(
     estimator = estimation.load_estimator(source.estimator) if source.estimator else None
     generator = staged.load_staged(model)
     once = staged.is_staged(generator)
-    person = read_person(source, generator.image_size, estimator)
+    person = read_person(source, render.choose_side(generator, size), estimator)
     bodies, crop = fit_poses(poses, person, turn)
     # Loading depends on the disk and on what is in its cache; rates are told without it.
     start = time.perf_counter()

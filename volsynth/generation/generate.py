@@ -26,6 +26,7 @@ def generate(
     sheet: bool = False,
     turn: float = 0.0,
     background: str = "own",
+    size: int | None = None,
 ) -> dict[str, Any]:
     """Shows the person of a picture in other poses.
 
@@ -40,6 +41,7 @@ def generate(
       sheet: whether `out` is one picture of source, skeletons and all that was generated.
       turn: angle in degrees by which the poses are turned to the person's left.
       background: background of an original frame, as for `backgrounds.make_background`.
+      size: side of the model's square in pixels, as for `render.choose_side`.
 
     Returns:
       {"pictures": [paths], "targets": [names]}.
@@ -60,7 +62,7 @@ def generate(
         what = "one PNG" if sheet or len(wanted) == 1 else "a folder, or with --sheet one PNG"
         raise UserError(f"--out of {len(wanted)} poses must be {what}, got {out}.")
     generator = render.load_generator(model)
-    person = read_person(source, generator.image_size, estimator)
+    person = read_person(source, render.choose_side(generator, size), estimator)
     # Poses are fitted one by one: each gets a square of its own, in which it is as large as can be.
     fitted = [(body, crop) for (body,), crop in (fit_poses([p], person, turn) for _, p in wanted)]
     images = [render.render_bodies(generator, person, [body], crop)[0] for body, crop in fitted]

@@ -7,7 +7,7 @@ lengths, are put where the person stands, and get a square of their own.
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -19,6 +19,9 @@ from volsynth.images import cropping
 from volsynth.poses import retargeting
 from volsynth.poses.keypoint_files import Pose
 from volsynth.poses.retargeting import Body
+
+Side = int | Callable[[float], int]
+"""The side of a model's images in pixels, or what chooses it by the square's own side."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Person:
 
 
 def crop_person(
-    image: UInt8[np.ndarray, "H W 3"], mask: Bool[np.ndarray, "H W"], pose: Pose, side: int
+    image: UInt8[np.ndarray, "H W 3"], mask: Bool[np.ndarray, "H W"], pose: Pose, side: Side
 ) -> Person:
     """Cuts a person out of a picture at a model's size.
 
@@ -83,7 +86,8 @@ def crop_person(
       image: the picture.
       mask: where the person is.
       pose: the person's pose, in pixels of the picture.
-      side: side of the model's images, in pixels.
+      side: side of the model's images, in pixels; or the function that chooses it by the length of
+        the person's square in pixels of the picture.
 
     Raises:
       UserError: the pose has no pixels, lies outside of the picture or off the mask, or too few of
@@ -106,8 +110,9 @@ def crop_person(
     if not near.any():
         raise UserError(f"{pose.where}: the person's mask holds nothing near the joints.")
     # Around the joints, too: a mask may miss a hand, but a joint must be inside of the image.
-    crop = Crop(*cropping.square_around_mask(near, px), side)
-    cut, _ = cropping.cut_out(image, near, crop.corner, crop.extent, side)
+    corner, extent = cropping.square_around_mask(near, px)
+    crop = Crop(corner, extent, side if isinstance(side, int) else side(extent))
+    cut, _ = cropping.cut_out(image, near, crop.corner, crop.extent, crop.side)
     return Person(cut, crop, body, mask.shape)
 
 

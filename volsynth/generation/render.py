@@ -10,11 +10,14 @@ from jaxtyping import Bool, Float, UInt8
 from volsynth import conventions
 from volsynth.errors import UserError
 from volsynth.export import exported_model
-from volsynth.generation.persons import Crop, Person
+from volsynth.generation.persons import Crop, Person, Side
 from volsynth.poses.retargeting import Body
 
 BATCH = 8
 """The number of frames of a motion that are rendered at once."""
+
+MOST_OWN_SIZE = 1024
+"""The largest side of squares in pixels where nobody asked for a larger one."""
 
 RenderFn = Callable[[Sequence[Body]], UInt8[np.ndarray, "B S S 3"]]
 """Renders one person as some bodies; at most as many bodies as a batch has."""
@@ -36,6 +39,26 @@ def load_generator(
     if model.task == "pose":
         raise UserError(f"{path} finds poses and makes no pictures; give it as --estimator.")
     return model
+
+
+def choose_side(model: exported_model.Model, size: int | None) -> Side:
+    """The side of the squares in which a model shows a person, for `persons.crop_person`.
+
+    Args:
+      model: the model.
+      size: side that is wanted, in pixels; None for the size that the person has in the picture, up
+        to `MOST_OWN_SIZE`, where the model takes any size.
+
+    Raises:
+      UserError: the model takes no images of that size.
+    """
+    if size is not None and size != model.fitting_size(size):
+        step = model.size_step
+        allowed = f"a multiple of {step} from {model.image_size} on" if step else model.image_size
+        raise UserError(f"--size must be {allowed} for this model, got {size}.")
+    if size is not None or not model.size_step:
+        return size or model.image_size
+    return lambda extent: model.fitting_size(min(extent, MOST_OWN_SIZE))
 
 
 def render_bodies(

@@ -7,7 +7,7 @@ import pathlib
 from volsynth.errors import UserError
 from volsynth.export import exported_model
 from volsynth.generation import estimation
-from volsynth.generation.persons import Person, crop_person
+from volsynth.generation.persons import Person, Side, crop_person
 from volsynth.generation.pictures import read_picture
 from volsynth.poses import keypoint_files
 from volsynth.poses.keypoint_files import Pose
@@ -34,7 +34,7 @@ class Source:
 
 def read_person(
     source: Source,
-    side: int,
+    side: Side,
     estimator: exported_model.Model | None = None,
     keep_picture: bool = True,
 ) -> Person:
@@ -42,7 +42,7 @@ def read_person(
 
     Args:
       source: the files.
-      side: side of the model's images, in pixels.
+      side: side of the model's images, as for `persons.crop_person`.
       estimator: the source's estimator, loaded; it is asked only if the source has no pose.
       keep_picture: whether the person keeps the decoded picture, for the background behind it; a
         large one takes hundreds of megabytes.

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -57,13 +57,13 @@ class Features(NamedTuple):
       source: a batch of one with the source's fields, which the later stages read.
     """
 
-    features: dict[str, jax.Array]
+    features: dict[str, Any]
     source: Batch
 
     @property
     def nbytes(self) -> int:
         """The bytes that the features take."""
-        return sum(value.nbytes for value in self.features.values())
+        return sum(value.nbytes for value in jax.tree.leaves(self.features))
 
 
 class StagedModel:

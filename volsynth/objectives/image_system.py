@@ -94,6 +94,7 @@ def image_system(
     discriminator: nn.Module,
     figures: Mapping[str, float | str] | None = None,
     stages: Stages | None = None,
+    size_step: int = 0,
 ) -> System:
     """The system of a generator and a discriminator.
 
@@ -107,6 +108,7 @@ def image_system(
       discriminator: (image, batch) -> logits, [B, ...]; it has no states.
       figures: numbers that the paper prints, see `System.figures`.
       stages: the generator in three parts, where it has them.
+      size_step: see `System.size_step`.
 
     Raises:
       UserError: there are no such layers of features, or no such file.
@@ -133,6 +135,7 @@ def image_system(
         inputs=INPUTS,
         task="image_and_pose" if loss.pose else "image",
         stages=stages,
+        size_step=size_step,
         file_keys=("loss.features",),
         figures=figures or {},
         notes=reconstruction.notes(loss.reconstruction),

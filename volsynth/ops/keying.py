@@ -26,11 +26,33 @@ def remove(image: Float[Array, "b h w 3"], background: Sequence[float]) -> Float
       image: in [-1, 1].
       background: its background's colour.
     """
+    # A share and not a threshold: no pixel jumps between the two for a small change of its colour.
+    return NEUTRAL + coverage(image, background) * (image - NEUTRAL)
+
+
+def coverage(
+    image: Float[Array, "b h w 3"], background: Sequence[float]
+) -> Float[Array, "b h w 1"]:
+    """The share of every pixel that is not background, in [0, 1].
+
+    Args:
+      image: in [-1, 1].
+      background: its background's colour.
+    """
     background = jnp.asarray(background, image.dtype)
     difference = jnp.max(jnp.abs(image - background), axis=-1, keepdims=True)
-    # A share and not a threshold: no pixel jumps between the two for a small change of its colour.
-    kept = jnp.minimum(difference / REACH, 1.0)
-    return NEUTRAL + kept * (image - NEUTRAL)
+    return jnp.minimum(difference / REACH, 1.0)
+
+
+def cut_out(image: Float[Array, "b h w 3"], background: Sequence[float]) -> Float[Array, "b h w 4"]:
+    """The image without its background: colours times coverage, then the coverage.
+
+    Args:
+      image: in [-1, 1].
+      background: its background's colour.
+    """
+    kept = coverage(image, background)
+    return jnp.concatenate([image * kept, kept], axis=-1)
 
 
 def over(painted: Float[Array, "b h w 4"], background: Sequence[float]) -> Float[Array, "b h w 3"]:

@@ -5,10 +5,11 @@ from typing import Any
 from volsynth.config import missing_keys
 from volsynth.errors import UserError, did_you_mean
 from volsynth.system import System
-from volsynth.systems import deformable, pose_estimator, resnet2d, volumetric
+from volsynth.systems import deformable, pose_estimator, reprojection, resnet2d, volumetric
 
 SYSTEMS = {
     "volumetric": volumetric.make,
+    "reprojection": reprojection.make,
     "resnet2d": resnet2d.make,
     "deformable": deformable.make,
     "pose_estimator": pose_estimator.make,

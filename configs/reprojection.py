@@ -1,0 +1,81 @@
+"""Configs of the reprojection system: the source's own pixels, moved by the parts of its body.
+
+    volsynth train --config configs/reprojection.py:full --workdir runs/reprojection
+    volsynth describe --config configs/reprojection.py:full
+
+Variants: `full` is for pictures of 256 pixels. `demo` trains in minutes on two CPU cores. `smoke`
+is for tests. The others go on top of one of these, `reprojection.py:demo,no_shade`.
+"""
+
+import ml_collections
+
+from . import _common
+
+
+def get_config(variants: str = "full") -> ml_collections.ConfigDict:
+    """The config of one variant, or of several, separated by commas, one on top of the other."""
+    return _common.build(_sections(), VARIANTS, variants)
+
+
+def _sections():
+    return {
+        "system": "reprojection",
+        "model": {
+            # Side of the image that the network sees; pictures may have any other.
+            "size": 256,
+            # Channels at every size, from the image's on; each further one is of half the size.
+            "widths": (32, 64, 128, 256),
+            "blocks": 4,
+            # Channels of the convolutions before the weights of the candidates.
+            "head": (32, 32),
+            # Whether the source's mirror image is looked at, too; whether it is told what of the
+            # source is hidden; whether the mixture is made brighter and darker.
+            "mirrored": True,
+            "visibility": True,
+            "shade": True,
+            # "3d", or "2d": parts moved within the image plane; bodies without depth.
+            "transform": "3d",
+            "pose": "3d",
+            # Whether blocks keep only their inputs for the backward pass: slower, less memory.
+            "remat": False,
+        },
+        # depth: layers of the pose's heatmaps; whole and norm as in configs/volumetric.py.
+        "discriminator": {
+            "widths": (64, 128, 256, 512),
+            "norm": "instance",
+            "whole": False,
+            "depth": 8,
+            "heatmap_sigma": 6 / 256,
+        },
+    }
+
+
+VARIANTS = {
+    # The sections as they are above.
+    "full": {},
+    "half": _common.HALF,
+    **_common.LOSSES,
+    **_common.CRITICS,
+    **_common.FASHION,
+    **_common.AUGMENT,
+    # --- what each piece is worth: docs/reprojection.md ---
+    "no_mirror": {"model": {"mirrored": False}},
+    "no_visibility": {"model": {"visibility": False}},
+    "no_shade": {"model": {"shade": False}},
+    "transform_2d": {"model": {"transform": "2d"}},
+    "pose_2d": {"model": {"pose": "2d"}},
+    "both_2d": {"model": {"transform": "2d", "pose": "2d"}},
+    # --- sizes ---
+    "demo": {
+        **_common.DEMO,
+        # Moved pixels are sharp by themselves; features cost a quarter of a step.
+        "loss": {**_common.DEMO["loss"], "nearest_neighbour": 0.0},
+        "model": {"size": 64, "widths": (32, 48, 64), "blocks": 3},
+        "discriminator": {"widths": (16, 32, 64), "heatmap_sigma": 3 / 64},
+    },
+    "smoke": {
+        **_common.SMOKE,
+        "model": {"size": 32, "widths": (4, 4), "blocks": 1, "head": (4, 4)},
+        "discriminator": {"widths": (4, 4), "depth": 2, "heatmap_sigma": 2 / 32},
+    },
+}

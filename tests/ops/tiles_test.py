@@ -1,0 +1,40 @@
+"""Functions of pixels that are computed in some tiles alone."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from volsynth.ops import tiles
+
+
+def _marked(*share):
+    rng = np.random.default_rng(0)
+    return jnp.stack([jnp.asarray(rng.random(20) < s) for s in share])
+
+
+@pytest.mark.parametrize("marked", [_marked(0.3, 0.9), _marked(0, 0), _marked(1, 0.2)])
+def test_marked_tiles_have_the_functions_values_and_others_the_fill(marked):
+    shape, side = (64, 80), 40.0
+
+    def function(pixels):
+        return {"x": pixels.x, "both": jnp.stack([pixels.x, pixels.y], axis=-1)}
+
+    fill = {"x": jnp.float32(-1), "both": jnp.array([-2.0, -3.0])}
+    found = jax.jit(lambda m: tiles.compute(function, m, shape, side, fill))(marked)
+    x, y = np.meshgrid((np.arange(80) + 0.5) / 2, (np.arange(64) + 0.5) / 2)
+    here = np.kron(np.asarray(marked).reshape(2, 4, 5), np.ones((1, 16, 16))) > 0
+    np.testing.assert_allclose(found["x"], np.where(here, x, -1), atol=1e-5)
+    wanted = np.where(here[..., None], np.stack([x, y], axis=-1), (-2, -3))
+    np.testing.assert_allclose(found["both"], wanted, atol=1e-5)
+
+
+def test_centres_are_those_of_the_tiles():
+    x, y = tiles.centres((32, 48), 24.0)
+    np.testing.assert_allclose(x, [4, 12, 20, 4, 12, 20])
+    np.testing.assert_allclose(y, [4, 4, 4, 12, 12, 12])
+
+
+def test_images_must_be_divisible_into_tiles():
+    with pytest.raises(ValueError, match="images of 64 x 70: both must be multiples of 16"):
+        tiles.compute(lambda p: p.x, jnp.ones((1, 16), bool), (64, 70), 64.0, jnp.zeros(()))

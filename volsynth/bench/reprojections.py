@@ -1,0 +1,128 @@
+"""The benchmark of reprojection: the operator beside its plain form.
+
+The plain form computes every capsule and every candidate at every pixel, as dense arrays.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from volsynth.bench import timing
+from volsynth.bench.timing import Say
+from volsynth.ops import pose_volumes
+from volsynth.ops.body import raster
+from volsynth.ops.body.capsules import PARTS, capsules
+from volsynth.ops.reprojection import candidates, composition, reprojection
+from volsynth.ops.reprojection.candidates import Source
+from volsynth.ops.reprojection.reprojection import Reprojection
+
+Poses = Mapping[str, np.ndarray]
+"""Joints and visibility of sources and targets, as fields of a batch."""
+
+_FAR = 1e4
+
+
+def bench_reprojection(poses: Poses, size: int, repeats: int, say: Say) -> dict[str, Any]:
+    """Measures the operator: raster of both bodies, candidates, means and the composed picture.
+
+    Args:
+      poses: poses of a batch, for images of `size` pixels.
+      size: side of the pictures, pixels.
+      repeats: turns of every form.
+      say: is told of the progress.
+
+    Returns:
+      JSON values: "seconds" and "temporary_bytes" of both forms, "speedup_over_plain", and
+      "share_of_pixels_that_differ" of the composed pictures.
+    """
+    batch = len(poses["source_joints"])
+    picture = jax.random.uniform(jax.random.key(0), (batch, size, size, 4), minval=0, maxval=1)
+    runs, pictures, memory = {}, {}, {}
+    for name, function in {"ours": _ours, "plain": _plain}.items():
+        compiled = jax.jit(function).lower(picture, dict(poses)).compile()
+        say(f"{name}: compiled")
+        runs[name] = functools.partial(compiled, picture, dict(poses))
+        pictures[name] = np.stack(runs[name]().picture, axis=-1)
+        memory[name] = compiled.memory_analysis().temp_size_in_bytes
+    seconds = timing.median_seconds(runs, repeats, say)
+    # Neighbouring capsules meet in lines, on which rounding decides for one or the other.
+    apart = np.abs(pictures["ours"] - pictures["plain"]).max(axis=-1) > 0.02
+    return {
+        "pictures": [batch, size, size],
+        "seconds": seconds,
+        "temporary_bytes": memory,
+        "speedup_over_plain": seconds["plain"] / seconds["ours"],
+        "share_of_pixels_that_differ": float(np.mean(apart)),
+        "machine": timing.machine_info(),
+    }
+
+
+def _poses(poses, role):
+    return jnp.asarray(poses[f"{role}_joints"]), jnp.asarray(poses[f"{role}_visible"])
+
+
+def _ours(picture, poses) -> Reprojection:
+    side = float(picture.shape[2])
+    source, target = _poses(poses, "source"), _poses(poses, "target")
+    made = reprojection.make_source(picture, *source, side)
+    views = candidates.views(made, source, target, side)
+    means = composition.part_means([made])
+    return reprojection.reproject(views, means, *target, picture.shape[1:3], side)
+
+
+def _plain(picture, poses) -> Reprojection:
+    """The operator by dense arrays, without tiles."""
+    batch, height, width, _ = picture.shape
+    side = float(width)
+    source, target = _poses(poses, "source"), _poses(poses, "target")
+    mirrored = candidates.mirrored_pose(*source, side)
+    grid = jnp.meshgrid(jnp.arange(width) + 0.5, jnp.arange(height) + 0.5)
+    x, y = (jnp.broadcast_to(v, (batch, height, width)) for v in grid)
+    bodies = [plain_raster(*pose, x, y) for pose in (source, mirrored, target)]
+    scale = pose_volumes.person_scale(*source)
+    made = Source(picture, bodies[0], scale)
+    flipped = Source(picture[:, :, ::-1], bodies[1], scale)
+    found = []
+    views = candidates.views(made, source, target, side)
+    for view, seen in zip(views, (made, flipped)):
+        # A picture that was flipped is looked at directly.
+        direct = view._replace(source=seen, mirrored=False)
+        found.append(candidates.candidate(direct, bodies[2], x, y, side))
+    means = composition.part_means([made])
+    mean = composition.mean_colour(means, bodies[2])
+    scale = pose_volumes.person_scale(*target)
+    picture = composition.compose(bodies[2], scale, [*zip(views, found)], mean)
+    return Reprojection(bodies[2], scale, tuple(found), mean, picture)
+
+
+def plain_raster(
+    joints: jax.Array, visible: jax.Array, x: jax.Array, y: jax.Array
+) -> raster.Raster:
+    """Computes `raster.raster` by an array [B, N, H, W] of every capsule at every pixel."""
+    body = capsules(joints, visible)
+    scale = pose_volumes.person_scale(joints, visible)
+    start, end = (jnp.moveaxis(v, -1, 0)[..., None, None] for v in (body.start, body.end))
+    radius = body.radius[..., None, None]
+    hit = raster.hit(tuple(start), tuple(end), radius, x[:, None], y[:, None])
+    rank = jnp.where(hit.distance < 0, hit.depth - 2 * _FAR, hit.distance)
+    reach = (raster.REACH * scale)[:, None, None, None]
+    there = body.known[..., None, None] & (hit.distance <= reach)
+    rank = jnp.where(there, rank, _FAR)
+    best = jnp.argmin(rank, axis=1, keepdims=True)
+
+    def chosen(values):
+        return jnp.take_along_axis(values, best, axis=1)[:, 0]
+
+    nobody = chosen(rank) >= _FAR
+    normal = [chosen(v) for v in (hit.across_x, hit.across_y, -hit.down)]
+    length = jnp.maximum(jnp.sqrt(sum(v**2 for v in normal)), 1e-6)
+    return raster.Raster(
+        jnp.where(nobody, raster.NOBODY, jnp.array(PARTS)[best[:, 0]]),
+        jnp.where(nobody, raster.FAR, chosen(hit.depth)),
+        jnp.where(nobody, raster.FAR, chosen(hit.distance)),
+        tuple(jnp.where(nobody, 0, v / length) for v in normal),
+    )

@@ -1,0 +1,53 @@
+"""Channels: what a network is shown of a reprojection, and of a source's body."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from volsynth import skeleton
+from volsynth.ops import keying
+from volsynth.ops.body.raster import NOBODY, Raster
+from volsynth.ops.reprojection.reprojection import Reprojection
+
+NARROW = 0.04
+"""The softness of the body's outline, as a share of the person's scale."""
+
+HALO, WIDE = 0.15, 0.08
+"""Distance from the body, and softness, of the outline of what may hang on it, as such shares."""
+
+
+def channels(found: Reprojection, side: float) -> Float[Array, "b h w c"]:
+    """Everything that is found for a target, as channels about as large as colours.
+
+    For each candidate the colour, the coverage, what is seen and whether it is the same part; mean
+    colour and composed picture; the body's outline, narrow and wide; depth, normals and parts.
+
+    Args:
+      found: the reprojection.
+      side: width of the image in the pixels of the poses.
+    """
+    target, scale = found.target, jnp.maximum(found.scale, 1e-3)[:, None, None]
+    narrow = jax.nn.sigmoid(-target.distance / (NARROW * scale))
+    wide = _wide(target, scale)
+    shown = []
+    for candidate in found.candidates:
+        shown += [*_over_neutral(candidate.rgba), candidate.rgba[3], candidate.seen, candidate.own]
+    shown += [plane * wide + (1 - wide) * keying.NEUTRAL for plane in found.mean]
+    shown += [*_over_neutral(found.picture), narrow, wide, _depth(target, scale, side) * wide]
+    shown += [axis * narrow for axis in (*target.normal, *found.candidates[0].normal)]
+    shown += [(target.part == part) * wide for part in range(skeleton.NUM_PARTS)]
+    return jnp.stack(shown, axis=-1)
+
+
+def _wide(body: Raster, scale):
+    return jax.nn.sigmoid((HALO * scale - body.distance) / (WIDE * scale))
+
+
+def _depth(body: Raster, scale, side):
+    # Poses have their mean depth at half of the side.
+    return jnp.where(body.part != NOBODY, (body.depth - side / 2) / scale, 0)
+
+
+def _over_neutral(rgba):
+    *colour, alpha = rgba
+    return [plane + (1 - alpha) * keying.NEUTRAL for plane in colour]

@@ -1,0 +1,102 @@
+"""Composition without learning: a picture of moved pixels, and the colours it falls back on.
+
+The person is what the source shows of itself; else what it shows in a mirror; else what shows
+through, which has at least the right part's colours; else the mean colour of the part.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from volsynth import skeleton
+from volsynth.ops.body.raster import Raster
+from volsynth.ops.reprojection.candidates import Candidate, Source, View
+from volsynth.ops.reprojection.sampling import Planes
+
+MIRROR_WEIGHT = 0.3
+"""Weight of what only the mirrored source shows, where 1 is that of what the source shows."""
+
+THROUGH_WEIGHT = 0.1
+"""Weight of the pixels of the right part where another point of it is wanted."""
+
+MEAN_WEIGHT = 1e-3
+"""Weight of the part's mean colour, which counts where there is nothing else."""
+
+EDGE = 0.05
+"""The distance beside the body up to which pixels count for the mean colour of a part."""
+
+OUTLINE = 0.02
+"""The softness of the outline of the body in a picture without learning."""
+
+_SHARE = 0.05
+"""The share of its mirror part's pixels of which a part needs as many for its own mean colour."""
+
+
+def part_means(sources: Sequence[Source]) -> Float[Array, "b p 3"]:
+    """The mean colour of every part in pictures of one person, in [-1, 1].
+
+    A part that the sources hardly show has the colour of its counterpart on the other side; where
+    neither is to be seen the colour is 0.
+    """
+    total = sum(map(_part_sums, sources))
+    weight = total[..., 3:]
+    mean = total[..., :3] / jnp.maximum(weight, 1e-3)
+    mirror = np.array(skeleton.PART_MIRROR)
+    share = weight / jnp.maximum(weight + _SHARE * weight[:, mirror], 1e-6)
+    return share * mean + (1 - share) * mean[:, mirror]
+
+
+def _part_sums(source) -> Float[Array, "b p 4"]:
+    """The sums of premultiplied colour and coverage over the pixels of every part."""
+    body = source.body
+    near = body.distance < EDGE * source.scale[:, None, None]
+    # One by one: a matrix of parts would make ten images of each.
+    return jnp.stack(
+        [
+            jnp.sum(jnp.where(((body.part == part) & near)[..., None], source.rgba, 0), axis=(1, 2))
+            for part in range(skeleton.NUM_PARTS)
+        ],
+        axis=1,
+    )
+
+
+def mean_colour(means: Float[Array, "b p 3"], target: Raster) -> Planes:
+    """The mean colour of the part at every pixel of the target, three planes; 0 without a part."""
+    grow = (slice(None), *[None] * (target.part.ndim - 1))
+    colour = [jnp.zeros(target.part.shape)] * 3
+    for part in range(skeleton.NUM_PARTS):
+        here = target.part == part
+        colour = [jnp.where(here, means[:, part, i][grow], old) for i, old in enumerate(colour)]
+    return tuple(colour)
+
+
+def compose(
+    target: Raster,
+    scale: Float[Array, " b"],
+    candidates: Sequence[tuple[View, Candidate]],
+    mean: Planes,
+) -> Planes:
+    """The picture without learning: premultiplied colour and coverage of every pixel, four planes.
+
+    Args:
+      target: raster of the target.
+      scale: the target's scale, pixels.
+      candidates: the candidates with the views that they are of.
+      mean: the mean colour of the part at every pixel.
+    """
+    total, beside = [0.0] * 4, 0.0
+    for view, candidate in candidates:
+        weight = candidate.seen**2 + THROUGH_WEIGHT * candidate.own
+        weight = weight * (MIRROR_WEIGHT if view.mirrored else 1.0)
+        total = [t + weight * plane for t, plane in zip(total, candidate.rgba)]
+        if not view.mirrored:
+            beside = jnp.maximum(beside, candidate.own * candidate.rgba[3])
+    # Within the capsules all is covered; beside them what the same part of the source covers.
+    scale = scale[(slice(None), *[None] * (target.part.ndim - 1))]
+    inside = jax.nn.sigmoid(-target.distance / (OUTLINE * jnp.maximum(scale, 1e-3)))
+    alpha = jnp.maximum(inside, beside)
+    share = alpha / (total[3] + MEAN_WEIGHT)
+    return (*(share * (t + MEAN_WEIGHT * m) for t, m in zip(total, mean)), alpha)

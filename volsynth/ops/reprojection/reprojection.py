@@ -1,0 +1,103 @@
+"""The operator: everything that a picture shows of a person in another pose, without learning.
+
+It is computed in the tiles near the target's body (`ops.tiles`), a few at a time: the raster of the
+target, both candidates of every pixel, the mean colours, and the picture composed of them.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from volsynth.ops import pose_volumes, tiles
+from volsynth.ops.body import raster
+from volsynth.ops.body.capsules import FITTED, Proportions, capsules
+from volsynth.ops.body.raster import Raster
+from volsynth.ops.reprojection import candidates, composition
+from volsynth.ops.reprojection.candidates import Candidate, Source, View
+from volsynth.ops.reprojection.sampling import Planes
+
+
+class Reprojection(NamedTuple):
+    """What some views of a person show of the person in the target's pose.
+
+    Attributes:
+      target: raster of the target's body.
+      scale: the target's scale, pixels.
+      candidates: one for each view.
+      mean: mean colour of the part at every pixel.
+      picture: what `composition.compose` makes of these: premultiplied colour and coverage.
+    """
+
+    target: Raster
+    scale: Float[Array, " b"]
+    candidates: tuple[Candidate, ...]
+    mean: Planes
+    picture: Planes
+
+
+def make_source(
+    rgba: Float[Array, "b h w 4"],
+    joints: Float[Array, "b j 3"],
+    visible: Bool[Array, "b j"],
+    side: float,
+    proportions: Proportions = FITTED,
+) -> Source:
+    """A picture of a person with the person's body.
+
+    Args:
+      rgba: premultiplied colours in [-1, 1] and coverage in [0, 1].
+      joints: the person's pose, in pixels.
+      visible: which joints are known.
+      side: width of the image in the pixels of the joints.
+      proportions: the proportions of the body.
+    """
+    body = raster.raster(joints, visible, rgba.shape[1:3], side, proportions)
+    return Source(jax.lax.stop_gradient(rgba), body, pose_volumes.person_scale(joints, visible))
+
+
+def reproject(
+    views: Sequence[View],
+    means: Float[Array, "b p 3"],
+    joints: Float[Array, "b j 3"],
+    visible: Bool[Array, "b j"],
+    shape: tuple[int, int],
+    side: float,
+    proportions: Proportions = FITTED,
+    visibility: bool = True,
+) -> Reprojection:
+    """Everything that some views of a person show of the person in another pose.
+
+    Args:
+      views: the views, of pictures of any size.
+      means: `composition.part_means` of the pictures.
+      joints: the wanted pose, in pixels.
+      visible: which joints of it are known.
+      shape: pixel counts (H, W) of the result, multiples of `tiles.SIZE`.
+      side: width of the image in the pixels of the poses, the sources' and the target's.
+      proportions: the proportions of the body.
+      visibility: whether it is told what the source hides, or else all taken as seen.
+    """
+    joints = jax.lax.stop_gradient(joints)
+    body = capsules(joints, visible, proportions)
+    scale = pose_volumes.person_scale(joints, visible)
+    reach = raster.REACH * scale
+
+    def compute(pixels):
+        at = (pixels.x, pixels.y)
+        target = raster.cast(body, reach, *at)
+        found = tuple(candidates.candidate(view, target, *at, side, visibility) for view in views)
+        # XLA would else sample all of it again for every plane of the picture.
+        found = jax.lax.optimization_barrier(found)
+        mean = composition.mean_colour(means, target)
+        picture = composition.compose(target, scale, [*zip(views, found)], mean)
+        return target, found, mean, picture
+
+    near = raster.near_tiles(body, reach, shape, side)
+    zero = jnp.zeros(())
+    nothing = Candidate((zero,) * 4, zero, zero, (zero,) * 3)
+    fill = (raster.empty(), (nothing,) * len(views), (zero,) * 3, (zero,) * 4)
+    target, found, mean, picture = tiles.compute(compute, near, shape, side, fill)
+    return Reprojection(target, scale, found, mean, picture)

@@ -1,0 +1,202 @@
+"""The reprojection system: the source's own pixels moved by the volumetric system's transforms.
+
+It takes the ten parts and their seven parameters from M. Knoche, *Volumetric Feature Transformation
+for Pose-Conditioned Human Image Synthesis*, master thesis, RWTH Aachen 2019, section 4.3.2, and
+moves pixels at the picture's own size by them instead of features in a volume. A small network
+sees what was found, at a size of its own, and says for every pixel which candidates to mix, how to
+shade them, and what to paint where nobody saw the person. Pictures may be of any size.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from volsynth.config import build_section
+from volsynth.conventions import BACKGROUND
+from volsynth.errors import UserError, did_you_mean
+from volsynth.nn import blending, discriminators, layers, unet
+from volsynth.objectives import image_system
+from volsynth.ops import keying, pose_volumes, rectangles, tiles
+from volsynth.ops.reprojection import (
+    candidates,
+    channels,
+    composition,
+    enlarging,
+    mixing,
+    reprojection,
+)
+from volsynth.ops.warp import warp
+from volsynth.system import Batch, System
+
+PAPER = (
+    "after Knoche 2019, Volumetric Feature Transformation for Pose-Conditioned Human Image "
+    "Synthesis"
+)
+
+DIMENSIONS = ("3d", "2d")
+"""Allowed dimensions of transforms and of poses; "2d" is for ablations."""
+
+Pose = tuple[Float[Array, "b j 3"], Bool[Array, "b j"]]
+"""Joints in pixels, and which of them are known."""
+
+
+class Generator(nn.Module):
+    """The generator: source image and target pose to an image, by mixing moved pixels.
+
+    Attributes:
+      size: side of the image that the network sees, pixels; pictures may be larger or smaller.
+      widths: channels of the network at every size, see `unet.UNet`.
+      blocks: number of its residual blocks.
+      head: channels of the convolutions before the fields, see `blending.BlendingHead`.
+      mirrored: whether there are candidates of the mirrored source.
+      visibility: whether the network is told what the source hides.
+      shade: whether the mixture is shaded.
+      transform: "3d", or "2d": parts are moved by affine maps of the image plane.
+      pose: "3d", or "2d": bodies without depth.
+      remat: whether blocks keep only their inputs for the backward pass, to save memory.
+      dtype: type in which the layers compute.
+    """
+
+    size: int
+    widths: Sequence[int]
+    blocks: int
+    head: Sequence[int]
+    mirrored: bool
+    visibility: bool
+    shade: bool
+    transform: Literal["3d", "2d"]
+    pose: Literal["3d", "2d"]
+    remat: bool
+    dtype: layers.Dtype = jnp.float32
+
+    def setup(self) -> None:
+        """Makes the layers."""
+        self.network = unet.UNet(self.widths, self.blocks, self.remat, self.dtype)
+        # The mean colour is a candidate, too.
+        self.blend = blending.BlendingHead(
+            self.head, (2 if self.mirrored else 1) + 1, self.shade, self.dtype
+        )
+
+    def __call__(self, batch: Batch, train: bool = False) -> dict[str, Array]:
+        """All stages one after the other; the outputs of `render`."""
+        del train  # Nothing in it behaves differently in training.
+        return self.render(self.move(self.encode(batch), batch), batch)
+
+    def encode(self, batch: Batch) -> dict[str, Any]:
+        """The source's picture without its background, at its own size and at the network's.
+
+        Returns:
+          {"picture": premultiplied [B, S, S, 4], "source": `Source` of the network's size, "means":
+          `composition.part_means`}.
+        """
+        picture = keying.cut_out(jnp.asarray(batch["source_image"]), BACKGROUND)
+        small = _resized(picture, self.size)
+        source = reprojection.make_source(small, *self._pose(batch, "source"), self._side)
+        return {"picture": picture, "source": source, "means": composition.part_means([source])}
+
+    def move(self, features: dict[str, Any], batch: Batch) -> dict[str, Any]:
+        """What the source shows of the target, as "found", at the network's size."""
+        found = reprojection.reproject(
+            self._views(features["source"], batch),
+            features["means"],
+            *self._pose(batch, "target"),
+            (self.size, self.size),
+            self._side,
+            visibility=self.visibility,
+        )
+        return {**features, "found": found}
+
+    def render(self, moved: dict[str, Any], batch: Batch) -> dict[str, Array]:
+        """The image in the target pose, {"image": [B, S, S, 3]} in [-1, 1]."""
+        found, picture = moved["found"], moved["picture"]
+        seen = channels.channels(found, self._side).astype(self.dtype)
+        fields = self.blend(jnp.concatenate([self.network(seen), seen], axis=-1))
+        size = picture.shape[2]
+        # A symbol stands for the size in an exported program; it is never known to be the smaller.
+        if isinstance(size, int) and size <= self.size:
+            pixels = [candidate.rgba for candidate in found.candidates]
+            mixed = mixing.mix(fields, pixels, found.mean, found.target)
+        else:
+            views = self._views(moved["source"], batch)
+            target = self._pose(batch, "target")
+            mixed = enlarging.mix_enlarged(
+                fields, [picture] * len(views), views, moved["means"], *target, self._side
+            )
+        return {"image": _resized(keying.over(jnp.stack(mixed, axis=-1), BACKGROUND), size)}
+
+    @property
+    def _side(self) -> float:
+        """The width of pictures in the pixels of poses: poses are scaled to the network's size."""
+        return float(self.size)
+
+    def _pose(self, batch, role) -> Pose:
+        joints, visible = (jnp.asarray(batch[f"{role}_{kind}"]) for kind in ("joints", "visible"))
+        joints = joints * (self.size / batch["source_image"].shape[2])
+        if self.pose == "2d":
+            joints = joints.at[..., 2].set(self._side / 2)
+        return joints, visible
+
+    def _views(self, source, batch):
+        fit = pose_volumes.part_transforms if self.transform == "3d" else _fit_planar
+        poses = (self._pose(batch, role) for role in ("source", "target"))
+        views = candidates.views(source, *poses, self._side, fit)
+        return views if self.mirrored else views[:1]
+
+
+def _fit_planar(*arguments):
+    """`pose_volumes.part_transforms`, but with affine maps of the image plane."""
+    return warp.planar(*rectangles.affine_fits(*arguments))
+
+
+def _resized(images, size):
+    """Images [B, H, W, C] at another size, averaged where they shrink."""
+    if images.shape[2] == size:
+        return images
+    shape = (images.shape[0], size, size, images.shape[3])
+    return jax.image.resize(images, shape, "linear", antialias=True)
+
+
+def make(config: Any) -> System:
+    """The reprojection system of a config.
+
+    Args:
+      config: the whole config; its sections `model`, `discriminator` and `loss`, the image size and
+        the precision are read.
+
+    Raises:
+      UserError: image size and network do not fit together, or a value is not allowed.
+    """
+    model, image_size = config.model, config.data.image_size
+    for name, size in (("data.image_size", image_size), ("model.size", model.size)):
+        if size < 1 or size % tiles.SIZE:
+            raise UserError(f"config.{name} must be a multiple of {tiles.SIZE}, got {size}.")
+    for key in ("transform", "pose"):
+        value = getattr(model, key)
+        if value not in DIMENSIONS:
+            hint = did_you_mean(value, DIMENSIONS)
+            raise UserError(f"config.model.{key} must be 3d or 2d, got {value!r}; {hint}")
+    loss = build_section(image_system.Loss, config, "loss")
+    if loss.pose:
+        raise UserError(f"config.loss.pose must be 0, got {loss.pose}: there is no pose head here.")
+    dtype = layers.precision(config.precision)
+    discriminator = build_section(
+        discriminators.PoseDiscriminator,
+        config,
+        "discriminator",
+        flat=model.pose == "2d",
+        dtype=dtype,
+    )
+    generator = build_section(Generator, config, "model", dtype=dtype)
+    return image_system.image_system(
+        "reprojection",
+        PAPER,
+        loss,
+        generator,
+        discriminator,
+        stages=image_system.generator_stages(generator),
+        size_step=tiles.SIZE,
+    )
