@@ -9,7 +9,7 @@ from PIL import Image
 from volsynth import cli
 from volsynth.diagnostics import body_fit
 from volsynth.errors import UserError
-from volsynth.ops.body.capsules import FITTED, Proportions
+from volsynth.ops.body.capsules import USUAL, Proportions
 
 
 @pytest.fixture(scope="module")
@@ -18,17 +18,17 @@ def people(tiny):
 
 
 def test_bodies_match_people_and_thin_ones_do_not(people):
-    found = body_fit.match(people, FITTED)
+    found = body_fit.match(people, USUAL)
     assert found.silhouette_iou > 0.6
     assert found.right_parts > 0.7
-    thin = FITTED._replace(flank=0.02, trunk=0.02, upper_leg=0.02, lower_leg=0.02)
+    thin = USUAL._replace(flank=0.02, trunk=0.02, upper_leg=0.02, lower_leg=0.02)
     assert body_fit.match(people, thin).silhouette_iou < found.silhouette_iou - 0.1
 
 
 def test_a_fit_finds_better_proportions(people, monkeypatch):
     monkeypatch.setattr(body_fit, "STEPS", (0.5,))
     said = []
-    start = FITTED._replace(trunk=0.05, flank=0.05)
+    start = USUAL._replace(trunk=0.05, flank=0.05)
     best, found = body_fit.fit(people, start, said.append)
     assert isinstance(best, Proportions)
     assert best.flank > start.flank
@@ -48,7 +48,7 @@ def test_the_command_prints_shares_and_draws_bodies(data_dir, tmp_path, capsys):
     assert cli.main([*command, "--count", "6", "--out", str(out), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["people"] == 6
-    assert report["proportions"] == FITTED._asdict()
+    assert report["proportions"] == USUAL._asdict()
     assert np.asarray(Image.open(out)).std() > 10
     assert cli.main([*command, "--count", "0"]) == 2
     assert "--count must be at least 1, got 0" in capsys.readouterr().err

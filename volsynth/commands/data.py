@@ -156,13 +156,13 @@ def _body(options):
     from volsynth.data import prepared
     from volsynth.diagnostics import body_fit
     from volsynth.images import draw
-    from volsynth.ops.body.capsules import FITTED
+    from volsynth.ops.body.capsules import USUAL
 
     if options.count < 1:
         raise UserError(f"--count must be at least 1, got {options.count}.")
     data = prepared.open_prepared(options.data_dir, options.name, options.config_name)
     people = body_fit.load(data.split(options.split), options.count)
-    proportions = FITTED
+    proportions = USUAL
     if options.fit:
         proportions, _ = body_fit.fit(people, proportions, progress.say)
     found = body_fit.match(people, proportions)

@@ -22,6 +22,13 @@ AT_ONCE = 16
 """The number of tiles of every example that are computed in a turn of the loop."""
 
 
+Count = Any
+"""A number of pixels: an int, or in exported programs a symbol that stands for any."""
+
+Shape = tuple[Count, Count]
+"""Height and width of an image in pixels."""
+
+
 class Pixels(NamedTuple):
     """The pixels of some tiles of every example.
 
@@ -36,7 +43,7 @@ class Pixels(NamedTuple):
     tile: Int[Array, "b t"]
 
 
-def centres(shape: tuple[int, int], side: float) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
+def centres(shape: Shape, side: float) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
     """The centres (x, y) of all tiles of an image, row by row.
 
     Args:
@@ -56,7 +63,7 @@ def centres(shape: tuple[int, int], side: float) -> tuple[Float[Array, " n"], Fl
 def compute(
     function: Callable[[Pixels], Any],
     marked: Bool[Array, "b n"],
-    shape: tuple[int, int],
+    shape: Shape,
     side: float,
     fill: Any,
 ) -> Any:

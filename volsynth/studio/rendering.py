@@ -14,6 +14,9 @@ from volsynth.generation.persons import Crop, Person
 from volsynth.poses import pose_library
 from volsynth.poses.retargeting import Body
 
+SIZE = 256
+"""The side of pictures in pixels, of models that make them at any size: as they are shown."""
+
 BATCH = render.BATCH
 """The number of frames of a motion that the model renders at once."""
 
@@ -45,7 +48,7 @@ class Renderer:
 
     def __init__(self, model: exported_model.Model) -> None:
         """Takes a model of `staged.load_staged`; it is compiled when it is first called."""
-        self.card, self.image_size = model.card, model.image_size
+        self.card, self.image_size = model.card, model.fitting_size(SIZE)
         self._model = model
         # Only systems with stages can be taken apart into encoding and rendering.
         self._staged = staged.StagedModel(model) if staged.is_staged(model) else None

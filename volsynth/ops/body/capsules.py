@@ -67,7 +67,9 @@ class Proportions(NamedTuple):
     toes: float = 0.25
 
 
-FITTED = Proportions()
+USUAL = Proportions()
+"""The proportions that bodies have, chosen by eye on `posed_people`; `diagnostics.body_fit` measures
+how well they match, and can look for better ones."""
 
 
 class Capsules(NamedTuple):
@@ -103,7 +105,7 @@ NUM_CAPSULES = len(PARTS)
 def capsules(
     joints: Float[Array, "b j 3"],
     visible: Bool[Array, "b j"],
-    proportions: Proportions = FITTED,
+    proportions: Proportions = USUAL,
 ) -> Capsules:
     """The capsules of some persons. Those that lack a joint are not known, and hold any values.
 

@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from volsynth import skeleton
 from volsynth.ops import pose_volumes, tiles
-from volsynth.ops.body.capsules import FITTED, NUM_CAPSULES, PARTS, Capsules, Proportions, capsules
+from volsynth.ops.body.capsules import USUAL, NUM_CAPSULES, PARTS, Capsules, Proportions, capsules
 
 REACH = 0.4
 """The distance from its outline up to which a body has a raster, as a share of its scale."""
@@ -56,9 +56,9 @@ class Raster(NamedTuple):
 def raster(
     joints: Float[Array, "b j 3"],
     visible: Bool[Array, "b j"],
-    shape: tuple[int, int],
+    shape: tiles.Shape,
     side: float,
-    proportions: Proportions = FITTED,
+    proportions: Proportions = USUAL,
 ) -> Raster:
     """The raster of some bodies.
 
@@ -88,7 +88,7 @@ def empty() -> Raster:
 
 
 def near_tiles(
-    body: Capsules, reach: Float[Array, " b"], shape: tuple[int, int], side: float
+    body: Capsules, reach: Float[Array, " b"], shape: tiles.Shape, side: float
 ) -> Bool[Array, "b n"]:
     """The tiles that may have a pixel within reach of a capsule, in the order of `tiles.centres`.
 

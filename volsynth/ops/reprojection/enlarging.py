@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float
 
 from volsynth.ops import pose_volumes, tiles
 from volsynth.ops.body import raster
-from volsynth.ops.body.capsules import FITTED, Proportions, capsules
+from volsynth.ops.body.capsules import USUAL, Proportions, capsules
 from volsynth.ops.reprojection import candidates, composition, mixing
 from volsynth.ops.reprojection.candidates import View
 from volsynth.ops.reprojection.mixing import Fields
@@ -31,7 +31,7 @@ def mix_enlarged(
     joints: Float[Array, "b j 3"],
     visible: Bool[Array, "b j"],
     side: float,
-    proportions: Proportions = FITTED,
+    proportions: Proportions = USUAL,
 ) -> Planes:
     """The mixture at the size of the pictures, as `mixing.mix` makes it at that of the fields.
 
@@ -67,7 +67,7 @@ def mix_enlarged(
 
 
 def enlarge(
-    field: Float[Array, "b n n c"], pixels: tiles.Pixels, width: int, side: float
+    field: Float[Array, "b n n c"], pixels: tiles.Pixels, width: tiles.Count, side: float
 ) -> Float[Array, "b t 16 16 c"]:
     """The cubic interpolation of a field at the pixels of tiles (Keys 1981, with a = -1/2).
 

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float
 
 from volsynth.ops import pose_volumes, tiles
 from volsynth.ops.body import raster
-from volsynth.ops.body.capsules import FITTED, Proportions, capsules
+from volsynth.ops.body.capsules import USUAL, Proportions, capsules
 from volsynth.ops.body.raster import Raster
 from volsynth.ops.reprojection import candidates, composition
 from volsynth.ops.reprojection.candidates import Candidate, Source, View
@@ -43,7 +43,7 @@ def make_source(
     joints: Float[Array, "b j 3"],
     visible: Bool[Array, "b j"],
     side: float,
-    proportions: Proportions = FITTED,
+    proportions: Proportions = USUAL,
 ) -> Source:
     """A picture of a person with the person's body.
 
@@ -63,9 +63,9 @@ def reproject(
     means: Float[Array, "b p 3"],
     joints: Float[Array, "b j 3"],
     visible: Bool[Array, "b j"],
-    shape: tuple[int, int],
+    shape: tiles.Shape,
     side: float,
-    proportions: Proportions = FITTED,
+    proportions: Proportions = USUAL,
     visibility: bool = True,
 ) -> Reprojection:
     """Everything that some views of a person show of the person in another pose.
