@@ -68,8 +68,10 @@ class Proportions(NamedTuple):
 
 
 USUAL = Proportions()
-"""The proportions that bodies have, chosen by eye on `posed_people`; `diagnostics.body_fit` measures
-how well they match, and can look for better ones."""
+"""The proportions that bodies have, chosen by eye on `posed_people`.
+
+`diagnostics.body_fit` measures how well they match, and can look for better ones.
+"""
 
 
 class Capsules(NamedTuple):

@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from volsynth import skeleton
 from volsynth.ops import pose_volumes, tiles
-from volsynth.ops.body.capsules import USUAL, NUM_CAPSULES, PARTS, Capsules, Proportions, capsules
+from volsynth.ops.body.capsules import NUM_CAPSULES, PARTS, USUAL, Capsules, Proportions, capsules
 
 REACH = 0.4
 """The distance from its outline up to which a body has a raster, as a share of its scale."""
