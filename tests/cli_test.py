@@ -27,6 +27,7 @@ COMMANDS = [
     ("data", "show"), ("data", "pairs"), ("data", "check"), ("data", "stats"),
     ("data", "convert-keypoints"), ("doctor",), ("bench",), ("bench", "warp"),
     ("bench", "conv3d"), ("bench", "step"), ("bench", "input"), ("bench", "generate"),
+    ("bench", "reprojection"), ("data", "body"),
     ("weights",), ("weights", "convert"), ("features",), ("export",), ("generate",),
     ("animate",), ("pose",), ("study",), ("study", "simulate"), ("study", "coverage"),
     ("study", "collect"),
