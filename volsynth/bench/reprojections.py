@@ -23,8 +23,6 @@ from volsynth.ops.reprojection.reprojection import Reprojection
 Poses = Mapping[str, np.ndarray]
 """Joints and visibility of sources and targets, as fields of a batch."""
 
-_FAR = 1e4
-
 
 def bench_reprojection(poses: Poses, size: int, repeats: int, say: Say) -> dict[str, Any]:
     """Measures the operator: raster of both bodies, candidates, means and the composed picture.
@@ -108,16 +106,16 @@ def plain_raster(
     start, end = (jnp.moveaxis(v, -1, 0)[..., None, None] for v in (body.start, body.end))
     radius = body.radius[..., None, None]
     hit = raster.hit(tuple(start), tuple(end), radius, x[:, None], y[:, None])
-    rank = jnp.where(hit.distance < 0, hit.depth - 2 * _FAR, hit.distance)
+    rank = jnp.where(hit.distance < 0, hit.depth - 2 * raster.FAR, hit.distance)
     reach = (raster.REACH * scale)[:, None, None, None]
     there = body.known[..., None, None] & (hit.distance <= reach)
-    rank = jnp.where(there, rank, _FAR)
+    rank = jnp.where(there, rank, raster.FAR)
     best = jnp.argmin(rank, axis=1, keepdims=True)
 
     def chosen(values):
         return jnp.take_along_axis(values, best, axis=1)[:, 0]
 
-    nobody = chosen(rank) >= _FAR
+    nobody = chosen(rank) >= raster.FAR
     normal = [chosen(v) for v in (hit.across_x, hit.across_y, -hit.down)]
     length = jnp.maximum(jnp.sqrt(sum(v**2 for v in normal)), 1e-6)
     return raster.Raster(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 SIZE = 16
 """The number of pixels along a side of a tile."""
@@ -35,12 +35,10 @@ class Pixels(NamedTuple):
     Attributes:
       x: coordinates of their centres, in pixels of the cube that poses are in.
       y: as `x`.
-      tile: index of each tile in its image, row by row.
     """
 
     x: Float[Array, "b t 16 16"]
     y: Float[Array, "b t 16 16"]
-    tile: Int[Array, "b t"]
 
 
 def centres(shape: Shape, side: float) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
@@ -104,7 +102,6 @@ def compute(
         pixels = Pixels(
             jnp.broadcast_to(corner_x + inner, grid),
             jnp.broadcast_to(corner_y + inner[:, None], grid),
-            tile,
         )
         # In the order of the list: that is one block, where tiles of the image are many.
         return jax.tree.map(
