@@ -152,6 +152,17 @@ def test_equal_directions_are_left_alone(asarray):
 
 
 @KINDS
+@pytest.mark.parametrize("tilt", [1e-8, 1e-7, 1e-6, 1e-5])
+def test_nearly_equal_directions_turn_as_little(tilt, asarray):
+    """Where the difference of two directions is mostly rounding, and may lie along them."""
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((500, 3))
+    b = a * (1 + tilt * rng.standard_normal(a.shape))
+    got = geometry.minimal_rotation(asarray(a), asarray(b))
+    np.testing.assert_allclose(got, np.tile(np.eye(3), (500, 1, 1)), atol=10 * tilt + 1e-6)
+
+
+@KINDS
 @pytest.mark.parametrize("tilt", [0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2])
 def test_opposite_directions_get_a_half_turn(tilt, asarray):
     rng = np.random.default_rng(0)

@@ -153,10 +153,13 @@ def minimal_rotation(
     least = eye[xnp.argmin(xnp.abs(a), axis=-1)]
     orthogonal = unit(least - xnp.sum(least * a, axis=-1, keepdims=True) * a)
     # Of nearly opposite vectors the sum is mostly rounding; its share along their difference is
-    # known to be zero, and is the one that would turn the result away from `target`.
+    # known to be zero, and is the one that would turn the result away from `target`. Of nearly
+    # equal ones the difference is mostly rounding, and may point anywhere.
     across = unit(a - b)
     bisector = a + b
-    bisector = bisector - xnp.sum(bisector * across, axis=-1, keepdims=True) * across
+    share = xnp.sum(bisector * across, axis=-1, keepdims=True)
+    blunt = xnp.sum(a * b, axis=-1, keepdims=True) < 0
+    bisector = bisector - xnp.where(blunt, share, 0) * across
     opposite = xnp.sum(bisector**2, axis=-1, keepdims=True) < 1e-10
     bisector = unit(xnp.where(opposite, orthogonal, bisector))
     # Reflecting in a and then in the bisector rotates by twice the angle between them.
