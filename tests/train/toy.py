@@ -25,8 +25,8 @@ def init(rng, batch):
     """Generator weight 3, critic weight 0.5."""
     del rng, batch
     return {
-        "generator": {"params": {"w": jnp.array(3.0)}},
-        "critic": {"params": {"v": jnp.array(0.5)}},
+        "generator": {"params": {"w": jnp.float32(3.0)}},
+        "critic": {"params": {"v": jnp.float32(0.5)}},
     }
 
 
@@ -122,7 +122,13 @@ def train(system, config, batches, workdir, draw_samples):
     """`loop.train` of a config: the program and the mesh are made as a run makes them."""
     devices = mesh.make(config.mesh, config.train.batch_size, config.data.image_size)
     made = program.make(system, config)
-    return loop.train(made, devices, config, batches, workdir, draw_samples)
+    # A process may have a part of the batch.
+    whole = {
+        key: jax.ShapeDtypeStruct((config.train.batch_size, *value.shape[1:]), value.dtype)
+        for key, value in next(batches(0, 1)).items()
+    }
+    placed = program.place(made, devices, config.seed, whole, config.mesh.shard_state)
+    return loop.train(made, placed, devices, config, batches, workdir, draw_samples)
 
 
 def rules(optimisers, average_decay=0.5, scaling=UNSCALED):

@@ -44,7 +44,12 @@ def train(config: Any, workdir: str | os.PathLike[str]) -> None:
     height = config.data.image_size // system.coarsest_stride
     devices = mesh.make(config.mesh, config.train.batch_size, height)
     trained = program.make(system, config)
-    _trace(trained, config)
+    example = system.batch_spec(config.train.batch_size, config.data.image_size)
+    placed = program.place(trained, devices, config.seed, example, config.mesh.shard_state)
+    # Networks and losses raise their errors when a step is traced; JAX remembers what it traced.
+    # The second phase of a run may begin after days.
+    for step in placed.steps.values():
+        jax.eval_shape(step, placed.state, placed.batch)
     _check_counts(config)
     if not 0 <= config.data.single <= 1:
         raise UserError(f"config.data.single must lie in [0, 1], got {config.data.single}.")
@@ -73,7 +78,7 @@ def train(config: Any, workdir: str | os.PathLike[str]) -> None:
         )
 
     draw_samples = _sampler(system, data.split("validation"), config.seed)
-    loop.train(trained, devices, config, batches, workdir, draw_samples)
+    loop.train(trained, placed, devices, config, batches, workdir, draw_samples)
 
 
 def _sampler(system, split, seed):
@@ -84,15 +89,6 @@ def _sampler(system, split, seed):
     wanted = dict.fromkeys((*sampling.SAMPLERS[task.sampler].fields, *system.inputs))
     batches = list(pipeline.evaluation_batches(split, pairs, len(pairs), [*wanted], system.frames))
     return lambda averages: gallery(task, functools.partial(predict, averages), batches)
-
-
-def _trace(trained, config):
-    """Traces a step of each phase, so that networks and losses raise their errors now."""
-    batch = trained.system.batch_spec(config.train.batch_size, config.data.image_size)
-    state = jax.eval_shape(trained.init, jax.random.key(0), batch)
-    # The second phase of a run may begin after days.
-    for step in trained.steps.values():
-        jax.eval_shape(step, state, batch)
 
 
 def _check_counts(config):

@@ -22,10 +22,9 @@ from volsynth.train import (
     mesh,
     phases,
     profiling,
-    program,
     state,
 )
-from volsynth.train.program import Program
+from volsynth.train.program import PlacedProgram, Program
 from volsynth.train.reporting import Reporter, SilentReporter
 
 
@@ -39,6 +38,7 @@ class Diverged(Exception):
 
 def train(
     trained: Program,
+    placed: PlacedProgram,
     devices: Mesh,
     config: Any,
     batches: Callable[[int, int], Iterator[Batch]],
@@ -49,6 +49,7 @@ def train(
 
     Args:
       trained: the program of the config, from `program.make`.
+      placed: the same on the mesh, from `program.place`.
       devices: the mesh to train on, from `mesh.make`.
       config: the whole config; `train`, `mesh` and `seed` are read here.
       batches: (start, stop) -> the batches of these steps; with several processes, this one's
@@ -76,10 +77,6 @@ def train(
                 workdir, settings.keep_checkpoints, settings.best_by, say=Reporter.say
             )
         )
-        # Networks are built for the shapes of a batch, but for the number of its examples: of
-        # several processes each has a part of them.
-        example = next(batches(0, 1))
-        placed = program.place(trained, devices, config.seed, example, config.mesh.shard_state)
         current = _restore_or_initialise(placed, checkpoints)
         start = int(current.step)
         reporter = stack.enter_context(
@@ -103,7 +100,7 @@ def train(
             reporter,
             profiler,
             draw_samples,
-            _phase_of_metric(settings.best_by, trained, placed, example, settings.batch_size),
+            _phase_of_metric(settings.best_by, trained, placed),
         )
         return runner.run(current, start, batches, interrupted)
 
@@ -231,23 +228,18 @@ def _check_best_by(system, name):
         )
 
 
-def _phase_of_metric(name, trained, placed, example, batch_size):
+def _phase_of_metric(name, trained, placed):
     """The last phase whose steps log the metric: losses of two phases cannot be compared.
 
     None where no metric is asked for.
     """
     if not name:
         return None
-    # The whole batch, of which this process may hold a part.
-    batch = {
-        key: jax.ShapeDtypeStruct((batch_size, *value.shape[1:]), value.dtype)
-        for key, value in example.items()
-    }
     found, known = None, set()
     for phase, span in trained.spans.items():
         if span:
             # Traced once: JAX remembers it for the first step.
-            metrics = jax.eval_shape(placed.steps[phase], placed.state, batch)[1]
+            metrics = jax.eval_shape(placed.steps[phase], placed.state, placed.batch)[1]
             known |= metrics.keys()
             found = phase if name in metrics else found
     if found is None:

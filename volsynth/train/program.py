@@ -36,11 +36,14 @@ class PlacedProgram(NamedTuple):
       init: () -> TrainState. The state comes to be on the mesh: it is never whole on one device.
       steps: the step function of each phase, jitted, donating the state.
       state: shapes, dtypes and shardings of the state.
+      batch: shapes, dtypes and shardings of a batch. With these and `state` a step is traced once
+        for all: JAX remembers it.
     """
 
     init: Callable[[], state.TrainState]
     steps: Mapping[str, Callable[[state.TrainState, Batch], tuple[state.TrainState, Any]]]
     state: state.TrainState
+    batch: Batch
 
 
 def make(system: System, config: Any) -> Program:
@@ -82,7 +85,7 @@ def place(
       program: the result of `make`.
       devices: the mesh.
       seed: the seed of the run.
-      batch: arrays or shapes, with the shapes and dtypes of batches; initialisers ask for no more.
+      batch: arrays or shapes, with the shapes and dtypes of a batch of all processes together.
       shard_state: whether devices share the state, see `mesh.state_shardings`.
     """
 
@@ -91,6 +94,7 @@ def place(
         zeros = {key: jnp.zeros(value.shape, value.dtype) for key, value in batch.items()}
         return program.init(jax.random.key(seed), zeros)
 
+    batch_shardings = mesh.batch_shardings(devices, batch)
     shapes = jax.eval_shape(init)
     shardings = mesh.state_shardings(devices, shapes, shard_state)
     return PlacedProgram(
@@ -100,7 +104,7 @@ def place(
         steps={
             phase: jax.jit(
                 mesh.traced_on(devices, move),
-                in_shardings=(shardings, mesh.batch_shardings(devices, batch)),
+                in_shardings=(shardings, batch_shardings),
                 out_shardings=(shardings, mesh.replicated(devices)),
                 # The new state takes the memory of the old one: both at once would be twice.
                 donate_argnums=0,
@@ -112,4 +116,8 @@ def place(
             shapes,
             shardings,
         ),
+        batch={
+            key: jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=batch_shardings[key])
+            for key, value in batch.items()
+        },
     )
