@@ -8,22 +8,28 @@ import pytest
 from volsynth.ops import tiles
 
 
-def _marked(*share):
+def _work(*share):
+    """Some work of 1 to 3 in a share of twenty tiles."""
     rng = np.random.default_rng(0)
-    return jnp.stack([jnp.asarray(rng.random(20) < s) for s in share])
+    return jnp.stack([jnp.asarray((rng.random(20) < s) * rng.integers(1, 4, 20)) for s in share])
 
 
-@pytest.mark.parametrize("marked", [_marked(0.3, 0.9), _marked(0, 0), _marked(1, 0.2)])
-def test_marked_tiles_have_the_functions_values_and_others_the_fill(marked):
+@pytest.mark.parametrize("work", [_work(0.3, 0.9), _work(0, 0), _work(1, 0.2)])
+def test_tiles_with_work_have_the_functions_values_and_others_the_fill(work):
     shape, side = (64, 80), 40.0
 
-    def function(pixels):
+    def function(pixels, _):
         return {"x": pixels.x, "both": jnp.stack([pixels.x, pixels.y], axis=-1)}
 
-    fill = {"x": jnp.float32(-1), "both": jnp.array([-2.0, -3.0])}
-    found = jax.jit(lambda m: tiles.compute(function, m, shape, side, fill))(marked)
+    def after(pixels, before):
+        return before[0]["x"] + 100 * pixels.tile[..., None, None]
+
+    fills = [{"x": jnp.float32(-1), "both": jnp.array([-2.0, -3.0])}, jnp.float32(-4)]
+    found, last = jax.jit(lambda w: tiles.compute([function, after], w, shape, side, fills))(work)
     x, y = np.meshgrid((np.arange(80) + 0.5) / 2, (np.arange(64) + 0.5) / 2)
-    here = np.kron(np.asarray(marked).reshape(2, 4, 5), np.ones((1, 16, 16))) > 0
+    here = np.kron(np.asarray(work).reshape(2, 4, 5), np.ones((1, 16, 16))) > 0
+    tile = np.kron(np.arange(20).reshape(4, 5), np.ones((16, 16)))
+    np.testing.assert_allclose(last, np.where(here, x + 100 * tile, -4), atol=1e-5)
     np.testing.assert_allclose(found["x"], np.where(here, x, -1), atol=1e-5)
     wanted = np.where(here[..., None], np.stack([x, y], axis=-1), (-2, -3))
     np.testing.assert_allclose(found["both"], wanted, atol=1e-5)
@@ -37,4 +43,4 @@ def test_centres_are_those_of_the_tiles():
 
 def test_images_must_be_divisible_into_tiles():
     with pytest.raises(ValueError, match="images of 64 x 70: both must be multiples of 16"):
-        tiles.compute(lambda p: p.x, jnp.ones((1, 16), bool), (64, 70), 64.0, jnp.zeros(()))
+        tiles.compute([lambda p, _: p.x], jnp.ones((1, 16), int), (64, 70), 64.0, [jnp.zeros(())])

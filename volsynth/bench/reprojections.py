@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from volsynth import skeleton
 from volsynth.bench import timing
 from volsynth.bench.timing import Say
 from volsynth.ops import pose_volumes
 from volsynth.ops.body import raster
 from volsynth.ops.body.capsules import PARTS, capsules
 from volsynth.ops.reprojection import candidates, composition, reprojection
-from volsynth.ops.reprojection.candidates import Source
 from volsynth.ops.reprojection.reprojection import Reprojection
 
 Poses = Mapping[str, np.ndarray]
@@ -66,7 +66,7 @@ def _poses(poses, role):
 def _ours(picture, poses) -> Reprojection:
     side = float(picture.shape[2])
     source, target = _poses(poses, "source"), _poses(poses, "target")
-    made = reprojection.make_source(picture, *source, side)
+    made = candidates.make_source(picture, *source, side)
     views = candidates.views(made, source, target, side)
     means = composition.part_means([made])
     return reprojection.reproject(views, means, *target, picture.shape[1:3], side)
@@ -81,20 +81,31 @@ def _plain(picture, poses) -> Reprojection:
     grid = jnp.meshgrid(jnp.arange(width) + 0.5, jnp.arange(height) + 0.5)
     x, y = (jnp.broadcast_to(v, (batch, height, width)) for v in grid)
     bodies = [plain_raster(*pose, x, y) for pose in (source, mirrored, target)]
-    scale = pose_volumes.person_scale(*source)
-    made = Source(picture, bodies[0], scale)
-    flipped = Source(picture[:, :, ::-1], bodies[1], scale)
+    made = candidates.make_source(picture, *source, side, body=bodies[0])
+    flipped = candidates.make_source(picture[:, :, ::-1], *mirrored, side, body=bodies[1])
     found = []
     views = candidates.views(made, source, target, side)
     for view, seen in zip(views, (made, flipped)):
         # A picture that was flipped is looked at directly.
         direct = view._replace(source=seen, mirrored=False)
-        found.append(candidates.candidate(direct, bodies[2], x, y, side))
+        at = _attached(candidates.moved(direct, side), bodies[2], x, y)
+        found.append(candidates.candidate(direct, at, bodies[2], side))
     means = composition.part_means([made])
-    mean = composition.mean_colour(means, bodies[2])
+    mean = _attached(composition.mean_colour(means), bodies[2], x, y)
     scale = pose_volumes.person_scale(*target)
     picture = composition.compose(bodies[2], scale, [*zip(views, found)], mean)
     return Reprojection(bodies[2], scale, tuple(found), mean, picture)
+
+
+def _attached(attach, body, x, y):
+    """What is attached to the part of every pixel."""
+    part = jnp.minimum(body.part, skeleton.NUM_PARTS - 1)
+
+    def pick(values):
+        return jax.vmap(lambda rows, part: rows[part])(values, part)
+
+    there = body.part != raster.NOBODY
+    return jax.tree.map(lambda v: jnp.where(there, v, 0), attach(pick, body.depth, x, y))
 
 
 def plain_raster(

@@ -1,19 +1,19 @@
-"""Tiles: the squares of images in which something is to be computed, and the loop over them.
+"""Tiles: the squares of images in which something is to be computed, and the loops over them.
 
-Most of an image is far from the person in it. A function of pixels is computed in those tiles that
-are marked, a few tiles of every example at a time; the number of turns follows their number at run
-time. So its cost goes with the marked tiles of the example that has most, and no array is as large
-as the image but the results. Rows and columns of images are multiples of `SIZE`.
+Most of an image is far from the person in it. Functions of pixels are computed in those tiles that
+have any work, a few tiles of every example at a time; the number of turns follows their number at
+run time. So the cost goes with the marked tiles of the example that has most. Rows and columns of
+images are multiples of `SIZE`.
 
-The loop has no gradient: what it computes depends on pictures and poses, which carry none.
+The loops have no gradient: what they compute depends on pictures and poses, which carry none.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float, Int
 
 SIZE = 16
 """The number of pixels along a side of a tile."""
@@ -35,10 +35,16 @@ class Pixels(NamedTuple):
     Attributes:
       x: coordinates of their centres, in pixels of the cube that poses are in.
       y: as `x`.
+      tile: index of each tile, in the order of `centres`.
     """
 
     x: Float[Array, "b t 16 16"]
     y: Float[Array, "b t 16 16"]
+    tile: Int[Array, "b t"]
+
+
+Stage = Callable[[Pixels, tuple], Any]
+"""(pixels, values of the stages before) -> a pytree of arrays [B, T, 16, 16, ...]."""
 
 
 def centres(shape: Shape, side: float) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
@@ -59,75 +65,97 @@ def centres(shape: Shape, side: float) -> tuple[Float[Array, " n"], Float[Array,
 
 
 def compute(
-    function: Callable[[Pixels], Any],
-    marked: Bool[Array, "b n"],
+    stages: Sequence[Stage],
+    work: Int[Array, "b n"],
     shape: Shape,
     side: float,
-    fill: Any,
-) -> Any:
-    """The values of a function of pixels in the marked tiles, as images.
+    fills: Sequence[Any],
+) -> tuple[Any, ...]:
+    """The values of functions of pixels in some tiles, as images.
+
+    Each stage has a loop of its own, after which its values are in memory: within one loop
+    compilers may compute what a stage gives anew for every value that the next one makes of it.
 
     Args:
-      function: pixels -> a pytree of arrays [B, T, 16, 16, ...].
-      marked: the tiles in which to compute it, in the order of `centres`.
+      stages: the functions, each of which is given the values of all those before.
+      work: how much there is to do in every tile, in the order of `centres`; 0 to leave it out.
+        Tiles with as much to do come in one turn.
       shape: pixel counts (H, W) of the images, multiples of `SIZE`.
       side: width of the image in the pixels that poses are in.
-      fill: the same pytree with the value of a pixel in the other tiles, [...].
+      fills: for each stage the pytree with the values of a pixel in tiles that are left out, [...].
 
     Returns:
-      The pytree of images [B, H, W, ...].
+      For each stage the pytree of images [B, H, W, ...].
 
     Raises:
       ValueError: the image cannot be divided into tiles.
     """
     if shape[0] % SIZE or shape[1] % SIZE:
         raise ValueError(f"images of {shape[0]} x {shape[1]}: both must be multiples of {SIZE}.")
-    batch, count = marked.shape
-    columns = shape[1] // SIZE
-    # The marked ones first, in their order; a place in the list for each tile.
-    order = jnp.argsort(~marked, axis=1, stable=True).astype(jnp.int32)
+    count = work.shape[1]
+    # Those with most work first; a place in the list for each tile.
+    order = jnp.argsort(-work, axis=1, stable=True).astype(jnp.int32)
     place = jnp.argsort(order, axis=1).astype(jnp.int32)
     room = -(-count // AT_ONCE) * AT_ONCE
     order = jnp.pad(order, ((0, 0), (0, room - count)), mode="edge")
+    turns = -(-jnp.max(jnp.sum(work > 0, axis=1, dtype=jnp.int32)) // AT_ONCE)
+    listed = ()
+    for stage, fill in zip(stages, fills):
+
+        def block(tile, before, stage=stage, fill=fill):
+            works = jnp.take_along_axis(work, tile, axis=1) > 0
+            values = stage(_pixels(tile, shape, side), before)
+            return jax.tree.map(lambda new, fill: _where(works, new, fill), values, fill)
+
+        listed = (*listed, _listed(block, order, turns, listed, fill))
+    return jax.tree.map(lambda values: _image(values, place, shape), listed)
+
+
+def _pixels(tile, shape, side):
+    """The pixels of tiles."""
+    row, column = jnp.divmod(tile, shape[1] // SIZE)
     step = side / shape[1]
     inner = (jnp.arange(SIZE, dtype=jnp.float32) + 0.5) * step
+    corner_y, corner_x = (
+        (SIZE * step) * at.astype(jnp.float32)[..., None, None] for at in (row, column)
+    )
+    grid = (*tile.shape, SIZE, SIZE)
+    x = jnp.broadcast_to(corner_x + inner, grid)
+    return Pixels(x, jnp.broadcast_to(corner_y + inner[:, None], grid), tile)
+
+
+def _listed(block, order, turns, before, fill):
+    """The values [B, R, 16, 16, ...] of a stage in the order of the list, block by block."""
 
     def turn(i, listed):
-        tile = jax.lax.dynamic_slice_in_dim(order, i * AT_ONCE, AT_ONCE, axis=1)
-        row, column = jnp.divmod(tile, columns)
-        corner_y, corner_x = (
-            (SIZE * step) * at.astype(jnp.float32)[..., None, None] for at in (row, column)
-        )
-        grid = (batch, AT_ONCE, SIZE, SIZE)
-        pixels = Pixels(
-            jnp.broadcast_to(corner_x + inner, grid),
-            jnp.broadcast_to(corner_y + inner[:, None], grid),
-        )
-        # In the order of the list: that is one block, where tiles of the image are many.
+        def taken(values):
+            return jax.lax.dynamic_slice_in_dim(values, i * AT_ONCE, AT_ONCE, axis=1)
+
+        values = block(taken(order), jax.tree.map(taken, before))
         return jax.tree.map(
             lambda whole, new: jax.lax.dynamic_update_slice_in_dim(whole, new, i * AT_ONCE, 1),
             listed,
-            function(pixels),
+            values,
         )
 
     def room_for(value):
         value = jnp.asarray(value)
-        return jnp.zeros((batch, room, SIZE, SIZE, *value.shape), value.dtype)
+        return jnp.broadcast_to(value, (*order.shape, SIZE, SIZE, *value.shape))
 
-    turns = -(-jnp.max(jnp.sum(marked, axis=1, dtype=jnp.int32)) // AT_ONCE)
-    listed = jax.lax.fori_loop(0, turns, turn, jax.tree.map(room_for, fill))
-
-    def image(listed, fill):
-        found = jax.vmap(lambda tiles, index: tiles[index])(listed, place)
-        there = marked.reshape(*marked.shape, *[1] * (found.ndim - 2))
-        return _untiled(jnp.where(there, found, fill), shape)
-
-    return jax.tree.map(image, listed, fill)
+    return jax.lax.fori_loop(0, turns, turn, jax.tree.map(room_for, fill))
 
 
-def _untiled(image, shape):
-    """[B, N, 16, 16, ...] -> [B, H, W, ...]."""
-    batch, _, _, _, *rest = image.shape
-    rows, columns = shape[0] // SIZE, shape[1] // SIZE
-    grid = image.reshape(batch, rows, columns, SIZE, SIZE, *rest)
-    return jnp.swapaxes(grid, 2, 3).reshape(batch, *shape, *rest)
+def _where(there, values, fill):
+    """Values [B, T, ...] of tiles, or the fill [...] of a pixel."""
+    return jnp.where(there.reshape(*there.shape, *[1] * (values.ndim - 2)), values, fill)
+
+
+def _image(listed, place, shape):
+    """[B, R, 16, 16, ...] -> [B, H, W, ...], row by row, and each row tile by tile."""
+    batch, room, _, _, *rest = listed.shape
+    rows = place.reshape(batch, -1, 1, shape[1] // SIZE) * SIZE + jnp.arange(SIZE)[:, None]
+    strips = listed.reshape(batch, room * SIZE, SIZE, *rest)
+    found = jax.vmap(lambda strips, rows: strips.at[rows].get(mode="promise_in_bounds"))(
+        strips, rows.reshape(batch, -1)
+    )
+    return found.reshape(batch, *shape, *rest)

@@ -95,7 +95,7 @@ class Generator(nn.Module):
         """
         picture = keying.cut_out(jnp.asarray(batch["source_image"]), BACKGROUND)
         small = _resized(picture, self.size)
-        source = reprojection.make_source(small, *self._pose(batch, "source"), self._side)
+        source = candidates.make_source(small, *self._pose(batch, "source"), self._side)
         return {"picture": picture, "source": source, "means": composition.part_means([source])}
 
     def move(self, features: dict[str, Any], batch: Batch) -> dict[str, Any]:
@@ -119,7 +119,7 @@ class Generator(nn.Module):
         # A symbol stands for the size in an exported program; it is never known to be the smaller.
         if isinstance(size, int) and size <= self.size:
             pixels = [candidate.rgba for candidate in found.candidates]
-            mixed = mixing.mix(fields, pixels, found.mean, found.target)
+            mixed = mixing.mix(fields, pixels, found.mean, found.target.part)
         else:
             views = self._views(moved["source"], batch)
             target = self._pose(batch, "target")

@@ -146,16 +146,54 @@ def test_an_arm_towards_the_camera_is_a_ball_and_finite():
     assert found.depth[0, int(y), int(x)] < z
 
 
-def test_nothing_within_reach_lies_in_a_tile_that_is_left_out(joints):
-    """The same raster, with every tile computed."""
-    reach = raster.REACH * _scale(joints, ALL)
-    x, y = np.meshgrid(np.arange(64) + 0.5, np.arange(64) + 0.5)
-    x, y = (jnp.broadcast_to(jnp.float32(v), (2, 64, 64)) for v in (x, y))
-    whole = jax.jit(raster.cast)(_capsules(joints, ALL), reach, x, y)
-    there = np.asarray(whole.part) != raster.NOBODY
-    there = there.reshape(2, 4, tiles.SIZE, 4, tiles.SIZE).any(axis=(2, 4)).reshape(2, -1)
-    near = np.asarray(_near(_capsules(joints, ALL), reach, SHAPE, SIDE))
-    assert np.all(near[there])
-    assert not near.all()
-    found = _raster(joints, ALL, SHAPE, SIDE)
+@pytest.mark.parametrize("size", [64, 128])
+def test_no_tile_leaves_out_a_capsule_that_is_seen_in_it(joints, size):
+    """The same raster as with every capsule in every tile."""
+    shape = (size, size)
+    some = jax.device_get(_near(_capsules(joints, ALL), _reach(joints), shape, SIDE))
+    # Tiles are left out, and so are most capsules of the others.
+    assert 0 < np.mean(some.count == 0) < 1
+    assert 1 < some.count[some.count > 0].mean() < 8
+    every = raster.Near(*(np.full_like(v, n) for v, n in zip(some, (0, capsules.NUM_CAPSULES))))
+    every.order[:] = np.arange(capsules.NUM_CAPSULES)
+    whole = jax.jit(_cast, static_argnums=2)(joints, every, shape)
+    found = _raster(joints, ALL, shape, SIDE)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3), found, whole)
+
+
+def _reach(joints):
+    return raster.REACH * _scale(joints, ALL)
+
+
+def _cast(joints, near, shape):
+    """The raster with these capsules in the tiles."""
+    body, reach = (
+        capsules.capsules(joints, ALL),
+        raster.REACH * pose_volumes.person_scale(joints, ALL),
+    )
+    stages = [lambda pixels, _: raster.cast(body, reach, near, pixels)[0]]
+    return tiles.compute(stages, near.count, shape, SIDE, [raster.empty()])[0]
+
+
+def test_what_is_attached_is_that_of_the_part_in_front(joints, found):
+    values = jnp.arange(20.0).reshape(2, 10)
+    body, reach = _capsules(joints, ALL), _reach(joints)
+    near = _near(body, reach, SHAPE, SIDE)
+
+    def attach(pick, depth, x, y):
+        return {"value": pick(values) + 0 * x, "at": x + 100 * y + 10_000 * depth}
+
+    def stage(pixels, _):
+        return raster.cast(body, reach, near, pixels, attach)
+
+    empty = (raster.empty(), {"value": jnp.float32(0), "at": jnp.float32(0)})
+    compute = jax.jit(lambda: tiles.compute([stage], near.count, SHAPE, SIDE, [empty])[0])
+    body, attached = jax.device_get(compute())
+    there = found.part != raster.NOBODY
+    assert np.all(body.part == found.part)
+    rows = np.append(np.asarray(values), [[0], [0]], axis=1)
+    wanted = np.stack([row[part] for row, part in zip(rows, found.part)])
+    np.testing.assert_array_equal(attached["value"], wanted)
+    x, y = np.meshgrid(np.arange(64) + 0.5, np.arange(64) + 0.5)
+    at = np.where(there, x + 100 * y + 10_000 * found.depth, 0)
+    np.testing.assert_allclose(attached["at"], at, rtol=1e-5)

@@ -33,7 +33,7 @@ PART = {name: i for i, name in enumerate(skeleton.PART_NAMES)}
 def _run(rgba, source, target, visible=ALL, visibility=True, size=SIDE):
     """The reprojection of a picture, and the views it is made of."""
     side = float(rgba.shape[2])
-    made = reprojection.make_source(rgba, source, visible, side)
+    made = candidates.make_source(rgba, source, visible, side)
     views = candidates.views(made, (source, visible), (target, visible), side)
     means = composition.part_means([made])
     found = reprojection.reproject(
@@ -237,7 +237,7 @@ def _fields(choice, size=SIDE, candidates=3, gain=0.0):
 def test_the_largest_weight_takes_all(choice):
     found, _, _ = _run(_painted(CROSSED), CROSSED, _standing(), ALL[:1])
     pixels = [c.rgba for c in found.candidates]
-    mixed = _stack(mixing.mix(_fields(choice), pixels, found.mean, found.target))
+    mixed = _stack(mixing.mix(_fields(choice), pixels, found.mean, found.target.part))
     there = np.asarray(found.target.part) != raster.NOBODY
     assert np.all(mixed[~there] == mixing.NOTHING)
     np.testing.assert_allclose(mixed[there][:, 3], 1)
@@ -251,7 +251,7 @@ def test_a_candidate_that_covers_nothing_has_no_weight():
     empty = (jnp.zeros((1, SIDE, SIDE)),) * 4
     found, _, _ = _run(_painted(CROSSED), CROSSED, _standing(), ALL[:1])
     fields = _fields(0)._replace(logits=jnp.zeros((1, SIDE, SIDE, 4)))
-    mixed = mixing.mix(fields, [empty, empty], found.mean, found.target)
+    mixed = mixing.mix(fields, [empty, empty], found.mean, found.target.part)
     there = np.asarray(found.target.part) != raster.NOBODY
     halfway = (_stack(found.mean) + 0.5) / 2
     np.testing.assert_allclose(_stack(mixed)[there][:, :3], halfway[there], atol=1e-3)
@@ -260,7 +260,7 @@ def test_a_candidate_that_covers_nothing_has_no_weight():
 def test_the_gain_is_of_the_distance_from_black():
     found, _, _ = _run(_painted(CROSSED), CROSSED, _standing(), ALL[:1])
     pixels = [c.rgba for c in found.candidates]
-    mixed = mixing.mix(_fields(3, gain=-0.4), pixels, found.mean, found.target)
+    mixed = mixing.mix(_fields(3, gain=-0.4), pixels, found.mean, found.target.part)
     there = np.asarray(found.target.part) != raster.NOBODY
     np.testing.assert_allclose(_stack(mixed)[there][:, :3], 1.5 * np.exp(-0.4) - 1, atol=1e-5)
 
@@ -273,12 +273,12 @@ def test_fields_are_enlarged_as_cubic_splines_are(size):
     field = np.random.default_rng(0).standard_normal((1, 64, 64, 2)).astype(np.float32)
     count = (size // tiles.SIZE) ** 2
     found = tiles.compute(
-        lambda pixels: enlarging.enlarge(jnp.asarray(field), pixels, size, 100.0),
-        jnp.ones((1, count), bool),
+        [lambda pixels, _: enlarging.enlarge(jnp.asarray(field), pixels, size, 100.0)],
+        jnp.ones((1, count), int),
         (size, size),
         100.0,
-        jnp.zeros(2),
-    )
+        [jnp.zeros(2)],
+    )[0]
     wanted = jax.image.resize(field, (1, size, size, 2), "cubic", antialias=False)
     edge = 2 * size // 64
     inner = (slice(None), slice(edge, -edge), slice(edge, -edge))
@@ -296,7 +296,7 @@ def test_a_large_picture_is_mixed_like_a_small_one(choice):
 
     def views(picture, source, target):
         side = float(picture.shape[2])
-        made = reprojection.make_source(picture, source, ALL[:1], side)
+        made = candidates.make_source(picture, source, ALL[:1], side)
         found = candidates.views(made, (source, ALL[:1]), (target, ALL[:1]), side)
         return found, composition.part_means([made])
 
@@ -304,7 +304,7 @@ def test_a_large_picture_is_mixed_like_a_small_one(choice):
     pictures, (seen, means) = [rgba] * 2, views(rgba, CROSSED, small)
     same = enlarging.mix_enlarged(fields, pictures, seen, means, small, ALL[:1], 64.0)
     found, _, _ = _run(rgba, CROSSED, small, ALL[:1])
-    wanted = mixing.mix(fields, [c.rgba for c in found.candidates], found.mean, found.target)
+    wanted = mixing.mix(fields, [c.rgba for c in found.candidates], found.mean, found.target.part)
     np.testing.assert_allclose(same, wanted, atol=1e-4)
 
     pictures, (seen, means) = [double] * 2, views(double, crossed, large)
@@ -312,7 +312,7 @@ def test_a_large_picture_is_mixed_like_a_small_one(choice):
     assert twice[0].shape == (1, 128, 128)
     found, _, _ = _run(double, crossed, large, ALL[:1], size=128)
     wanted = mixing.mix(
-        _fields(choice, 128), [c.rgba for c in found.candidates], found.mean, found.target
+        _fields(choice, 128), [c.rgba for c in found.candidates], found.mean, found.target.part
     )
     np.testing.assert_allclose(twice, wanted, atol=1e-3)
 

@@ -6,11 +6,12 @@ the pixel's ray with cylinders and balls. Beside the body, up to `reach`, it sho
 outline is nearest, with the depth of its axis there: clothes and hair stand off the body, and move
 with the part that they hang on.
 
-Only tiles near the body are computed (`ops.tiles`). Poses carry no gradient, and rasters have none.
+Only tiles near the body are computed (`ops.tiles`), and in each only the capsules that can be seen
+there. Poses carry no gradient, and rasters have none.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from volsynth import skeleton
 from volsynth.ops import pose_volumes, tiles
-from volsynth.ops.body.capsules import NUM_CAPSULES, PARTS, USUAL, Capsules, Proportions, capsules
+from volsynth.ops.body.capsules import PARTS, USUAL, Capsules, Proportions, capsules
 
 REACH = 0.4
 """The distance from its outline up to which a body has a raster, as a share of its scale."""
@@ -53,6 +54,25 @@ class Raster(NamedTuple):
     normal: Vectors
 
 
+class Near(NamedTuple):
+    """The capsules that may be seen in each tile of an image, in the order of `tiles.centres`.
+
+    Attributes:
+      order: indices of all capsules, those that may be seen first.
+      count: the number of those.
+    """
+
+    order: Int[Array, "b n k"]
+    count: Int[Array, "b n"]
+
+
+Pick = Callable[[Array], Array]
+"""Values [B, P, ...] of parts -> those of the part in question, [B, T, 1, 1, ...]."""
+
+Attach = Callable[[Pick, Array, Array, Array], Any]
+"""(pick, depth, x, y) -> a pytree of arrays [B, T, 16, 16] for pixels that show a part."""
+
+
 def raster(
     joints: Float[Array, "b j 3"],
     visible: Bool[Array, "b j"],
@@ -72,9 +92,11 @@ def raster(
     body = capsules(joints, visible, proportions)
     reach = REACH * pose_volumes.person_scale(joints, visible)
     near = near_tiles(body, reach, shape, side)
-    return tiles.compute(
-        lambda pixels: cast(body, reach, pixels.x, pixels.y), near, shape, side, empty()
-    )
+
+    def stage(pixels, _):
+        return cast(body, reach, near, pixels)[0]
+
+    return tiles.compute([stage], near.count, shape, side, [empty()])[0]
 
 
 def empty() -> Raster:
@@ -87,10 +109,8 @@ def empty() -> Raster:
     )
 
 
-def near_tiles(
-    body: Capsules, reach: Float[Array, " b"], shape: tiles.Shape, side: float
-) -> Bool[Array, "b n"]:
-    """The tiles that may have a pixel within reach of a capsule, in the order of `tiles.centres`.
+def near_tiles(body: Capsules, reach: Float[Array, " b"], shape: tiles.Shape, side: float) -> Near:
+    """The capsules that may be the ones to be seen at a pixel of each tile.
 
     Args:
       body: the bodies.
@@ -99,54 +119,84 @@ def near_tiles(
       side: width of the image in the pixels of the bodies.
     """
     x, y = tiles.centres(shape, side)
-    # Half a tile's diagonal: no pixel of it is further from its centre.
-    slack = tiles.SIZE * side / shape[1] * 2**-0.5
-    marked = jnp.zeros((reach.shape[0], *x.shape), bool)
-    for n in range(NUM_CAPSULES):
-        start, end, radius, known = (value[:, n] for value in body)
-        start, end = (v.T[..., None] for v in (start, end))
-        distance, _ = _outline_distance(start, end, radius[:, None], x, y)
-        marked |= (distance <= reach[:, None] + slack) & known[:, None]
-    return marked
+    start, end = (jnp.moveaxis(v, -1, 0)[..., None] for v in (body.start, body.end))
+    distance, _ = _outline_distance(start, end, body.radius[..., None], x, y)
+    known = body.known[..., None]
+    distance = jnp.where(known, distance, FAR)
+    # Half a tile's diagonal, and a little for rounding: no pixel is further from the centre.
+    slack = 1.01 * tiles.SIZE * side / shape[1] * 2**-0.5
+    # A capsule is seen where it covers, or where its outline is the nearest of all.
+    nearest = jnp.min(distance, axis=1, keepdims=True)
+    may = (distance <= slack) | (distance <= nearest + 2 * slack)
+    may &= known & (distance <= reach[:, None, None] + slack)
+    may = jnp.swapaxes(may, 1, 2)
+    order = jnp.argsort(~may, axis=-1, stable=True).astype(jnp.int32)
+    return Near(order, jnp.sum(may, axis=-1, dtype=jnp.int32))
 
 
 def cast(
-    body: Capsules, reach: Float[Array, " b"], x: Float[Array, "b *n"], y: Float[Array, "b *n"]
-) -> Raster:
-    """The raster at some pixels of every example.
+    body: Capsules,
+    reach: Float[Array, " b"],
+    near: Near,
+    pixels: tiles.Pixels,
+    attach: Attach | None = None,
+) -> tuple[Raster, Any]:
+    """The raster of some bodies at the pixels of some tiles, and what is attached to their parts.
 
     Args:
       body: the bodies.
       reach: distance from the outline up to which they have a raster, in pixels.
-      x: coordinates of the pixels' centres.
-      y: as `x`.
-    """
-    grow = (slice(None), *[None] * (x.ndim - 1))
-    reach = reach[grow]
-    owners = jnp.array(PARTS)
+      near: the capsules that each tile may see (`near_tiles`).
+      pixels: the pixels.
+      attach: called once for every capsule, it gives values of the capsule's part at the pixels.
 
-    def add(n, seen):
+    Returns:
+      The raster, and the values of `attach` for the part that is seen; 0 out of reach of all.
+    """
+    x, y = pixels.x, pixels.y
+    reach = reach[:, None, None, None]
+    owners = jnp.array(PARTS)
+    index = jnp.take_along_axis(near.order, pixels.tile[..., None], axis=1)
+    count = jnp.take_along_axis(near.count, pixels.tile, axis=1)
+    numbers = jnp.concatenate([body.start, body.end, body.radius[..., None]], axis=-1)
+
+    def of_tiles(values, at):
+        """The values [B, T, 1, 1, ...] of a row of [B, N, ...] for each tile."""
+        at = at.reshape(*at.shape, *[1] * (values.ndim - 2))
+        return jnp.take_along_axis(values, at, axis=1)[:, :, None, None]
+
+    def look(k):
+        """The k-th capsule of each tile: its part, what is met of it, and what is attached."""
+        n = jax.lax.dynamic_index_in_dim(index, k, axis=2, keepdims=False)
+        row = of_tiles(numbers, n)
+        start, end = (tuple(row[..., i + axis] for axis in range(3)) for i in (0, 3))
+        met = hit(start, end, row[..., 6], x, y)
+        part = owners[n]
+        more = attach and attach(lambda values: of_tiles(values, part), met.depth, x, y)
+        return part[..., None, None], met, more
+
+    def add(k, seen):
         """One more capsule, where it is before those that were added."""
-        key, part, met = seen
-        start, end = (tuple(v[:, n, axis][grow] for axis in range(3)) for v in body[:2])
-        radius, known = (v[:, n][grow] for v in body[2:])
-        new = hit(start, end, radius, x, y)
+        rank, old = seen
+        part, met, more = look(k)
         # Within a capsule the one nearest to the camera wins, beside all of them the nearest
         # outline; within wins over beside.
-        rank = jnp.where(new.distance < 0, new.depth - 2 * FAR, new.distance)
-        wins = known & (rank < key) & (new.distance <= reach)
-        part = jnp.where(wins, owners[n], part)
-        met = jax.tree.map(lambda value, old: jnp.where(wins, value, old), new, met)
-        return jnp.where(wins, rank, key), part, met
+        mine = jnp.where(met.distance < 0, met.depth - 2 * FAR, met.distance)
+        there = (k < count)[..., None, None]
+        wins = there & (mine < rank) & (met.distance <= reach)
+        new = (jnp.broadcast_to(part, x.shape), met, more)
+        chosen = jax.tree.map(lambda value, old: jnp.where(wins, value, old), new, old)
+        return jnp.where(wins, mine, rank), chosen
 
     far, zero = jnp.full(x.shape, FAR), jnp.zeros(x.shape)
-    # A loop: as one expression of fifteen capsules it would take XLA half a minute to compile.
-    nothing = (far, jnp.full(x.shape, NOBODY, jnp.int32), Hit(far, far, zero, zero, zero))
-    _, part, met = jax.lax.fori_loop(0, NUM_CAPSULES, add, nothing)
+    attached = jax.tree.map(lambda v: jnp.zeros(x.shape, v.dtype), jax.eval_shape(look, 0)[2])
+    met = Hit(far, far, zero, zero, zero)
+    nothing = (far, (jnp.full(x.shape, NOBODY, jnp.int32), met, attached))
+    _, (part, met, attached) = jax.lax.fori_loop(0, jnp.max(count), add, nothing)
     length = jnp.sqrt(met.across_x**2 + met.across_y**2 + met.down**2)
     length = jnp.maximum(length, _TINY)
     normal = (met.across_x / length, met.across_y / length, -met.down / length)
-    return Raster(part, met.depth, met.distance, normal)
+    return Raster(part, met.depth, met.distance, normal), attached
 
 
 class Hit(NamedTuple):

@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float
 from volsynth import skeleton
 from volsynth.ops import pose_volumes
 from volsynth.ops.body import raster
+from volsynth.ops.body.capsules import USUAL, Proportions
 from volsynth.ops.body.raster import Raster, Vectors
 from volsynth.ops.pose_volumes import PartTransforms
 from volsynth.ops.reprojection import sampling
@@ -49,12 +50,39 @@ class Source(NamedTuple):
     Attributes:
       rgba: premultiplied colours in [-1, 1] and coverage in [0, 1].
       body: the raster of the person's body, of the same size.
+      surface: z of the body's front, and `raster.FAR` where no capsule covers.
       scale: the person's scale (`pose_volumes.person_scale`), pixels.
     """
 
     rgba: Float[Array, "b h w 4"]
     body: Raster
+    surface: Float[Array, "b h w"]
     scale: Float[Array, " b"]
+
+
+def make_source(
+    rgba: Float[Array, "b h w 4"],
+    joints: Float[Array, "b j 3"],
+    visible: Bool[Array, "b j"],
+    side: float,
+    proportions: Proportions = USUAL,
+    body: Raster | None = None,
+) -> Source:
+    """A picture of a person with the person's body.
+
+    Args:
+      rgba: premultiplied colours in [-1, 1] and coverage in [0, 1].
+      joints: the person's pose, in pixels.
+      visible: which joints are known.
+      side: width of the image in the pixels of the joints.
+      proportions: the proportions of the body.
+      body: the raster of the body, where it is known already.
+    """
+    if body is None:
+        body = raster.raster(joints, visible, rgba.shape[1:3], side, proportions)
+    surface = jnp.where(body.distance < 0, body.depth, raster.FAR)
+    scale = pose_volumes.person_scale(joints, visible)
+    return Source(jax.lax.stop_gradient(rgba), body, surface, scale)
 
 
 class View(NamedTuple):
@@ -97,129 +125,103 @@ def mirrored_pose(
     return mirrored.at[..., 0].set(side - mirrored[..., 0]), visible[:, mirror]
 
 
-def moved_points(
-    transforms: PartTransforms,
-    target: Raster,
-    x: Float[Array, "b *n"],
-    y: Float[Array, "b *n"],
-) -> tuple[Float[Array, "b *n"], Float[Array, "b *n"], Float[Array, "b *n"], Bool[Array, "b *n"]]:
-    """The points of the source's space that pixels of the target show, and whether there is one.
+class Moved(NamedTuple):
+    """The points of a source's picture and space that pixels of the target show.
+
+    Attributes:
+      x: coordinates in the picture as it is, not as a mirror shows it.
+      y: as `x`.
+      depth: z in the source's space.
+      valid: 1 where there is a part that can be placed in both poses, else 0.
+    """
+
+    x: Float[Array, "b *n"]
+    y: Float[Array, "b *n"]
+    depth: Float[Array, "b *n"]
+    valid: Float[Array, "b *n"]
+
+
+def moved(view: View, side: float) -> raster.Attach:
+    """What `raster.cast` is to attach to a target's parts: where they lie in a view, as `Moved`.
 
     Args:
-      transforms: from the target's parts to the source's.
-      target: raster of the target at the pixels.
-      x: coordinates of the pixels' centres.
-      y: as `x`.
-
-    Returns:
-      x, y and z of the points, and whether the part can be placed in both poses.
+      view: the source, and how it is looked at.
+      side: width of the image in the pixels of the poses.
     """
-    grow = (slice(None), *[None] * (x.ndim - 1))
-    rows = [[jnp.zeros(x.shape)] * 4 for _ in range(3)]
-    valid = jnp.zeros(x.shape, bool)
-    # A choice among ten numbers is cheaper than a gather of thirteen for every pixel.
-    for part in range(skeleton.NUM_PARTS):
-        here = target.part == part
-        valid |= here & transforms.valid[:, part][grow]
-        for i in range(3):
-            numbers = [transforms.matrix[:, part, i, j] for j in range(3)]
-            numbers += [transforms.offset[:, part, i]]
-            rows[i] = [jnp.where(here, n[grow], old) for n, old in zip(numbers, rows[i])]
-    # Written out: accelerators multiply matrices with 8 or 11 bits by default.
-    moved = [a * x + b * y + c * target.depth + d for a, b, c, d in rows]
-    return *moved, valid
+
+    def attach(pick, depth, x, y):
+        matrix, offset = pick(view.transforms.matrix), pick(view.transforms.offset)
+        valid = pick(view.transforms.valid.astype(jnp.float32))
+        # Written out: accelerators multiply matrices with 8 or 11 bits by default.
+        at_x, at_y, at_z = (
+            matrix[..., i, 0] * x
+            + matrix[..., i, 1] * y
+            + matrix[..., i, 2] * depth
+            + offset[..., i]
+            for i in range(3)
+        )
+        # A picture in a mirror is the picture itself, read from the other edge.
+        at_x = side - at_x if view.mirrored else at_x
+        # Compilers may compute what follows anew for every use, each time rounded in another way:
+        # at a pixel's centre the pixels that are read would then not be those that are weighted.
+        at_x, at_y = (jnp.floor(at * _GRID + 0.5) / _GRID for at in (at_x, at_y))
+        return Moved(at_x, at_y, at_z, jnp.broadcast_to(valid, x.shape))
+
+    return attach
 
 
 def candidate(
-    view: View,
-    target: Raster,
-    x: Float[Array, "b *n"],
-    y: Float[Array, "b *n"],
-    side: float,
-    visibility: bool = True,
+    view: View, at: Moved, target: Raster, side: float, visibility: bool = True
 ) -> Candidate:
     """The candidate of some pixels of the target.
 
     Args:
       view: the source, and how it is looked at.
+      at: where the pixels lie in the view.
       target: raster of the target at the pixels.
-      x: coordinates of the pixels' centres.
-      y: as `x`.
       side: width of the image in the pixels of the poses.
       visibility: whether it is told what the source hides, or else all taken as seen.
     """
     source = view.source
-    at_x, at_y, depth, there = _moved(view, target, x, y, side)
-    rgba = _sampled(source.rgba, at_x, at_y, there, side)
-    part, surface, distance, normal = _body_there(view, at_x, at_y, side)
+    rgba = moved_pixels(source.rgba, at, side)
+    part, surface, normal = _body_there(view, at, side)
     if visibility:
-        behind = (depth - surface) / _grown(jnp.maximum(source.scale, _TINY), x)
+        scale = jnp.maximum(source.scale, _TINY)
+        behind = (at.depth - surface) / scale[(slice(None), *[None] * (at.x.ndim - 1))]
+        # Where no capsule covers the source nothing hides: the surface is far behind.
         seen = jax.nn.sigmoid((TOLERANCE - behind) / SOFTNESS)
-        # Where no capsule covers the source nothing hides.
-        seen = jnp.where(distance < 0, seen, 1.0)
         own = (part == target.part).astype(jnp.float32)
     else:
-        seen = own = jnp.ones(x.shape)
-    return Candidate(rgba, seen * there, own * there, tuple(axis * there for axis in normal))
+        seen = own = jnp.ones(at.x.shape)
+    return Candidate(rgba, seen * at.valid, own * at.valid, tuple(v * at.valid for v in normal))
 
 
-def moved_pixels(
-    picture: Float[Array, "b h2 w2 4"],
-    view: View,
-    target: Raster,
-    x: Float[Array, "b *n"],
-    y: Float[Array, "b *n"],
-    side: float,
-) -> Planes:
+def moved_pixels(picture: Float[Array, "b h2 w2 4"], at: Moved, side: float) -> Planes:
     """The pixels alone of a candidate, from a picture of any size: `Candidate.rgba`.
 
     Args:
       picture: the source's picture in the size that is wanted; that of the view is not looked at.
-      view: as for `candidate`.
-      target: as for `candidate`.
-      x: as for `candidate`.
-      y: as for `candidate`.
-      side: as for `candidate`.
+      at: where the pixels of the target lie in the view.
+      side: width of the image in the pixels of the poses.
     """
-    at_x, at_y, _, there = _moved(view, target, x, y, side)
-    return _sampled(picture, at_x, at_y, there, side)
-
-
-def _moved(view, target, x, y, side):
-    """The points in the source's picture, their depths, and 1 where there are any, else 0."""
-    at_x, at_y, depth, valid = moved_points(view.transforms, target, x, y)
-    # A picture in a mirror is the picture itself, read from the other edge.
-    at_x = side - at_x if view.mirrored else at_x
-    # XLA may compute a position anew for every use, each time rounded in another way: where it is
-    # a pixel's centre, the pixels that are read would then not be those that are weighted.
-    at_x, at_y = (jnp.floor(at * _GRID + 0.5) / _GRID for at in (at_x, at_y))
-    # Behind the barrier, as XLA would compute them again for every number that is read there.
-    return jax.lax.optimization_barrier((at_x, at_y, depth, valid.astype(jnp.float32)))
-
-
-def _sampled(picture, at_x, at_y, there, side):
     unit = picture.shape[2] / side
-    planes = sampling.bilinear(picture, at_x * unit, at_y * unit)
-    return tuple(plane * there for plane in planes)
+    planes = sampling.bilinear(picture, at.x * unit, at.y * unit)
+    return tuple(plane * at.valid for plane in planes)
 
 
-def _body_there(view, at_x, at_y, side):
-    """The raster of the source's body at some points of its picture."""
-    body = view.source.body
-    unit = body.part.shape[2] / side
-    # Array by array: to put them side by side for one gather takes longer than six gathers.
-    there = jax.tree.map(
-        lambda values: sampling.nearest(values[..., None], at_x * unit, at_y * unit)[..., 0], body
+def _body_there(view, at, side):
+    """Part, surface and normal of the source's body at some points of its picture."""
+    source = view.source
+    unit = source.body.part.shape[2] / side
+    # Array by array: to put them side by side for one gather takes longer than five gathers.
+    part, surface, normal = jax.tree.map(
+        lambda values: sampling.nearest(values[..., None], at.x * unit, at.y * unit)[..., 0],
+        (source.body.part, source.surface, source.body.normal),
     )
-    if not view.mirrored:
-        return there
-    part = jnp.array((*skeleton.PART_MIRROR, raster.NOBODY), jnp.int32)[there.part]
-    return there._replace(part=part, normal=(-there.normal[0], *there.normal[1:]))
-
-
-def _grown(values, like):
-    """[B] -> [B, 1, ...], with as many axes as `like`."""
-    return values[(slice(None), *[None] * (like.ndim - 1))]
+    if view.mirrored:
+        part = jnp.array((*skeleton.PART_MIRROR, raster.NOBODY), jnp.int32)[part]
+        normal = (-normal[0], *normal[1:])
+    return part, surface, normal
 
 
 def views(
@@ -239,7 +241,15 @@ def views(
       fit: the function that fits the transforms of the parts.
     """
     mirrored = mirrored_pose(*source_pose, side)
+
+    def both(one, other):
+        return jnp.concatenate([one, other])
+
+    # As one batch: the fit of ten parts takes seconds to compile.
+    poses = (*map(both, source_pose, mirrored), *map(both, target_pose, target_pose))
+    transforms = fit(*poses, side)
+    count = source_pose[0].shape[0]
     return [
-        View(source, fit(*pose, *target_pose, side), is_mirrored)
-        for pose, is_mirrored in ((source_pose, False), (mirrored, True))
+        View(source, jax.tree.map(lambda v: v[:count], transforms), False),
+        View(source, jax.tree.map(lambda v: v[count:], transforms), True),
     ]

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from volsynth import skeleton
+from volsynth.ops.body import raster
 from volsynth.ops.body.raster import Raster
 from volsynth.ops.reprojection.candidates import Candidate, Source, View
 from volsynth.ops.reprojection.sampling import Planes
@@ -53,24 +54,25 @@ def _part_sums(source) -> Float[Array, "b p 4"]:
     """The sums of premultiplied colour and coverage over the pixels of every part."""
     body = source.body
     near = body.distance < EDGE * source.scale[:, None, None]
-    # One by one: a matrix of parts would make ten images of each.
-    return jnp.stack(
-        [
-            jnp.sum(jnp.where(((body.part == part) & near)[..., None], source.rgba, 0), axis=(1, 2))
-            for part in range(skeleton.NUM_PARTS)
-        ],
-        axis=1,
-    )
+    parts = jnp.arange(skeleton.NUM_PARTS)[:, None, None]
+    # A product of matrices, which takes a seventh of the time of ten masked sums.
+    there = ((body.part[:, None] == parts) & near[:, None]).astype(jnp.float32)
+    return jnp.einsum("bphw,bhwc->bpc", there, source.rgba, precision=jax.lax.Precision.HIGHEST)
 
 
-def mean_colour(means: Float[Array, "b p 3"], target: Raster) -> Planes:
-    """The mean colour of the part at every pixel of the target, three planes; 0 without a part."""
-    grow = (slice(None), *[None] * (target.part.ndim - 1))
-    colour = [jnp.zeros(target.part.shape)] * 3
-    for part in range(skeleton.NUM_PARTS):
-        here = target.part == part
-        colour = [jnp.where(here, means[:, part, i][grow], old) for i, old in enumerate(colour)]
-    return tuple(colour)
+def mean_colour(means: Float[Array, "b p 3"]) -> raster.Attach:
+    """What `raster.cast` is to attach to a target's parts: their mean colours, three planes.
+
+    Args:
+      means: `part_means`.
+    """
+
+    def attach(pick, depth, x, y):
+        del depth, y
+        colour = pick(means)
+        return tuple(jnp.broadcast_to(colour[..., i], x.shape) for i in range(3))
+
+    return attach
 
 
 def compose(

@@ -15,7 +15,7 @@ from volsynth.ops import pose_volumes, tiles
 from volsynth.ops.body import raster
 from volsynth.ops.body.capsules import USUAL, Proportions, capsules
 from volsynth.ops.reprojection import candidates, composition, mixing
-from volsynth.ops.reprojection.candidates import View
+from volsynth.ops.reprojection.candidates import Moved, View
 from volsynth.ops.reprojection.mixing import Fields
 from volsynth.ops.reprojection.sampling import Planes
 
@@ -51,19 +51,33 @@ def mix_enlarged(
     reach = raster.REACH * pose_volumes.person_scale(joints, visible)
     shape = pictures[0].shape[1:3]
 
-    def compute(pixels):
-        at = (pixels.x, pixels.y)
-        target = raster.cast(body, reach, *at)
-        moved = [
-            candidates.moved_pixels(picture, view, target, *at, side)
-            for picture, view in zip(pictures, views)
-        ]
-        mean = composition.mean_colour(means, target)
-        large = jax.tree.map(lambda field: enlarge(field, pixels, shape[1], side), fields)
-        return mixing.mix(large, moved, mean, target)
-
     near = raster.near_tiles(body, reach, shape, side)
-    return tiles.compute(compute, near, shape, side, mixing.NOTHING)
+    attach = [*(candidates.moved(view, side) for view in views), composition.mean_colour(means)]
+
+    def cast(pixels, _):
+        target, attached = raster.cast(
+            body, reach, near, pixels, lambda *at: tuple(one(*at) for one in attach)
+        )
+        return target.part, attached
+
+    def mix(pixels, before):
+        ((part, (*moved, mean)),) = before
+        colours = [
+            candidates.moved_pixels(picture, at, side) for picture, at in zip(pictures, moved)
+        ]
+        large = jax.tree.map(lambda field: enlarge(field, pixels, shape[1], side), fields)
+        return mixing.mix(large, colours, mean, part)
+
+    zero = jnp.zeros(())
+    nowhere = Moved(*[zero] * 4)
+    _, mixed = tiles.compute(
+        [cast, mix],
+        near.count,
+        shape,
+        side,
+        [(raster.empty().part, ((nowhere,) * len(views) + ((zero,) * 3,))), mixing.NOTHING],
+    )
+    return mixed
 
 
 def enlarge(

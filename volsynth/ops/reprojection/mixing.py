@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-from volsynth.ops.body.raster import NOBODY, Raster
+from volsynth.ops.body.raster import NOBODY
 from volsynth.ops.reprojection.sampling import Planes
 
 LEAST_ALPHA = 1e-4
@@ -55,7 +55,7 @@ def mix(
     fields: Fields,
     moved: Sequence[Planes],
     mean: Planes,
-    target: Raster,
+    part: Int[Array, "b *n"],
 ) -> Planes:
     """The mixture of candidates, mean colour and paint: three planes of colour, and its coverage.
 
@@ -67,7 +67,7 @@ def mix(
         colour, and of the paint.
       moved: candidates, planes of premultiplied colour and coverage.
       mean: the mean colour of the part, which is opaque.
-      target: raster of the target.
+      part: the target's part at every pixel, of its raster.
     """
     pairs = [colour_and_alpha(rgba) for rgba in moved]
     paint = tuple(jnp.tanh(fields.paint[..., i]) for i in range(3))
@@ -85,5 +85,5 @@ def mix(
         gain = jnp.exp(jnp.clip(fields.gain[..., 0], -MOST_GAIN, MOST_GAIN))
         mixed = [(plane + 1) * gain - 1 for plane in mixed]
     mixed = [*(jnp.clip(plane, -1, 1) for plane in mixed), jnp.tanh(fields.coverage[..., 0])]
-    nobody = target.part == NOBODY
+    nobody = part == NOBODY
     return tuple(jnp.where(nobody, none, plane) for none, plane in zip(NOTHING, mixed))

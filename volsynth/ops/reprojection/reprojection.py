@@ -16,7 +16,7 @@ from volsynth.ops.body import raster
 from volsynth.ops.body.capsules import USUAL, Proportions, capsules
 from volsynth.ops.body.raster import Raster
 from volsynth.ops.reprojection import candidates, composition
-from volsynth.ops.reprojection.candidates import Candidate, Source, View
+from volsynth.ops.reprojection.candidates import Candidate, Moved, View
 from volsynth.ops.reprojection.sampling import Planes
 
 
@@ -36,26 +36,6 @@ class Reprojection(NamedTuple):
     candidates: tuple[Candidate, ...]
     mean: Planes
     picture: Planes
-
-
-def make_source(
-    rgba: Float[Array, "b h w 4"],
-    joints: Float[Array, "b j 3"],
-    visible: Bool[Array, "b j"],
-    side: float,
-    proportions: Proportions = USUAL,
-) -> Source:
-    """A picture of a person with the person's body.
-
-    Args:
-      rgba: premultiplied colours in [-1, 1] and coverage in [0, 1].
-      joints: the person's pose, in pixels.
-      visible: which joints are known.
-      side: width of the image in the pixels of the joints.
-      proportions: the proportions of the body.
-    """
-    body = raster.raster(joints, visible, rgba.shape[1:3], side, proportions)
-    return Source(jax.lax.stop_gradient(rgba), body, pose_volumes.person_scale(joints, visible))
 
 
 def reproject(
@@ -85,19 +65,37 @@ def reproject(
     scale = pose_volumes.person_scale(joints, visible)
     reach = raster.REACH * scale
 
-    def compute(pixels):
-        at = (pixels.x, pixels.y)
-        target = raster.cast(body, reach, *at)
-        found = tuple(candidates.candidate(view, target, *at, side, visibility) for view in views)
-        # XLA would else sample all of it again for every plane of the picture.
-        found = jax.lax.optimization_barrier(found)
-        mean = composition.mean_colour(means, target)
-        picture = composition.compose(target, scale, [*zip(views, found)], mean)
-        return target, found, mean, picture
-
     near = raster.near_tiles(body, reach, shape, side)
+    attach = [*(candidates.moved(view, side) for view in views), composition.mean_colour(means)]
+
+    def cast(pixels, _):
+        target, (*moved, mean) = raster.cast(
+            body, reach, near, pixels, lambda *at: tuple(one(*at) for one in attach)
+        )
+        return target, tuple(moved), mean
+
+    def look(_, before):
+        ((target, moved, _),) = before
+        return tuple(
+            candidates.candidate(view, at, target, side, visibility)
+            for view, at in zip(views, moved)
+        )
+
+    def compose(_, before):
+        (target, _, mean), found = before
+        return composition.compose(target, scale, [*zip(views, found)], mean)
+
     zero = jnp.zeros(())
-    nothing = Candidate((zero,) * 4, zero, zero, (zero,) * 3)
-    fill = (raster.empty(), (nothing,) * len(views), (zero,) * 3, (zero,) * 4)
-    target, found, mean, picture = tiles.compute(compute, near, shape, side, fill)
+    nowhere, nothing = Moved(*[zero] * 4), Candidate((zero,) * 4, zero, zero, (zero,) * 3)
+    (target, _, mean), found, picture = tiles.compute(
+        [cast, look, compose],
+        near.count,
+        shape,
+        side,
+        [
+            (raster.empty(), (nowhere,) * len(views), (zero,) * 3),
+            (nothing,) * len(views),
+            (zero,) * 4,
+        ],
+    )
     return Reprojection(target, scale, found, mean, picture)
