@@ -1,5 +1,6 @@
 """Run-time checks of shapes and dtypes, two CPU devices, a prepared data set for all tests."""
 
+import gc
 import importlib.metadata
 import os
 import pathlib
@@ -23,6 +24,9 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 import jaxtyping
 import pytest
+
+# A tenth of the time went to the search for cycles among the million objects that programs keep.
+gc.set_threshold(50_000, 20, 100)
 
 ENGINE = [path.stem for path in sorted(pathlib.Path("volsynth/train").glob("[!_]*.py"))]
 

@@ -106,7 +106,7 @@ def _mean_scores(results, row="generated"):
     return {**results["metrics"], **details} if row == "generated" else details
 
 
-@pytest.mark.parametrize("batch_size", [3, 7])
+@pytest.mark.parametrize("batch_size", [3, pytest.param(7, marks=pytest.mark.slow)])
 def test_scores_depend_neither_on_the_batch_nor_on_padding_nor_on_devices(
     scored, trained, tmp_path, monkeypatch, batch_size
 ):

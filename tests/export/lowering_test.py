@@ -11,7 +11,7 @@ from volsynth.train import program
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-@pytest.mark.parametrize("spec", ["full", "full,half"])
+@pytest.mark.parametrize("spec", ["full", pytest.param("full,half", marks=pytest.mark.slow)])
 def test_the_full_step_lowers_for_every_platform(spec):
     settings = load_config(f"configs/volumetric.py:{spec}")
     system = systems.make(settings)

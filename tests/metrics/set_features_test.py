@@ -29,6 +29,7 @@ def test_built_in_outputs_are_those_of_the_deepest_layer():
         metrics.builtin_outputs(image[:, :8, :16])
 
 
+@pytest.mark.slow
 def test_noise_is_farther_from_pictures_than_they_are_from_one_another():
     rng = np.random.default_rng(1)
     low = rng.uniform(-1, 1, (36, 2, 2, 3))

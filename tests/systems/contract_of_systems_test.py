@@ -52,7 +52,10 @@ def test_inputs_are_all_that_a_step_reads_and_none_is_in_vain(spec):
 # --- stages --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("variants", ["smoke", "smoke,both_2d,offcut,pose_1e2"])
+@pytest.mark.parametrize(
+    "variants",
+    ["smoke", pytest.param("smoke,both_2d,offcut,pose_1e2", marks=pytest.mark.slow)],
+)
 def test_stages_one_after_the_other_make_the_image_of_the_forward_pass(variants):
     """A source is encoded once, from its own fields alone, for as many poses as are wanted."""
     system = systems.make(load_config(f"configs/volumetric.py:{variants}"))

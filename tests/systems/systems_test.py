@@ -353,6 +353,7 @@ def test_remat_changes_neither_parameters_nor_gradients(kept_and_forgotten):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5 * max(np.abs(a).max(), 1e-3))
 
 
+@pytest.mark.slow
 def test_with_remat_blocks_are_computed_again():
     text = []
     for remat in (False, True):

@@ -139,7 +139,7 @@ def _losses(workdir):
     return {row["step"]: row["generator/loss"] for row in map(json.loads, lines)}
 
 
-@pytest.mark.parametrize("group", [_variables, _slurm])
+@pytest.mark.parametrize("group", [_variables, pytest.param(_slurm, marks=pytest.mark.slow)])
 def test_two_processes_make_the_steps_of_one(alone, tmp_path, group):
     final = _finish(_start(tmp_path, 2, 8, group=group))
     assert final == pytest.approx(alone[0], rel=1e-6)

@@ -240,7 +240,11 @@ def whole(devices, tmp_path_factory):
     return phased.run(config, tmp_path_factory.mktemp("phased") / "whole")
 
 
-@pytest.mark.parametrize("cut", [2, 6, 12], ids=phased.PHASES)
+@pytest.mark.parametrize(
+    "cut",
+    [pytest.param(2, marks=pytest.mark.slow), 6, pytest.param(12, marks=pytest.mark.slow)],
+    ids=phased.PHASES,
+)
 def test_a_run_cut_in_any_phase_resumes_bit_for_bit(devices, whole, tmp_path, cut):
     config = phased.config(devices=devices, checkpoint_every=1, keep_checkpoints=2)
 

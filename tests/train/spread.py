@@ -23,11 +23,11 @@ from volsynth.train import checkpoint, mesh, program
 BATCH, STEPS = 8, 10
 
 
-def train(*meshes):
+def train(*meshes, steps=STEPS):
     """The start's and the end's parameters, and the losses of every step."""
     with tempfile.TemporaryDirectory() as folder, checkpoint.Checkpoints(pathlib.Path(folder)) as c:
         losses, state = [], None
-        ends = [STEPS * (i + 1) // len(meshes) for i in range(len(meshes))]
+        ends = [steps * (i + 1) // len(meshes) for i in range(len(meshes))]
         for shape, first, end in zip(meshes, [0, *ends], ends):
             devices, placed, batches = _placed(*shape)
             if state is None:
