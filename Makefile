@@ -26,7 +26,7 @@ install: $(VENV)/installed  ## the environment, in .venv
 
 demo: install  ## render people, train on them, score on people never seen, leave a picture
 	$(BIN)/python -m data_prep.posed_people --config 64 --data-dir $(DATA)
-	$(BIN)/volsynth train --config configs/volumetric.py:demo --workdir $(RUN)
+	$(BIN)/volsynth train --config configs/reprojection.py:demo --workdir $(RUN)
 	$(BIN)/volsynth evaluate --workdir $(RUN)
 	@echo "The gallery: $(RUN)/evaluate-test/gallery.png"
 	@echo "Next, a picture of your own (README): . $(BIN)/activate"
