@@ -9,14 +9,15 @@ from volsynth.bench import timing
 from volsynth.bench.timing import Say
 from volsynth.conventions import MAGENTA
 from volsynth.errors import UserError
-from volsynth.export import exported_model
 from volsynth.generation import persons, render, staged
 from volsynth.generation.bodies import to_body
 from volsynth.generation.persons import Crop, Person
 from volsynth.poses import pose_library
 
 
-def bench_generation(path: pathlib.Path, batch: int, repeats: int, say: Say) -> dict[str, Any]:
+def bench_generation(
+    path: pathlib.Path, batch: int, repeats: int, say: Say, size: int | None = None
+) -> dict[str, Any]:
     """Measures the frames of a turning walk of an artificial person, by the networks' code.
 
     Args:
@@ -24,13 +25,15 @@ def bench_generation(path: pathlib.Path, batch: int, repeats: int, say: Say) -> 
       batch: frames at once.
       repeats: turns of each candidate.
       say: is told of the progress.
+      size: side of the frames in pixels; None for the size of the training.
 
     Returns:
       {"frames_per_second": {"encoded_once", "whole": in the same batches, "whole_one_by_one"},
       "times_faster": encoding once than each of the latter two, "image_size", "batch", "machine"}.
 
     Raises:
-      UserError: the model has no volume, or the batch is empty.
+      UserError: the model does not encode a source once, it makes no frames of that size, or the
+        batch is empty.
     """
     if batch < 1:
         raise UserError(f"--batch must be at least 1, got {batch}.")
@@ -41,7 +44,8 @@ def bench_generation(path: pathlib.Path, batch: int, repeats: int, say: Say) -> 
             f"{path} is of the system {model.config.system!r}, which runs whole for every frame; "
             "give a model of a system that encodes the source once, such as volumetric."
         )
-    who = _noise_person(model)
+    side = render.choose_side(model, size or model.image_size)
+    who = _noise_person(side)
     pose = pose_library.named_pose("walking")
     # Turning, so that no two frames have the same pose.
     turns = np.linspace(0, 180, batch, endpoint=False)
@@ -62,7 +66,7 @@ def bench_generation(path: pathlib.Path, batch: int, repeats: int, say: Say) -> 
     once = rates["encoded_once"]
     return {
         "model": str(path),
-        "image_size": model.image_size,
+        "image_size": side,
         "batch": batch,
         "frames_per_second": {name: round(rate, 2) for name, rate in rates.items()},
         "times_faster": {n: round(once / r, 2) for n, r in rates.items() if n != "encoded_once"},
@@ -70,9 +74,8 @@ def bench_generation(path: pathlib.Path, batch: int, repeats: int, say: Say) -> 
     }
 
 
-def _noise_person(model: exported_model.Model) -> Person:
+def _noise_person(side: int) -> Person:
     """A standing person whose picture is noise between two magenta stripes."""
-    side = model.image_size
     body = to_body(pose_library.named_pose("standing"))
     frame = (side, side)
     square = Crop(np.zeros(2), float(side), side)

@@ -72,6 +72,9 @@ def _add_bench_generate(benches):
     )
     generate.add_argument("--model", required=True, help="of volsynth export")
     generate.add_argument("--batch", type=int, default=8, help="frames at once; default: 8")
+    generate.add_argument(
+        "--size", type=int, help="side of the frames, pixels; default: as in training"
+    )
     generate.add_argument("--repeats", type=int, default=5, help="turns of each; default: 5")
     shared.add_json_argument(generate)
 
@@ -158,7 +161,7 @@ def _bench_generate(options):
     if options.repeats < 1:
         raise UserError(f"--repeats must be at least 1, got {options.repeats}.")
     report = generation.bench_generation(
-        pathlib.Path(options.model), options.batch, options.repeats, progress.say
+        pathlib.Path(options.model), options.batch, options.repeats, progress.say, options.size
     )
     print(json.dumps(report, indent=None if options.json else 2))
     return 0

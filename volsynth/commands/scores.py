@@ -47,6 +47,12 @@ def _evaluate_arguments(evaluate):
         type=shared.checkpoint_step,
         help="checkpoint to score, or best; default: the newest",
     )
+    evaluate.add_argument(
+        "--size",
+        type=int,
+        metavar="PIXELS",
+        help="of the pictures, for systems that make any; default: as in training",
+    )
     evaluate.add_argument("--data-dir", help="where the data is; default: as in training, or data")
     evaluate.add_argument("--name", help="data set of --images; default: posed_people")
     evaluate.add_argument("--config-name", metavar="C", help="its builder config; default: 64")
@@ -127,6 +133,8 @@ def _evaluate(options):
     # Refused rather than ignored: the scores would be of other data than the user believes.
     if not options.images and (options.name or options.config_name):
         raise UserError("--name and --config-name are for --images; a run knows its data.")
+    if options.images and options.size is not None:
+        raise UserError("--size is for --workdir and --model; --config-name says which --images.")
     if not options.workdir and options.step is not None:
         raise UserError("--step is for --workdir.")
     if options.workdir:
@@ -137,10 +145,16 @@ def _evaluate(options):
             options.data_dir,
             out,
             asked,
+            options.size,
         )
     elif options.model:
         found = evaluate.evaluate_model(
-            pathlib.Path(options.model), options.split, options.data_dir, out, asked
+            pathlib.Path(options.model),
+            options.split,
+            options.data_dir,
+            out,
+            asked,
+            size=options.size,
         )
     else:
         if asked.save_images:

@@ -12,7 +12,7 @@ import numpy as np
 from volsynth import progress, tasks
 from volsynth.data import mixture, pairing, prepared, verify
 from volsynth.errors import UserError
-from volsynth.evaluation import pair_lists, picture_folders
+from volsynth.evaluation import pair_lists, picture_folders, sizes
 from volsynth.evaluation.score_split import PAIRS_SEED, Subject, score_split
 from volsynth.evaluation.scorer_options import Options
 from volsynth.export import exported_model
@@ -33,6 +33,7 @@ def evaluate_run(
     data_dir: str | None = None,
     out: pathlib.Path | None = None,
     options: Options = _USUAL,
+    size: int | None = None,
 ) -> dict[str, Any]:
     """Scores a run's averaged weights on a whole split; writes results and galleries.
 
@@ -42,8 +43,10 @@ def evaluate_run(
       step: step of the checkpoint; "best" for the best by `config.train.best_by`; None for the
         newest good one.
       data_dir: folder of the data, if it is not where it was in training.
-      out: folder of the results; default: `evaluate-SPLIT` in the workdir.
+      out: folder of the results; default: `evaluate-SPLIT` in the workdir, or
+        `evaluate-SPLIT-SIZE` where a size is given.
       options: which scores and galleries are asked for.
+      size: side of the pictures, in pixels, for systems that take any; None for the training's.
 
     Returns:
       The record of `record.make_record`, with "notes", "step", "of" and "galleries".
@@ -52,9 +55,14 @@ def evaluate_run(
       UserError: the workdir holds no run or no checkpoint, the data is another one, or an option
         cannot be met.
     """
-    config, data, system, step, averages = restoring.restore(
-        workdir, (split_name, "train"), step, data_dir
-    )
+    if size is None:
+        restored = restoring.restore(workdir, (split_name, "train"), step, data_dir)
+    else:
+        restored = restoring.restore_weights(workdir, step)
+        section, step_of_size = restored.config.data, restored.system.size_step
+        data = sizes.open_size(section, data_dir or section.dir, size, step_of_size, split_name)
+        restored = restored._replace(data=data)
+    config, data, system, step, averages = restored
     mesh, batch_size = _devices(config.evaluate.batch_size)
     place_batch = _batch_placement(mesh)
     # A copy of the weights on every device: only the batch is divided.
@@ -79,7 +87,7 @@ def evaluate_run(
         system.inputs,
         system.frames,
     )
-    return score_split(subject, out or workdir / f"evaluate-{split_name}", options)
+    return score_split(subject, out or workdir / _folder(split_name, size), options)
 
 
 def evaluate_model(
@@ -89,6 +97,7 @@ def evaluate_model(
     out: pathlib.Path | None = None,
     options: Options = _USUAL,
     batch_size: int = 16,
+    size: int | None = None,
 ) -> dict[str, Any]:
     """Scores an exported model on a split of the data that it was trained on.
 
@@ -97,9 +106,10 @@ def evaluate_model(
       split_name: name of the split.
       data_dir: folder of the data; default: `data`.
       out: folder of the results; default: MODEL-evaluate-SPLIT beside the model's folder, which may
-        hold nothing but the model.
+        hold nothing but the model; with a size MODEL-evaluate-SPLIT-SIZE.
       options: which scores and galleries are asked for.
       batch_size: number of pairs that are made and scored at a time.
+      size: as for `evaluate_run`.
 
     Returns:
       The same as `evaluate_run`.
@@ -108,16 +118,19 @@ def evaluate_model(
       UserError: there is no model, the data is another one, or an option cannot be met.
     """
     model = exported_model.load(path)
-    config = model.config.data
-    data = prepared.open_prepared(data_dir or "data", config.name, config.config)
-    # A model may be trained on several data sets; it is scored on the one that its config names.
-    identity = mixture.main_identity(model.card["trained_on"]["identity"])
-    if data.identity != identity:
-        raise UserError(
-            f"{data.folder} is not the data set that {path} was trained on ({data.identity} here, "
-            f"{identity} there)."
-        )
-    verify.verify(data, (split_name, "train"), progress.say)
+    section, folder = model.config.data, data_dir or "data"
+    if size is None:
+        data = prepared.open_prepared(folder, section.name, section.config)
+        # A model may be trained on several data sets; it is scored on the one its config names.
+        identity = mixture.main_identity(model.card["trained_on"]["identity"])
+        if data.identity != identity:
+            raise UserError(
+                f"{data.folder} is not the data set that {path} was trained on ({data.identity} "
+                f"here, {identity} there)."
+            )
+        verify.verify(data, (split_name, "train"), progress.say)
+    else:
+        data = sizes.open_size(section, folder, size, model.size_step, split_name)
     origin = {"kind": "model", "system": model.card.get("system"), "program": model.is_program}
     subject = Subject(
         tasks.TASKS[model.task],
@@ -134,7 +147,7 @@ def evaluate_model(
         model.inputs,
     )
     # Resolved, as the name of "." is empty.
-    default = path.with_name(f"{path.resolve().name}-evaluate-{split_name}")
+    default = path.with_name(f"{path.resolve().name}-{_folder(split_name, size)}")
     return score_split(subject, out or default, options)
 
 
@@ -205,6 +218,11 @@ def write_pairs(
     pairs = pairing.evaluation_pairs(split, PAIRS_SEED, tasks.TASKS["image"].keep_unpaired)
     with progress_bar(f"writing {split_name}", len(np.unique(pairs))) as advance:
         return pair_lists.write(split, pairs, out, advance)
+
+
+def _folder(split_name, size):
+    """The name of the folder of results."""
+    return f"evaluate-{split_name}" + (f"-{size}" if size else "")
 
 
 def _as_made():
