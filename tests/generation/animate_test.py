@@ -122,7 +122,7 @@ def test_the_bench_says_how_much_faster(monkeypatch):
     assert faster["whole"] == pytest.approx(rates["encoded_once"] / rates["whole"], abs=0.02)
     assert faster["whole"] < faster["whole_one_by_one"]
     assert report["image_size"] == own_pictures.dots().image_size
-    with pytest.raises(UserError, match="--size must be .* for this model, got 33"):
+    with pytest.raises(UserError, match=r"--size must be .* for this model, got 33"):
         generation.bench_generation(pathlib.Path("m"), 1, 1, lambda line: None, size=33)
     with pytest.raises(UserError, match="--batch must be at least 1, got 0"):
         generation.bench_generation(pathlib.Path("m"), 0, 1, lambda line: None)

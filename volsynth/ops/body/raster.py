@@ -153,50 +153,74 @@ def cast(
     Returns:
       The raster, and the values of `attach` for the part that is seen; 0 out of reach of all.
     """
-    x, y = pixels.x, pixels.y
+    x = pixels.x
     reach = reach[:, None, None, None]
+    most, look = tile_capsules(body, near, pixels)
+
+    def add(k, seen):
+        """One more capsule, where it is before those that were added."""
+        rank, old = seen
+        part, there, met = look(k)
+        more = attach and attach(lambda values: of_tiles(values, part), met.depth, x, pixels.y)
+        # Within a capsule the one nearest to the camera wins, beside all of them the nearest
+        # outline; within wins over beside.
+        mine = jnp.where(met.distance < 0, met.depth - 2 * FAR, met.distance)
+        wins = there & (mine < rank) & (met.distance <= reach)
+        new = (jnp.broadcast_to(part[..., None, None], x.shape), met, more)
+        chosen = jax.tree.map(lambda value, old: jnp.where(wins, value, old), new, old)
+        return jnp.where(wins, mine, rank), chosen
+
+    far, zero = jnp.full(x.shape, FAR), jnp.zeros(x.shape)
+    nobody = jnp.full(x.shape, NOBODY, jnp.int32)
+    attached = jax.eval_shape(lambda: attach and attach(_first_part, zero, x, x))
+    attached = jax.tree.map(lambda value: jnp.zeros(x.shape, value.dtype), attached)
+    nothing = (far, (nobody, Hit(far, far, zero, zero, zero), attached))
+    _, (part, met, attached) = jax.lax.fori_loop(0, most, add, nothing)
+    length = jnp.sqrt(met.across_x**2 + met.across_y**2 + met.down**2)
+    length = jnp.maximum(length, _TINY)
+    normal = (met.across_x / length, met.across_y / length, -met.down / length)
+    return Raster(part, met.depth, met.distance, normal), attached
+
+
+def _first_part(values):
+    """Values [B, P, ...] -> those of the first part, as `of_tiles` gives them."""
+    return values[:, :1, None, None]
+
+
+def of_tiles(values: Array, part: Int[Array, "b t"]) -> Array:
+    """The values [B, T, 1, 1, ...] of one part for each tile, of values [B, P, ...] of all."""
+    part = part.reshape(*part.shape, *[1] * (values.ndim - 2))
+    return jnp.take_along_axis(values, part, axis=1)[:, :, None, None]
+
+
+def tile_capsules(
+    body: Capsules, near: Near, pixels: tiles.Pixels
+) -> tuple[Int[Array, ""], Callable[[Any], tuple[Array, Array, "Hit"]]]:
+    """The capsules that some tiles may see, to be looked at one after the other.
+
+    Args:
+      body: the bodies.
+      near: the capsules that each tile may see (`near_tiles`).
+      pixels: the pixels of the tiles.
+
+    Returns:
+      The largest number of capsules of any tile, and a function of k below that number: part of the
+      k-th capsule of each tile [B, T], whether there is one [B, T, 1, 1], and the capsule under the
+      pixels.
+    """
     owners = jnp.array(PARTS)
     index = jnp.take_along_axis(near.order, pixels.tile[..., None], axis=1)
     count = jnp.take_along_axis(near.count, pixels.tile, axis=1)
     numbers = jnp.concatenate([body.start, body.end, body.radius[..., None]], axis=-1)
 
-    def of_tiles(values, at):
-        """The values [B, T, 1, 1, ...] of a row of [B, N, ...] for each tile."""
-        at = at.reshape(*at.shape, *[1] * (values.ndim - 2))
-        return jnp.take_along_axis(values, at, axis=1)[:, :, None, None]
-
     def look(k):
-        """The k-th capsule of each tile: its part, what is met of it, and what is attached."""
         n = jax.lax.dynamic_index_in_dim(index, k, axis=2, keepdims=False)
         row = of_tiles(numbers, n)
         start, end = (tuple(row[..., i + axis] for axis in range(3)) for i in (0, 3))
-        met = hit(start, end, row[..., 6], x, y)
-        part = owners[n]
-        more = attach and attach(lambda values: of_tiles(values, part), met.depth, x, y)
-        return part[..., None, None], met, more
+        met = hit(start, end, row[..., 6], pixels.x, pixels.y)
+        return owners[n], (k < count)[..., None, None], met
 
-    def add(k, seen):
-        """One more capsule, where it is before those that were added."""
-        rank, old = seen
-        part, met, more = look(k)
-        # Within a capsule the one nearest to the camera wins, beside all of them the nearest
-        # outline; within wins over beside.
-        mine = jnp.where(met.distance < 0, met.depth - 2 * FAR, met.distance)
-        there = (k < count)[..., None, None]
-        wins = there & (mine < rank) & (met.distance <= reach)
-        new = (jnp.broadcast_to(part, x.shape), met, more)
-        chosen = jax.tree.map(lambda value, old: jnp.where(wins, value, old), new, old)
-        return jnp.where(wins, mine, rank), chosen
-
-    far, zero = jnp.full(x.shape, FAR), jnp.zeros(x.shape)
-    attached = jax.tree.map(lambda v: jnp.zeros(x.shape, v.dtype), jax.eval_shape(look, 0)[2])
-    met = Hit(far, far, zero, zero, zero)
-    nothing = (far, (jnp.full(x.shape, NOBODY, jnp.int32), met, attached))
-    _, (part, met, attached) = jax.lax.fori_loop(0, jnp.max(count), add, nothing)
-    length = jnp.sqrt(met.across_x**2 + met.across_y**2 + met.down**2)
-    length = jnp.maximum(length, _TINY)
-    normal = (met.across_x / length, met.across_y / length, -met.down / length)
-    return Raster(part, met.depth, met.distance, normal), attached
+    return jnp.max(count), look
 
 
 class Hit(NamedTuple):
