@@ -23,6 +23,8 @@ def _sections():
         "model": {
             # Side of the image that the network sees; pictures may have any other.
             "size": 256,
+            # "unet" on what was found, or "volume": the volumetric system's streams, as below.
+            "features": "unet",
             # Channels at every size, from the image's on; each further one is of half the size.
             "widths": (32, 64, 128, 256),
             "blocks": 4,
@@ -38,6 +40,21 @@ def _sections():
             "pose": "3d",
             # Whether blocks keep only their inputs for the backward pass: slower, less memory.
             "remat": False,
+        },
+        # As `model` in configs/volumetric.py.
+        "volume": {
+            "depth": 24,
+            "image_channels": 48,
+            "pose_channels": 16,
+            "encoder_widths": (64, 128),
+            "decoder_widths": (128, 64),
+            "blocks_before": 2,
+            "blocks_pose": 3,
+            "blocks_after": 2,
+            "dilation_block": True,
+            "mask_width": 0.2,
+            "heatmap_sigma": 6 / 256,
+            "offcut": False,
         },
         # depth: layers of the pose's heatmaps; whole and norm as in configs/volumetric.py.
         "discriminator": {
@@ -59,6 +76,7 @@ VARIANTS = {
     **_common.FASHION,
     **_common.AUGMENT,
     # --- what each piece is worth: docs/reprojection.md ---
+    "volume": {"model": {"features": "volume"}},
     "no_mirror": {"model": {"mirrored": False}},
     "no_visibility": {"model": {"visibility": False}},
     "no_shade": {"model": {"shade": False}},
@@ -71,11 +89,30 @@ VARIANTS = {
         # Moved pixels are sharp by themselves; features cost a quarter of a step.
         "loss": {**_common.DEMO["loss"], "nearest_neighbour": 0.0},
         "model": {"size": 64, "widths": (32, 48, 64), "blocks": 3},
+        "volume": {
+            "depth": 8,
+            "image_channels": 16,
+            "pose_channels": 8,
+            "encoder_widths": (32, 64),
+            "decoder_widths": (64, 32),
+            "heatmap_sigma": 3 / 64,
+        },
         "discriminator": {"widths": (16, 32, 64), "heatmap_sigma": 3 / 64},
     },
     "smoke": {
         **_common.SMOKE,
         "model": {"size": 32, "widths": (4, 4), "blocks": 1, "head": (4, 4)},
+        "volume": {
+            "depth": 4,
+            "image_channels": 2,
+            "pose_channels": 2,
+            "encoder_widths": (4, 4),
+            "decoder_widths": (4, 4),
+            "blocks_before": 1,
+            "blocks_pose": 1,
+            "blocks_after": 1,
+            "heatmap_sigma": 2 / 32,
+        },
         "discriminator": {"widths": (4, 4), "depth": 2, "heatmap_sigma": 2 / 32},
     },
 }

@@ -163,6 +163,7 @@ def test_the_twin_makes_our_image_from_our_weights(smoke, dilation_block):
 # --- reports -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_torch", [False, pytest.param(True, marks=needs_torch)])
 def test_the_report_of_the_warp(smoke, with_torch):
     poses = {k: v for k, v in fake.batch(2, 32).items() if k.endswith(("joints", "visible"))}

@@ -82,6 +82,21 @@ def test_the_exported_program_takes_any_size(made, size):
     assert np.mean(np.abs(found - wanted).max(axis=-1) > 1e-2) < 0.01
 
 
+def test_with_a_volume_the_streams_are_those_of_the_volumetric_system():
+    """The same names and shapes, so that its weights could be taken over."""
+
+    def parameters(path, *variants):
+        system = systems.make(load_config(":".join((path, ",".join(variants)))))
+        shapes = jax.eval_shape(system.init, jax.random.key(0), system.batch_spec(2, 32))
+        return jax.tree.map(lambda leaf: leaf.shape, shapes["generator"]["params"])
+
+    found = parameters("configs/reprojection.py", "smoke", "volume")
+    wanted = parameters("configs/volumetric.py", "smoke")
+    for stream in ("encoder", "before", "pose_stream", "after"):
+        assert found["volume"][stream] == wanted[stream], stream
+    assert "network" not in found
+
+
 def test_a_larger_picture_shows_what_the_smaller_one_shows(made):
     _, variables, run = made
     small, large = (np.asarray(run(variables, _batch(size))) for size in (32, 64))
@@ -99,6 +114,7 @@ def test_a_larger_picture_shows_what_the_smaller_one_shows(made):
         ("data.image_size=40", "config.data.image_size must be a multiple of 16, got 40"),
         ("model.size=20", "config.model.size must be a multiple of 16, got 20"),
         ("model.transform=4d", "config.model.transform must be 3d or 2d, got '4d'"),
+        ("model.features=vol", "config.model.features must be unet or volume, got 'vol'"),
         ("model.pose=4d", "config.model.pose must be 3d or 2d, got '4d'"),
         ("loss.pose=1.0", "config.loss.pose must be 0, got 1.0: there is no pose head here"),
     ],

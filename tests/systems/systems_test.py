@@ -136,7 +136,7 @@ def test_every_variant_takes_a_step_at_full_size(spec):
 TOGETHER = [
     "configs/volumetric.py:both_2d,offcut,pose_1e2,l1",
     "configs/volumetric.py:wasserstein,critic_alone,no_dilation",
-    "configs/reprojection.py:no_visibility,no_shade,transform_2d",
+    "configs/reprojection.py:no_visibility,no_shade,transform_2d,volume",
     "configs/resnet2d.py:perceptual,skips",
     "configs/deformable.py:nearest",
     "configs/pose_estimator.py:full",
@@ -344,6 +344,7 @@ def kept_and_forgotten():
     return found
 
 
+@pytest.mark.slow
 def test_remat_changes_neither_parameters_nor_gradients(kept_and_forgotten):
     (value, gradients), (again, recomputed) = kept_and_forgotten
     np.testing.assert_allclose(value, again, rtol=1e-5)

@@ -13,12 +13,12 @@ from typing import Any, Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array
 
 from volsynth.config import build_section
 from volsynth.conventions import BACKGROUND
 from volsynth.errors import UserError, did_you_mean
-from volsynth.nn import blending, discriminators, layers, unet
+from volsynth.nn import blending, discriminators, layers, unet, volume_streams
 from volsynth.objectives import image_system
 from volsynth.ops import keying, pose_volumes, rectangles, tiles
 from volsynth.ops.reprojection import (
@@ -40,8 +40,8 @@ PAPER = (
 DIMENSIONS = ("3d", "2d")
 """Allowed dimensions of transforms and of poses; "2d" is for ablations."""
 
-Pose = tuple[Float[Array, "b j 3"], Bool[Array, "b j"]]
-"""Joints in pixels, and which of them are known."""
+FEATURES = ("unet", "volume")
+"""Allowed origins of the features from which the mixture is told."""
 
 
 class Generator(nn.Module):
@@ -49,6 +49,9 @@ class Generator(nn.Module):
 
     Attributes:
       size: side of the image that the network sees, pixels; pictures may be larger or smaller.
+      features: "unet": a network on the channels of what was found; or "volume": the streams of the
+        volumetric system, which see the source and the pose.
+      volume: those streams; None without them.
       widths: channels of the network at every size, see `unet.UNet`.
       blocks: number of its residual blocks.
       head: channels of the convolutions before the fields, see `blending.BlendingHead`.
@@ -62,6 +65,8 @@ class Generator(nn.Module):
     """
 
     size: int
+    features: Literal["unet", "volume"]
+    volume: volume_streams.VolumeFeatures | None
     widths: Sequence[int]
     blocks: int
     head: Sequence[int]
@@ -75,7 +80,8 @@ class Generator(nn.Module):
 
     def setup(self) -> None:
         """Makes the layers."""
-        self.network = unet.UNet(self.widths, self.blocks, self.remat, self.dtype)
+        if self.volume is None:
+            self.network = unet.UNet(self.widths, self.blocks, self.remat, self.dtype)
         # The mean colour is a candidate, too.
         self.blend = blending.BlendingHead(
             self.head, (2 if self.mirrored else 1) + 1, self.shade, self.dtype
@@ -91,12 +97,16 @@ class Generator(nn.Module):
 
         Returns:
           {"picture": premultiplied [B, S, S, 4], "source": `Source` of the network's size, "means":
-          `composition.part_means`}.
+          `composition.part_means`, and with a volume "volume"}.
         """
         picture = keying.cut_out(jnp.asarray(batch["source_image"]), BACKGROUND)
         small = _resized(picture, self.size)
         source = candidates.make_source(small, *self._pose(batch, "source"), self._side)
-        return {"picture": picture, "source": source, "means": composition.part_means([source])}
+        found = {"picture": picture, "source": source, "means": composition.part_means([source])}
+        if self.volume is not None:
+            colour, alpha = small[..., :3], small[..., 3:]
+            found["volume"] = self.volume.lift(colour + (1 - alpha) * keying.NEUTRAL)
+        return found
 
     def move(self, features: dict[str, Any], batch: Batch) -> dict[str, Any]:
         """What the source shows of the target, as "found", at the network's size."""
@@ -108,13 +118,21 @@ class Generator(nn.Module):
             self._side,
             visibility=self.visibility,
         )
-        return {**features, "found": found}
+        moved = {**features, "found": found}
+        if self.volume is not None:
+            poses = (self._pose(batch, role) for role in ("source", "target"))
+            moved["warped"], _ = self.volume.moved(features["volume"], *poses, self._side)
+        return moved
 
     def render(self, moved: dict[str, Any], batch: Batch) -> dict[str, Array]:
         """The image in the target pose, {"image": [B, S, S, 3]} in [-1, 1]."""
         found, picture = moved["found"], moved["picture"]
         seen = channels.channels(found, self._side).astype(self.dtype)
-        fields = self.blend(jnp.concatenate([self.network(seen), seen], axis=-1))
+        if self.volume is None:
+            features = self.network(seen)
+        else:
+            features = self.volume.decoded(moved["warped"], self._pose(batch, "target"), self._side)
+        fields = self.blend(jnp.concatenate([features, seen], axis=-1))
         size = picture.shape[2]
         # A symbol stands for the size in an exported program; it is never known to be the smaller.
         if isinstance(size, int) and size <= self.size:
@@ -133,7 +151,7 @@ class Generator(nn.Module):
         """The width of pictures in the pixels of poses: poses are scaled to the network's size."""
         return float(self.size)
 
-    def _pose(self, batch, role) -> Pose:
+    def _pose(self, batch, role) -> volume_streams.Pose:
         joints, visible = (jnp.asarray(batch[f"{role}_{kind}"]) for kind in ("joints", "visible"))
         joints = joints * (self.size / batch["source_image"].shape[2])
         if self.pose == "2d":
@@ -179,6 +197,11 @@ def make(config: Any) -> System:
         if value not in DIMENSIONS:
             hint = did_you_mean(value, DIMENSIONS)
             raise UserError(f"config.model.{key} must be 3d or 2d, got {value!r}; {hint}")
+    if model.features not in FEATURES:
+        hint = did_you_mean(model.features, FEATURES)
+        raise UserError(
+            f"config.model.features must be unet or volume, got {model.features!r}; {hint}"
+        )
     loss = build_section(image_system.Loss, config, "loss")
     if loss.pose:
         raise UserError(f"config.loss.pose must be 0, got {loss.pose}: there is no pose head here.")
@@ -190,7 +213,11 @@ def make(config: Any) -> System:
         flat=model.pose == "2d",
         dtype=dtype,
     )
-    generator = build_section(Generator, config, "model", dtype=dtype)
+    volume = None
+    if model.features == "volume":
+        same = {"transform": model.transform, "pose": model.pose, "remat": model.remat}
+        volume = build_section(volume_streams.VolumeFeatures, config, "volume", dtype=dtype, **same)
+    generator = build_section(Generator, config, "model", volume=volume, dtype=dtype)
     return image_system.image_system(
         "reprojection",
         PAPER,

@@ -7,20 +7,17 @@ pose join them, and the volume is flattened and decoded to an image.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
-import flax.linen as nn
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from volsynth import skeleton
 from volsynth.config import build_section
 from volsynth.conventions import BACKGROUND
 from volsynth.errors import UserError, did_you_mean
-from volsynth.nn import backbones, discriminators, layers
+from volsynth.nn import backbones, discriminators, layers, volume_streams
 from volsynth.objectives import image_system
-from volsynth.ops import keying, pose_volumes, rectangles
-from volsynth.ops.warp import warp
+from volsynth.ops import keying, pose_volumes
 from volsynth.system import Batch, System
 
 PAPER = "Knoche 2019, Volumetric Feature Transformation for Pose-Conditioned Human Image Synthesis"
@@ -37,66 +34,26 @@ DIMENSIONS = ("3d", "2d")
 4.6."""
 
 
-class Generator(nn.Module):
+class Generator(volume_streams.VolumeStreams, kw_only=True):
     """The generator of figure 4.1 of Knoche 2019: source image and target pose to an image.
 
     Attributes:
-      depth: D, number of voxels along the depth; height and width are a quarter of the image's.
-      image_channels: channels of the image stream, per voxel.
-      pose_channels: channels of the pose stream, per voxel; the merged volume has the sum of both.
-      encoder_widths: output channels of the image convolutions before the lift.
       decoder_widths: output channels of the image convolutions after the volume.
-      blocks_before: n, number of 3D residual blocks before the warp.
-      blocks_pose: number of 3D residual blocks of the pose stream.
-      blocks_after: m, number of 3D residual blocks on the merged volume.
-      dilation_block: whether the encoder ends with a dilation block (section 4.3.3).
-      mask_width: half the width of a part, as a share of the distance from shoulder to hip.
-      heatmap_sigma: standard deviation of the joints' Gaussians, as a share of the image's side.
       chroma_key: whether the background is taken out of the source image and put behind what the
         decoder paints, with a fourth channel for coverage, rather than seen and painted (thesis).
-      remat: whether blocks keep only their inputs for the backward pass, to save memory.
-      transform: "3d", or "2d": masks projected to the image plane and moved within it by affine
-        maps, through all of the depth (section 4.6).
-      pose: "3d", or "2d": the target pose without its depth.
-      offcut: whether voxels in no mask are merged, too, unmoved (section 4.3.2).
       pose_head: whether joints are read out of the volume before the warp (section 4.3.4).
-      dtype: type in which the layers compute.
     """
 
-    depth: int
-    image_channels: int
-    pose_channels: int
-    encoder_widths: Sequence[int]
     decoder_widths: Sequence[int]
-    blocks_before: int
-    blocks_pose: int
-    blocks_after: int
-    dilation_block: bool
-    mask_width: float
-    heatmap_sigma: float
     chroma_key: bool
-    remat: bool
-    transform: Literal["3d", "2d"]
-    pose: Literal["3d", "2d"]
-    offcut: bool
     pose_head: bool
-    dtype: layers.Dtype = jnp.float32
 
     def setup(self) -> None:
-        """Makes the layers; not in `__call__`, as each stage uses its own."""
-        # The last convolution has the channels of all depths, which the lift puts on an axis.
-        widths = (*self.encoder_widths, self.depth * self.image_channels)
-        common = {"remat": self.remat, "dtype": self.dtype}
-        self.encoder = backbones.ImageEncoder(
-            widths, self.dilation_block, depth=self.depth, **common
-        )
-        self.before = backbones.VolumeStack(self.blocks_before, **common)
-        self.pose_stream = backbones.VolumeStack(
-            self.blocks_pose, features=self.pose_channels, **common
-        )
-        self.after = backbones.VolumeStack(self.blocks_after, **common)
+        """Makes the layers."""
+        super().setup()
+        channels = 4 if self.chroma_key else 3
         self.decoder = backbones.ImageDecoder(
-            self.decoder_widths, 4 if self.chroma_key else 3, depth=self.depth, **common
+            self.decoder_widths, channels, depth=self.depth, remat=self.remat, dtype=self.dtype
         )
         if self.pose_head:
             # Without bias: the softmax over the volume cancels a constant.
@@ -125,27 +82,18 @@ class Generator(nn.Module):
         if self.chroma_key:
             # Norms would measure every colour by the largest difference, which is that to magenta.
             image = keying.remove(image, BACKGROUND)
-        return {"volume": self.before(layers.lift(self.encoder(image), self.depth))}
+        return {"volume": self.lift(image)}
 
     def move(self, features: dict[str, Array], batch: Batch) -> dict[str, Array]:
         """The volume with its parts where the target pose has them, as "warped", and their "masks".
 
         Masks are on the source: each part is cut out there, moved, and merged by maximum.
         """
-        volume = features["volume"]
         source = (batch["source_joints"], batch["source_visible"])
         target = (batch["target_joints"], batch["target_visible"])
         side = float(batch["source_image"].shape[2])
-        masks = pose_volumes.part_masks(*source, volume.shape[1:4], side, self.mask_width)
-        if self.transform == "2d":
-            # The same warp with other masks and maps, so that the ablation changes nothing else.
-            masks = warp.prisms(masks)
-            transforms = warp.planar(*rectangles.affine_fits(*source, *target, side))
-        else:
-            transforms = pose_volumes.part_transforms(*source, *target, side)
-        if self.offcut:
-            masks, transforms = warp.with_offcut(masks, transforms)
-        return {"warped": warp.warp(volume, masks, transforms, side), "masks": masks}
+        warped, masks = self.moved(features["volume"], source, target, side)
+        return {"warped": warped, "masks": masks}
 
     def locate(self, volume: Float[Array, "b h w d c"], batch: Batch) -> dict[str, Array]:
         """The source's joints as the pose head finds them, and the heatmaps that it should find."""
@@ -163,13 +111,9 @@ class Generator(nn.Module):
 
     def render(self, moved: dict[str, Array], batch: Batch) -> dict[str, Array]:
         """The image of a warped volume in the target pose, {"image": [B, H, W, 3]} in [-1, 1]."""
-        warped, side = moved["warped"], float(batch["source_image"].shape[2])
-        joints, visible = batch["target_joints"], batch["target_visible"]
-        sigma = self.heatmap_sigma * side
-        flat = self.pose == "2d"
-        heatmaps = pose_volumes.heatmaps(joints, visible, warped.shape[1:4], side, sigma, flat)
-        merged = jnp.concatenate([warped, self.pose_stream(heatmaps)], axis=-1)
-        image = self.decoder(layers.flatten_depth(self.after(merged)))
+        side = float(batch["source_image"].shape[2])
+        target = (batch["target_joints"], batch["target_visible"])
+        image = self.decoder(self.merged(moved["warped"], target, side))
         return {"image": keying.over(image, BACKGROUND) if self.chroma_key else image}
 
 
