@@ -1,5 +1,7 @@
 """Convolutions of arrays against loops over kernel taps, in every form, with their gradients."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -111,3 +113,59 @@ def test_transposed_convolution_and_its_gradients_equal_those_of_xla():
     got, wanted = (jax.vjp(f, x, kernel)[1](g) for f in (convolution.transposed_conv, plain))
     for a, b in zip(got, wanted):
         np.testing.assert_allclose(a, b, atol=5e-4)
+
+
+# --- images --------------------------------------------------------------------------------------
+
+
+def _plain_image_conv(x, kernel, padding):
+    return jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+@pytest.mark.parametrize("size", [(8, 9), (24, 26)])
+@pytest.mark.parametrize("channels", [(3, 5), (5, 3), (4, 4)])
+@pytest.mark.parametrize(
+    ("taps", "padding"),
+    [
+        *(((3, 3), "SAME"), ((2, 4), "SAME"), ((3, 2), "VALID"), ((1, 1), "SAME")),
+        ((3, 5), ((2, 0), (1, 3))),
+    ],
+)
+def test_both_gradients_of_an_image_are_those_of_xla(size, channels, taps, padding):
+    """Small images take XLA's own gradient of the kernel, large ones that by taps."""
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.standard_normal((2, *size, channels[0])), jnp.float32)
+    kernel = jnp.asarray(rng.standard_normal((*taps, *channels)), jnp.float32)
+    wanted, back = jax.vjp(lambda *args: _plain_image_conv(*args, padding), x, kernel)
+    found, ours = jax.vjp(lambda *args: convolution.conv(*args, padding=padding), x, kernel)
+    np.testing.assert_array_equal(found, wanted)
+    gradient = jnp.asarray(rng.standard_normal(found.shape), jnp.float32)
+    for a, b in zip(ours(gradient), back(gradient)):
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3)
+
+
+def test_the_gradient_of_an_image_has_gradients_and_half_precision():
+    """Critics are trained on the norm of a gradient."""
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.standard_normal((2, 24, 24, 3)), jnp.float32)
+    kernel = jnp.asarray(0.3 * rng.standard_normal((3, 3, 3, 2)), jnp.float32)
+
+    def penalty(conv, kernel):
+        def loss(x, kernel):
+            return jnp.sum(jnp.tanh(conv(x, kernel)))
+
+        of_x, of_kernel = jax.grad(loss, argnums=(0, 1))(x, kernel)
+        return jnp.sum(of_x**2) + jnp.sum(of_kernel**2)
+
+    plain = functools.partial(_plain_image_conv, padding="SAME")
+    wanted = jax.grad(functools.partial(penalty, plain))(kernel)
+    found = jax.grad(functools.partial(penalty, convolution.conv))(kernel)
+    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-2)
+    low = [v.astype(jnp.bfloat16) for v in (x, kernel)]
+    gradients = jax.grad(lambda *args: jnp.sum(convolution.conv(*args)), argnums=(0, 1))(*low)
+    exact = jax.grad(lambda *args: jnp.sum(convolution.conv(*args)), argnums=1)(x, kernel)
+    assert [g.dtype for g in gradients] == [jnp.bfloat16] * 2
+    np.testing.assert_allclose(np.float32(gradients[1]), exact, rtol=0.02, atol=2)

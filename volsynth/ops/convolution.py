@@ -4,11 +4,15 @@ All arrays are channels-last: images [B, H, W, C], volumes [B, H, W, D, C]. Each
 plain convolution that it names to rounding; docs/performance.md has what was measured.
 """
 
+import functools
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+_LARGE = 24 * 24
+"""The number of pixels from which on the gradient of a kernel is computed tap by tap on the CPU."""
 
 
 def conv3d(
@@ -44,6 +48,15 @@ def conv(
       dilation: the same along every axis.
       padding: "SAME", "SAME_LOWER" or "VALID", or for each axis the pixels before and after.
     """
+    if kernel.ndim == 4 and stride == dilation == 1 and not isinstance(padding, str):
+        return _image_conv(x, kernel, tuple(padding))
+    if kernel.ndim == 4 and stride == dilation == 1 and padding in ("SAME", "VALID"):
+        pairs = [((taps - 1) // 2, taps // 2) for taps in kernel.shape[:2]]
+        return _image_conv(x, kernel, tuple(pairs) if padding == "SAME" else ((0, 0), (0, 0)))
+    return _plain_conv(x, kernel, stride, dilation, padding)
+
+
+def _plain_conv(x, kernel, stride=1, dilation=1, padding="SAME"):
     axes = kernel.ndim - 2
     spatial = "HWD"[:axes]
     return jax.lax.conv_general_dilated(
@@ -54,6 +67,64 @@ def conv(
         rhs_dilation=(dilation,) * axes,
         dimension_numbers=(f"N{spatial}C", f"{spatial}IO", f"N{spatial}C"),
     )
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _image_conv(x, kernel, padding):
+    """The 2D convolution of stride 1, whose kernel has a gradient of its own on the CPU."""
+    return _plain_conv(x, kernel, padding=padding)
+
+
+def _image_conv_forward(x, kernel, padding):
+    return _image_conv(x, kernel, padding), (x, kernel)
+
+
+def _image_conv_backward(padding, kept, gradient):
+    x, kernel = kept
+    (of_x,) = jax.linear_transpose(lambda x: _plain_conv(x, kernel, padding=padding), x)(gradient)
+
+    def usual(x, gradient):
+        return jax.linear_transpose(lambda k: _plain_conv(x, k, padding=padding), kernel)(gradient)[
+            0
+        ]
+
+    def by_taps(x, gradient):
+        return _kernel_gradient(x, gradient, kernel.shape, padding).astype(kernel.dtype)
+
+    # XLA makes it a convolution whose window is the whole image, which takes the CPU twice as long
+    # as a product of matrices for each tap; on small images it is the quicker one.
+    small = x.shape[1] * x.shape[2] < _LARGE
+    cpu = usual if small else by_taps
+    return of_x, jax.lax.platform_dependent(x, gradient, cpu=cpu, default=usual)
+
+
+_image_conv.defvjp(_image_conv_forward, _image_conv_backward)
+
+
+def _kernel_gradient(x, gradient, shape, padding):
+    """The gradient of a kernel: for each tap, the product of the image and the shifted gradient.
+
+    The one with fewer channels is shifted, as that copies it.
+    """
+    taps_y, taps_x, channels, features = shape
+    # Padded so that image and gradient meet at every tap.
+    if channels < features:
+        shifted, still = jnp.pad(x, ((0, 0), *padding, (0, 0))), gradient
+    else:
+        ends = [(t - 1 - low, t - 1 - high) for t, (low, high) in zip(shape, padding)]
+        shifted, still = jnp.pad(gradient, ((0, 0), *ends, (0, 0))), x
+    height, width = still.shape[1:3]
+    flat = still.reshape(-1, still.shape[3])
+
+    def product(i, j):
+        if channels >= features:
+            i, j = taps_y - 1 - i, taps_x - 1 - j
+        part = shifted[:, i : i + height, j : j + width].reshape(flat.shape[0], -1)
+        pair = (part, flat) if channels < features else (flat, part)
+        return jnp.einsum("nc,no->co", *pair, preferred_element_type=jnp.float32)
+
+    rows = [jnp.stack([product(i, j) for j in range(taps_x)]) for i in range(taps_y)]
+    return jnp.stack(rows)
 
 
 def _conv3d_folded(x, kernel):
@@ -138,13 +209,8 @@ def _doubling_conv(x, kernel, taps):
     # All four kernels as output channels of one convolution, which reads the input once.
     summed = jnp.einsum("pit,qju,tuco->ijcpqo", taps, taps, kernel)
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    y = jax.lax.conv_general_dilated(
-        padded,
-        summed.reshape(2, 2, x.shape[-1], -1),
-        (1, 1),
-        "VALID",
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    ).reshape(batch, height + 1, width + 1, 2, 2, -1)
+    y = conv(padded, summed.reshape(2, 2, x.shape[-1], -1), padding="VALID")
+    y = y.reshape(batch, height + 1, width + 1, 2, 2, -1)
     # A doubled pixel's first position has its two input pixels one place before its second one.
     rows = jnp.stack([y[:, :-1, :, 0], y[:, 1:, :, 1]], axis=2)
     both = jnp.stack([rows[:, :, :, :-1, 0], rows[:, :, :, 1:, 1]], axis=4)
