@@ -41,6 +41,12 @@ def test_files_have_one_subject():
     assert max(lengths) <= 400
 
 
+def test_files_of_tests_have_names_of_their_own():
+    """Two that are called alike in two folders are not both run."""
+    names = [path.name for path in pathlib.Path("tests").rglob("*_test.py")]
+    assert not {name for name in names if names.count(name) > 1}
+
+
 def test_functions_are_short():
     lengths = sorted(_length(node) for path in FILES for node in _functions(path))
     assert lengths[int(0.9 * len(lengths))] < 40

@@ -14,6 +14,7 @@ from volsynth.metrics import DISTRIBUTION_PROTOCOL, ClassState, FeatureState, se
 from volsynth.pretrained import feature_networks, inception
 
 
+@pytest.mark.slow
 def test_built_in_outputs_are_those_of_the_deepest_layer():
     image = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (3, 16, 32, 3)), jnp.float32)
     got = metrics.builtin_outputs(image)

@@ -42,11 +42,10 @@ SMOKE = (
 
 DAILY = (
     "configs/volumetric.py:smoke",
-    "configs/resnet2d.py:smoke,wasserstein",
     "configs/deformable.py:smoke",
     "configs/pose_estimator.py:smoke",
 )
-"""The variants that every run of the tests steps: each config, and each adversarial loss."""
+"""The variants that every run of the tests steps; the others are slow."""
 
 
 def _all_variants():

@@ -269,6 +269,7 @@ def test_two_devices_are_one_to_rounding(whole, devices):
     )
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_is_of_the_last_phase_that_has_the_metric(tmp_path):
     """A term of the middle phase alone: checkpoints of the others have no score."""
     config = phased.config(checkpoint_every=2, keep_checkpoints=20, best_by="artist/gan")
