@@ -6,18 +6,41 @@ share them.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from volsynth.errors import UserError, did_you_mean
 from volsynth.nn import backbones, blocks, layers
 from volsynth.ops import pose_volumes, rectangles
 from volsynth.ops.warp import warp
 
 Pose = tuple[Float[Array, "b j 3"], Bool[Array, "b j"]]
 """Joints in pixels, and which of them are known."""
+
+
+DIMENSIONS = ("3d", "2d")
+"""Allowed dimensions of transforms and of target poses; "2d" is for the ablations of section
+4.6."""
+
+
+def check_dimensions(model: Any) -> None:
+    """Checks the dimensions of transforms and poses in the section `model` of a config.
+
+    Args:
+      model: the section.
+
+    Raises:
+      UserError: one of them is not in `DIMENSIONS`.
+    """
+    for key in ("transform", "pose"):
+        # As an attribute: where it is missing, `systems.make` says what the config lacks.
+        value = getattr(model, key)
+        if value not in DIMENSIONS:
+            hint = did_you_mean(value, DIMENSIONS)
+            raise UserError(f"config.model.{key} must be 3d or 2d, got {value!r}; {hint}")
 
 
 class VolumeStreams(nn.Module, kw_only=True):

@@ -37,9 +37,6 @@ PAPER = (
     "Synthesis"
 )
 
-DIMENSIONS = ("3d", "2d")
-"""Allowed dimensions of transforms and of poses; "2d" is for ablations."""
-
 FEATURES = ("unet", "volume")
 """Allowed origins of the features from which the mixture is told."""
 
@@ -192,11 +189,7 @@ def make(config: Any) -> System:
     for name, size in (("data.image_size", image_size), ("model.size", model.size)):
         if size < 1 or size % tiles.SIZE:
             raise UserError(f"config.{name} must be a multiple of {tiles.SIZE}, got {size}.")
-    for key in ("transform", "pose"):
-        value = getattr(model, key)
-        if value not in DIMENSIONS:
-            hint = did_you_mean(value, DIMENSIONS)
-            raise UserError(f"config.model.{key} must be 3d or 2d, got {value!r}; {hint}")
+    volume_streams.check_dimensions(model)
     if model.features not in FEATURES:
         hint = did_you_mean(model.features, FEATURES)
         raise UserError(

@@ -1,4 +1,4 @@
-"""The volumetric system, the main method: volumetric feature transformation.
+"""The volumetric system, the method of the thesis: volumetric feature transformation.
 
 M. Knoche, *Volumetric Feature Transformation for Pose-Conditioned Human Image Synthesis*, master
 thesis, RWTH Aachen 2019: sections 4.3 to 4.5. Image features are lifted into a volume, ten body
@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from volsynth import skeleton
 from volsynth.config import build_section
 from volsynth.conventions import BACKGROUND
-from volsynth.errors import UserError, did_you_mean
+from volsynth.errors import UserError
 from volsynth.nn import backbones, discriminators, layers, volume_streams
 from volsynth.objectives import image_system
 from volsynth.ops import keying, pose_volumes
@@ -28,10 +28,6 @@ FIGURES = {
     "operations_as_printed": 915e9,
 }
 """Numbers in table 6.16 for the final design (variant `full`)."""
-
-DIMENSIONS = ("3d", "2d")
-"""Allowed dimensions of transforms and of target poses; "2d" is for the ablations of section
-4.6."""
 
 
 class Generator(volume_streams.VolumeStreams, kw_only=True):
@@ -154,12 +150,7 @@ def make(config: Any) -> System:
 
 
 def _make_generator(config):
-    for key in ("transform", "pose"):
-        # As an attribute: where it is missing, `systems.make` says what the config lacks.
-        value = getattr(config.model, key)
-        if value not in DIMENSIONS:
-            hint = did_you_mean(value, DIMENSIONS)
-            raise UserError(f"config.model.{key} must be 3d or 2d, got {value!r}; {hint}")
+    volume_streams.check_dimensions(config.model)
     return build_section(
         Generator,
         config,
