@@ -277,3 +277,44 @@ SMOKE = {
     "evaluate": {"batch_size": 4},
 }
 """Sections of the variants `smoke`, which are for tests."""
+
+VOLUME = {
+    "depth": 24,
+    # "C = 64" of the thesis is the sum of these two.
+    "image_channels": 48,
+    "pose_channels": 16,
+    "encoder_widths": (64, 128),
+    "decoder_widths": (128, 64),
+    "blocks_before": 2,
+    "blocks_pose": 3,
+    "blocks_after": 2,
+    "dilation_block": True,
+    "mask_width": 0.2,
+    "heatmap_sigma": 6 / 256,
+    # Whether voxels in no mask are merged, too, unmoved.
+    "offcut": False,
+}
+"""The streams of a volume, for pictures of 256 pixels: those of the thesis's final design."""
+
+DEMO_VOLUME = {
+    "depth": 8,
+    "image_channels": 16,
+    "pose_channels": 8,
+    "encoder_widths": (32, 64),
+    "decoder_widths": (64, 32),
+    "heatmap_sigma": 3 / 64,
+}
+"""What is smaller of them in the variants `demo`."""
+
+SMOKE_VOLUME = {
+    "depth": 4,
+    "image_channels": 2,
+    "pose_channels": 2,
+    "encoder_widths": (4, 4),
+    "decoder_widths": (4, 4),
+    "blocks_before": 1,
+    "blocks_pose": 1,
+    "blocks_after": 1,
+    "heatmap_sigma": 2 / 32,
+}
+"""What is smaller of them in the variants `smoke`."""

@@ -41,21 +41,8 @@ def _sections():
             # Whether blocks keep only their inputs for the backward pass: slower, less memory.
             "remat": False,
         },
-        # As `model` in configs/volumetric.py.
-        "volume": {
-            "depth": 24,
-            "image_channels": 48,
-            "pose_channels": 16,
-            "encoder_widths": (64, 128),
-            "decoder_widths": (128, 64),
-            "blocks_before": 2,
-            "blocks_pose": 3,
-            "blocks_after": 2,
-            "dilation_block": True,
-            "mask_width": 0.2,
-            "heatmap_sigma": 6 / 256,
-            "offcut": False,
-        },
+        # The volumetric system's streams; only with `features` "volume".
+        "volume": dict(_common.VOLUME),
         # depth: layers of the pose's heatmaps; whole and norm as in configs/volumetric.py.
         "discriminator": {
             "widths": (64, 128, 256, 512),
@@ -89,30 +76,13 @@ VARIANTS = {
         # Moved pixels are sharp by themselves; features cost a quarter of a step.
         "loss": {**_common.DEMO["loss"], "nearest_neighbour": 0.0},
         "model": {"size": 64, "widths": (32, 48, 64), "blocks": 3},
-        "volume": {
-            "depth": 8,
-            "image_channels": 16,
-            "pose_channels": 8,
-            "encoder_widths": (32, 64),
-            "decoder_widths": (64, 32),
-            "heatmap_sigma": 3 / 64,
-        },
+        "volume": _common.DEMO_VOLUME,
         "discriminator": {"widths": (16, 32, 64), "heatmap_sigma": 3 / 64},
     },
     "smoke": {
         **_common.SMOKE,
         "model": {"size": 32, "widths": (4, 4), "blocks": 1, "head": (4, 4)},
-        "volume": {
-            "depth": 4,
-            "image_channels": 2,
-            "pose_channels": 2,
-            "encoder_widths": (4, 4),
-            "decoder_widths": (4, 4),
-            "blocks_before": 1,
-            "blocks_pose": 1,
-            "blocks_after": 1,
-            "heatmap_sigma": 2 / 32,
-        },
+        "volume": _common.SMOKE_VOLUME,
         "discriminator": {"widths": (4, 4), "depth": 2, "heatmap_sigma": 2 / 32},
     },
 }

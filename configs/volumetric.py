@@ -25,18 +25,7 @@ def _sections():
     return {
         "system": "volumetric",
         "model": {
-            "depth": 24,
-            # "C = 64" of the thesis is the sum of these two.
-            "image_channels": 48,
-            "pose_channels": 16,
-            "encoder_widths": (64, 128),
-            "decoder_widths": (128, 64),
-            "blocks_before": 2,
-            "blocks_pose": 3,
-            "blocks_after": 2,
-            "dilation_block": True,
-            "mask_width": 0.2,
-            "heatmap_sigma": 6 / 256,
+            **_common.VOLUME,
             # Whether magenta is removed from the source and put behind the person, rather than seen
             # and painted by the network.
             "chroma_key": False,
@@ -45,8 +34,6 @@ def _sections():
             # "3d", or "2d": masks and transforms, and the target pose (section 4.6).
             "transform": "3d",
             "pose": "3d",
-            # Whether voxels in no mask are merged, too, unmoved.
-            "offcut": False,
         },
         # whole: one logit for an image rather than one for each patch; norm: "instance" or "layer".
         "discriminator": {"widths": (64, 128, 256, 512), "norm": "instance", "whole": False},
@@ -81,30 +68,12 @@ VARIANTS = {
     # --- sizes ---
     "demo": {
         **_common.DEMO,
-        "model": {
-            "depth": 8,
-            "image_channels": 16,
-            "pose_channels": 8,
-            "encoder_widths": (32, 64),
-            "decoder_widths": (64, 32),
-            "heatmap_sigma": 3 / 64,
-            "chroma_key": True,
-        },
+        "model": {**_common.DEMO_VOLUME, "chroma_key": True},
         "discriminator": {"widths": (16, 32, 64)},
     },
     "smoke": {
         **_common.SMOKE,
-        "model": {
-            "depth": 4,
-            "image_channels": 2,
-            "pose_channels": 2,
-            "encoder_widths": (4, 4),
-            "decoder_widths": (4, 4),
-            "blocks_before": 1,
-            "blocks_pose": 1,
-            "blocks_after": 1,
-            "heatmap_sigma": 2 / 32,
-        },
+        "model": _common.SMOKE_VOLUME,
         "discriminator": {"widths": (4, 4)},
     },
 }
