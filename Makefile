@@ -17,9 +17,10 @@ help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /: /'
 
 # Touched after every successful installation, so that a change of the dependencies installs anew.
+# What is imported is compiled then: to compile all of TensorFlow first takes most of a minute.
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
 	@touch $@
 
 install: $(VENV)/installed  ## the environment, in .venv
