@@ -30,6 +30,8 @@ def _sections():
             "blocks": 4,
             # Channels of the convolutions before the weights of the candidates.
             "head": (32, 32),
+            # Pictures of the person that are looked at, 1 or 2.
+            "sources": 1,
             # Whether the source's mirror image is looked at, too; whether it is told what of the
             # source is hidden; whether the mixture is made brighter and darker.
             "mirrored": True,
@@ -63,6 +65,7 @@ VARIANTS = {
     **_common.FASHION,
     **_common.AUGMENT,
     # --- what each piece is worth: docs/reprojection.md ---
+    "two_sources": {"model": {"sources": 2}},
     "volume": {"model": {"features": "volume"}},
     "no_mirror": {"model": {"mirrored": False}},
     "no_visibility": {"model": {"visibility": False}},

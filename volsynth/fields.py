@@ -86,6 +86,9 @@ class Field(NamedTuple):
 ROLES = ("source", "target")
 """The roles of the two pictures of a pair: the person as given, and the same person as wanted."""
 
+ALSO = "also"
+"""The role of a further picture of the person as given, for systems that look at two."""
+
 # Adding a kind of field here needs a maker of it in `data.makers`, and no other change.
 _J = skeleton.NUM_JOINTS
 _P = skeleton.NUM_PARTS
@@ -125,7 +128,7 @@ OF_A_PICTURE: Mapping[str, Field] = {
 `ROLE_KIND`, such as `source_image`."""
 
 BATCH: Mapping[str, Field] = {
-    f"{role}_{kind}": field for role in ROLES for kind, field in OF_A_PICTURE.items()
+    f"{role}_{kind}": field for role in (*ROLES, ALSO) for kind, field in OF_A_PICTURE.items()
 }
 """All fields that a batch may have, by their names in the batch."""
 
@@ -140,7 +143,9 @@ EVALUATION: Mapping[str, Field] = {
 }
 """The fields that batches of evaluation hold besides those that were asked for."""
 
-PAIR = tuple(name for name, field in BATCH.items() if not field.optional)
+PAIR = tuple(
+    f"{role}_{kind}" for role in ROLES for kind, field in OF_A_PICTURE.items() if not field.optional
+)
 """Names of the fields that every data set has, for both pictures of a pair."""
 
 OUTPUTS: Mapping[str, Field] = {

@@ -68,6 +68,18 @@ def test_draws_are_a_function_of_seed_step_and_row():
         assert not np.any(np.isin(other.angle, whole.angle))
 
 
+def test_a_further_image_has_draws_of_its_own_and_changes_no_other():
+    two, three = (augment.draw(EVERYTHING, 5, 17, range(8), images=n) for n in (2, 3))
+    for name, few, many in zip(augment.AugmentParams._fields, two, three, strict=True):
+        np.testing.assert_array_equal(many[:16], few, name)
+    assert not np.any(np.isin(three.angle[16:], two.angle))
+    # Colours are those of the person, and change alike in all images.
+    np.testing.assert_array_equal(three.hue[16:], two.hue[:8])
+    chosen = three.for_roles([(2, 1), (0, 2)], drawn=3)
+    np.testing.assert_array_equal(chosen.angle[:8], three.angle[16:])
+    np.testing.assert_array_equal(chosen.angle[8:], np.repeat(three.angle[:8], 2))
+
+
 def test_one_setting_does_not_change_what_the_others_give():
     turned = augment.draw(augment.Augment(rotate=30), 0, 0, range(8))
     np.testing.assert_array_equal(turned.angle, augment.draw(EVERYTHING, 0, 0, range(8)).angle)

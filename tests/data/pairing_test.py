@@ -106,3 +106,43 @@ def test_pairs_are_those_that_earlier_runs_were_trained_on(train):
     # Change these only if runs that were begun before shall not go on with the batches they had.
     found = [pairing.training_pairs(train, *key).tolist() for key in ((0, 0, 3), (5, 10**5, 3))]
     assert found == GOLDEN
+
+
+# --- triples -------------------------------------------------------------------------------------
+
+
+def test_a_training_triple_is_of_one_outfit_and_its_records_differ(uneven):
+    outfit = uneven.index["outfit"]
+    triples = pairing.training_triples(uneven, 0, 0, 1000)
+    source, further, target = triples.T
+    np.testing.assert_array_equal(outfit[source], outfit[further])
+    np.testing.assert_array_equal(outfit[source], outfit[target])
+    sizes = np.bincount(outfit)[outfit[source]]
+    np.testing.assert_array_equal(source == target, sizes == 1)
+    # An outfit of two pictures has no third one.
+    np.testing.assert_array_equal(further[sizes < 3], source[sizes < 3])
+    many = sizes > 2
+    assert not np.any(further[many] == target[many])
+    assert abs(np.mean(further[many] == source[many]) - pairing.ALONE) < 0.05
+    np.testing.assert_array_equal(pairing.training_triples(uneven, 0, 0, 1000), triples)
+    assert np.any(pairing.training_triples(uneven, 0, 1, 1000) != triples)
+
+
+def test_single_triples_have_their_source_as_target(uneven):
+    source, further, target = pairing.training_triples(uneven, 0, 0, 200, 1.0).T
+    np.testing.assert_array_equal(source, target)
+    # What it looks like in another picture is still to be seen.
+    assert np.mean(further != source) > 0.3
+
+
+def test_evaluation_triples_are_the_pairs_with_a_further_picture(uneven):
+    triples = pairing.evaluation_triples(uneven, 3)
+    np.testing.assert_array_equal(triples[:, [0, 2]], pairing.evaluation_pairs(uneven, 3))
+    outfit = uneven.index["outfit"]
+    source, further, target = triples.T
+    np.testing.assert_array_equal(outfit[further], outfit[target])
+    sizes = np.bincount(outfit)[outfit[source]]
+    np.testing.assert_array_equal(further == source, sizes < 3)
+    assert not np.any((further == target)[sizes > 1])
+    others = pairing.evaluation_triples(uneven, 3, keep_unpaired=False)
+    np.testing.assert_array_equal(others, triples[sizes > 1])

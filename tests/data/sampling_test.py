@@ -31,6 +31,7 @@ def test_the_roles_of_fields_choose_the_sampler():
     pair, clip = sampling.SAMPLERS["pair"], sampling.SAMPLERS["clip"]
     assert sampling.find_sampler(fields.PAIR) is pair
     assert sampling.find_sampler(["target_joints"]) is pair
+    assert sampling.find_sampler(["also_image", "target_image"]) is sampling.SAMPLERS["triple"]
     assert sampling.find_sampler(["clip_image", "source_image"]) is clip
     with pytest.raises(UserError, match=r"of the roles clip, target; known are source and target"):
         sampling.find_sampler(["clip_image", "target_image"])
@@ -46,6 +47,28 @@ def test_pairs_are_those_of_pairing(tiny):
     np.testing.assert_array_equal(
         sampler.evaluation(split, 3, True, 1), pairing.evaluation_pairs(split, 3, True)
     )
+
+
+def test_a_triple_has_a_further_picture(tiny):
+    """Read as the other two are, and changed by numbers of its own."""
+    split, names = tiny.split("train"), ("source_joints", "also_joints", "target_joints")
+    sampler, settings = sampling.SAMPLERS["triple"], augment.Augment(rotate=90.0)
+    (batch,) = pipeline.training_batches(split, 0, 4, 5, 6, fields=names)
+    records = sampler.training(split, 0, 5, 4, 0.0, 1)
+    for name, numbers in zip(names, records.T, strict=True):
+        stored = decoding.read_fields(split, numbers, ("joints_px",))["joints_px"]
+        np.testing.assert_allclose(batch[name][..., :2], stored, atol=1e-3)
+    (turned,) = pipeline.training_batches(split, 0, 4, 5, 6, fields=names, augmentation=settings)
+    centre = tiny.image_size / 2
+    angles = []
+    for name in names:
+        before, after = (b[name][:, 2, :2] - centre for b in (batch, turned))
+        np.testing.assert_allclose(*(np.hypot(*p.T) for p in (before, after)), rtol=1e-4)
+        angles.append(np.arctan2(*after.T) - np.arctan2(*before.T))
+    for i in range(3):
+        assert np.abs(angles[i] - angles[i - 1]).max() > 1e-2
+    (scored,) = pipeline.evaluation_batches(split, records, 4, names)
+    np.testing.assert_array_equal(scored["records"], records[:, [0, 2]])
 
 
 @pytest.mark.usefixtures("with_clips")

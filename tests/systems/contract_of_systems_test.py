@@ -21,7 +21,10 @@ QUICK = {"xla_backend_optimization_level": 0}
 ON_TOP = {"volumetric": ",pose_1e2", "resnet2d": ",wasserstein"}
 """Variants that read more than the plain ones do."""
 
-INPUTS_OF = [f"configs/{name}.py:smoke{ON_TOP.get(name, '')}" for name in systems.SYSTEMS]
+INPUTS_OF = [
+    *(f"configs/{name}.py:smoke{ON_TOP.get(name, '')}" for name in systems.SYSTEMS),
+    "configs/reprojection.py:smoke,two_sources",
+]
 
 
 def _missed(move, whole, batch):

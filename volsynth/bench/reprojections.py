@@ -67,7 +67,7 @@ def _ours(picture, poses) -> Reprojection:
     side = float(picture.shape[2])
     source, target = _poses(poses, "source"), _poses(poses, "target")
     made = candidates.make_source(picture, *source, side)
-    views = candidates.views(made, source, target, side)
+    views = candidates.views([made], [source], target, side)
     means = composition.part_means([made])
     return reprojection.reproject(views, means, *target, picture.shape[1:3], side)
 
@@ -84,7 +84,7 @@ def _plain(picture, poses) -> Reprojection:
     made = candidates.make_source(picture, *source, side, body=bodies[0])
     flipped = candidates.make_source(picture[:, :, ::-1], *mirrored, side, body=bodies[1])
     found = []
-    views = candidates.views(made, source, target, side)
+    views = candidates.views([made], [source], target, side)
     for view, seen in zip(views, (made, flipped)):
         # A picture that was flipped is looked at directly.
         direct = view._replace(source=seen, mirrored=False)

@@ -7,6 +7,7 @@ from typing import Any
 
 from volsynth import progress
 from volsynth.commands import shared
+from volsynth.errors import UserError
 
 
 def add(commands: Any) -> None:
@@ -98,6 +99,14 @@ def _source_arguments(parser):
     _image_arguments(parser)
     parser.add_argument("--source-pose", metavar="FILE", help="of poses (docs/data.md)")
     parser.add_argument("--estimator", metavar="DIR", help="finds poses; of volsynth export")
+    parser.add_argument(
+        "--also",
+        metavar="FILE",
+        help="a further picture of the person, such as one from behind; for models that look at "
+        "two pictures",
+    )
+    parser.add_argument("--also-mask", metavar="FILE", help="of that picture, as --mask")
+    parser.add_argument("--also-pose", metavar="FILE", help="of that picture, as --source-pose")
     parser.add_argument(
         "--frame",
         choices=("original", "square"),
@@ -204,11 +213,19 @@ def _pose(options):
 def _source(options):
     from volsynth.generation.source import Source
 
+    also = None
+    if options.also:
+        also = Source(
+            pathlib.Path(options.also), _path(options.also_mask), _path(options.also_pose)
+        )
+    elif options.also_mask or options.also_pose:
+        raise UserError("--also-mask and --also-pose belong to --also, the picture; give it, too.")
     return Source(
         pathlib.Path(options.image),
         _path(options.mask),
         _path(options.source_pose),
         _path(options.estimator),
+        also,
     )
 
 

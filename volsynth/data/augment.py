@@ -140,26 +140,29 @@ class AugmentParams(NamedTuple):
     colour: Any
     noise: Any
 
-    def for_roles(self, roles: Sequence[tuple[int, int]]) -> "AugmentParams":
+    def for_roles(self, roles: Sequence[tuple[int, int]], drawn: int = 2) -> "AugmentParams":
         """The changes of the images of some roles, where N counts those of each role in turn.
 
         Args:
-          roles: for each role, which of the two that were drawn it is, 0 or 1, and how many images
+          roles: for each role, which of those that were drawn it is, from 0 on, and how many images
             an example has of it: the frames of a clip are all changed alike.
+          drawn: the number of roles that were drawn, `images` of `draw`.
         """
-        return AugmentParams(
-            *(
-                np.concatenate([np.repeat(np.split(v, 2)[place], n, axis=0) for place, n in roles])
-                for v in self
-            )
-        )
+
+        def chosen(values):
+            parts = np.split(values, drawn)
+            return np.concatenate([np.repeat(parts[place], n, axis=0) for place, n in roles])
+
+        return AugmentParams(*map(chosen, self))
 
 
-_SHARED, _OWN = 4, 16  # The counts of random numbers of a pair, and of each of its images.
+_SHARED, _OWN = 4, 16  # The counts of random numbers of an example, and of each of its images.
 
 
-def draw(settings: Augment, seed: int, step: int, rows: Sequence[int]) -> AugmentParams:
-    """Draws the changes of the sources and then of the targets in some rows of a step's batch.
+def draw(
+    settings: Augment, seed: int, step: int, rows: Sequence[int], images: int = 2
+) -> AugmentParams:
+    """Draws the changes of the first images and then of the next in some rows of a step's batch.
 
     Which rows are asked for together changes nothing: each has a stream of its own, apart from the
     one that pairs are drawn from. What is drawn for one setting does not depend on the others.
@@ -169,23 +172,24 @@ def draw(settings: Augment, seed: int, step: int, rows: Sequence[int]) -> Augmen
       seed: seed of the run.
       step: number of the step.
       rows: numbers of the rows, counted in the batch of all hosts.
+      images: number of images of an example; 2 of pairs, the source and the target.
 
     Returns:
-      The changes of N = 2 * len(rows) images.
+      The changes of N = images * len(rows) images.
     """
     # All numbers are drawn, whatever the settings: a setting that is switched off must not change
     # what the others get. The counter's last word keeps the streams apart from that of the pairs.
     uniform = np.array(
         [
             np.random.Generator(np.random.Philox(key=[seed, step], counter=[0, 0, row, 1])).random(
-                _SHARED + 2 * _OWN
+                _SHARED + images * _OWN
             )
             for row in rows
         ]
     )
-    # The numbers of the colours come once for both images of a pair, those of moves for each.
-    shared = np.tile(uniform[:, :_SHARED], (2, 1)).T
-    own = np.concatenate(np.split(uniform[:, _SHARED:], 2, axis=1)).T
+    # The numbers of the colours come once for all images of an example, those of moves for each.
+    shared = np.tile(uniform[:, :_SHARED], (images, 1)).T
+    own = np.concatenate(np.split(uniform[:, _SHARED:], images, axis=1)).T
 
     def around(numbers, most):
         return most * (2 * numbers - 1)

@@ -79,7 +79,7 @@ def training_batches(
         return sampler.training(split, seed, step, batch_size, single, frames)[rows]
 
     def params(step):
-        return augment.draw(augmentation, seed, step, numbers)
+        return augment.draw(augmentation, seed, step, numbers, len(sampler.roles))
 
     return _batches(
         *(split, fields, examples, range(start, stop), frames, threads),
@@ -122,7 +122,8 @@ def evaluation_batches(
         return filled[step * batch_size : (step + 1) * batch_size]
 
     for step, batch in enumerate(_batches(split, fields, chosen, range(count), frames)):
-        yield {**batch, "valid": valid[step], "records": chosen(step).astype(np.int32)}
+        pairs = chosen(step)[:, [0, -1]].astype(np.int32)
+        yield {**batch, "valid": valid[step], "records": pairs}
 
 
 def _check_stored(split, names):
@@ -175,9 +176,8 @@ def _batches(
             if augmentation.changes:
                 # The frames of a clip are all changed alike.
                 places = [(list(columns).index(role), len(columns[role])) for role in part.roles]
-                values = augment_images.apply(
-                    augmentation, values, params.for_roles(places), split.image_size
-                )
+                changes = params.for_roles(places, len(columns))
+                values = augment_images.apply(augmentation, values, changes, split.image_size)
             counts = {role: len(numbers) for role, numbers in zip(part.roles, of_roles)}
             batch |= _by_role(values, counts, columns)
         # Without what only augmentation needed, and in the order of the names.
@@ -190,7 +190,7 @@ class _Part(NamedTuple):
     """Roles for which a batch holds the same kinds of fields; they are decoded together.
 
     Attributes:
-      roles: one role or both.
+      roles: one role or several.
       kinds: kinds of the fields to make, with those that augmentation needs.
       decode: function that reads the fields of records of which these are made.
     """

@@ -1,8 +1,9 @@
 """Samplers: which records make one example of a batch.
 
-An example of the methods for still pictures is a pair, a source and a target. What an example is
-follows from the roles of the fields that are asked for, see `volsynth.fields`: a method for clips
-adds fields of another role, and here the sampler that says which records they are made of.
+An example of the methods for still pictures is a pair, a source and a target, or a triple with a
+further picture of the person. What an example is follows from the roles of the fields that are
+asked for, see `volsynth.fields`: a method for clips adds fields of another role, and here the
+sampler that says which records they are made of.
 """
 
 import itertools
@@ -51,8 +52,21 @@ def _evaluation_pairs(split, seed, keep_unpaired, frames):
     return pairing.evaluation_pairs(split, seed, keep_unpaired)
 
 
+def _training_triples(split, seed, step, batch_size, single, frames):
+    return pairing.training_triples(split, seed, step, batch_size, single)
+
+
+def _evaluation_triples(split, seed, keep_unpaired, frames):
+    return pairing.evaluation_triples(split, seed, keep_unpaired)
+
+
+_SOURCE, _TARGET = fields.ROLES
+
 SAMPLERS: Mapping[str, Sampler] = {
     "pair": Sampler(fields.ROLES, _training_pairs, _evaluation_pairs, fields.PAIR),
+    "triple": Sampler(
+        (_SOURCE, fields.ALSO, _TARGET), _training_triples, _evaluation_triples, fields.PAIR
+    ),
 }
 """Samplers by name."""
 

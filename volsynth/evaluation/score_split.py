@@ -60,6 +60,11 @@ class Subject:
         wanted = (*sampling.SAMPLERS[self.task.sampler].fields, *self.inputs)
         return tuple(dict.fromkeys(wanted))
 
+    @property
+    def sampler(self) -> sampling.Sampler:
+        """The sampler of the examples: of the task's, with whatever more is read."""
+        return sampling.find_sampler(self.fields)
+
 
 def score_split(subject: Subject, out: pathlib.Path, options: Options) -> dict[str, Any]:
     """Scores a split and writes results, the scores of every image, and galleries into a folder.
@@ -76,9 +81,7 @@ def score_split(subject: Subject, out: pathlib.Path, options: Options) -> dict[s
       UserError: the folder cannot be written, or an option cannot be met.
     """
     task, split = subject.task, subject.data.split(subject.split_name)
-    pairs = sampling.SAMPLERS[task.sampler].evaluation(
-        split, PAIRS_SEED, task.keep_unpaired, subject.frames
-    )
+    pairs = subject.sampler.evaluation(split, PAIRS_SEED, task.keep_unpaired, subject.frames)
     # Everything that a user can have got wrong is found before the long part of the work.
     with os_errors_explained("write results to", out):
         out.mkdir(parents=True, exist_ok=True)
@@ -159,7 +162,8 @@ def _shared_protocol(subject, pairs):
         "split": subject.split_name,
         "images": len(pairs),
         "pairs": task.pairs,
-        "pairs_sha256": sha256_of_pairs(pairs),
+        # Of what further pictures a system looks at, it says itself in its notes.
+        "pairs_sha256": sha256_of_pairs(pairs[:, [0, -1]]),
         "image_size": data.image_size,
         "value_range": [-1, 1],
         "background": list(MAGENTA),
@@ -205,7 +209,7 @@ def _gallery_pairs(subject, pairs, scores, sorted_by, entries, count):
     chosen = {
         "gallery": (
             gallery.gallery_pairs(
-                split, PAIRS_SEED, count, task.keep_unpaired, task.sampler, subject.frames
+                split, PAIRS_SEED, count, task.keep_unpaired, subject.sampler, subject.frames
             ),
             None,
         )

@@ -23,7 +23,7 @@ from volsynth import fields
 from volsynth.config import config_from_dict
 from volsynth.data import fake
 from volsynth.errors import UserError, did_you_mean
-from volsynth.export import model_folder
+from volsynth.export import call_arguments, model_folder
 from volsynth.export.model_folder import CARD, CONFIG, PROGRAM, REPAIR_HINT
 from volsynth.system import Batch
 
@@ -81,6 +81,7 @@ class Model:
         image: jax.typing.ArrayLike,
         source_pose: tuple[Any, Any] | None = None,
         target_pose: tuple[Any, Any] | None = None,
+        also: tuple[Any, tuple[Any, Any]] | None = None,
     ) -> Any:
         """Renders the persons of some images in other poses, or finds their poses.
 
@@ -89,6 +90,9 @@ class Model:
           source_pose: poses of the persons in the images: joints [B, 15, 3] in pixels, in the order
             of `skeleton.JOINTS`, and which of them are visible, [B, 15].
           target_pose: poses in which to render the persons, in the same format.
+          also: further images of the persons and their poses, in the formats of `image` and
+            `source_pose`, for models that look at two pictures (`looks_at_two`); None where there
+            is one picture of every person.
 
         Returns:
           Images, float32 [B, S, S, 3] in [-1, 1]; from a model of the task "pose", which takes no
@@ -97,7 +101,10 @@ class Model:
         Raises:
           UserError: an array is missing or not of that shape or range.
         """
-        prediction = self.predict(self._fields(image, source_pose, target_pose))
+        wanted = _spec(self.card, self._side_of(image))
+        prediction = self.predict(
+            call_arguments.batch(self.inputs, wanted, image, source_pose, target_pose, also)
+        )
         # Whoever asks for a picture has no use for the source's pose, which is given.
         return prediction["image"] if self.task == "image_and_pose" else prediction
 
@@ -109,6 +116,11 @@ class Model:
         if not self.size_step:
             return self.image_size
         return max(self.image_size, math.ceil(wanted / self.size_step) * self.size_step)
+
+    @property
+    def looks_at_two(self) -> bool:
+        """Whether the model looks at a further picture of the person, where there is one."""
+        return call_arguments.look_at_two(self.inputs)
 
     @property
     def parameters(self) -> Mapping[str, jax.Array]:
@@ -123,30 +135,6 @@ class Model:
         """
         return self._run(self._parameters, {name: jnp.asarray(batch[name]) for name in self.inputs})
 
-    def _fields(self, image, source_pose, target_pose):
-        """The fields of a batch that the model takes, checked."""
-        of_pose = self.task == "pose"
-        if self.inputs == ("target_image",) and not source_pose is target_pose is None:
-            raise UserError("this model finds poses: it takes an image and nothing else.")
-        given = {"target_image" if of_pose else "source_image": image}
-        for role, pose in (("source", source_pose), ("target", target_pose)):
-            if pose is not None:
-                try:
-                    given[f"{role}_joints"], given[f"{role}_visible"] = pose
-                except (TypeError, ValueError) as error:
-                    raise UserError(f"{role}_pose must be a pair (joints, visible).") from error
-        # Given to the program, arrays of another shape would end in an error of many lines.
-        wanted = _spec(self.card, self._side_of(image))
-        checked = {}
-        for name in self.inputs:
-            if name not in given:
-                raise UserError(f"{name} is missing; this model takes {', '.join(self.inputs)}.")
-            checked[name] = _checked(name, given[name], wanted[name])
-        counts = {name: len(value) for name, value in checked.items()}
-        if len(set(counts.values())) > 1:
-            raise UserError(f"all arrays must have the same length, got {counts}.")
-        return checked
-
     def _side_of(self, image):
         """The side that images must have: of a model of any size, that which they do have."""
         sides = getattr(image, "shape", ())[2:3]
@@ -158,43 +146,6 @@ class Model:
                 f"{self.size_step}, got {sides[0]}."
             )
         return sides[0]
-
-
-def _checked(name, value, wanted):
-    """A field of a batch as a NumPy array of its dtype, or a UserError."""
-    try:
-        value = np.asarray(value)
-    except ValueError as error:
-        raise UserError(f"{name} is no array: {error}.") from error
-    shape = wanted.shape[1:]
-    if value.shape[1:] != shape or value.ndim != len(shape) + 1 or not len(value):
-        sizes = ", ".join(map(str, shape))
-        raise UserError(f"{name} must have the shape [B, {sizes}], got {list(value.shape)}.")
-    if wanted.dtype == np.bool_:
-        # 0 and 1 are common in files of poses.
-        if not np.all((value == 0) | (value == 1)):
-            raise UserError(f"{name} must be true or false, got other values.")
-        return value.astype(bool)
-    # By JAX: to NumPy bfloat16 has no kind "f".
-    kind, word = (
-        (jnp.floating, "floats")
-        if jnp.issubdtype(wanted.dtype, jnp.floating)
-        else (jnp.integer, "integers")
-    )
-    if not jnp.issubdtype(value.dtype, kind):
-        raise UserError(f"{name} must be {word}, got {value.dtype}.")
-    if kind is jnp.floating and not np.all(np.isfinite(value.astype(np.float32))):
-        raise UserError(f"{name} holds values that are not finite.")
-    # The mistake to find is pixels from 0 to 255; errors of rounding are none.
-    low, high, field = np.min(value), np.max(value), fields.find(name)
-    if (field.low is not None and low < field.low - 1e-3) or (
-        field.high is not None and high > field.high + 1e-3
-    ):
-        raise UserError(
-            f"{name} must lie in [{field.low:g}, {field.high:g}], got values from {float(low):g} "
-            f"to {float(high):g}."
-        )
-    return value.astype(wanted.dtype)
 
 
 def load(path: str | os.PathLike[str], program: bool | None = None) -> Model:

@@ -64,6 +64,7 @@ def animate(
     estimator = estimation.load_estimator(source.estimator) if source.estimator else None
     generator = staged.load_staged(model)
     once = staged.is_staged(generator)
+    render.check_sources(generator, source)
     person = read_person(source, render.choose_side(generator, size), estimator)
     bodies, crop = fit_poses(poses, person, turn)
     # Loading depends on the disk and on what is in its cache; rates are told without it.

@@ -62,6 +62,7 @@ def generate(
         what = "one PNG" if sheet or len(wanted) == 1 else "a folder, or with --sheet one PNG"
         raise UserError(f"--out of {len(wanted)} poses must be {what}, got {out}.")
     generator = render.load_generator(model)
+    render.check_sources(generator, source)
     person = read_person(source, render.choose_side(generator, size), estimator)
     # Poses are fitted one by one: each gets a square of its own, in which it is as large as can be.
     fitted = [(body, crop) for (body,), crop in (fit_poses([p], person, turn) for _, p in wanted)]

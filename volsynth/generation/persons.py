@@ -63,6 +63,7 @@ class Person:
       frame: height and width of the picture.
       picture: the decoded picture that the square was cut from; None if it is not kept, because
         nobody will ask for the picture's own background.
+      also: the same person in a further picture, at the same size; None if there is none.
     """
 
     image: UInt8[np.ndarray, "S S 3"]
@@ -70,6 +71,7 @@ class Person:
     body: Body
     frame: tuple[int, int]
     picture: Picture | None = None
+    also: "Person | None" = None
 
     @property
     def joints(self) -> Float[np.ndarray, "15 3"]:

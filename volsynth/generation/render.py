@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from volsynth import conventions
+from volsynth import conventions, fields
 from volsynth.errors import UserError
 from volsynth.export import exported_model
 from volsynth.generation.persons import Crop, Person, Side
+from volsynth.generation.source import Source
 from volsynth.poses.retargeting import Body
 
 BATCH = 8
@@ -61,16 +62,51 @@ def choose_side(model: exported_model.Model, size: int | None) -> Side:
     return lambda extent: model.fitting_size(min(extent, MOST_OWN_SIZE))
 
 
+def check_sources(model: exported_model.Model, source: Source) -> None:
+    """Checks that a model looks at as many pictures of a person as are given.
+
+    Raises:
+      UserError: there is a further picture, and the model looks at one.
+    """
+    if source.also is not None and not model.looks_at_two:
+        raise UserError(
+            f"{model.path} looks at one picture of a person: leave out --also, or train a model "
+            "that looks at two (config.model.sources=2, docs/reprojection.md)."
+        )
+
+
+def person_fields(person: Person, further: bool) -> dict[str, np.ndarray]:
+    """The fields of a batch of one that show a person.
+
+    Args:
+      person: the person.
+      further: whether there are fields of a further picture, which is the same where the person has
+        no other.
+    """
+    shown = {"source": person, **({fields.ALSO: person.also or person} if further else {})}
+    batch = {}
+    for role, one in shown.items():
+        batch[f"{role}_image"] = conventions.to_float(one.image)[None]
+        batch[f"{role}_joints"] = one.joints[None]
+        batch[f"{role}_visible"] = one.body.visible[None]
+    return batch
+
+
 def render_bodies(
     model: exported_model.Model, person: Person, bodies: Sequence[Body], crop: Crop
 ) -> UInt8[np.ndarray, "B S S 3"]:
     """Renders a person as bodies that stand in one square, by a single call of the model."""
-    count = len(bodies)
-    image = np.repeat(conventions.to_float(person.image)[None], count, axis=0)
-    joints = np.repeat(person.joints[None], count, axis=0)
-    visible = np.repeat(person.body.visible[None], count, axis=0)
     # An exported program takes a batch; the source is the same in each of its rows.
-    made = model(image, (joints, visible), joints_in_crop(bodies, crop))
+    shown = {
+        name: np.repeat(value, len(bodies), axis=0)
+        for name, value in person_fields(person, model.looks_at_two).items()
+    }
+
+    def look(role):
+        return shown[f"{role}_image"], (shown[f"{role}_joints"], shown[f"{role}_visible"])
+
+    also = look(fields.ALSO) if model.looks_at_two else None
+    made = model(*look("source"), joints_in_crop(bodies, crop), also)
     return conventions.to_uint8(np.asarray(made))
 
 

@@ -24,12 +24,15 @@ class Source:
       pose: file of poses with the person's joints in the image; None to have the estimator find
         them.
       estimator: exported model that finds poses.
+      also: a further picture of the person, such as one from behind, with its mask and its pose;
+        None if there is none.
     """
 
     image: str | os.PathLike[str]
     mask: str | os.PathLike[str] | None = None
     pose: str | os.PathLike[str] | None = None
     estimator: str | os.PathLike[str] | None = None
+    also: "Source | None" = None
 
 
 def read_person(
@@ -38,7 +41,7 @@ def read_person(
     estimator: exported_model.Model | None = None,
     keep_picture: bool = True,
 ) -> Person:
-    """Reads the person of a source, at a model's size.
+    """Reads the person of a source, at a model's size, with that of the further picture.
 
     Args:
       source: the files.
@@ -50,6 +53,15 @@ def read_person(
     Raises:
       UserError: a file cannot be read or does not fit, or there is neither pose nor estimator.
     """
+    person = _read_person(source, side, estimator, "--source-pose")
+    if source.also is not None:
+        further = _read_person(source.also, person.crop.side, estimator, "--also-pose")
+        person = dataclasses.replace(person, also=dataclasses.replace(further, picture=None))
+    return person if keep_picture else dataclasses.replace(person, picture=None)
+
+
+def _read_person(source, side, estimator, option):
+    """The person of one picture, which is kept; `option` says where a pose is to be given."""
     picture = read_picture(source.image, source.mask)
     # A file of poses is somebody's word, and counts before what an estimator would find.
     if source.pose is not None:
@@ -60,12 +72,12 @@ def read_person(
         pose = estimation.hide_joints_outside(pose, picture.mask.shape)
     else:
         raise UserError(
-            "give --source-pose, a file that says where the person's joints are in the picture "
+            f"give {option}, a file that says where the person's joints are in the picture "
             "(volsynth studio makes one as you place them), or --estimator, an exported model that "
             "finds them."
         )
     person = crop_person(picture.image, picture.mask, pose, side)
-    return dataclasses.replace(person, picture=picture) if keep_picture else person
+    return dataclasses.replace(person, picture=picture)
 
 
 def read_source_pose(path: str | os.PathLike[str], image: str | os.PathLike[str]) -> Pose:

@@ -74,6 +74,7 @@ class StagedModel:
         system = system_of(model)
         shapes = forward.variable_shapes(system, model.image_size)
         self._variables = forward.from_names(shapes, model.parameters)
+        self._further = model.looks_at_two
         stages = system.stages
 
         # Variables are arguments: jit would fold captured arrays into the program as constants.
@@ -95,11 +96,7 @@ class StagedModel:
 
     def encode(self, person: Person) -> Features:
         """Runs the half that depends on the person alone."""
-        source = {
-            "source_image": conventions.to_float(person.image)[None],
-            "source_joints": person.joints[None],
-            "source_visible": person.body.visible[None],
-        }
+        source = render.person_fields(person, self._further)
         return Features(self._encode(self._variables, source), source)
 
     def render(

@@ -15,8 +15,8 @@ from volsynth.errors import UserError, did_you_mean
 from volsynth.objectives import adversarial, reconstruction
 from volsynth.system import Player, Stages, System
 
-INPUTS = tuple(f"{role}_{kind}" for role in fields.ROLES for kind in ("image", "joints", "visible"))
-"""Names of the fields of a batch that generator, discriminator and losses read."""
+KINDS = ("image", "joints", "visible")
+"""The kinds of fields of a batch that generator, discriminator and losses read of every picture."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +95,7 @@ def image_system(
     figures: Mapping[str, float | str] | None = None,
     stages: Stages | None = None,
     size_step: int = 0,
+    roles: Sequence[str] = (),
 ) -> System:
     """The system of a generator and a discriminator.
 
@@ -109,6 +110,7 @@ def image_system(
       figures: numbers that the paper prints, see `System.figures`.
       stages: the generator in three parts, where it has them.
       size_step: see `System.size_step`.
+      roles: roles of pictures that the generator looks at besides the pair's.
 
     Raises:
       UserError: there are no such layers of features, or no such file.
@@ -132,14 +134,22 @@ def image_system(
         _initialiser(loss, generator, discriminator),
         forward,
         {"main": players},
-        inputs=INPUTS,
+        inputs=tuple(f"{role}_{kind}" for role in (*fields.ROLES, *roles) for kind in KINDS),
         task="image_and_pose" if loss.pose else "image",
         stages=stages,
         size_step=size_step,
         file_keys=("loss.features",),
         figures=figures or {},
-        notes=reconstruction.notes(loss.reconstruction),
+        notes=_notes(loss, roles),
     )
+
+
+def _notes(loss, roles):
+    """The notes of the system."""
+    notes = dict(reconstruction.notes(loss.reconstruction))
+    if roles:
+        notes["pictures"] = f"looks at {1 + len(roles)} pictures of the person"
+    return notes
 
 
 def _initialiser(loss, generator, discriminator):

@@ -85,9 +85,10 @@ def _sampler(system, split, seed):
     """A function (averaged variables) -> a sample picture of their predictions for some pairs."""
     # Decoded once: all samples of a run are of the same pairs, so that they can be compared.
     task, predict = tasks.TASKS[system.task], predictor(system)
-    pairs = gallery_pairs(split, seed, SAMPLES, sampler=task.sampler, frames=system.frames)
-    wanted = dict.fromkeys((*sampling.SAMPLERS[task.sampler].fields, *system.inputs))
-    batches = list(pipeline.evaluation_batches(split, pairs, len(pairs), [*wanted], system.frames))
+    wanted = [*dict.fromkeys((*sampling.SAMPLERS[task.sampler].fields, *system.inputs))]
+    sampler = sampling.find_sampler(wanted)
+    pairs = gallery_pairs(split, seed, SAMPLES, sampler=sampler, frames=system.frames)
+    batches = list(pipeline.evaluation_batches(split, pairs, len(pairs), wanted, system.frames))
     return lambda averages: gallery(task, functools.partial(predict, averages), batches)
 
 

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from volsynth import fields
 from volsynth.config import build_section
 from volsynth.conventions import BACKGROUND
 from volsynth.errors import UserError, did_you_mean
@@ -40,6 +41,9 @@ PAPER = (
 FEATURES = ("unet", "volume")
 """Allowed origins of the features from which the mixture is told."""
 
+SOURCES = ("source", fields.ALSO)
+"""The roles of the pictures of the person in a batch, in the order in which they are looked at."""
+
 
 class Generator(nn.Module):
     """The generator: source image and target pose to an image, by mixing moved pixels.
@@ -52,7 +56,8 @@ class Generator(nn.Module):
       widths: channels of the network at every size, see `unet.UNet`.
       blocks: number of its residual blocks.
       head: channels of the convolutions before the fields, see `blending.BlendingHead`.
-      mirrored: whether there are candidates of the mirrored source.
+      sources: number of pictures of the person that are looked at, 1 or 2.
+      mirrored: whether there are candidates of the mirrored sources.
       visibility: whether the network is told what the source hides.
       shade: whether the mixture is shaded.
       transform: "3d", or "2d": parts are moved by affine maps of the image plane.
@@ -67,6 +72,7 @@ class Generator(nn.Module):
     widths: Sequence[int]
     blocks: int
     head: Sequence[int]
+    sources: int
     mirrored: bool
     visibility: bool
     shade: bool
@@ -80,9 +86,8 @@ class Generator(nn.Module):
         if self.volume is None:
             self.network = unet.UNet(self.widths, self.blocks, self.remat, self.dtype)
         # The mean colour is a candidate, too.
-        self.blend = blending.BlendingHead(
-            self.head, (2 if self.mirrored else 1) + 1, self.shade, self.dtype
-        )
+        count = self.sources * (2 if self.mirrored else 1) + 1
+        self.blend = blending.BlendingHead(self.head, count, self.shade, self.dtype)
 
     def __call__(self, batch: Batch, train: bool = False) -> dict[str, Array]:
         """All stages one after the other; the outputs of `render`."""
@@ -90,25 +95,34 @@ class Generator(nn.Module):
         return self.render(self.move(self.encode(batch), batch), batch)
 
     def encode(self, batch: Batch) -> dict[str, Any]:
-        """The source's picture without its background, at its own size and at the network's.
+        """The sources' pictures without their background, at their own size and at the network's.
 
         Returns:
-          {"picture": premultiplied [B, S, S, 4], "source": `Source` of the network's size, "means":
-          `composition.part_means`, and with a volume "volume"}.
+          {"pictures": premultiplied [B, S, S, 4] of each source, "sources": `Source` of each at the
+          network's size, "means": `composition.part_means`, and with a volume "volume"}.
         """
-        picture = keying.cut_out(jnp.asarray(batch["source_image"]), BACKGROUND)
-        small = _resized(picture, self.size)
-        source = candidates.make_source(small, *self._pose(batch, "source"), self._side)
-        found = {"picture": picture, "source": source, "means": composition.part_means([source])}
+        pictures = tuple(
+            keying.cut_out(jnp.asarray(batch[f"{role}_image"]), BACKGROUND) for role in self._roles
+        )
+        small = [_resized(picture, self.size) for picture in pictures]
+        sources = tuple(
+            candidates.make_source(picture, *self._pose(batch, role), self._side)
+            for picture, role in zip(small, self._roles)
+        )
+        found = {
+            "pictures": pictures,
+            "sources": sources,
+            "means": composition.part_means(sources),
+        }
         if self.volume is not None:
-            colour, alpha = small[..., :3], small[..., 3:]
+            colour, alpha = small[0][..., :3], small[0][..., 3:]
             found["volume"] = self.volume.lift(colour + (1 - alpha) * keying.NEUTRAL)
         return found
 
     def move(self, features: dict[str, Any], batch: Batch) -> dict[str, Any]:
-        """What the source shows of the target, as "found", at the network's size."""
+        """The features with "found", all that the sources show of the target, as `Reprojection`."""
         found = reprojection.reproject(
-            self._views(features["source"], batch),
+            self._views(features["sources"], batch),
             features["means"],
             *self._pose(batch, "target"),
             (self.size, self.size),
@@ -123,23 +137,25 @@ class Generator(nn.Module):
 
     def render(self, moved: dict[str, Any], batch: Batch) -> dict[str, Array]:
         """The image in the target pose, {"image": [B, S, S, 3]} in [-1, 1]."""
-        found, picture = moved["found"], moved["picture"]
+        found, pictures = moved["found"], moved["pictures"]
         seen = channels.channels(found, self._side).astype(self.dtype)
         if self.volume is None:
             features = self.network(seen)
         else:
             features = self.volume.decoded(moved["warped"], self._pose(batch, "target"), self._side)
         fields = self.blend(jnp.concatenate([features, seen], axis=-1))
-        size = picture.shape[2]
+        size = pictures[0].shape[2]
         # A symbol stands for the size in an exported program; it is never known to be the smaller.
         if isinstance(size, int) and size <= self.size:
             pixels = [candidate.rgba for candidate in found.candidates]
             mixed = mixing.mix(fields, pixels, found.mean, found.target.part)
         else:
-            views = self._views(moved["source"], batch)
+            views = self._views(moved["sources"], batch)
             target = self._pose(batch, "target")
+            each = len(views) // self.sources
+            large = [picture for picture in pictures for _ in range(each)]
             mixed = enlarging.mix_enlarged(
-                fields, [picture] * len(views), views, moved["means"], *target, self._side
+                fields, large, views, moved["means"], *target, self._side
             )
         return {"image": _resized(keying.over(jnp.stack(mixed, axis=-1), BACKGROUND), size)}
 
@@ -155,11 +171,16 @@ class Generator(nn.Module):
             joints = joints.at[..., 2].set(self._side / 2)
         return joints, visible
 
-    def _views(self, source, batch):
+    @property
+    def _roles(self) -> tuple[str, ...]:
+        """The roles of the pictures that are looked at."""
+        return SOURCES[: self.sources]
+
+    def _views(self, sources, batch):
         fit = pose_volumes.part_transforms if self.transform == "3d" else _fit_planar
-        poses = (self._pose(batch, role) for role in ("source", "target"))
-        views = candidates.views(source, *poses, self._side, fit)
-        return views if self.mirrored else views[:1]
+        poses = [self._pose(batch, role) for role in self._roles]
+        views = candidates.views(sources, poses, self._pose(batch, "target"), self._side, fit)
+        return [view for view in views if self.mirrored or not view.mirrored]
 
 
 def _fit_planar(*arguments):
@@ -195,6 +216,7 @@ def make(config: Any) -> System:
         raise UserError(
             f"config.model.features must be unet or volume, got {model.features!r}; {hint}"
         )
+    _check_sources(model)
     loss = build_section(image_system.Loss, config, "loss")
     if loss.pose:
         raise UserError(f"config.loss.pose must be 0, got {loss.pose}: there is no pose head here.")
@@ -219,4 +241,16 @@ def make(config: Any) -> System:
         discriminator,
         stages=image_system.generator_stages(generator),
         size_step=tiles.SIZE,
+        roles=SOURCES[1 : model.sources],
     )
+
+
+def _check_sources(model):
+    """Raises UserError for numbers of pictures that the system cannot look at."""
+    if model.sources not in (1, 2):
+        raise UserError(f"config.model.sources must be 1 or 2, got {model.sources}.")
+    if model.sources > 1 and model.features == "volume":
+        raise UserError(
+            "config.model.sources must be 1 with config.model.features volume, got "
+            f"{model.sources}: its streams see one picture. Set features to unet."
+        )

@@ -18,7 +18,7 @@ def gallery_pairs(
     seed: int,
     count: int,
     keep_unpaired: bool = True,
-    sampler: str = "pair",
+    sampler: sampling.Sampler = sampling.SAMPLERS["pair"],
     frames: int = 1,
 ) -> np.ndarray:
     """Examples for a gallery: one of every person in turn, then a second one of each, and so on.
@@ -28,13 +28,13 @@ def gallery_pairs(
       seed: of the choice; the same seed gives the same pairs.
       count: the largest number of examples.
       keep_unpaired: whether images that are the only one of their outfit are among them.
-      sampler: name of the sampler that gives the examples to choose from.
+      sampler: the sampler that gives the examples to choose from.
       frames: length of clips, for samplers of such.
 
     Returns:
       Numbers of records, [count, columns of the sampler]; of pairs source and target.
     """
-    pairs = sampling.SAMPLERS[sampler].evaluation(split, seed, keep_unpaired, frames)
+    pairs = sampler.evaluation(split, seed, keep_unpaired, frames)
     # A stream of its own: the pairs themselves are drawn with the seed, too.
     rng = np.random.Generator(np.random.Philox(key=[seed, 1]))
     order = rng.permutation(len(pairs))

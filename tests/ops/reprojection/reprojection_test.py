@@ -34,7 +34,7 @@ def _run(rgba, source, target, visible=ALL, visibility=True, size=SIDE):
     """The reprojection of a picture, and the views it is made of."""
     side = float(rgba.shape[2])
     made = candidates.make_source(rgba, source, visible, side)
-    views = candidates.views(made, (source, visible), (target, visible), side)
+    views = candidates.views([made], [(source, visible)], (target, visible), side)
     means = composition.part_means([made])
     found = reprojection.reproject(
         views, means, target, visible, (size, size), side, visibility=visibility
@@ -50,6 +50,26 @@ def _stack(planes):
 @pytest.fixture(scope="module")
 def pose():
     return jnp.asarray(fake.poses(2, SIDE))
+
+
+def test_the_views_of_several_pictures_are_those_of_each(pose):
+    """In their order, directly and then in a mirror, with the same transforms."""
+    other = pose[::-1]
+    target = (pose + 1.0, ALL)
+    # What is in the sources does not matter to their views.
+    both, poses = (
+        [candidates.Source(*"abcd"), candidates.Source(*"efgh")],
+        [(pose, ALL), (other, ALL)],
+    )
+    together = candidates.views(both, poses, target, float(SIDE))
+    assert [view.mirrored for view in together] == [False, True, False, True]
+    alone = []
+    for one, at in zip(both, poses):
+        alone += candidates.views([one], [at], target, float(SIDE))
+    for found, wanted in zip(together, alone, strict=True):
+        assert found.source == wanted.source
+        for one, the_same in zip(found.transforms, wanted.transforms, strict=True):
+            np.testing.assert_allclose(one, the_same, atol=1e-4)
 
 
 @pytest.fixture(scope="module")
@@ -297,7 +317,7 @@ def test_a_large_picture_is_mixed_like_a_small_one(choice):
     def views(picture, source, target):
         side = float(picture.shape[2])
         made = candidates.make_source(picture, source, ALL[:1], side)
-        found = candidates.views(made, (source, ALL[:1]), (target, ALL[:1]), side)
+        found = candidates.views([made], [(source, ALL[:1])], (target, ALL[:1]), side)
         return found, composition.part_means([made])
 
     fields = _fields(choice)

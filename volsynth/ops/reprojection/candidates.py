@@ -9,7 +9,7 @@ has the other limb, and the other half of head and torso.
 All lengths are pixels of the image that poses are in. Pictures and poses carry no gradient.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -224,32 +224,32 @@ def _body_there(view, at, side):
     return part, surface, normal
 
 
+Pose = tuple[Float[Array, "b j 3"], Bool[Array, "b j"]]
+"""The joints of a person in pixels, and which of them are known."""
+
+
 def views(
-    source: Source,
-    source_pose: tuple[Float[Array, "b j 3"], Bool[Array, "b j"]],
-    target_pose: tuple[Float[Array, "b j 3"], Bool[Array, "b j"]],
+    sources: Sequence[Source],
+    source_poses: Sequence[Pose],
+    target_pose: Pose,
     side: float,
     fit: FitFn = pose_volumes.part_transforms,
 ) -> list[View]:
-    """A source looked at directly and in a mirror.
+    """The views of some sources of one person: each one directly, and then in a mirror.
 
     Args:
-      source: the source.
-      source_pose: its joints in pixels, and which of them are known.
-      target_pose: joints and visibility of the target.
+      sources: the sources.
+      source_poses: the pose of each.
+      target_pose: the pose that is wanted.
       side: width of the image in the pixels of the poses.
       fit: the function that fits the transforms of the parts.
     """
-    mirrored = mirrored_pose(*source_pose, side)
-
-    def both(one, other):
-        return jnp.concatenate([one, other])
-
+    looks = [(source, mirrored) for source in sources for mirrored in (False, True)]
+    poses = [look for pose in source_poses for look in (pose, mirrored_pose(*pose, side))]
+    count = len(looks)
     # As one batch: the fit of ten parts takes seconds to compile.
-    poses = (*map(both, source_pose, mirrored), *map(both, target_pose, target_pose))
-    transforms = fit(*poses, side)
-    count = source_pose[0].shape[0]
-    return [
-        View(source, jax.tree.map(lambda v: v[:count], transforms), False),
-        View(source, jax.tree.map(lambda v: v[count:], transforms), True),
-    ]
+    joints, visible = (jnp.concatenate(values) for values in zip(*poses))
+    wanted = (jnp.concatenate([values] * count) for values in target_pose)
+    parts = [jnp.split(v, count) for v in fit(joints, visible, *wanted, side)]
+    transforms = [PartTransforms(*values) for values in zip(*parts)]
+    return [View(source, fitted, mirrored) for (source, mirrored), fitted in zip(looks, transforms)]
