@@ -304,7 +304,7 @@ DEMO_VOLUME = {
     "decoder_widths": (64, 32),
     "heatmap_sigma": 3 / 64,
 }
-"""What is smaller of them in the variants `demo`."""
+"""The settings that the variants `demo` change in `VOLUME`, for smaller streams."""
 
 SMOKE_VOLUME = {
     "depth": 4,
@@ -317,4 +317,4 @@ SMOKE_VOLUME = {
     "blocks_after": 1,
     "heatmap_sigma": 2 / 32,
 }
-"""What is smaller of them in the variants `smoke`."""
+"""The settings that the variants `smoke` change in `VOLUME`, for smaller streams."""

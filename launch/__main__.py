@@ -98,7 +98,7 @@ def _jobset(options: argparse.Namespace) -> int:
 
 
 def _volumes(given: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """(claim, path) of each CLAIM:/PATH."""
+    """The pairs (claim, path) of volumes given as CLAIM:/PATH."""
     volumes = []
     for volume in given:
         claim, _, path = volume.partition(":")

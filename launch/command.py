@@ -13,10 +13,10 @@ stopped with a checkpoint saved. After any other status another try is worth it.
 
 # Not the script `volsynth`, which is not on the path of every environment.
 HERE = (sys.executable, "-m", "volsynth.cli")
-"""How the program is called on this machine, whether it is installed or not."""
+"""The call of the program on this machine, whether it is installed or not."""
 
 INSTALLED = ("volsynth",)
-"""How the program is called on other machines and in images, where it is installed."""
+"""The call of the program on other machines and in images, where it is installed."""
 
 
 def train_command(

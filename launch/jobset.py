@@ -226,7 +226,7 @@ def _resource(hardware: TpuSlices | GpuNodes) -> str:
 
 
 def _chips(slices: TpuSlices) -> int:
-    """How many chips a slice has, by its topology."""
+    """The number of chips of a slice, by its topology."""
     try:
         sides = [int(side) for side in slices.topology.split("x")]
     except ValueError:
@@ -237,7 +237,7 @@ def _chips(slices: TpuSlices) -> int:
 
 
 def _hosts(slices: TpuSlices) -> int:
-    """How many machines a slice has."""
+    """The number of machines of a slice."""
     chips, each = _chips(slices), slices.chips_per_host
     if chips > each and chips % each:
         raise UserError(f"--topology {slices.topology}: {chips} chips are not hosts of {each}.")

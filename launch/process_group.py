@@ -20,8 +20,8 @@ _POLL = 0.05
 """Seconds between two looks at the processes."""
 
 _DRAIN = 2.0
-"""For how many seconds a pipe is read after its process has ended. Not until its end: a child of
-the process may hold the pipe open for ever."""
+"""Seconds for which a pipe is read after its process has ended. Not until its end: a child of the
+process may hold the pipe open for ever."""
 
 
 class Signals:
@@ -183,7 +183,7 @@ class _Group:
 
 
 def reason(status: int) -> str:
-    """How a process ended, in words, by its exit status."""
+    """The end of a process in words, by its exit status."""
     if status > 128:
         with contextlib.suppress(ValueError):
             return f"died of {signal.Signals(status - 128).name}"

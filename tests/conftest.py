@@ -106,7 +106,7 @@ def trained(smoke_config, tmp_path_factory):
 
 @pytest.fixture
 def _unchecked():
-    """For calls with wrong shapes on purpose: the code's own checks speak, not the annotations."""
+    """Turns the annotations' checks off: the code's own checks are to refuse wrong shapes."""
     before = jaxtyping.config.jaxtyping_disable
     jaxtyping.config.update("jaxtyping_disable", True)
     yield

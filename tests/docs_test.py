@@ -207,7 +207,7 @@ def _prose(text):
 
 
 def _anchors(text):
-    """Of the headings of a page, as GitHub makes them."""
+    """The anchors of the headings of a page, as GitHub makes them."""
     found = set()
     for heading in re.findall(r"^#+ (.*)$", _prose(text), re.MULTILINE):
         words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).strip().lower()

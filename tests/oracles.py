@@ -120,7 +120,7 @@ def sample_nearest(volume, positions):
 
 
 def source_positions(matrix, offset, shape, side):
-    """Where each target voxel comes from, in source voxels [N, 3], through pixels (x, y, z)."""
+    """The positions that target voxels come from, in source voxels [N, 3], by pixels (x, y, z)."""
     step = np.array([side / n for n in shape])
     positions = []
     for index in np.ndindex(*shape):

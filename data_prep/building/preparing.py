@@ -1,4 +1,4 @@
-"""From a sighting to a record: crop, mask, resize, convert the joints (Knoche 2019, section 4.1).
+"""Turning a sighting into a record: crop, mask, resize, convert joints (Knoche 2019, section 4.1).
 
 The person is cut out with a small margin, on magenta, so that data sets with different backgrounds
 can be mixed; the intrinsics follow the crop, so that joints still project to where one sees them.

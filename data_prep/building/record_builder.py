@@ -103,7 +103,7 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     @property
     def num_shards(self) -> int:
-        """How many shards each split has, where the user does not say; at most its records."""
+        """The number of shards of each split, where the user does not say; at most its records."""
         return 8
 
     @property

@@ -22,7 +22,7 @@ REPORT = "report.json"
 """The file name of a build's report, which stands beside the manifest."""
 
 SHARDS = 8
-"""How many shards each split has, if it has so many records."""
+"""The number of shards of each split, if every split has so many records."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +107,7 @@ class SightingBuilder(record_builder.RecordBuilder, skip_registration=True):
 
     @property
     def num_shards(self) -> int:
-        """How many shards each split has: eight, or as many as the smallest split has records."""
+        """The number of shards of each split: eight, or as many as the smallest has records."""
         return min(SHARDS, *(self._records(kept) for kept in self._splits.values()))
 
     def download_and_prepare(self, *, download_config: Any = None, **kwargs: Any) -> None:

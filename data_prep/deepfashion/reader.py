@@ -26,10 +26,10 @@ SPLITS = ("train", "test")
 """The splits that the lists have."""
 
 IMAGES = ("img_highres", "img_highres.zip")
-"""Where the images are: the names of a folder or an archive in the source."""
+"""The names that the folder or archive of images may have in the source."""
 
 MASKS = ("masks", "masks.zip")
-"""Where the masks are, if there are any: the names of a folder or an archive in the source."""
+"""The names that the folder or archive of masks, if there is one, may have in the source."""
 
 POSES = "poses_3d.json"
 """The name of the file with joints in space, if there is one."""
@@ -38,10 +38,10 @@ FRAME = (176, 256)
 """Width and height of the pictures that the keypoints of the lists refer to."""
 
 KINDS = ("paired", "single")
-"""Which images a configuration has: those with a partner, or those without one."""
+"""The kinds of images, of which a configuration has one: with a partner, or without one."""
 
 _SPELLINGS = ("fasion", "fashion")
-"""How names of lists begin: pose-gan's own spelling, and the one that users mend it to."""
+"""The beginnings of names of lists: pose-gan's own spelling, and the one that users mend it to."""
 
 
 def find(source: pathlib.Path, kind: str) -> Found:

@@ -22,7 +22,7 @@ class Builder(sighting_builder.SightingBuilder):
         tfds.core.BuilderConfig(name=name, description=f"{name} x {name} pixels") for name in SIDES
     ]
     options = reader.Options()
-    """Where poses and masks are, and how persons are split; `__main__` sets what the user says."""
+    """The places of poses and masks, and how persons are split; `__main__` sets what users say."""
 
     @property
     def image_side(self) -> int:

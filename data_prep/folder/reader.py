@@ -12,7 +12,7 @@ MASKS = "masks"
 """The folder of masks in the source, where the user names none."""
 
 POSES = ("poses.json", "poses.csv", "poses")
-"""Where poses are looked for in the source, where the user names no file."""
+"""The names under which poses are looked for in the source, where the user names no file."""
 
 
 @dataclasses.dataclass(frozen=True)

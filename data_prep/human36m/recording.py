@@ -15,7 +15,7 @@ from data_prep.reading import sequences, videos
 from data_prep.reading.archives import ArchiveError, Cells, Hdf5
 
 BOX_MARGIN = 0.1
-"""How far a person reaches beyond the box of their joints, as a share of its longer side."""
+"""The reach of a person beyond the box of their joints, as a share of its longer side."""
 
 _PELVIS = 0
 """The number of the pelvis in the archive's order; boxes are moved as it is moved."""

@@ -29,7 +29,7 @@ CHAIR_SHARE = 0.002
 """The largest share of the person's box that a chair may cover; beyond it the frame is left out."""
 
 BOX_MARGIN = 0.15
-"""How far a person reaches beyond the box of their joints, as a share of its longer side."""
+"""The reach of a person beyond the box of their joints, as a share of its longer side."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,7 @@ never share a person, and a small configuration holds the first persons of a lar
 
 
 class Size(NamedTuple):
-    """How much a configuration renders.
+    """The size of a configuration: side and numbers of images, persons and shards.
 
     Attributes:
       side: side of the images, pixels.

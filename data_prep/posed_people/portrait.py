@@ -24,7 +24,7 @@ from volsynth.errors import UserError, did_you_mean, os_errors_explained
 from volsynth.poses import joint_orders, keypoint_files
 
 DISTANCE, EYE = 3600.0, 1350.0
-"""How far the camera is from the person, and above the floor, mm."""
+"""The distance of the camera from the person, and its height above the floor, mm."""
 
 MIDDLE = 900.0
 """The height of what is in the picture's middle, mm: the lens is shifted, so that walls are

@@ -26,11 +26,11 @@ class Builder(record_builder.RecordBuilder):
         for name, size in plan.SIZES.items()
     ]
     processes: int | None = None
-    """How many processes render; None for all cores."""
+    """The number of processes that render; None for all cores."""
 
     @property
     def size(self) -> plan.Size:
-        """How much this configuration renders."""
+        """The size of this configuration: how much it renders."""
         return plan.SIZES[self.builder_config.name]
 
     @property
@@ -40,7 +40,7 @@ class Builder(record_builder.RecordBuilder):
 
     @property
     def num_shards(self) -> int:
-        """How many shards each split has."""
+        """The number of shards of each split."""
         return self.size.shards
 
     def _info(self) -> tfds.core.DatasetInfo:

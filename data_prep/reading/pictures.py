@@ -18,7 +18,7 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 """The endings of images that the names in files of poses may leave out."""
 
 PICTURES_PER_PIECE = 128
-"""How many pictures a piece has: as many are lost at most when a build is killed."""
+"""The number of pictures of a piece: as many are lost at most when a build is killed."""
 
 _OPAQUE = 128
 """The level, from 0 to 255, from which on a mask or an alpha channel means the person."""

@@ -16,7 +16,7 @@ from data_prep.errors import SightingError
 from volsynth.poses import joint_orders
 
 FRAME_STEP = 5
-"""Every how many frames one is looked at: at 50 frames a second, more would hardly differ."""
+"""The step between frames that are looked at: at 50 frames a second, more would hardly differ."""
 
 MIN_MOVEMENT_MM = 100.0
 """The distance, in mm, that some joint must have moved since the last frame that was taken."""

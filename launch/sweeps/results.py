@@ -157,7 +157,7 @@ def _run(run: spec.Run, one: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _size(values: Mapping[str, Any]) -> dict[str, Any]:
-    """How large the model of a config is, and what it computes."""
+    """The numbers of parameters and of operations of a config's model."""
     figures = describe.describe(config_from_dict(values))
     return {
         "params": figures["params_total"],

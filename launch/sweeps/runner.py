@@ -189,7 +189,7 @@ class _Attempt:
         self._stack.close()
 
     def poll(self, stopping: bool) -> str | None:
-        """None while the attempt goes on; then "finished", "failed" or "stopped"."""
+        """The attempt's state: None while it goes on; then "finished", "failed" or "stopped"."""
         if not self._todo:
             return self._end(self._outcome)
         if self._process.poll() is None:

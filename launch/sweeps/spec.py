@@ -40,7 +40,7 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Presentation:
-    """How the results of a sweep are presented.
+    """The presentation of a sweep's results.
 
     Attributes:
       title: the title of the results.

@@ -1,4 +1,4 @@
-"""What the tests of augmentation share: settings, and records to be changed."""
+"""Settings, and records to be changed, which the tests of augmentation share."""
 
 from volsynth.data import augment, decoding, makers
 from volsynth.fields import OF_A_PICTURE

@@ -106,7 +106,7 @@ def test_the_frames_of_a_clip_are_changed_alike(tiny):
     centre = tiny.image_size / 2
 
     def angles(name):
-        """By how much the neck turns about the picture's centre."""
+        """The angle by which the neck turns about the picture's centre."""
         before, after = (batch[name][..., 2, :2] - centre for batch in (plain, turned))
         turns = [np.arctan2(p[..., 1], p[..., 0]) for p in (before, after)]
         return np.mod(turns[1] - turns[0], 2 * np.pi)

@@ -72,7 +72,7 @@ def _redrawn(record, step):
 
 
 def _check_parts(record, picture):
-    """How many joints are on their parts, within a pixel; hidden ones do not count."""
+    """The number of joints that are on their parts, within a pixel; hidden ones do not count."""
     labels, depth = picture.parts[..., 0], picture.depth[..., 0].astype(float)
     checked = 0
     for name, (x, y), (_, _, z) in zip(skeleton.JOINTS, record["joints_px"], record["joints_mm"]):

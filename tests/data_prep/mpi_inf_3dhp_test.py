@@ -19,7 +19,7 @@ from volsynth.poses import joint_orders
 
 SIDE = 200
 FRAMES = 15
-"""Of each miniature recording: three steps."""
+"""The number of frames of each miniature recording: three steps."""
 
 
 @pytest.fixture(scope="module")

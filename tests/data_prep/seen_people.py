@@ -88,7 +88,7 @@ def see(
 
 
 def crop_of(record, seen: Seen):
-    """Of a record of the sighting: corner, in pixels of the frame, and scale, by its joints."""
+    """The corner (pixels of the frame) and the scale of a sighting's record, from its joints."""
     frame, crop = seen.sighting.joints_px, record["original_px"].astype(float)
     middle = frame.mean(axis=0)
     scale = np.sum((frame - middle) * (crop - crop.mean(axis=0))) / np.sum((frame - middle) ** 2)

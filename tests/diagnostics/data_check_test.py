@@ -49,7 +49,7 @@ def _floats(example, key, change):
 
 
 def test_everything_that_is_wrong_is_named(tmp_path, tiny, capsys):
-    """Of eight records the first and the last are sound."""
+    """The first and the last of the eight records are sound."""
     records = shards.examples(tiny.split("train"), range(8))
     _floats(records[1], "joints_px", lambda v: v.__setitem__(3, 40))
     _floats(records[2], "joints_mm", lambda v: v.__setitem__(2, -1))

@@ -151,7 +151,7 @@ def test_means_leave_out_what_is_unknown():
 
 
 class Shown(NamedTuple):
-    """What the command printed, the file of its picture, and what stands in the picture."""
+    """The text that the command printed, its picture's file, and what stands in the picture."""
 
     printed: str
     out: pathlib.Path

@@ -26,7 +26,7 @@ def _batch(count, valid, seed=0):
 
 @dataclasses.dataclass(frozen=True)
 class Distance:
-    """As `lpips_networks.Lpips`, of one number."""
+    """A distance like `lpips_networks.Lpips`, with a single number as its weights."""
 
     name: str
     parameters: np.ndarray
@@ -47,7 +47,7 @@ def test_lpips_is_of_the_file_that_its_protocol_names(monkeypatch):
 
 
 def _seen(images):
-    """As Inception's outputs: three features, and four classes that add up to 1."""
+    """Outputs like Inception's: three features, and four classes that add up to 1."""
     pool = jnp.mean(images, axis=(1, 2))
     classes = jnp.abs(jnp.concatenate([pool, jnp.ones((len(pool), 1))], axis=1))
     return {"pool": pool, "probabilities": classes / jnp.sum(classes, axis=1, keepdims=True)}

@@ -37,7 +37,7 @@ def write(workdir, spec, *overrides, step=3):
 
 
 def assert_same(made, wanted):
-    """To 1e-5 of an image's range, and of the box that poses lie in."""
+    """Asserts that outputs agree to 1e-5 of an image's range, and of the box that poses lie in."""
     if not isinstance(wanted, dict):
         made, wanted = {"image": made}, {"image": wanted}
     ranges = {"image": 1, "joints_mm": 2200, "joints_px": 32, "pose_joints": 32}

@@ -1,4 +1,4 @@
-"""What is behind a generated person: the picture without its own, nothing, a colour, a picture."""
+"""Backgrounds of generated persons: the picture's own, a colour, nothing, or another picture."""
 
 import dataclasses
 

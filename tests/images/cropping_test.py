@@ -62,7 +62,7 @@ def test_what_is_far_from_the_joints_is_somebody_else():
 
 
 def opaque(image, covered):
-    """As `paste` takes it, without soft edges."""
+    """A square as `paste` takes it, without soft edges."""
     return np.concatenate([image / 255 * covered[..., None], covered[..., None]], axis=-1)
 
 

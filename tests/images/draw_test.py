@@ -37,7 +37,7 @@ RED_SQUARE = np.full((8, 8, 3), (200, 0, 0), np.uint8)
 
 
 def _sides(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where clearly warm, and where clearly cool colours are."""
+    """Masks of the clearly warm, and of the clearly cool colours."""
     red, blue = picture[..., 0].astype(int), picture[..., 2].astype(int)
     return red - blue > 60, blue - red > 60
 

@@ -1,4 +1,4 @@
-"""What a JobSet may hold, by the documentation of jobset.x-k8s.io/v1alpha2; all else is refused."""
+"""The schema of a JobSet, by the documentation of jobset.x-k8s.io/v1alpha2; all else is refused."""
 
 
 def _strict(required=(), **properties):

@@ -1,4 +1,4 @@
-"""What launchers render: golden files, schemas, and the scripts run with fake programs.
+"""The texts that launchers render: golden files, schemas, and the scripts run with fake programs.
 
 `VOLSYNTH_REWRITE_GOLDEN=1 python -m pytest tests/launch/render_test.py` rewrites the golden files;
 read their diff before you commit it.

@@ -1,4 +1,4 @@
-"""From scored workdirs to one file, and from that to the tables and plots of a page."""
+"""Gathering scored workdirs in one file, and making the tables and plots of a page from it."""
 
 import json
 import re

@@ -32,7 +32,7 @@ def _state(rows, size=64):
 
 
 def _slow_frechet(a, b):
-    """By numpy's covariances and scipy's root of their product, which is not symmetric."""
+    """The distance by numpy's covariances and scipy's root of their non-symmetric product."""
     a, b = (np.asarray(rows, np.float64) for rows in (a, b))
     s, t = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     root = linalg.sqrtm(s @ t)
@@ -81,7 +81,7 @@ def test_frechet_is_symmetric():
 
 
 def test_fewer_images_than_features_give_what_their_own_span_gives():
-    """In the span of all images the product is small, its root is known; no more is computed."""
+    """The product is small in the span of all images, its root is known; no more is computed."""
     a, b = (np.float64(_features(seed, 12, 50)) for seed in (3, 4))
     shared = linalg.svdvals((a - a.mean(0)) @ (b - b.mean(0)).T / 11).sum()
     step = a.mean(0) - b.mean(0)

@@ -1,4 +1,4 @@
-"""Which part a picture shows in front: planted pictures, a loop over pixels, real pictures."""
+"""The part that a picture shows in front: planted pictures, a loop over pixels, real pictures."""
 
 import json
 

@@ -126,7 +126,7 @@ def test_the_decoder_stays_within_the_range_of_images():
 
 @pytest.fixture(scope="module")
 def gradients():
-    """Of the generator's loss of the smoke config, in all parameters of both networks."""
+    """The gradients of the smoke config's generator loss, in all parameters of both networks."""
     settings = load_config("configs/volumetric.py:smoke")
     system = systems.make(settings)
     batch = {key: jnp.asarray(value) for key, value in fake.batch(2, 32).items()}
@@ -177,7 +177,7 @@ def test_a_bias_receives_a_gradient_unless_a_norm_would_remove_it(gradients):
 
 @pytest.mark.parametrize(("dilation_block", "side"), [(False, 45), (True, 141)])
 def test_the_receptive_field_before_the_warp(dilation_block, side, monkeypatch):
-    """As printed in section 4.3.3, measured: with positive weights no contribution cancels."""
+    """The field is that of section 4.3.3, measured: positive weights let no contribution cancel."""
     settings = load_config("configs/volumetric.py:full").model.copy_and_resolve_references()
     with settings.unlocked():
         settings.update(depth=1, image_channels=1, encoder_widths=(1, 1))

@@ -170,7 +170,7 @@ def test_a_weight_brings_the_pose_head_and_its_read_out():
 
 @pytest.mark.slow
 def test_the_pose_loss_trains_the_pose_head():
-    """With a large weight the head finds the joints of the two people that it sees again."""
+    """A large weight makes the head find the joints of the two people that it sees again."""
     settings = _smoke(
         "pose_1e4",
         "loss.gan=0",

@@ -154,7 +154,7 @@ def test_equal_directions_are_left_alone(asarray):
 @KINDS
 @pytest.mark.parametrize("tilt", [1e-8, 1e-7, 1e-6, 1e-5])
 def test_nearly_equal_directions_turn_as_little(tilt, asarray):
-    """Where the difference of two directions is mostly rounding, and may lie along them."""
+    """The difference of the two directions is mostly rounding, and may lie along them."""
     rng = np.random.default_rng(0)
     a = rng.standard_normal((500, 3))
     b = a * (1 + tilt * rng.standard_normal(a.shape))

@@ -235,7 +235,7 @@ def test_equal_poses_do_not_move():
 
 
 def test_both_poses_turned_and_scaled():
-    """With target' = A target and source' = B source the fit is B fit A^-1: A, B similarities."""
+    """The fit of target' = A target and source' = B source is B fit A^-1: A, B similarities."""
     source, target = _poses(1), _poses(2)
     angles, scales = (0.7, -2.1), (0.6, 1.3)
     moves = [

@@ -126,7 +126,7 @@ def test_it_has_as_many_parameters_as_published():
 
 
 def test_a_constant_stays_constant_up_to_the_border_of_an_average(parameters):
-    """Where the border counted as zeros, an average would be less there."""
+    """An average would be less at the border if that counted as zeros."""
     x = jnp.ones((1, 5, 5, 192))
     branch = inception.apply_block(parameters, "Mixed_5b", x)[0, :, :, -32:]
     np.testing.assert_allclose(branch, jnp.broadcast_to(branch[2, 2], branch.shape), atol=1e-5)

@@ -146,7 +146,7 @@ class Inception(nn.Module):
         return F.max_pool2d(x, 3, stride=2)
 
     def features(self, x):
-        """Of RGB in [-1, 1] that is not resized."""
+        """The features of RGB in [-1, 1] that is not resized."""
         x = self.stem(x)
         for name, module in self.named_children():
             if name.startswith("Mixed"):

@@ -1,4 +1,4 @@
-"""What two results must have in common to be compared."""
+"""The entries that two results must have in common to be compared."""
 
 import hashlib
 

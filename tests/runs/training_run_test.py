@@ -60,7 +60,7 @@ def test_a_run_leaves_metrics_samples_and_checkpoints(trained, smoke_config):
 
 
 class Killed(Exception):
-    """What a test throws to end a run in the middle."""
+    """The exception that a test throws to end a run in the middle."""
 
 
 def test_a_run_cut_off_and_resumed_ends_bit_for_bit_where_an_uncut_one_does(

@@ -1,4 +1,4 @@
-"""What poses of whole bodies must come to, by the package's own arithmetic."""
+"""The lengths and pixels that poses of whole bodies must come to, by the package's arithmetic."""
 
 import numpy as np
 import own_pictures
@@ -9,7 +9,7 @@ from volsynth.skeleton import HIPS, INDEX
 
 
 def lengths(joints):
-    """Of all bones; joints: [..., 15, 3]."""
+    """The lengths of all bones; joints: [..., 15, 3]."""
     joints = np.asarray(joints, float)
     joints = np.concatenate([joints, joints[..., list(HIPS), :].mean(axis=-2, keepdims=True)], -2)
     return np.stack(

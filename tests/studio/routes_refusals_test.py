@@ -1,4 +1,4 @@
-"""What the studio's server refuses, each with one line of JSON."""
+"""The requests that the studio's server refuses, each with one line of JSON."""
 
 import json
 import struct

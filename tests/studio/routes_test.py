@@ -29,7 +29,7 @@ def who(brought):
 
 
 def bring(page, brought):
-    """As `who`, through the page; without intrinsics, of which a page knows nothing."""
+    """Brings the person of `who` through the page, which knows nothing of intrinsics."""
     return page.bring(brought[0].read_bytes(), pose=brought[1])
 
 

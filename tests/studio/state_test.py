@@ -1,4 +1,4 @@
-"""What the studio's server holds and for how long, and what it does when something fails."""
+"""The state of the studio's server: what it holds and for how long, and what failures do to it."""
 
 import tempfile
 

@@ -105,7 +105,7 @@ class Visitor:
         self.page.click(f"[data-pose={name}]")
 
     def at(self, joint, stage="#stage"):
-        """Where a joint lies on the screen."""
+        """The place of a joint on the screen."""
         box = self.page.locator(f"{stage} [data-joint={joint}]").bounding_box()
         return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 

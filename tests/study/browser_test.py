@@ -22,7 +22,7 @@ _BRIGHTNESS = """() => ["left", "right"].map((side) => {
   const pixels = pen.getImageData(0, 0, 8, 8).data;
   return pixels.reduce((sum, value, i) => (i % 4 < 3 ? sum + value : sum), 0) / (3 * 64);
 })"""
-"""Of the two pictures as they stand on the page, 0 to 255."""
+"""A script that gives the brightness of the two pictures as they stand on the page, 0 to 255."""
 
 _RECORD = """(() => {
   const pen = CanvasRenderingContext2D.prototype;
@@ -133,7 +133,7 @@ def _likes_bright_pictures(tied):
 
 @pytest.mark.slow
 def test_two_judges_find_what_is_better_although_the_server_is_killed(browser, server, tmp_path):
-    """What is planted in the pixels is what the report of the page's answers says."""
+    """The report of the page's answers says what is planted in the pixels."""
     mouse = Visitor(browser, server.address, _with_mouse, _likes_bright_pictures(0))
     keys = Visitor(browser, server.address, _with_keys, _likes_bright_pictures(GAMES + 3))
     visitors = (mouse, keys)
@@ -259,7 +259,7 @@ def test_everything_is_in_sight_and_can_be_touched(browser, server, width, heigh
 
 
 def _angle(joints, limbs, drawn):
-    """By how many degrees a skeleton is turned around the vertical, from where it was drawn."""
+    """The angle of a skeleton around the vertical, in degrees, from where it was drawn."""
     ends = np.array([joints[i] for i in sorted({i for a, b, _ in limbs for i in (a, b)})])
     points, middle = np.array(drawn["points"]), drawn["side"] / 2
     # A turn leaves heights alone: they tell which end is which, and how large it is drawn.

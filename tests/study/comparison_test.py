@@ -1,4 +1,4 @@
-"""What a study compares: items that all methods have, and what a browser gets of a picture."""
+"""The items of a study, which all methods have, and what a browser gets of a picture."""
 
 import io
 import os

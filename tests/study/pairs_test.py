@@ -92,7 +92,7 @@ def test_selection_is_a_function_of_the_seed(rule):
 
 @pytest.mark.parametrize("rule", pairs.RULES)
 def test_many_studies_at_once_follow_each_its_own_counts(rule):
-    """Of two studies, each has but one pair that is still open."""
+    """Each of the two studies has but one pair that is still open."""
     counts = np.full((2, 3, 3), 1e9) * (1 - np.eye(3))
     counts[0, 0, 2] = counts[0, 2, 0] = counts[1, 1, 2] = counts[1, 2, 1] = 0
     first, second = pairs.select(counts, rule, np.random.default_rng(0))

@@ -1,4 +1,4 @@
-"""Which question comes next: pairs by their possible change, items that few have seen."""
+"""The choice of the next question: pairs by their possible change, items that few have seen."""
 
 import numpy as np
 

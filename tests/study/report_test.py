@@ -240,7 +240,7 @@ def test_a_few_resamples_that_are_left_out_are_told(tmp_path, monkeypatch):
 
 
 def test_a_task_that_is_under_way_leaves_the_others_alone(fill, open_store, tmp_path):
-    """As when a judge is at the first question of the last task."""
+    """A judge is at the first question of the last task."""
     path = fill(_brighter, judges=2, games=8)
     before = report.report(path, resamples=20)
     path.unlink()

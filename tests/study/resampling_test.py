@@ -61,7 +61,7 @@ def test_intervals_are_repeatable_and_grow_with_the_level():
 
 @pytest.mark.parametrize(("judges", "spread"), [(1, 0.5), (2, 0.5), (3, 1.0)])
 def test_intervals_hold_the_truth_as_often_as_they_say(judges, spread):
-    """Of few judges, quantiles of resamples hold it in half to two thirds of the cases."""
+    """Quantiles of resamples of few judges hold the truth in half to two thirds of the cases."""
     found = coverage._case(judges, 24, spread, 0.1, 40, 3, 60, seed=7)
     assert 0.9 < found["covered"] <= 1
     assert found["given"] > 0.97

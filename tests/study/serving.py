@@ -57,7 +57,7 @@ class Served:
         self._process.stderr.close()
 
     def stop(self):
-        """As Ctrl-C does; returns the exit status."""
+        """Stops the server as Ctrl-C does; returns the exit status."""
         self._process.send_signal(signal.SIGINT)
         status = self._process.wait(60)
         self._process.stderr.close()

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 METHODS = ("delta", "alpha", "carol", "bravo")
-"""In the order of their brightness, the darkest first."""
+"""The methods in the order of their brightness, the darkest first."""
 
 BRIGHTNESS = dict(zip(METHODS, (40, 90, 140, 190)))
 HOST = "127.0.0.1:8765"

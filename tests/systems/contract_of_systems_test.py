@@ -1,4 +1,4 @@
-"""What every system promises beside its networks: the fields that it reads, and its stages."""
+"""The promises of every system beside its networks: the fields that it reads, and its stages."""
 
 import jax
 import jax.numpy as jnp
@@ -106,7 +106,7 @@ def test_features_are_a_volume_of_a_quarter_of_the_images_side():
 
 @pytest.mark.parametrize("name", systems.SYSTEMS)
 def test_stages_have_the_outputs_of_the_forward_pass(name):
-    """Of every system that has some, by shapes: what is rendered is what it makes otherwise."""
+    """The stages of every system that has some render what it makes otherwise, by shapes."""
     settings = load_config(f"configs/{name}.py:smoke")
     system, side = systems.make(settings), settings.data.image_size
     if system.stages is None:

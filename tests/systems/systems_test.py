@@ -88,7 +88,7 @@ DAILY = {
     "deformable": {"full"},
     "pose_estimator": {"full"},
 }
-"""What is traced at full size in every run of the tests; the others are slow in sum."""
+"""The variants traced at full size in every run of the tests; the others take long in sum."""
 
 
 def _quick(specs):
@@ -99,7 +99,7 @@ def _quick(specs):
 
 @pytest.mark.parametrize("spec", _quick(_distinct()))
 def test_every_variant_takes_a_step_at_full_size(spec):
-    """By shapes alone: networks, what they make, every player's terms, and the whole step."""
+    """Shapes alone are traced: networks, what they make, every player's terms, the whole step."""
     settings = load_config(spec)
     system = systems.make(settings)
     side, count = settings.data.image_size, settings.train.batch_size
@@ -171,7 +171,7 @@ def test_every_variant_trains_at_smoke_size(spec):
 
 @pytest.fixture(scope="module")
 def smoke_shapes():
-    """What `_shapes` says of the smoke variant."""
+    """The shapes of the smoke variant, as `_shapes` gives them."""
     return _shapes(systems.make(_smoke()), fake.spec(2, 32))
 
 

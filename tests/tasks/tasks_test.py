@@ -1,4 +1,4 @@
-"""What is scored and shown of each task: rows, baselines, galleries."""
+"""The scores and pictures of each task: rows, baselines, galleries."""
 
 import json
 

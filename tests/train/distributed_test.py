@@ -80,7 +80,7 @@ def _variables(index, count, port):
 
 
 def _slurm(index, count, port):
-    """What a job step of Slurm finds in its environment."""
+    """The variables that a job step of Slurm finds in its environment."""
     return {
         "SLURM_JOB_ID": str(port),
         "SLURM_STEP_NODELIST": "localhost",
@@ -129,7 +129,7 @@ def _end(processes, seconds):
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    """What one process with two devices arrives at, and how its losses went."""
+    """The result of one process with two devices, and its losses by step."""
     workdir = tmp_path_factory.mktemp("alone")
     return _finish(_start(workdir, 1, 8, devices=2)), _losses(workdir)
 

@@ -59,7 +59,7 @@ def _count(tree):
 
 
 def _sizes(spec):
-    """How many parameters each network has."""
+    """The number of parameters of each network."""
     settings = load_config(spec)
     values = settings.to_dict()
     # Many variants have the same networks: theirs are built once.
@@ -116,7 +116,7 @@ def test_training_steps_are_what_they_were(spec):
 
 @pytest.mark.slow
 def test_every_variant_has_as_many_parameters_as_before():
-    """Of the variants that there were; the script above adds new ones."""
+    """The variants are those that there were; the script above adds new ones."""
     wanted = json.loads(PARAMETERS.read_text())
     assert wanted.keys() <= {*_all_variants()}
     assert {spec: _sizes(spec) for spec in wanted} == wanted

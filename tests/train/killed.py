@@ -78,7 +78,7 @@ def _batches(start, stop):
 
 
 def _digest(tree):
-    """Of every bit of every leaf, with its place, shape and dtype."""
+    """The digest of every bit of every leaf, with its place, shape and dtype."""
     digest = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):

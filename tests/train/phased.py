@@ -25,7 +25,7 @@ from volsynth.system import Player, System
 
 SIDE = 8
 PHASES = {"flow": 4, "paint": 5, "both": 6}
-"""How many steps each phase has."""
+"""The number of steps of each phase."""
 
 
 class Flow(nn.Module):

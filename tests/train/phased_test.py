@@ -176,7 +176,7 @@ def _flops(made, phase, state, images):
 
 
 def test_the_first_phase_costs_what_it_costs_alone():
-    """Of two outputs the loss reads one: the other network is neither run nor differentiated."""
+    """The loss reads one of two outputs: the other network is neither run nor differentiated."""
     images = phased.batch(0, side=32)
     flops = {}
     for name, made in (

@@ -1,4 +1,4 @@
-"""What a run writes: lines that a resumed run does not double, and JSON whatever the numbers."""
+"""The files of a run: lines that a resumed run does not double, and JSON whatever the numbers."""
 
 import json
 import os

@@ -17,7 +17,7 @@ def _assert_same(found):
 
 
 def test_two_devices_make_the_first_step_of_one():
-    """In this process, compiled as tests are: further steps would amplify rounding."""
+    """The step runs in this process, compiled as tests are: more steps would amplify rounding."""
     alone, shared = (spread.train(shape, steps=1) for shape in ((1, 1, False), (1, 2, True)))
     found = spread.compare(shared, alone)
     assert found["start"] == 0

@@ -28,7 +28,7 @@ def _scope(**changed):
 
 
 def _speak(app, messages, **changed):
-    """What an ASGI application sends to a client that sends these messages and then is silent."""
+    """The messages of an ASGI application to a client that sends these and then is silent."""
     sent, given = [], list(messages)
 
     async def receive():

@@ -168,7 +168,7 @@ def _compiled(function, volume, weight, masks, transforms, side):
 
 @functools.partial(jax.jit, static_argnums=3)
 def _decided(volume, masks, transforms, side):
-    """Where the largest part exceeds the second largest by more than rounding."""
+    """The places where the largest part exceeds the second largest by more than rounding."""
     parts = naive.moved_parts(volume, masks, transforms, side)
     largest = jnp.max(parts, axis=1)
     rest = jnp.where(parts == largest[:, None], -jnp.inf, parts)
@@ -178,7 +178,7 @@ def _decided(volume, masks, transforms, side):
 
 @jax.jit
 def _halved(masks, transforms):
-    """Every part as two: the upper and the lower half of its voxels."""
+    """The parts, each as two: the upper and the lower half of its voxels."""
     flat = masks.reshape(*masks.shape[:2], -1)
     # The voxels of a part by their number in memory, so that both halves have the same size.
     rank = jnp.cumsum(flat, axis=-1)

@@ -144,9 +144,10 @@ def _image(tf, settings, images, masks, moved, backward, params):
 
 
 def _backward(tf, params, side):
-    """Where pixels come from, [N, 6]: rows of x = h + M (x' - h - t), h the centre of the image.
+    """The maps from pixels to where they come from, [N, 6], about the image's centre h.
 
-    Counted from the centre of the first pixel, which the package has at (0.5, 0.5).
+    Rows of x = h + M (x' - h - t), counted from the centre of the first pixel, which the package
+    has at (0.5, 0.5).
     """
     side = tf.cast(side, tf.float64)
     cos, sin = tf.cos(params.angle) / params.factor, tf.sin(params.angle) / params.factor

@@ -72,7 +72,7 @@ def _data_set(folder: Path) -> dict[str, Any]:
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
-    """What a manifest says of its data set, checked.
+    """Reads a manifest, and checks what it says of its data set.
 
     Raises:
       ValueError: it is not a manifest that this version can read.

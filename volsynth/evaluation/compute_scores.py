@@ -55,7 +55,7 @@ class Scores:
     facts: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def means(self) -> dict[str, dict[str, float]]:
-        """{row: {score: its mean over the images, or its value for the set}}."""
+        """Values {row: {score: its mean over the images, or its value for the set}}."""
         return {
             row: {**{name: s.mean for name, s in scores.items()}, **self.sets.get(row, {})}
             for row, scores in self.images.items()

@@ -80,7 +80,7 @@ class PictureFolder:
 
     @property
     def resize(self) -> str | None:
-        """How pictures were resized, for the protocol; None if none was.
+        """The way in which pictures were resized, for the protocol; None if none was.
 
         It is known only after all pictures were read.
         """

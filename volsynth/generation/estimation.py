@@ -20,8 +20,8 @@ from volsynth.poses.keypoint_files import Pose
 from volsynth.skeleton import HIPS
 
 MOST_LOOKS = 5
-"""How many times the estimator looks at one picture at most; before each further look, pixels of
-the mask that are far from the joints found so far are dropped."""
+"""The most times that the estimator looks at one picture; before each further look, pixels of the
+mask that are far from the joints found so far are dropped."""
 
 
 def load_estimator(path: str | os.PathLike[str]) -> exported_model.Model:

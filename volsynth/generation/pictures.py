@@ -17,7 +17,7 @@ _OPAQUE = 128
 """The alpha level from which on a pixel counts as opaque."""
 
 _BLACK, _MOST_BETWEEN = 48, 0.2
-"""How far the levels of a mask may be from 0 or 255 to count as black or white, and the largest
+"""The distance from 0 or 255 within which levels of a mask count as black or white, and the largest
 share of its pixels that may be neither."""
 
 _MOST_BORDER = 0.9

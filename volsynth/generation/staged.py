@@ -70,7 +70,7 @@ class StagedModel:
     """A model in two halves, each compiled once for all persons."""
 
     def __init__(self, model: exported_model.Model) -> None:
-        """`model` has stages and is rebuilt from code."""
+        """Takes a model that has stages and is rebuilt from code."""
         system = system_of(model)
         shapes = forward.variable_shapes(system, model.image_size)
         self._variables = forward.from_names(shapes, model.parameters)

@@ -117,7 +117,7 @@ def cut_out(
 
 
 def _reach(extent, side):
-    """How many pixels beyond the square have an influence on the scaled square."""
+    """The width of the border around the square, in pixels, that influences the scaled square."""
     return int(np.ceil(max(extent / side, 1.0))) + 1
 
 

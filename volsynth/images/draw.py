@@ -74,7 +74,7 @@ _TORSO_ALPHA = 110
 """Opacity of the torso, of 255: limbs behind it shine through."""
 
 _FAR = 16.0
-"""How many picture sides away a joint may be to be drawn; farther ones are somebody's mistakes."""
+"""The largest coordinate of a joint that is drawn, in picture sides; larger ones are mistakes."""
 
 
 class _Item(NamedTuple):

@@ -7,8 +7,8 @@ GREY = 128
 """The level of all channels of a picture in which nothing is known."""
 
 SWEEPS = 12
-"""How many times each missing pixel is replaced by the mean of its neighbours at each size. Every
-size starts from the solution of half of it, so few are enough."""
+"""The number of times that each missing pixel is replaced by the mean of its neighbours at each
+size. Every size starts from the solution of half of it, so few are enough."""
 
 
 def fill(

@@ -7,12 +7,12 @@ from jaxtyping import Bool, UInt8
 from volsynth.conventions import MAGENTA
 
 MAGENTA_WITHIN = 40
-"""How far a pixel may be from magenta in every channel, in levels, to count as background: JPEG
-compression moves colours."""
+"""The largest difference from magenta, in levels of any channel, at which a pixel counts as
+background: JPEG compression moves colours."""
 
 PLAIN_WITHIN = 24
-"""How far a pixel of a plain background may be from its most frequent colour in every channel, in
-levels."""
+"""The largest difference, in levels of any channel, between a pixel of a plain background and its
+most frequent colour."""
 
 _BORDER = 0.9
 """The least share of the border that is magenta in a picture on magenta; persons cover the rest."""

@@ -7,21 +7,21 @@ import scipy.ndimage
 from jaxtyping import Float, UInt8
 
 NEAR = 1 / 24
-"""How far mixtures with the background are from pure colours, as a share of the image's side."""
+"""The largest distance of mixtures with the background from pure colours, in sides of the image."""
 
 CLEANEST = 0.08
-"""How much more of the background's hue a pure colour may have than the cleanest around it."""
+"""The excess of the background's hue that a pure colour may have over the cleanest around it."""
 
 IN_LINE, OFF_LINE = 0.3, 0.55
-"""How far off the line from the background's colour to the nearest pure colour a pixel may be, as a
-share of its distance from the background: up to the first it is a mixture of the two; from the
+"""The distances of a pixel off the line from the background's colour to the nearest pure colour, as
+shares of its distance from the background: up to the first it is a mixture of the two; from the
 second on it is a colour of its own, such as that of purple clothes."""
 
 FAINT = 0.4
 """The coverage up to which too little of a pixel's own colour is left to be told."""
 
 HAZE = 0.06
-"""How near to 0 or 1 a coverage counts as exactly that: networks paint no exact colours."""
+"""The distance from 0 or 1 at which a coverage counts as that: networks paint no exact colours."""
 
 
 def extract_foreground(
@@ -68,7 +68,7 @@ def extract_foreground(
 
 
 def _shares(away, whole):
-    """How much of a pure colour each pixel has, and how much it is a colour of its own.
+    """The share of a pure colour in each pixel, and the degree to which it is a colour of its own.
 
     Args:
       away: the pixels' colours, from that of the background.
@@ -84,7 +84,7 @@ def _shares(away, whole):
 
 
 def _excess(levels, background):
-    """How much the background's bright channels stand out from its dark ones; 0 to 1."""
+    """The excess of the background's bright channels over its dark ones; 0 to 1."""
     bright = background > 0.5
     excess = levels[..., bright].min(axis=-1) - levels[..., ~bright].max(axis=-1)
     return np.maximum(excess, 0)

@@ -38,7 +38,7 @@ def detection_protocol(detector: detectors.Detector) -> dict[str, Any]:
 def detection_score(
     detector: detectors.Detector, images: Float[Array, "B H W 3"] | Float[np.ndarray, "B H W 3"]
 ) -> Float[Array, "B"]:
-    """How sure a detector is that each image shows a person, whichever person and wherever.
+    """The confidence of a detector that each image shows a person, whichever person and wherever.
 
     Args:
       detector: of `volsynth.pretrained.detectors.load`; its name belongs to the protocol.

@@ -46,7 +46,7 @@ class ConvBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *axes c"]) -> Float[Array, "b *out features"]:
-        """Applies the three to images or volumes."""
+        """Applies convolution, norm and activation to images or volumes."""
         x = layers.Conv(
             self.features,
             self.kernel,

@@ -1,4 +1,4 @@
-"""Where a person hides parts of itself: the pixels onto which two parts or more project.
+"""The pixels where a person hides parts of itself: two parts or more project onto them.
 
 At such a pixel the picture shows the nearer part, and only depth says which that is. Joints are as
 in `volsynth.ops.pose_volumes`.

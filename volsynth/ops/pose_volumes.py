@@ -188,7 +188,7 @@ def part_silhouettes(
 
 
 def _drawn_parts(joints, visible, counts_xyz, radii_xyz, side) -> Bool[Array, "b p h w d"]:
-    """[B, P, H, W, D]: the voxels whose box of half-sides `radii_xyz` a line of the part enters."""
+    """The voxels [B, P, H, W, D] whose box of half-sides `radii_xyz` a line of the part enters."""
     shape = (counts_xyz[1], counts_xyz[0], counts_xyz[2])
     masks = []
     for part in skeleton.PARTS:
@@ -202,7 +202,7 @@ def _drawn_parts(joints, visible, counts_xyz, radii_xyz, side) -> Bool[Array, "b
 
 
 def _line_mask(start, end, counts_xyz, radii_xyz, side):
-    """[B, H, W, D]: the voxels whose box of half-sides `radii_xyz` a line enters.
+    """The voxels [B, H, W, D] whose box of half-sides `radii_xyz` a line enters.
 
     Along each axis the line is within reach of a voxel for an interval of its parameter in [0, 1];
     it enters the box if the three intervals intersect.
@@ -319,6 +319,6 @@ def _any_orthogonal(bone):
 
 
 def _spread(points):
-    """[B]: how far the points are from lying on one line, in pixels (second singular value)."""
+    """The distance [B] of points from lying on one line, in pixels (second singular value)."""
     centred = points - jnp.mean(points, axis=1, keepdims=True)
     return jnp.linalg.svd(centred, compute_uv=False)[:, 1]

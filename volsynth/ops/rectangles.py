@@ -94,7 +94,7 @@ def rectangle_masks(
 
 
 def _head_mask(xy, visible, trunk, x, y):
-    """[B, H, W]: the pixels of the head's square."""
+    """The pixels [B, H, W] of the head's square."""
     centre, any_head = _head_centre(xy, visible)
     reach = HEAD * trunk[:, :, None]
     head = jnp.abs(x - centre[:, 0, None, None]) < reach
@@ -103,7 +103,7 @@ def _head_mask(xy, visible, trunk, x, y):
 
 
 def _limb_masks(xy, visible, trunk, x, y, side):
-    """[B, 8, H, W]: the pixels of the limbs' rectangles."""
+    """The pixels [B, 8, H, W] of the limbs' rectangles."""
     ends, known = _limb_ends(xy, visible, mirrored=True)
     start, end = _extended(ends)
     bone = end - start
@@ -195,7 +195,7 @@ def move(
 
 
 def _planar(joints, visible):
-    """(x, y) of the joints, zero where they are not visible, so that no sum or NaN has them."""
+    """The places (x, y) of joints, zero where they are not visible: no sum or NaN has them."""
     joints = jax.lax.stop_gradient(joints[..., :2])
     return jnp.where(visible[..., None], joints, 0)
 

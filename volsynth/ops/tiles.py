@@ -44,7 +44,7 @@ class Pixels(NamedTuple):
 
 
 Stage = Callable[[Pixels, tuple], Any]
-"""(pixels, values of the stages before) -> a pytree of arrays [B, T, 16, 16, ...]."""
+"""A function (pixels, values of the stages before) -> a pytree of arrays [B, T, 16, 16, ...]."""
 
 
 def centres(shape: Shape, side: float) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
@@ -151,7 +151,7 @@ def _where(there, values, fill):
 
 
 def _image(listed, place, shape):
-    """[B, R, 16, 16, ...] -> [B, H, W, ...], row by row, and each row tile by tile."""
+    """The image [B, H, W, ...] of tiles [B, R, 16, 16, ...]: row by row, each row tile by tile."""
     batch, room, _, _, *rest = listed.shape
     rows = place.reshape(batch, -1, 1, shape[1] // SIZE) * SIZE + jnp.arange(SIZE)[:, None]
     strips = listed.reshape(batch, room * SIZE, SIZE, *rest)

@@ -17,8 +17,8 @@ VOLSYNTH_15 = "volsynth_15"
 """The name of the order of `skeleton.JOINTS`, the fifteen joints that every system shares."""
 
 HEAD_TOP_BEYOND_HEAD = 0.65
-"""How far the top of the head is from the head's centre, as a share of the way from the neck to the
-centre: 130 mm of 200 mm in an adult. Only for orders that have no top of the head."""
+"""The distance of the top of the head from the head's centre, as a share of the way from the neck
+to the centre: 130 mm of 200 mm in an adult. Only for orders that have no top of the head."""
 
 
 class Order(NamedTuple):

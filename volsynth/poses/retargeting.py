@@ -51,19 +51,19 @@ MOST_STRETCH = 1.6
 those of a bad pose."""
 
 MOST_DISPROPORTION = 5.0
-"""How many times as long as the others, each beside the average adult's, a bone may be; longer ones
-are mistakes in a file or of an estimator."""
+"""The largest ratio of a bone's length to the others', each beside the average adult's; longer
+bones are mistakes in a file or of an estimator."""
 
 BEYOND = {
     **dict.fromkeys(("head_top", "neck"), 70.0),
     **dict.fromkeys(("head", "right_ankle", "left_ankle"), 130.0),
     **dict.fromkeys(("right_hip", "left_hip"), 150.0),
 }
-"""How far a body reaches beyond its joints, in mm of an average adult: hair, flesh and feet.
-`OTHERWISE_BEYOND` is for joints that are not named."""
+"""The distances that a body reaches beyond its joints, in mm of an average adult: hair, flesh and
+feet. `OTHERWISE_BEYOND` is for joints that are not named."""
 
 OTHERWISE_BEYOND = 90.0
-"""How far a body reaches beyond joints that `BEYOND` does not name, in mm of an average adult."""
+"""The distance that a body reaches beyond joints not in `BEYOND`, in mm of an average adult."""
 
 HAND = 0.75
 """The distance from wrist to finger tips, as a share of that from elbow to wrist."""

@@ -17,7 +17,7 @@ LARGEST_SIDE = 4096
 
 
 class InputFormat(NamedTuple):
-    """How a picture becomes the input of a detector; `resolve` fills what is left open.
+    """The way from a picture to the input of a detector; `resolve` fills what is left open.
 
     Attributes:
       layout: a name of `LAYOUTS`; empty if the shape of the input tells it.

@@ -24,7 +24,7 @@ STYLES: Mapping[str, str] = {
 
 
 class OutputFormat(NamedTuple):
-    """Which outputs of a detector are read, and how; `resolve` fills what is empty.
+    """The outputs of a detector that are read, and their style; `resolve` fills what is empty.
 
     Attributes:
       style: a name of `STYLES`.
@@ -203,7 +203,7 @@ def _dense_style(shape, alone) -> str:
 
 
 def _class_count(shape, style) -> int | None:
-    """How many classes a detector has, where the shape of its output says so."""
+    """The number of a detector's classes; None where the shape of its output does not say so."""
     if shape is None or len(shape) < 2 or style in ("ssd", "rows"):
         return None
     axis, others = {"ssd_dense": (-1, 0), "yolov5": (-1, 5), "yolov8": (-2, 4)}[style]

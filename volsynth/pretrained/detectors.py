@@ -21,7 +21,7 @@ _TOLERANCE = 1e-3
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What a detection score depends on besides the detector's file.
+    """The settings on which a detection score depends besides the detector's file.
 
     Attributes:
       person: the class of persons, as the detector counts: 15 for Pascal VOC and 1 for COCO where 0

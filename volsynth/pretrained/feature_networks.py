@@ -49,7 +49,7 @@ _ADVICE = {
     " weights convert IN OUT.safetensors --kind inception; frechet_builtin needs no file.",
     **dict.fromkeys(LIN_LAYOUTS, "Where the two files of LPIPS come from is in docs/weights.md."),
 }
-"""How to get the file of a network, for error messages; `weights.ADVICE` is that of VGG-19."""
+"""Advice on getting a network's file, for error messages; `weights.ADVICE` is that of VGG-19."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ SIDE = 299
 """The height and width that every image is resized to, in pixels."""
 
 RESIZE = "bilinear"
-"""How images are resized: between pixel centres (PyTorch: align_corners=False), not antialiased."""
+"""The resizing of images: between pixel centres (PyTorch: align_corners=False), not antialiased."""
 
 POOLED = 2048
 """The number of features after the last average pool, which Fréchet distances compare."""

@@ -196,7 +196,7 @@ def _open_legacy(path) -> tuple[Any, Callable]:
 
 
 def _legacy_offsets(file, position, keys, storages) -> dict[str, int]:
-    """Where the elements of each storage begin in a file of the older format.
+    """The positions where the elements of each storage begin in a file of the older format.
 
     Args:
       file: the open file.

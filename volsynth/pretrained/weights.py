@@ -26,7 +26,7 @@ ADVICE = (
     "For one, save torchvision's vgg19 (docs/weights.md) and run volsynth weights convert IN"
     " OUT.safetensors; without a path the built-in features are used."
 )
-"""How to get a file of weights; ends the error message where there is none."""
+"""Advice on getting a file of weights; ends the error message where there is none."""
 
 # NumPy's names for the types of safetensors.
 _SAFETENSORS_DTYPES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32"}

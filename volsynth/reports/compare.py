@@ -157,7 +157,7 @@ def _paired(run, first, names):
 
 
 def _last_losses(log):
-    """{key: mean over the last part of a run} of every loss."""
+    """Losses {key: mean over the last part of a run}, all that the run logged."""
     if not log:
         return {}
     since = log[-1]["step"] * (1 - _LAST)

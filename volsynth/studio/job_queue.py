@@ -10,7 +10,7 @@ Result = TypeVar("Result")
 
 
 class QueueFullError(Exception):
-    """As many jobs as a queue takes are waiting or running already."""
+    """The queue is full: as many jobs as it takes are waiting or running already."""
 
 
 class ClientGoneError(Exception):

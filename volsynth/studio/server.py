@@ -79,7 +79,7 @@ def _refuse(request, error, status, line, headers):
 
 
 def _describe_invalid(errors):
-    """(status, one line) of the first of pydantic's errors."""
+    """The status and the one line for the first of pydantic's errors."""
     error = errors[0]
     place, *within = error["loc"]
     if place == "path":

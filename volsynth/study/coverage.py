@@ -28,7 +28,7 @@ CASES = (
 """The simulated cases: judges, games of each judge, standard deviation of methods' strengths."""
 
 JUDGE_SPREAD = 0.4
-"""How much judges differ: standard deviation of a judge's strengths about those of all judges."""
+"""The spread of judges: standard deviation of a judge's strengths about those of all judges."""
 
 TIE = 0.3
 """The difference between two pictures below which a judge calls them equally good."""

@@ -57,7 +57,7 @@ def read(
 
 
 def _directions(protocols, warnings):
-    """{metric: what its protocol says is better}; warns where methods' protocols differ."""
+    """Directions {metric: what its protocol says is better}; warns where protocols differ."""
     letters, known = group_protocols([Protocol.from_json(one) for one in protocols.values()])
     if len(known) > 1:
         different = {key for other in known.values() for key in known["a"].differences(other)}
@@ -89,7 +89,7 @@ def _comparable(methods, metrics, directions, warnings):
 
 
 def _read_results(path):
-    """(metrics, protocol) of a file of results; None without the file."""
+    """The metrics and the protocol of a file of results; None without the file."""
     with os_errors_explained("read", path, path_first=True):
         try:
             with files.open_regular(path) as file:

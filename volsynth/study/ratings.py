@@ -234,7 +234,7 @@ def _minimise(counts, weight):
 
 
 def _reach(edges):
-    """Which model is reached from which along edges [..., M, M], itself included."""
+    """The models that each model reaches along edges [..., M, M], itself included."""
     size = edges.shape[-1]
     reach = edges | np.eye(size, dtype=bool)
     for _ in range((size - 1).bit_length()):

@@ -27,7 +27,7 @@ _PARTS = (
     *("answers", "ties", "points", "unrated", "elo", "intervals", "left_out"),
     *("elo_of_judges", "icc", "spearman"),
 )
-"""What a report says of each task, in the order in which it is written."""
+"""The parts of a report about each task, in the order in which they are written."""
 
 
 def report(
@@ -131,7 +131,7 @@ def _games(answers):
 
 
 def _points_of_judges(methods, given):
-    """{judge: points [M, M]} of one task."""
+    """Points {judge: [M, M]} of one task."""
     of_judges: dict[int, list[store.Answer]] = {}
     for answer in given:
         of_judges.setdefault(answer.judge, []).append(answer)
@@ -168,7 +168,7 @@ def _intervals(methods, given, counts, resamples, seed, task, warnings):
 
 
 def _ratings_of_judges(counts, methods, task, warnings):
-    """{judge: ratings [M]} of the judges who compared all methods."""
+    """Ratings {judge: [M]} of the judges who compared all methods."""
     # One prior for all judges or for none: their ratings are compared with one another, and a prior
     # pulls ratings together.
     prior = 0.0 if ratings.has_ratings(np.stack(list(counts.values()))).all() else _PRIOR_OF_A_JUDGE

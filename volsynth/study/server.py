@@ -113,7 +113,7 @@ class Interview:
         return self.answers.find_judge(token), token
 
     def state(self, judge: int) -> dict[str, Any]:
-        """How far a judge is, and the question to answer next, as JSON."""
+        """The progress of a judge, and the question to answer next, as JSON."""
         asked = self.answers.next_question(judge, self.games)
         tasks = len(questions.TASKS)
         total = self.games * tasks
@@ -222,7 +222,7 @@ def _routes(interview):
 
 
 def _describe_invalid(errors):
-    """(status, one line) of pydantic's errors about a request."""
+    """The status and the one line for pydantic's errors about a request."""
     if any(each["loc"][0] == "path" for each in errors):
         return 404, "There is no such picture."
     return 422, 'An answer is {"question": its name, "choice": "left", "tie" or "right"}.'

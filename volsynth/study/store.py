@@ -89,7 +89,7 @@ class Answer(NamedTuple):
 
 
 Outcome = Literal["saved", "repeated", "contradicted", "unknown"]
-"""What becomes of an answer: it was new and is saved; the same one was there already; another one
+"""The outcome of an answer: it was new and is saved; the same one was there already; another one
 was there; or the judge has no such question."""
 
 

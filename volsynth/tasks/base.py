@@ -19,8 +19,8 @@ PredictFn = Callable[[Batch], Prediction]
 
 
 ExampleScores = Mapping[str, tuple[jax.Array, jax.Array]]
-"""Score name to a pair of arrays [B]: the value for each example, and whether the example has that
-score."""
+"""Scores by name, each a pair of arrays [B]: the value for each example, and whether the example
+has that score."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -39,7 +39,7 @@ class Checkpoints:
         run: Mapping[str, Any] | None = None,
         say: Callable[[str], None] = progress.say,
     ) -> None:
-        """Opens them; nothing is changed before `step_to_resume` or `save`.
+        """Opens the checkpoints; nothing is changed before `step_to_resume` or `save`.
 
         Args:
           folder: the workdir.
@@ -215,7 +215,7 @@ class Checkpoints:
             raise self._folder.unusable_error(step, " ".join(str(error).split())[:300]) from error
 
     def _finish(self, step, metric):
-        """In the background: waits for the arrays, completes the step, deletes what is too old."""
+        """Waits for the arrays, completes the step, deletes what is too old; in the background."""
         self._arrays.finish_writing()
         if jax.process_index() == 0:
             self._folder.complete(step, metric)

@@ -172,7 +172,7 @@ class CheckpointFolder:
         return self.step_path(step).rename(target)
 
     def _metrics(self):
-        """Step to value of `best_by`, or None, for every step whose manifest can be read."""
+        """Values of `best_by`, or None, by step, for every step whose manifest can be read."""
         found = {}
         for step in self.steps:
             try:

@@ -8,7 +8,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Var
 
 
 def used_arguments(function: Callable[..., Any], *arguments: Any) -> list[bool]:
-    """For each leaf of the arguments, whether some result of the function depends on it.
+    """Tells for each leaf of the arguments whether some result of the function depends on it.
 
     Where a primitive's inner computation cannot be followed (loops, functions with derivatives of
     their own), all that goes into it counts as used.

@@ -80,7 +80,7 @@ def verify(folder: pathlib.Path, parts: tuple[str, ...] | None = None) -> dict[s
 
 
 def _found(folder):
-    """(name below the folder, path) of all but folders and the manifest, in order."""
+    """Everything in a folder but folders and the manifest, in order: (name below it, path)."""
     for path in sorted(folder.rglob("*")):
         # A link is no folder of ours, wherever it points to.
         if (path.is_symlink() or not path.is_dir()) and path != folder / NAME:

@@ -173,7 +173,7 @@ class Guard:
                 return None
 
     def _refuse_by_head(self, scope):
-        """(status, reason) if the head of a request is enough to refuse it; None otherwise."""
+        """The refusal (status, reason) if the head of a request is enough for it, or None."""
         if len(scope["raw_path"]) + len(scope["query_string"]) > LONGEST_ADDRESS:
             return 414, f"An address may have {LONGEST_ADDRESS} characters."
         # A header may be there twice, so that proxy and server read different ones: keep them all.
@@ -197,7 +197,7 @@ class _HungUpError(Exception):
 
 
 def _refuse_other_sites(scope, headers):
-    """(status, reason) of a request that a page of another site caused; None otherwise."""
+    """The refusal (status, reason) of a request caused by a page of another site, or None."""
     origins = headers.get("origin", [])
     (host,) = headers["host"]
     # HTTPS, too: a server with TLS may stand before this one.
@@ -219,7 +219,7 @@ def _too_large(most):
 
 
 def _refuse_body(scope, headers, limits):
-    """(status, reason) of a body that its headers tell to be too large or of another type."""
+    """The refusal (status, reason) of a body too large or of another type, by its headers."""
     for length in headers.get("content-length", []):
         # Python refuses to convert numbers of thousands of digits; 20 are more than enough.
         if not length.isascii() or not length.isdecimal() or int(length[:20]) > limits.most_bytes:

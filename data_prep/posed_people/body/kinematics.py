@@ -1,4 +1,4 @@
-"""From a pose to bones and joints: inverse kinematics of two bones, for all four limbs at once."""
+"""Inverse kinematics of two bones, for all four limbs at once: from a pose to bones and joints."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,8 @@ MIN_BEND, MAX_BEND = np.radians(6.0), np.radians(148.0)
 hinge."""
 
 MIN_ROLL, MAX_ROLL = np.radians(-20.0), np.radians(165.0)
-"""How far a palm turns (rad) from facing where the biceps does (0) through inward to backward."""
+"""The angles (rad) between which palms turn: from 0, facing where the biceps does, through inward
+to backward."""
 
 
 class Pose(NamedTuple):

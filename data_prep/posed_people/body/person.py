@@ -137,7 +137,7 @@ def draw_person(number: int, seed: int) -> Person:
 
 
 def build_offsets(person: Person, mesh: Mesh) -> np.ndarray:
-    """How far [V] (m) the person's shape lies outside of the template's, along its normals."""
+    """Offsets [V] (m) of the person's shape from the template's, outwards along its normals."""
     x, y = np.abs(mesh.points[:, 0]), mesh.points[:, 1]
     front = np.clip(mesh.normals[:, 2], 0, 1)
     trunk = 1.0 - mesh.member

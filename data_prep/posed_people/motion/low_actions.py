@@ -10,13 +10,13 @@ from data_prep.posed_people.body.kinematics import Pose
 from data_prep.posed_people.motion.primitives import Style, pair, sine, stand
 
 SEATED_LEG = (0.10, -0.47, 0.50)
-"""Where the ankle of a person who sits on a chair is."""
+"""The position of the ankle of a person who sits on a chair."""
 
 KNEELING_LEG = (0.06, -0.51, -0.47)
-"""Where the ankle of a leg that kneels is."""
+"""The position of the ankle of a kneeling leg."""
 
 KNEES_DOWN = (0.10, -0.6, 0.8)
-"""Where the knee of a leg that kneels points."""
+"""The direction in which the knee of a kneeling leg points."""
 
 
 def sit(t: float, s: Style) -> Pose:

@@ -9,7 +9,7 @@ from data_prep.posed_people.body.kinematics import Pose
 
 
 class Style(NamedTuple):
-    """How one sequence differs from others of its action; every value is constant over time.
+    """The differences of one sequence from others of its action; every value is constant over time.
 
     Attributes:
       tempo: factor on the speed of the action, near 1.

@@ -1,1 +1,1 @@
-"""From a posed body to a record: cameras and light, the rasteriser, images with their labels."""
+"""Rendering posed bodies to records: cameras and light, the rasteriser, labelled images."""

@@ -48,7 +48,7 @@ def sequence(group: Group, action: str, seed: int) -> tuple[primitives.Style, np
 
 
 def placement(rng: np.random.Generator, seconds: float) -> scene.Placement:
-    """Where the person is at a time: near the middle of the room, turning slowly.
+    """The person's place at a time: near the middle of the room, turning slowly.
 
     Args:
       rng: the random numbers of the sequence.

@@ -308,7 +308,7 @@ def test_fields_are_enlarged_as_cubic_splines_are(size):
 @pytest.mark.slow
 @pytest.mark.parametrize("choice", [0, 2, 3])
 def test_a_large_picture_is_mixed_like_a_small_one(choice):
-    """Of the same size to rounding, and of twice the size of what twice the size shows."""
+    """Enlarged fields mix a picture of their size, or of twice it, as fields of its own size do."""
     small, large = _standing(), _standing() * 2
     crossed = CROSSED * 2
     rgba = _painted(CROSSED)

@@ -67,10 +67,10 @@ class Near(NamedTuple):
 
 
 Pick = Callable[[Array], Array]
-"""Values [B, P, ...] of parts -> those of the part in question, [B, T, 1, 1, ...]."""
+"""A function: values [B, P, ...] of parts -> those of the part in question, [B, T, 1, 1, ...]."""
 
 Attach = Callable[[Pick, Array, Array, Array], Any]
-"""(pick, depth, x, y) -> a pytree of arrays [B, T, 16, 16] for pixels that show a part."""
+"""A function (pick, depth, x, y) -> a pytree of arrays [B, T, 16, 16] for pixels of a part."""
 
 
 def raster(
@@ -158,7 +158,7 @@ def cast(
     most, look = tile_capsules(body, near, pixels)
 
     def add(k, seen):
-        """One more capsule, where it is before those that were added."""
+        """Adds one more capsule, where it is before those that were added."""
         rank, old = seen
         part, there, met = look(k)
         more = attach and attach(lambda values: of_tiles(values, part), met.depth, x, pixels.y)
@@ -183,7 +183,7 @@ def cast(
 
 
 def _first_part(values):
-    """Values [B, P, ...] -> those of the first part, as `of_tiles` gives them."""
+    """The values of the first part, of values [B, P, ...], as `of_tiles` gives them."""
     return values[:, :1, None, None]
 
 

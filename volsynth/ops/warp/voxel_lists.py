@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Num
 
 BLOCK = 128
-"""Lists have room for a multiple of this number of voxels, and are read in blocks of a divisor."""
+"""The number of voxels that divides the room of each list; a divisor of it is read at a time."""
 
 ROOM = 1 / 8
 """The share of the volume that a list of targets has room for; limbs take 1 %, a torso 2 %."""
@@ -187,8 +187,8 @@ class _Tiling:
 
 
 def _grown(masks):
-    """[B, P, (H + 1) (W + 1) (D + 1)]: whether the mask holds any of the eight voxels around a
-    corner of the grid; along each axis, entry i lies between the voxels i - 1 and i."""
+    """Flags [B, P, (H + 1) (W + 1) (D + 1)]: whether the mask holds any of the eight voxels around
+    a corner of the grid; along each axis, entry i lies between the voxels i - 1 and i."""
     # With a zero before every row, a shift of the flat array runs over from a row's end into zeros.
     grown = jnp.pad(masks, ((0, 0), (0, 0), (1, 0), (1, 0), (1, 0)))
     _, _, _, width, depth = grown.shape
@@ -200,7 +200,7 @@ def _grown(masks):
 
 
 def _filled_tiles(masks, tiling):
-    """[B, P, *counts]: the tiles that hold a voxel of the mask."""
+    """The tiles [B, P, *counts] that hold a voxel of the mask."""
     beyond = [(0, n * s - m) for n, s, m in zip(tiling.counts, tiling.sides, tiling.shape)]
     masks = jnp.pad(masks, [(0, 0), (0, 0), *beyond])
     for axis, (count, side) in enumerate(zip(tiling.counts, tiling.sides), start=2):
@@ -211,7 +211,7 @@ def _filled_tiles(masks, tiling):
 
 
 def _reaching_tiles(filled, matrix, offset, tiling):
-    """[B, P, *counts]: the tiles of the target that may receive from a filled one.
+    """The tiles [B, P, *counts] of the target that may receive from a filled one.
 
     The image of a tile under the transform lies in a box; running sums tell whether the tiles that
     the box touches hold anything.
