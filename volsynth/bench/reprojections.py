@@ -4,6 +4,7 @@ The plain form computes every capsule and every candidate at every pixel, as den
 """
 
 import functools
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ from volsynth.bench.timing import Say
 from volsynth.ops import pose_volumes
 from volsynth.ops.body import raster
 from volsynth.ops.body.capsules import PARTS, capsules
-from volsynth.ops.reprojection import candidates, composition, reprojection
+from volsynth.ops.reprojection import candidates, composition, reprojection, sampling
 from volsynth.ops.reprojection.reprojection import Reprojection
 
 Poses = Mapping[str, np.ndarray]
@@ -73,7 +74,7 @@ def _ours(picture, poses) -> Reprojection:
 
 
 def _plain(picture, poses) -> Reprojection:
-    """The operator by dense arrays, without tiles."""
+    """The operator by dense arrays, without tiles, and by samples of whole pixels."""
     batch, height, width, _ = picture.shape
     side = float(width)
     source, target = _poses(poses, "source"), _poses(poses, "target")
@@ -82,23 +83,26 @@ def _plain(picture, poses) -> Reprojection:
     x, y = (jnp.broadcast_to(v, (batch, height, width)) for v in grid)
     bodies = [plain_raster(*pose, x, y) for pose in (source, mirrored, target)]
     made = candidates.make_source(picture, *source, side, body=bodies[0])
-    flipped = candidates.make_source(picture[:, :, ::-1], *mirrored, side, body=bodies[1])
-    found = []
     views = candidates.views([made], [source], target, side)
-    for view, seen in zip(views, (made, flipped)):
-        # A picture that was flipped is looked at directly.
-        direct = view._replace(source=seen, mirrored=False)
-        at = _attached(candidates.moved(direct, side), bodies[2], x, y)
-        found.append(candidates.candidate(direct, at, bodies[2], side))
+    # A picture that was flipped is looked at directly.
+    direct = [view._replace(mirrored=False) for view in views]
+    places = [_attached(candidates.moved(view, side), bodies[2], x, y) for view in direct]
+    pictures = (picture, picture[:, :, ::-1])
+    found, normals = zip(
+        *(
+            _plain_candidate(shown, body, at, bodies[2], made.scale)
+            for shown, body, at in zip(pictures, bodies, places)
+        )
+    )
     means = composition.part_means([made])
     mean = _attached(composition.mean_colour(means), bodies[2], x, y)
     scale = pose_volumes.person_scale(*target)
     picture = composition.compose(bodies[2], scale, [*zip(views, found)], mean)
-    return Reprojection(bodies[2], scale, tuple(found), mean, picture)
+    return Reprojection(bodies[2], scale, found, normals[0], mean, picture)
 
 
 def _attached(attach, body, x, y):
-    """What is attached to the part of every pixel."""
+    """The values that are attached to the part of every pixel."""
     part = jnp.minimum(body.part, skeleton.NUM_PARTS - 1)
 
     def pick(values):
@@ -106,6 +110,44 @@ def _attached(attach, body, x, y):
 
     there = body.part != raster.NOBODY
     return jax.tree.map(lambda v: jnp.where(there, v, 0), attach(pick, body.depth, x, y))
+
+
+def _plain_candidate(picture, body, at, target, scale):
+    """The candidate of every pixel from a picture that is looked at directly, and the normals."""
+    rgba = _plain_bilinear(picture, at.x, at.y) * at.valid[..., None]
+    surface = jnp.where(body.distance < 0, body.depth, raster.FAR)
+    there = jnp.stack([surface, body.part.astype(jnp.float32), *body.normal], axis=-1)
+    there = _pixels(there, jnp.floor(at.x), jnp.floor(at.y))
+    behind = (at.depth - there[..., 0]) / jnp.maximum(scale, 1e-3)[:, None, None]
+    seen = jax.nn.sigmoid((candidates.TOLERANCE - behind) / candidates.SOFTNESS)
+    own = (there[..., 1] == target.part).astype(jnp.float32)
+    normal = tuple(there[..., i] * at.valid for i in range(2, 5))
+    planes = sampling.planes(rgba)
+    return candidates.Candidate(planes, seen * at.valid, own * at.valid), normal
+
+
+def _plain_bilinear(images, x, y):
+    """Samples of images [B, H, W, C] at points [B, H, W], all channels of a pixel side by side."""
+    left, above = jnp.floor(x - 0.5), jnp.floor(y - 0.5)
+    right_share, lower_share = x - 0.5 - left, y - 0.5 - above
+    padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    total = 0.0
+    for down, right in itertools.product((0, 1), repeat=2):
+        share_x = right_share if right else 1 - right_share
+        share_y = lower_share if down else 1 - lower_share
+        # One more for the border of zeros.
+        found = _pixels(padded, left + right + 1, above + down + 1)
+        total += (share_x * share_y)[..., None] * found
+    return total
+
+
+def _pixels(images, column, row):
+    """The pixels [B, ..., C] of images in some columns and rows; the nearest where outside."""
+    batch, height, width, channels = images.shape
+    column, row = jnp.clip(column, 0, width - 1), jnp.clip(row, 0, height - 1)
+    index = (row.astype(jnp.int32) * width + column.astype(jnp.int32)).reshape(batch, -1, 1)
+    flat = images.reshape(batch, -1, channels)
+    return jnp.take_along_axis(flat, index, axis=1).reshape(*row.shape, channels)
 
 
 def plain_raster(

@@ -19,8 +19,11 @@ SIZE = 16
 """The number of pixels along a side of a tile."""
 
 AT_ONCE = 16
-"""The number of tiles of every example that are computed in a turn of the loop."""
+"""The least number of tiles of every example that are computed in a turn of the loop."""
 
+TURNS = 8
+"""The number of turns of the loop for all tiles of an image of many tiles: with fewer ones more is
+computed in vain, with more of them there is too little in a turn for several processors."""
 
 Count = Any
 """A number of pixels: an int, or in exported programs a symbol that stands for any."""
@@ -96,9 +99,11 @@ def compute(
     # Those with most work first; a place in the list for each tile.
     order = jnp.argsort(-work, axis=1, stable=True).astype(jnp.int32)
     place = jnp.argsort(order, axis=1).astype(jnp.int32)
-    room = -(-count // AT_ONCE) * AT_ONCE
+    # A symbol stands for the count in an exported program.
+    at_once = max(AT_ONCE, -(-count // TURNS)) if isinstance(count, int) else AT_ONCE
+    room = -(-count // at_once) * at_once
     order = jnp.pad(order, ((0, 0), (0, room - count)), mode="edge")
-    turns = -(-jnp.max(jnp.sum(work > 0, axis=1, dtype=jnp.int32)) // AT_ONCE)
+    turns = -(-jnp.max(jnp.sum(work > 0, axis=1, dtype=jnp.int32)) // at_once)
     listed = ()
     for stage, fill in zip(stages, fills):
 
@@ -107,7 +112,7 @@ def compute(
             values = stage(_pixels(tile, shape, side), before)
             return jax.tree.map(lambda new, fill: _where(works, new, fill), values, fill)
 
-        listed = (*listed, _listed(block, order, turns, listed, fill))
+        listed = (*listed, _listed(block, order, at_once, turns, listed, fill))
     return jax.tree.map(lambda values: _image(values, place, shape), listed)
 
 
@@ -124,16 +129,16 @@ def _pixels(tile, shape, side):
     return Pixels(x, jnp.broadcast_to(corner_y + inner[:, None], grid), tile)
 
 
-def _listed(block, order, turns, before, fill):
+def _listed(block, order, at_once, turns, before, fill):
     """The values [B, R, 16, 16, ...] of a stage in the order of the list, block by block."""
 
     def turn(i, listed):
         def taken(values):
-            return jax.lax.dynamic_slice_in_dim(values, i * AT_ONCE, AT_ONCE, axis=1)
+            return jax.lax.dynamic_slice_in_dim(values, i * at_once, at_once, axis=1)
 
         values = block(taken(order), jax.tree.map(taken, before))
         return jax.tree.map(
-            lambda whole, new: jax.lax.dynamic_update_slice_in_dim(whole, new, i * AT_ONCE, 1),
+            lambda whole, new: jax.lax.dynamic_update_slice_in_dim(whole, new, i * at_once, 1),
             listed,
             values,
         )

@@ -29,6 +29,7 @@ from volsynth.ops.reprojection import (
     enlarging,
     mixing,
     reprojection,
+    sampling,
 )
 from volsynth.ops.warp import warp
 from volsynth.system import Batch, System
@@ -98,8 +99,9 @@ class Generator(nn.Module):
         """The sources' pictures without their background, at their own size and at the network's.
 
         Returns:
-          {"pictures": premultiplied [B, S, S, 4] of each source, "sources": `Source` of each at the
-          network's size, "means": `composition.part_means`, and with a volume "volume"}.
+          {"pictures": four premultiplied planes [B, S, S] of each source, "sources": `Source` of
+          each at the network's size, "means": `composition.part_means`, and with a volume
+          "volume"}.
         """
         pictures = tuple(
             keying.cut_out(jnp.asarray(batch[f"{role}_image"]), BACKGROUND) for role in self._roles
@@ -110,7 +112,7 @@ class Generator(nn.Module):
             for picture, role in zip(small, self._roles)
         )
         found = {
-            "pictures": pictures,
+            "pictures": tuple(map(sampling.planes, pictures)),
             "sources": sources,
             "means": composition.part_means(sources),
         }
@@ -144,7 +146,7 @@ class Generator(nn.Module):
         else:
             features = self.volume.decoded(moved["warped"], self._pose(batch, "target"), self._side)
         fields = self.blend(jnp.concatenate([features, seen], axis=-1))
-        size = pictures[0].shape[2]
+        size = pictures[0][0].shape[2]
         # A symbol stands for the size in an exported program; it is never known to be the smaller.
         if isinstance(size, int) and size <= self.size:
             pixels = [candidate.rgba for candidate in found.candidates]

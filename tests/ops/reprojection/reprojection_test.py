@@ -88,7 +88,9 @@ def test_bilinear_samples_are_those_of_scipy():
     rng = np.random.default_rng(0)
     images = rng.standard_normal((2, 9, 12, 3)).astype(np.float32)
     x, y = (rng.uniform(-2, size + 2, (2, 50)).astype(np.float32) for size in (12, 9))
-    found = _stack(sampling.bilinear(*map(jnp.asarray, (images, x, y))))
+    found = _stack(
+        sampling.bilinear(sampling.planes(jnp.asarray(images)), jnp.asarray(x), jnp.asarray(y))
+    )
     for b in range(2):
         for c in range(3):
             wanted = scipy.ndimage.map_coordinates(
@@ -98,10 +100,12 @@ def test_bilinear_samples_are_those_of_scipy():
 
 
 def test_the_nearest_pixel_is_the_one_that_a_point_lies_in():
-    images = jnp.arange(12.0).reshape(1, 3, 4, 1)
+    images = jnp.arange(12.0).reshape(1, 3, 4)
     x = jnp.array([[0.1, 3.9, 2.0, -5.0, 9.0]])
     y = jnp.array([[0.9, 2.1, 1.0, 1.5, -3.0]])
-    np.testing.assert_array_equal(sampling.nearest(images, x, y)[0, :, 0], [0, 11, 6, 4, 3])
+    found = sampling.nearest((images, -images), x, y)
+    np.testing.assert_array_equal(found[0][0], [0, 11, 6, 4, 3])
+    np.testing.assert_array_equal(found[1], -found[0])
 
 
 # --- laws of poses -------------------------------------------------------------------------------
@@ -115,7 +119,7 @@ def test_in_its_own_pose_a_picture_is_given_back(picture, pose):
     assert np.asarray(moved.own)[there].mean() > 0.99
     inside = np.asarray(found.target.distance) < 0
     assert np.asarray(moved.seen)[inside].min() > 0.9
-    np.testing.assert_allclose(moved.normal, source.body.normal, atol=0.05)
+    np.testing.assert_allclose(found.normal, source.body.normal, atol=0.05)
 
 
 def test_moving_the_target_moves_what_is_found(picture, pose):
@@ -321,13 +325,13 @@ def test_a_large_picture_is_mixed_like_a_small_one(choice):
         return found, composition.part_means([made])
 
     fields = _fields(choice)
-    pictures, (seen, means) = [rgba] * 2, views(rgba, CROSSED, small)
+    pictures, (seen, means) = [sampling.planes(rgba)] * 2, views(rgba, CROSSED, small)
     same = enlarging.mix_enlarged(fields, pictures, seen, means, small, ALL[:1], 64.0)
     found, _, _ = _run(rgba, CROSSED, small, ALL[:1])
     wanted = mixing.mix(fields, [c.rgba for c in found.candidates], found.mean, found.target.part)
     np.testing.assert_allclose(same, wanted, atol=1e-4)
 
-    pictures, (seen, means) = [double] * 2, views(double, crossed, large)
+    pictures, (seen, means) = [sampling.planes(double)] * 2, views(double, crossed, large)
     twice = enlarging.mix_enlarged(fields, pictures, seen, means, large, ALL[:1], 128.0)
     assert twice[0].shape == (1, 128, 128)
     found, _, _ = _run(double, crossed, large, ALL[:1], size=128)

@@ -23,7 +23,7 @@ from volsynth.ops.body.capsules import USUAL, Proportions
 from volsynth.ops.body.raster import Raster, Vectors
 from volsynth.ops.pose_volumes import PartTransforms
 from volsynth.ops.reprojection import sampling
-from volsynth.ops.reprojection.sampling import Planes
+from volsynth.ops.reprojection.sampling import Picture, Planes
 
 TOLERANCE = 0.12
 """How far a point may lie behind the source's surface and still be half seen, as a share of the
@@ -48,13 +48,13 @@ class Source(NamedTuple):
     """A picture of a person, as candidates are taken from it.
 
     Attributes:
-      rgba: premultiplied colours in [-1, 1] and coverage in [0, 1].
+      rgba: premultiplied colours in [-1, 1] and coverage in [0, 1], four planes.
       body: the raster of the person's body, of the same size.
       surface: z of the body's front, and `raster.FAR` where no capsule covers.
       scale: the person's scale (`pose_volumes.person_scale`), pixels.
     """
 
-    rgba: Float[Array, "b h w 4"]
+    rgba: Picture
     body: Raster
     surface: Float[Array, "b h w"]
     scale: Float[Array, " b"]
@@ -82,7 +82,7 @@ def make_source(
         body = raster.raster(joints, visible, rgba.shape[1:3], side, proportions)
     surface = jnp.where(body.distance < 0, body.depth, raster.FAR)
     scale = pose_volumes.person_scale(joints, visible)
-    return Source(jax.lax.stop_gradient(rgba), body, surface, scale)
+    return Source(sampling.planes(jax.lax.stop_gradient(rgba)), body, surface, scale)
 
 
 class View(NamedTuple):
@@ -107,13 +107,11 @@ class Candidate(NamedTuple):
         is.
       seen: in [0, 1], whether the source's picture shows that point, rather than one before it.
       own: whether the source's body shows the same part there, 0 or 1.
-      normal: of the source's body there.
     """
 
     rgba: Planes
     seen: Float[Array, "b *n"]
     own: Float[Array, "b *n"]
-    normal: Vectors
 
 
 def mirrored_pose(
@@ -184,8 +182,11 @@ def candidate(
     """
     source = view.source
     rgba = moved_pixels(source.rgba, at, side)
-    part, surface, normal = _body_there(view, at, side)
     if visibility:
+        body = (source.body.part, source.surface)
+        part, surface = sampling.nearest(body, *_pixel(source, at, side))
+        if view.mirrored:
+            part = jnp.array((*skeleton.PART_MIRROR, raster.NOBODY), jnp.int32)[part]
         scale = jnp.maximum(source.scale, _TINY)
         behind = (at.depth - surface) / scale[(slice(None), *[None] * (at.x.ndim - 1))]
         # Where no capsule covers the source nothing hides: the surface is far behind.
@@ -193,35 +194,40 @@ def candidate(
         own = (part == target.part).astype(jnp.float32)
     else:
         seen = own = jnp.ones(at.x.shape)
-    return Candidate(rgba, seen * at.valid, own * at.valid, tuple(v * at.valid for v in normal))
+    return Candidate(rgba, seen * at.valid, own * at.valid)
 
 
-def moved_pixels(picture: Float[Array, "b h2 w2 4"], at: Moved, side: float) -> Planes:
+def normal_there(view: View, at: Moved, side: float) -> Vectors:
+    """The normals of a source's body at the points that pixels of the target show.
+
+    Args:
+      view: the source, and how it is looked at.
+      at: where the pixels lie in the view.
+      side: width of the image in the pixels of the poses.
+    """
+    x, y, z = sampling.nearest(view.source.body.normal, *_pixel(view.source, at, side))
+    x = -x if view.mirrored else x
+    return x * at.valid, y * at.valid, z * at.valid
+
+
+def _pixel(source, at, side):
+    """Points in pixels of the raster of a source's body."""
+    unit = source.surface.shape[2] / side
+    return at.x * unit, at.y * unit
+
+
+def moved_pixels(picture: Picture, at: Moved, side: float) -> Planes:
     """The pixels alone of a candidate, from a picture of any size: `Candidate.rgba`.
 
     Args:
-      picture: the source's picture in the size that is wanted; that of the view is not looked at.
+      picture: planes of the source's picture in the size that is wanted; that of the view is not
+        looked at.
       at: where the pixels of the target lie in the view.
       side: width of the image in the pixels of the poses.
     """
-    unit = picture.shape[2] / side
+    unit = picture[0].shape[2] / side
     planes = sampling.bilinear(picture, at.x * unit, at.y * unit)
     return tuple(plane * at.valid for plane in planes)
-
-
-def _body_there(view, at, side):
-    """Part, surface and normal of the source's body at some points of its picture."""
-    source = view.source
-    unit = source.body.part.shape[2] / side
-    # Array by array: to put them side by side for one gather takes longer than five gathers.
-    part, surface, normal = jax.tree.map(
-        lambda values: sampling.nearest(values[..., None], at.x * unit, at.y * unit)[..., 0],
-        (source.body.part, source.surface, source.body.normal),
-    )
-    if view.mirrored:
-        part = jnp.array((*skeleton.PART_MIRROR, raster.NOBODY), jnp.int32)[part]
-        normal = (-normal[0], *normal[1:])
-    return part, surface, normal
 
 
 Pose = tuple[Float[Array, "b j 3"], Bool[Array, "b j"]]

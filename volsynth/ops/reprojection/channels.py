@@ -34,7 +34,7 @@ def channels(found: Reprojection, side: float) -> Float[Array, "b h w c"]:
         shown += [*_over_neutral(candidate.rgba), candidate.rgba[3], candidate.seen, candidate.own]
     shown += [plane * wide + (1 - wide) * keying.NEUTRAL for plane in found.mean]
     shown += [*_over_neutral(found.picture), narrow, wide, _depth(target, scale, side) * wide]
-    shown += [axis * narrow for axis in (*target.normal, *found.candidates[0].normal)]
+    shown += [axis * narrow for axis in (*target.normal, *found.normal)]
     shown += [(target.part == part) * wide for part in range(skeleton.NUM_PARTS)]
     return jnp.stack(shown, axis=-1)
 

@@ -57,7 +57,8 @@ def _part_sums(source) -> Float[Array, "b p 4"]:
     parts = jnp.arange(skeleton.NUM_PARTS)[:, None, None]
     # A product of matrices, which takes a seventh of the time of ten masked sums.
     there = ((body.part[:, None] == parts) & near[:, None]).astype(jnp.float32)
-    return jnp.einsum("bphw,bhwc->bpc", there, source.rgba, precision=jax.lax.Precision.HIGHEST)
+    rgba = jnp.stack(source.rgba, axis=1)
+    return jnp.einsum("bphw,bchw->bpc", there, rgba, precision=jax.lax.Precision.HIGHEST)
 
 
 def mean_colour(means: Float[Array, "b p 3"]) -> raster.Attach:

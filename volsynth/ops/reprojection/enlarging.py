@@ -17,7 +17,7 @@ from volsynth.ops.body.capsules import USUAL, Proportions, capsules
 from volsynth.ops.reprojection import candidates, composition, mixing
 from volsynth.ops.reprojection.candidates import Moved, View
 from volsynth.ops.reprojection.mixing import Fields
-from volsynth.ops.reprojection.sampling import Planes
+from volsynth.ops.reprojection.sampling import Picture, Planes
 
 _TAPS = 4
 """The number of samples that a cubic interpolation reads along each axis."""
@@ -25,7 +25,7 @@ _TAPS = 4
 
 def mix_enlarged(
     fields: Fields,
-    pictures: Sequence[Float[Array, "b h w 4"]],
+    pictures: Sequence[Picture],
     views: Sequence[View],
     means: Float[Array, "b p 3"],
     joints: Float[Array, "b j 3"],
@@ -37,8 +37,8 @@ def mix_enlarged(
 
     Args:
       fields: of a network, [B, N, N, ...], with N at most the pictures' width.
-      pictures: the source's picture of each view, premultiplied; sides are multiples of
-        `tiles.SIZE`.
+      pictures: the source's picture of each view, four planes of premultiplied colour and coverage;
+        sides are multiples of `tiles.SIZE`.
       views: the views, whose own pictures are not looked at.
       means: mean colours of the parts.
       joints: the wanted pose, in pixels.
@@ -49,7 +49,7 @@ def mix_enlarged(
     joints = jax.lax.stop_gradient(joints)
     body = capsules(joints, visible, proportions)
     reach = raster.REACH * pose_volumes.person_scale(joints, visible)
-    shape = pictures[0].shape[1:3]
+    shape = pictures[0][0].shape[1:]
 
     near = raster.near_tiles(body, reach, shape, side)
     attach = [*(candidates.moved(view, side) for view in views), composition.mean_colour(means)]

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float
 from volsynth.ops import pose_volumes, tiles
 from volsynth.ops.body import raster
 from volsynth.ops.body.capsules import USUAL, Proportions, capsules
-from volsynth.ops.body.raster import Raster
+from volsynth.ops.body.raster import Raster, Vectors
 from volsynth.ops.reprojection import candidates, composition
 from volsynth.ops.reprojection.candidates import Candidate, Moved, View
 from volsynth.ops.reprojection.sampling import Planes
@@ -27,6 +27,7 @@ class Reprojection(NamedTuple):
       target: raster of the target's body.
       scale: the target's scale, pixels.
       candidates: one for each view.
+      normal: of the first view's body at the points that pixels show.
       mean: mean colour of the part at every pixel.
       picture: what `composition.compose` makes of these: premultiplied colour and coverage.
     """
@@ -34,6 +35,7 @@ class Reprojection(NamedTuple):
     target: Raster
     scale: Float[Array, " b"]
     candidates: tuple[Candidate, ...]
+    normal: Vectors
     mean: Planes
     picture: Planes
 
@@ -76,26 +78,27 @@ def reproject(
 
     def look(_, before):
         ((target, moved, _),) = before
-        return tuple(
+        found = tuple(
             candidates.candidate(view, at, target, side, visibility)
             for view, at in zip(views, moved)
         )
+        return found, candidates.normal_there(views[0], moved[0], side)
 
     def compose(_, before):
-        (target, _, mean), found = before
+        (target, _, mean), (found, _) = before
         return composition.compose(target, scale, [*zip(views, found)], mean)
 
     zero = jnp.zeros(())
-    nowhere, nothing = Moved(*[zero] * 4), Candidate((zero,) * 4, zero, zero, (zero,) * 3)
-    (target, _, mean), found, picture = tiles.compute(
+    nowhere, nothing = Moved(*[zero] * 4), Candidate((zero,) * 4, zero, zero)
+    (target, _, mean), (found, normal), picture = tiles.compute(
         [cast, look, compose],
         near.count,
         shape,
         side,
         [
             (raster.empty(), (nowhere,) * len(views), (zero,) * 3),
-            (nothing,) * len(views),
+            ((nothing,) * len(views), (zero,) * 3),
             (zero,) * 4,
         ],
     )
-    return Reprojection(target, scale, found, mean, picture)
+    return Reprojection(target, scale, found, normal, mean, picture)
