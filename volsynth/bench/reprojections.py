@@ -15,7 +15,7 @@ import numpy as np
 from volsynth import skeleton
 from volsynth.bench import timing
 from volsynth.bench.timing import Say
-from volsynth.ops import pose_volumes
+from volsynth.ops import geometry, pose_volumes
 from volsynth.ops.body import raster
 from volsynth.ops.body.capsules import PARTS, capsules
 from volsynth.ops.reprojection import candidates, composition, reprojection, sampling
@@ -78,7 +78,7 @@ def _plain(picture, poses) -> Reprojection:
     batch, height, width, _ = picture.shape
     side = float(width)
     source, target = _poses(poses, "source"), _poses(poses, "target")
-    mirrored = candidates.mirrored_pose(*source, side)
+    mirrored = geometry.mirrored_pose(*source, side)
     grid = jnp.meshgrid(jnp.arange(width) + 0.5, jnp.arange(height) + 0.5)
     x, y = (jnp.broadcast_to(v, (batch, height, width)) for v in grid)
     bodies = [plain_raster(*pose, x, y) for pose in (source, mirrored, target)]

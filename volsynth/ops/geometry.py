@@ -8,7 +8,7 @@ Points are rows, so a rotation applies as `points @ R.T`.
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from volsynth import skeleton
 
@@ -53,6 +53,25 @@ def project(
         shift = xnp.concatenate([p2 * r2, p1 * r2], axis=-1)
         normalised = normalised * (radial + tangential) + shift
     return normalised @ xnp.swapaxes(intrinsics[..., :2, :2], -1, -2) + intrinsics[..., None, :2, 2]
+
+
+def mirrored_pose(
+    joints: Float[Array, "*b j 3"], visible: Bool[Array, "*b j"], side: float
+) -> tuple[Float[Array, "*b j 3"], Bool[Array, "*b j"]]:
+    """The pose of a person in a mirror: left and right exchanged, x counted from the other edge.
+
+    Args:
+      joints: x, y, z, in pixels.
+      visible: which joints are known.
+      side: width of the image, pixels.
+
+    Returns:
+      Joints and visibility, in the order of `skeleton.JOINTS`.
+    """
+    mirror = np.array(skeleton.MIRROR)
+    x = side - joints[..., mirror, :1]
+    mirrored = namespace(joints).concatenate([x, joints[..., mirror, 1:]], axis=-1)
+    return mirrored, visible[..., mirror]
 
 
 def image_pose(

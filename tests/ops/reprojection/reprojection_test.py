@@ -10,7 +10,7 @@ import scipy.ndimage
 
 from volsynth import skeleton
 from volsynth.data import fake
-from volsynth.ops import pose_volumes, tiles
+from volsynth.ops import geometry, pose_volumes, tiles
 from volsynth.ops.body import raster
 from volsynth.ops.reprojection import (
     candidates,
@@ -134,7 +134,7 @@ def test_moving_the_target_moves_what_is_found(picture, pose):
 def test_a_mirror_exchanges_left_and_right(picture, pose):
     target = jnp.asarray(fake.poses(4, SIDE)[2:])
     found, _, _ = _run(picture, pose, target)
-    reflect = functools.partial(candidates.mirrored_pose, visible=ALL, side=float(SIDE))
+    reflect = functools.partial(geometry.mirrored_pose, visible=ALL, side=float(SIDE))
     other, _, _ = _run(picture[:, :, ::-1], *(reflect(p)[0] for p in (pose, target)))
     for a, b in zip(found.candidates, other.candidates):
         agree = np.abs(_stack(a.rgba) - _stack(b.rgba)[:, :, ::-1]).max(-1) < 1e-2
@@ -146,7 +146,7 @@ def test_a_mirror_exchanges_left_and_right(picture, pose):
 def test_the_mirrored_candidate_is_that_of_the_mirrored_picture(picture, pose):
     target = jnp.asarray(fake.poses(4, SIDE)[2:])
     found, _, _ = _run(picture, pose, target)
-    mirrored, _ = candidates.mirrored_pose(pose, ALL, float(SIDE))
+    mirrored, _ = geometry.mirrored_pose(pose, ALL, float(SIDE))
     other, _, _ = _run(picture[:, :, ::-1], mirrored, target)
     jax.tree.map(
         lambda a, b: np.testing.assert_array_less(

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from volsynth import skeleton
-from volsynth.ops import pose_volumes
+from volsynth.ops import geometry, pose_volumes
 from volsynth.ops.body import raster
 from volsynth.ops.body.capsules import USUAL, Proportions
 from volsynth.ops.body.raster import Raster, Vectors
@@ -112,15 +112,6 @@ class Candidate(NamedTuple):
     rgba: Planes
     seen: Float[Array, "b *n"]
     own: Float[Array, "b *n"]
-
-
-def mirrored_pose(
-    joints: Float[Array, "b j 3"], visible: Bool[Array, "b j"], side: float
-) -> tuple[Float[Array, "b j 3"], Bool[Array, "b j"]]:
-    """The pose of a person in a mirror: left and right exchanged, x counted from the other edge."""
-    mirror = jnp.array(skeleton.MIRROR)
-    mirrored = joints[:, mirror]
-    return mirrored.at[..., 0].set(side - mirrored[..., 0]), visible[:, mirror]
 
 
 class Moved(NamedTuple):
@@ -251,7 +242,7 @@ def views(
       fit: the function that fits the transforms of the parts.
     """
     looks = [(source, mirrored) for source in sources for mirrored in (False, True)]
-    poses = [look for pose in source_poses for look in (pose, mirrored_pose(*pose, side))]
+    poses = [look for pose in source_poses for look in (pose, geometry.mirrored_pose(*pose, side))]
     count = len(looks)
     # As one batch: the fit of ten parts takes seconds to compile.
     joints, visible = (jnp.concatenate(values) for values in zip(*poses))
