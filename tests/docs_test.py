@@ -33,7 +33,7 @@ def place(tmp_path, data_dir, monkeypatch):
     """A folder with what the examples assume to be there.
 
     Models put dots on joints, or find the pose of the picture, for exported ones take long to make;
-    tests/export/write_export_test.py runs the example of docs/export.md with one.
+    tests/export/exported_predictions_test.py runs the example of docs/export.md with one.
     """
     shot = portrait.shoot()
     portrait.write(tmp_path / "anna.jpg", shot)

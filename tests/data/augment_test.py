@@ -3,7 +3,6 @@
 import dataclasses
 import re
 
-import augmented
 import numpy as np
 import pytest
 from augmented import COLOURS, EVERYTHING, MOVES
@@ -12,13 +11,6 @@ from volsynth.data import augment, augment_images, decoding, makers, pairing, pi
 from volsynth.diagnostics import data_sheet
 from volsynth.errors import UserError
 from volsynth.fields import OF_A_PICTURE, PAIR
-
-
-@pytest.fixture(scope="module")
-def people(tiny):
-    """Eight records as `pipeline` gives them to be changed, with their part labels."""
-    return augmented.people(tiny)
-
 
 # --- draws ---------------------------------------------------------------------------------------
 

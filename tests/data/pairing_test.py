@@ -10,11 +10,6 @@ from volsynth.errors import UserError
 
 
 @pytest.fixture(scope="module")
-def train(tiny):
-    return tiny.split("train")
-
-
-@pytest.fixture(scope="module")
 def uneven():
     """Person 0: one outfit of 2. Person 1: outfits of 4, 1 and 7. Person 2: five outfits of 20."""
     sizes = [(0, 0, 2), (1, 1, 4), (1, 2, 1), (1, 3, 7), *((2, o, 20) for o in range(4, 9))]

@@ -1,26 +1,21 @@
 """`volsynth evaluate` of runs and of folders of pictures, from the workdir to the galleries."""
 
 import csv
-import dataclasses
 import json
 import shutil
-import types
 
 import jax
 import numpy as np
 import pytest
 from PIL import Image
 
-from volsynth import cli, systems
-from volsynth.config import config_to_dict, load_config
+from volsynth import cli
 from volsynth.data import decoding, pairing
 from volsynth.errors import UserError
-from volsynth.evaluation import evaluate, picture_folders, score_split, scorer_options
-from volsynth.export import model_folder, write
+from volsynth.evaluation import evaluate, picture_folders, score_split
 from volsynth.results import result_files, tables
 from volsynth.results.protocol import Protocol, sha256_of_pairs
-from volsynth.runs import training
-from volsynth.train import manifest, run_record
+from volsynth.train import manifest
 
 NO_PICTURES = evaluate.Options(gallery=0)
 
@@ -33,18 +28,12 @@ def scored(trained, tmp_path_factory):
     return evaluate.evaluate_run(trained, "test", out=folder / "out", options=options), folder
 
 
-@pytest.fixture(scope="module")
-def estimator(data_dir, tmp_path_factory):
-    """A workdir in which the pose estimator's smoke config was trained."""
-    workdir = tmp_path_factory.mktemp("runs") / "pose"
-    overrides = [f"--config.data.dir={data_dir}", "--config.train.steps=2"]
-    training.train(load_config("configs/pose_estimator.py:smoke", overrides), workdir)
-    return workdir
-
-
 def width_of(path):
     with Image.open(path) as image:
         return image.width
+
+
+# --- runs ----------------------------------------------------------------------------------------
 
 
 def test_evaluation_scores_the_whole_split_beside_baselines(scored, tiny):
@@ -127,6 +116,61 @@ def test_scores_depend_neither_on_the_batch_nor_on_padding_nor_on_devices(
     assert other["protocol"] == scored[0]["protocol"]
 
 
+@pytest.mark.slow
+def test_the_set_as_a_whole_on_the_built_in_features(trained, tmp_path):
+    options = evaluate.Options(gallery=0, builtin_features=True)
+    found = evaluate.evaluate_run(trained, "test", out=tmp_path, options=options)
+    assert found["baselines"]["truth"]["frechet_builtin"] == pytest.approx(0, abs=1e-6)
+    assert found["metrics"]["frechet_builtin"] > 0
+    assert found["metrics"]["diversity_builtin"] >= 1
+    assert "frechet_builtin" not in found["intervals"]["generated"]
+
+
+def test_what_was_computed_stays_when_drawing_fails(trained, tmp_path, monkeypatch):
+    def broken(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(score_split.draw, "save_png", broken)
+    with pytest.raises(UserError, match=r"cannot write results to .*: No space left on device"):
+        evaluate.evaluate_run(trained, "test", out=tmp_path, options=evaluate.Options(gallery=2))
+    found = result_files.read(tmp_path)
+    assert found["step"] == 6
+    assert len(result_files.read_images(tmp_path, found)) == found["protocol"]["images"]
+
+
+def test_scores_of_pictures_belong_to_their_results(scored, tmp_path):
+    found, folder = scored
+    for name in ("results.json", "images.csv"):
+        shutil.copy(folder / "out" / name, tmp_path)
+    assert result_files.read_images(tmp_path, found)
+    text = (tmp_path / "images.csv").read_text()
+    (tmp_path / "images.csv").write_text(text.replace("p8000", "p8001", 1))
+    with pytest.raises(UserError, match=r"images\.csv is not of results\.json beside it"):
+        result_files.read_images(tmp_path, found)
+    (tmp_path / "images.csv").unlink()
+    assert result_files.read_images(tmp_path, found) is None
+    (tmp_path / "images.csv").mkdir()
+    with pytest.raises(UserError, match=r"images\.csv cannot be read"):
+        result_files.read_images(tmp_path, found)
+
+
+def test_the_best_checkpoint_is_scored_on_request(trained, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    # As if the run had been told to keep the best: what is free may be told later, too.
+    record = json.loads((folder / "run.json").read_text())
+    record["config"]["train"]["best_by"] = "generator/l1"
+    (folder / "run.json").write_text(json.dumps(record))
+    for step, score in ((2, 0.3), (4, 0.1), (6, 0.2)):
+        saved = folder / "checkpoints" / str(step)
+        about = manifest.read(saved)
+        manifest.write(saved, {**about, "metric": {"generator/l1": score}})
+    assert evaluate.evaluate_run(folder, "test", step="best", options=NO_PICTURES)["step"] == 4
+
+
+# --- folders of pictures -------------------------------------------------------------------------
+
+
 def test_pictures_from_files_are_scored_as_those_of_the_run_to_rounding(scored, tiny, tmp_path):
     found, folder = scored
     other = evaluate.evaluate_images(folder / "pictures", tiny, "test", tmp_path / "out")
@@ -177,10 +221,6 @@ def test_pictures_of_another_size_are_resized_and_it_is_said(scored, tiny, tmp_p
     assert (folder / "evaluate-test" / "results.json").exists()
 
 
-def _copy_as(path, suffix):
-    shutil.copy(path, path.with_suffix(suffix))
-
-
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -202,216 +242,3 @@ def test_a_folder_that_cannot_be_scored(scored, tiny, tmp_path, spoil, message):
     with pytest.raises(UserError, match=message):
         evaluate.evaluate_images(folder, tiny, "test", tmp_path / "out", NO_PICTURES)
     assert not (tmp_path / "out" / "results.json").exists()
-
-
-def test_pose_est_by_the_projects_estimator(trained, estimator, tmp_path):
-    options = evaluate.Options(gallery=0, estimator=str(estimator), sorted_by="pose_mpjpe")
-    found = evaluate.evaluate_run(trained, "test", out=tmp_path, options=options)
-    entry = found["protocol"]["scores"]["pose_auc_200"]
-    assert (entry["estimator"]["system"], entry["highest_mm"]) == ("pose_estimator", 200)
-    assert len(entry["estimator"]["weights_sha256"]) == 64
-    own = evaluate.evaluate_run(estimator, "test", out=tmp_path / "own", options=NO_PICTURES)
-    for name, plain in (("pose_mpjpe", "mpjpe"), ("pose_auc_200", "auc_200")):
-        # Of the true pictures, the scorer gives the estimator's own evaluation.
-        assert found["baselines"]["truth"][name] == pytest.approx(own["metrics"][plain], rel=1e-5)
-    assert found["metrics"]["pose_mpjpe"] != found["baselines"]["truth"]["pose_mpjpe"]
-
-
-def test_an_exported_model_is_scored_as_its_run_and_estimates_as_it(
-    estimator, tiny, data_dir, tmp_path, capsys
-):
-    write.export(estimator, tmp_path / "model")
-    model = tmp_path / "model"
-    by_model, by_run = (
-        scorer_options.pose_estimator(str(path), tiny) for path in (model, estimator)
-    )
-    assert by_model.protocol == by_run.protocol, "the weights are the same, so is their SHA-256"
-    arguments = ["--model", str(model), "--data-dir", str(data_dir), "--gallery", "2", "--json"]
-    assert cli.main(["evaluate", *arguments]) == 0
-    found = json.loads(capsys.readouterr().out)
-    own = evaluate.evaluate_run(estimator, "test", out=tmp_path / "own", options=NO_PICTURES)
-    assert found["protocol"] == own["protocol"]
-    assert found["metrics"] == pytest.approx(own["metrics"], rel=1e-4)
-    assert (found["step"], found["of"]["kind"]) == (2, "model")
-    # The model's folder may hold nothing else.
-    assert (tmp_path / "model-evaluate-test" / "results.json").exists()
-    model_folder.check(model)
-    other = tmp_path / "data"
-    shutil.copytree(data_dir, other)
-    (path,) = other.glob("posed_people/tiny/*/manifest.json")
-    changed = json.loads(path.read_text())
-    changed["splits"]["test"]["shards"][0]["sha256"] = "0" * 64
-    path.write_text(json.dumps(changed))
-    with pytest.raises(UserError, match=r"not the data set that .*model was trained on"):
-        evaluate.evaluate_model(model, "test", str(other))
-
-
-def test_a_pose_system_that_is_told_the_joints_is_no_estimator(estimator, tiny, monkeypatch):
-    """A network that lifts joints would find every picture perfect."""
-    make = systems.SYSTEMS["pose_estimator"]
-
-    def lifter(config):
-        system = make(config)
-
-        def forward(variables, batch, context):
-            outputs, states = system.forward(variables, batch, context)
-            told = batch["target_joints"][..., :1]
-            return {**outputs, "joints_mm": outputs["joints_mm"] + told}, states
-
-        return dataclasses.replace(system, forward=forward)
-
-    monkeypatch.setitem(systems.SYSTEMS, "pose_estimator", lifter)
-    with pytest.raises(
-        UserError,
-        match=r"reads target_image, target_joints: it would be told the true joints\. Give",
-    ):
-        scorer_options.pose_estimator(str(estimator), tiny)
-
-
-@pytest.mark.slow
-def test_the_set_as_a_whole_on_the_built_in_features(trained, tmp_path):
-    options = evaluate.Options(gallery=0, builtin_features=True)
-    found = evaluate.evaluate_run(trained, "test", out=tmp_path, options=options)
-    assert found["baselines"]["truth"]["frechet_builtin"] == pytest.approx(0, abs=1e-6)
-    assert found["metrics"]["frechet_builtin"] > 0
-    assert found["metrics"]["diversity_builtin"] >= 1
-    assert "frechet_builtin" not in found["intervals"]["generated"]
-
-
-def test_what_was_computed_stays_when_drawing_fails(trained, tmp_path, monkeypatch):
-    def broken(*args, **kwargs):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(score_split.draw, "save_png", broken)
-    with pytest.raises(UserError, match=r"cannot write results to .*: No space left on device"):
-        evaluate.evaluate_run(trained, "test", out=tmp_path, options=evaluate.Options(gallery=2))
-    found = result_files.read(tmp_path)
-    assert found["step"] == 6
-    assert len(result_files.read_images(tmp_path, found)) == found["protocol"]["images"]
-
-
-def test_scores_of_pictures_belong_to_their_results(scored, tmp_path):
-    found, folder = scored
-    for name in ("results.json", "images.csv"):
-        shutil.copy(folder / "out" / name, tmp_path)
-    assert result_files.read_images(tmp_path, found)
-    text = (tmp_path / "images.csv").read_text()
-    (tmp_path / "images.csv").write_text(text.replace("p8000", "p8001", 1))
-    with pytest.raises(UserError, match=r"images\.csv is not of results\.json beside it"):
-        result_files.read_images(tmp_path, found)
-    (tmp_path / "images.csv").unlink()
-    assert result_files.read_images(tmp_path, found) is None
-    (tmp_path / "images.csv").mkdir()
-    with pytest.raises(UserError, match=r"images\.csv cannot be read"):
-        result_files.read_images(tmp_path, found)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"sorted_by": "sharpness"}, "no score 'sharpness' to sort by"),
-        (
-            {"sorted_by": "frechet_builtin", "builtin_features": True},
-            "no score 'frechet_builtin' to sort by",
-        ),
-        ({"detector_options": {"person": 1}}, "--detector-option is for --detector; give both"),
-        ({"detector": "nowhere.onnx", "detector_options": {"person": 1}}, "nowhere.onnx"),
-        ({"sorted_by": "sism"}, "no score 'sism' to sort by: did you mean 'ssim'"),
-        ({"lpips": {"alex": "nowhere"}}, "LPIPS: no file 'nowhere'"),
-        ({"inception": "nowhere"}, "nowhere"),
-        ({"detector": "x"}, "--detector needs the class of persons"),
-        (
-            {"detector": "x", "detector_options": {"persn": 1}},
-            "--detector-option 'persn': did you mean 'person'",
-        ),
-        (
-            {"detector": "x", "detector_options": {"person": "a"}},
-            "--detector-option: person=a: values of wrong kinds",
-        ),
-        ({"estimator": "TRAINED"}, "is of volumetric, which finds no poses"),
-        ({"save_images": "FILE"}, "cannot write pictures to"),
-    ],
-)
-def test_options_that_cannot_be_met(trained, tmp_path, options, message):
-    (tmp_path / "file").write_text("")
-    places = {"TRAINED": str(trained), "FILE": tmp_path / "file" / "x"}
-    values = {k: places.get(v, v) if isinstance(v, str) else v for k, v in options.items()}
-    with pytest.raises(UserError, match=message):
-        evaluate.evaluate_run(
-            trained, "test", out=tmp_path / "out", options=evaluate.Options(gallery=0, **values)
-        )
-
-
-def test_scorers_of_pictures_are_refused_where_there_are_none(estimator, tmp_path):
-    options = evaluate.Options(gallery=0, estimator=str(estimator))
-    with pytest.raises(UserError, match="--estimator is for systems that make pictures"):
-        evaluate.evaluate_run(estimator, "test", out=tmp_path, options=options)
-
-
-def test_an_estimator_of_another_size_is_refused(estimator):
-    larger = types.SimpleNamespace(image_size=64)
-    with pytest.raises(UserError, match="trained on images of 32 pixels; those to score have 64"):
-        scorer_options.pose_estimator(str(estimator), larger)
-
-
-def test_evaluation_of_a_step_that_is_not_there(trained):
-    with pytest.raises(UserError, match=r"no checkpoint 5; there are \[2, 4, 6\]"):
-        evaluate.evaluate_run(trained, "test", step=5)
-
-
-def test_the_best_checkpoint_is_scored_on_request(trained, tmp_path):
-    folder = tmp_path / "run"
-    shutil.copytree(trained, folder)
-    # As if the run had been told to keep the best: what is free may be told later, too.
-    record = json.loads((folder / "run.json").read_text())
-    record["config"]["train"]["best_by"] = "generator/l1"
-    (folder / "run.json").write_text(json.dumps(record))
-    for step, score in ((2, 0.3), (4, 0.1), (6, 0.2)):
-        saved = folder / "checkpoints" / str(step)
-        about = manifest.read(saved)
-        manifest.write(saved, {**about, "metric": {"generator/l1": score}})
-    assert evaluate.evaluate_run(folder, "test", step="best", options=NO_PICTURES)["step"] == 4
-
-
-def test_evaluation_of_the_best_where_none_was_asked_for(trained):
-    with pytest.raises(
-        UserError, match=r"no checkpoint has a score \(config\.train\.best_by is ''"
-    ):
-        evaluate.evaluate_run(trained, "test", step="best")
-
-
-def test_evaluation_of_no_run(tmp_path):
-    with pytest.raises(UserError, match="holds no run"):
-        evaluate.evaluate_run(tmp_path, "test")
-
-
-def test_evaluation_without_a_checkpoint(smoke_config, tiny, tmp_path):
-    run_record.claim_workdir(tmp_path, config_to_dict(smoke_config), tiny.identity)
-    with pytest.raises(UserError, match="has no checkpoint yet"):
-        evaluate.evaluate_run(tmp_path, "test")
-
-
-def test_evaluation_on_other_data(trained, smoke_config, data_dir, tmp_path):
-    other = tmp_path / "data"
-    shutil.copytree(data_dir, other)
-    (manifest,) = other.glob("posed_people/tiny/*/manifest.json")
-    changed = json.loads(manifest.read_text())
-    changed["splits"]["test"]["shards"][0]["sha256"] = "0" * 64
-    manifest.write_text(json.dumps(changed))
-    with pytest.raises(UserError, match="not the data set that"):
-        evaluate.evaluate_run(trained, "test", data_dir=str(other))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--images", "x", "--step", "3"], "--step is for --workdir"),
-        (["--model", "x", "--step", "3"], "--step is for --workdir"),
-        (["--images", "x", "--save-images", "y"], "--save-images is for --workdir and --model"),
-        (["--workdir", "x", "--name", "y"], "--name and --config-name are for --images"),
-        (["--workdir", "x", "--gallery", "-1"], "--gallery must be at least 0, got -1"),
-    ],
-)
-def test_options_that_do_not_go_together(arguments, message, capsys):
-    assert cli.main(["evaluate", *arguments]) == 2
-    assert message in capsys.readouterr().err

@@ -23,20 +23,6 @@ from volsynth.export import exported_model, forward, model_folder, write
 from volsynth.train import manifest
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A run of the pose estimator, whose networks compile fastest."""
-    return exported_runs.write(tmp_path_factory.mktemp("run") / "run", exported_runs.POSE)
-
-
-@pytest.fixture(scope="module")
-def folder(run, tmp_path_factory):
-    """That run, exported."""
-    out = tmp_path_factory.mktemp("out") / "model"
-    write.export(run, out)
-    return out
-
-
 @pytest.fixture
 def copied(folder, tmp_path):
     """A copy to do harm to."""

@@ -1,5 +1,7 @@
 """Runs to export, without training them: a checkpoint of random numbers."""
 
+import pathlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,12 @@ from volsynth.train import checkpoint, program, run_record
 
 POSE = "configs/pose_estimator.py:smoke"
 """Its networks compile fastest."""
+
+IMAGE = "configs/deformable.py:smoke"
+"""Its forward pass compiles fastest of those that make images."""
+
+ROOT = pathlib.Path(__file__).parents[2]
+"""The folder of the sources."""
 
 
 def write(workdir, spec, *overrides, step=3):

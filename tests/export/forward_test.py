@@ -1,4 +1,4 @@
-"""The exported forward pass: states beside parameters, names of arrays, what is an estimator."""
+"""The exported forward pass: states, names of arrays, what is an estimator, and used fields."""
 
 import dataclasses
 import json
@@ -199,3 +199,30 @@ def test_what_makes_images_is_none():
     assert not forward.is_estimator("image", ("target_image",))
     assert not forward.is_estimator("image_and_pose", ("target_image",))
     assert not forward.is_estimator("pose", ())
+
+
+# --- what it takes -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["volumetric", "resnet2d", "deformable"])
+def test_images_are_made_of_one_image_and_two_poses(name):
+    system = systems.make(load_config(f"configs/{name}.py:smoke"))
+    assert forward.used_inputs(system, 32) == (
+        "source_image",
+        *("source_joints", "source_visible", "target_joints", "target_visible"),
+    )
+
+
+def test_poses_are_found_in_one_image():
+    system = systems.make(load_config(exported_runs.POSE))
+    assert forward.used_inputs(system, 32) == ("target_image",)
+
+
+def test_a_field_that_is_not_used_is_not_asked_for():
+    def run(variables, batch, context):
+        del variables, context
+        unused = jnp.sum(batch["target_image"]) + batch["source_joints"]
+        return {"image": batch["source_image"] * 2, "unused": unused}, {}
+
+    system = dataclasses.replace(systems.make(load_config(exported_runs.IMAGE)), forward=run)
+    assert forward.used_inputs(system, 32) == ("source_image",)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import toy
+from compiling import QUICK
 
 from volsynth import losses, systems
 from volsynth.config import load_config
@@ -18,8 +19,6 @@ from volsynth.system import evaluation_context
 from volsynth.train import program
 
 KEY = jax.random.key(0)
-QUICK = {"xla_backend_optimization_level": 0}
-"""Compiles for being quick to compile."""
 
 
 def _load(variants, *overrides):

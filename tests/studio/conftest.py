@@ -9,6 +9,7 @@ from visiting import HOST, Page
 from visitor import Visitor
 
 from volsynth import systems
+from volsynth.generation.source import Source, read_person
 from volsynth.studio import rendering, server
 
 
@@ -65,6 +66,14 @@ def brought(tmp_path_factory):
     found, mask = own_pictures.bring(tmp_path_factory.mktemp("brought"), "alpha")
     (pose,) = keypoint_files.read(found["pose"])
     return found["image"], pose, mask
+
+
+@pytest.fixture
+def who(brought):
+    """The person of the brought picture, by the functions of the command line."""
+    return lambda side: read_person(
+        Source(brought[0], None, brought[0].with_name("pose.json")), side, None
+    )
 
 
 @pytest.fixture(scope="session")

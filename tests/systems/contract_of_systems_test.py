@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiling import QUICK
 
 from volsynth import fields, systems
 from volsynth.config import load_config
@@ -12,8 +13,6 @@ from volsynth.system import evaluation_context
 from volsynth.train import program
 
 KEY = jax.random.key(0)
-QUICK = {"xla_backend_optimization_level": 0}
-"""Compiles for being quick to compile."""
 
 
 # --- inputs --------------------------------------------------------------------------------------

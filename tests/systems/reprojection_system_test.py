@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiling import QUICK
 
 from volsynth import systems
 from volsynth.config import load_config
@@ -14,9 +15,6 @@ from volsynth.data import fake
 from volsynth.errors import UserError
 from volsynth.export import forward
 from volsynth.system import evaluation_context
-
-QUICK = {"xla_backend_optimization_level": 0}
-"""Compiles for being quick to compile."""
 
 
 def _config(*overrides):

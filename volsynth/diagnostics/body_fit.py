@@ -1,4 +1,4 @@
-"""How well capsule bodies (`ops.body`) match labelled people, and the proportions that match best.
+"""The match of capsule bodies (`ops.body`) with labelled people, and the best proportions.
 
 Two shares are measured: intersection over union of the bodies' silhouettes with the masks, and the
 share of the person's pixels at which the raster, on the body or beside it, has the labelled part.

@@ -53,7 +53,7 @@ def pose():
 
 
 def test_the_views_of_several_pictures_are_those_of_each(pose):
-    """In their order, directly and then in a mirror, with the same transforms."""
+    """Every picture is looked at directly and then in a mirror, with the same transforms."""
     other = pose[::-1]
     target = (pose + 1.0, ALL)
     # What is in the sources does not matter to their views.

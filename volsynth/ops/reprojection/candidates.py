@@ -26,8 +26,8 @@ from volsynth.ops.reprojection import sampling
 from volsynth.ops.reprojection.sampling import Picture, Planes
 
 TOLERANCE = 0.12
-"""How far a point may lie behind the source's surface and still be half seen, as a share of the
-person's scale: capsules are no exact body."""
+"""The distance behind the source's surface at which a point is half seen, as a share of the person's
+scale: capsules are no exact body."""
 
 SOFTNESS = 0.03
 """The distance within which what is seen fades to what is hidden, as such a share."""
@@ -100,7 +100,7 @@ class View(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """What a source shows at the points that pixels of the target show.
+    """The pixels of a source at the points that pixels of the target show.
 
     Attributes:
       rgba: premultiplied colour and coverage of the source there, four planes; zero where no part
@@ -131,7 +131,7 @@ class Moved(NamedTuple):
 
 
 def moved(view: View, side: float) -> raster.Attach:
-    """What `raster.cast` is to attach to a target's parts: where they lie in a view, as `Moved`.
+    """The function that attaches to a target's parts where they lie in a view, for `raster.cast`.
 
     Args:
       view: the source, and how it is looked at.

@@ -62,7 +62,7 @@ def _part_sums(source) -> Float[Array, "b p 4"]:
 
 
 def mean_colour(means: Float[Array, "b p 3"]) -> raster.Attach:
-    """What `raster.cast` is to attach to a target's parts: their mean colours, three planes.
+    """The function that attaches their mean colours to a target's parts, for `raster.cast`.
 
     Args:
       means: `part_means`.

@@ -21,7 +21,7 @@ from volsynth.ops.reprojection.sampling import Planes
 
 
 class Reprojection(NamedTuple):
-    """What some views of a person show of the person in the target's pose.
+    """All that some views of a person show of the person in the target's pose.
 
     Attributes:
       target: raster of the target's body.
