@@ -26,8 +26,8 @@ from volsynth.ops.reprojection import sampling
 from volsynth.ops.reprojection.sampling import Picture, Planes
 
 TOLERANCE = 0.12
-"""The distance behind the source's surface at which a point is half seen, as a share of the person's
-scale: capsules are no exact body."""
+"""The distance behind the source's surface at which a point is half seen, as a share of the
+person's scale: capsules are no exact body."""
 
 SOFTNESS = 0.03
 """The distance within which what is seen fades to what is hidden, as such a share."""
