@@ -37,6 +37,9 @@ def _sections():
             "mirrored": True,
             "visibility": True,
             "shade": True,
+            # The largest way from where a pixel is looked for to where the network finds it, as a
+            # share of the distance from shoulder to hip; 0 for none.
+            "flow": 0.0,
             # "3d", or "2d": parts moved within the image plane; bodies without depth.
             "transform": "3d",
             "pose": "3d",
@@ -66,6 +69,7 @@ VARIANTS = {
     **_common.AUGMENT,
     # --- what each piece is worth: docs/reprojection.md ---
     "two_sources": {"model": {"sources": 2}},
+    "flow": {"model": {"flow": 0.1}},
     "volume": {"model": {"features": "volume"}},
     "no_mirror": {"model": {"mirrored": False}},
     "no_visibility": {"model": {"visibility": False}},

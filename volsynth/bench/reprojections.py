@@ -70,7 +70,9 @@ def _ours(picture, poses) -> Reprojection:
     made = candidates.make_source(picture, *source, side)
     views = candidates.views([made], [source], target, side)
     means = composition.part_means([made])
-    return reprojection.reproject(views, means, *target, picture.shape[1:3], side)
+    found = reprojection.reproject(views, means, *target, picture.shape[1:3], side)
+    # Where candidates were looked for is read by networks with a flow alone.
+    return found._replace(moved=())
 
 
 def _plain(picture, poses) -> Reprojection:
@@ -98,7 +100,7 @@ def _plain(picture, poses) -> Reprojection:
     mean = _attached(composition.mean_colour(means), bodies[2], x, y)
     scale = pose_volumes.person_scale(*target)
     picture = composition.compose(bodies[2], scale, [*zip(views, found)], mean)
-    return Reprojection(bodies[2], scale, found, normals[0], mean, picture)
+    return Reprojection(bodies[2], scale, found, (), normals[0], mean, picture)
 
 
 def _attached(attach, body, x, y):

@@ -20,12 +20,14 @@ class BlendingHead(nn.Module):
         of channels stays.
       candidates: number of candidates that are mixed, without the paint.
       shade: whether there is a gain.
+      flows: number of candidates that have a flow.
       dtype: dtype of the computation; fields are float32.
     """
 
     widths: Sequence[int]
     candidates: int
     shade: bool
+    flows: int = 0
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact
@@ -44,10 +46,12 @@ class BlendingHead(nn.Module):
             return conv(x).astype(jnp.float32)
 
         usual = nn.initializers.lecun_normal()
-        # Small: in the beginning the coverage of the candidates decides, and brightness stays.
+        # Small: in the beginning the coverage of the candidates decides, brightness stays, and
+        # pixels are found where they are looked for.
         return Fields(
             logits=field("logits", self.candidates + 1, _SMALL),
             paint=field("paint", 3, usual),
             coverage=field("coverage", 1, usual),
             gain=field("gain", 1, _SMALL) if self.shade else None,
+            flow=field("flow", 2 * self.flows, _SMALL) if self.flows else None,
         )

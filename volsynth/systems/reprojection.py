@@ -22,6 +22,7 @@ from volsynth.errors import UserError, did_you_mean
 from volsynth.nn import blending, discriminators, layers, unet, volume_streams
 from volsynth.objectives import image_system
 from volsynth.ops import keying, pose_volumes, rectangles, tiles
+from volsynth.ops.body import raster
 from volsynth.ops.reprojection import (
     candidates,
     channels,
@@ -61,6 +62,8 @@ class Generator(nn.Module):
       mirrored: whether there are candidates of the mirrored sources.
       visibility: whether the network is told what the source hides.
       shade: whether the mixture is shaded.
+      flow: the largest way from where a moved pixel is looked for to where the network finds it, as
+        a share of the person's scale; 0 for none.
       transform: "3d", or "2d": parts are moved by affine maps of the image plane.
       pose: "3d", or "2d": bodies without depth.
       remat: whether blocks keep only their inputs for the backward pass, to save memory.
@@ -77,6 +80,7 @@ class Generator(nn.Module):
     mirrored: bool
     visibility: bool
     shade: bool
+    flow: float
     transform: Literal["3d", "2d"]
     pose: Literal["3d", "2d"]
     remat: bool
@@ -87,8 +91,9 @@ class Generator(nn.Module):
         if self.volume is None:
             self.network = unet.UNet(self.widths, self.blocks, self.remat, self.dtype)
         # The mean colour is a candidate, too.
-        count = self.sources * (2 if self.mirrored else 1) + 1
-        self.blend = blending.BlendingHead(self.head, count, self.shade, self.dtype)
+        count = self.sources * (2 if self.mirrored else 1)
+        flows = count if self.flow else 0
+        self.blend = blending.BlendingHead(self.head, count + 1, self.shade, flows, self.dtype)
 
     def __call__(self, batch: Batch, train: bool = False) -> dict[str, Array]:
         """All stages one after the other; the outputs of `render`."""
@@ -131,6 +136,8 @@ class Generator(nn.Module):
             self._side,
             visibility=self.visibility,
         )
+        if not self.flow:
+            found = found._replace(moved=())
         moved = {**features, "found": found}
         if self.volume is not None:
             poses = (self._pose(batch, role) for role in ("source", "target"))
@@ -149,15 +156,14 @@ class Generator(nn.Module):
         size = pictures[0][0].shape[2]
         # A symbol stands for the size in an exported program; it is never known to be the smaller.
         if isinstance(size, int) and size <= self.size:
-            pixels = [candidate.rgba for candidate in found.candidates]
+            pixels = self._pixels(moved["sources"], found, fields)
             mixed = mixing.mix(fields, pixels, found.mean, found.target.part)
         else:
             views = self._views(moved["sources"], batch)
             target = self._pose(batch, "target")
-            each = len(views) // self.sources
-            large = [picture for picture in pictures for _ in range(each)]
+            large = self._of_views(pictures)
             mixed = enlarging.mix_enlarged(
-                fields, large, views, moved["means"], *target, self._side
+                fields, large, views, moved["means"], *target, self._side, flow=self.flow
             )
         return {"image": _resized(keying.over(jnp.stack(mixed, axis=-1), BACKGROUND), size)}
 
@@ -172,6 +178,19 @@ class Generator(nn.Module):
         if self.pose == "2d":
             joints = joints.at[..., 2].set(self._side / 2)
         return joints, visible
+
+    def _pixels(self, sources, found, fields):
+        """The moved pixels at the network's size."""
+        if fields.flow is None:
+            return [candidate.rgba for candidate in found.candidates]
+        places = candidates.flowed(found.moved, fields.flow, self.flow * found.scale)
+        shown = self._of_views([source.rgba for source in sources])
+        return [candidates.moved_pixels(*seen, self._side) for seen in zip(shown, places)]
+
+    def _of_views(self, of_sources):
+        """The values of the source of each view."""
+        each = 2 if self.mirrored else 1
+        return [value for value in of_sources for _ in range(each)]
 
     @property
     def _roles(self) -> tuple[str, ...]:
@@ -219,6 +238,7 @@ def make(config: Any) -> System:
             f"config.model.features must be unet or volume, got {model.features!r}; {hint}"
         )
     _check_sources(model)
+    _check_flow(model)
     loss = build_section(image_system.Loss, config, "loss")
     if loss.pose:
         raise UserError(f"config.loss.pose must be 0, got {loss.pose}: there is no pose head here.")
@@ -245,6 +265,15 @@ def make(config: Any) -> System:
         size_step=tiles.SIZE,
         roles=SOURCES[1 : model.sources],
     )
+
+
+def _check_flow(model):
+    """Raises UserError where the largest flow is out of its range."""
+    if not 0 <= model.flow <= raster.REACH:
+        raise UserError(
+            f"config.model.flow must be from 0 to {raster.REACH}, a share of the person's scale, "
+            f"got {model.flow}."
+        )
 
 
 def _check_sources(model):

@@ -188,6 +188,30 @@ def candidate(
     return Candidate(rgba, seen * at.valid, own * at.valid)
 
 
+def flowed(
+    places: Sequence[Moved], flow: Float[Array, "b *n f"] | None, most: Float[Array, " b"]
+) -> list[Moved]:
+    """The points at which the candidates of pixels are found, a little way from where they were.
+
+    Capsules are no exact body, and clothes hang on it. Unlike all else here this carries gradients,
+    to the flow.
+
+    Args:
+      places: where the pixels lie in each view.
+      flow: of a network, before its activation function: x and y for each view. tanh gives shares
+        of `most`. None leaves the points where they are.
+      most: the largest way along either axis, in pixels of the poses.
+    """
+    if flow is None:
+        return list(places)
+    most = most[(slice(None), *[None] * (flow.ndim - 1))]
+    way = most * jnp.tanh(flow)
+    return [
+        at._replace(x=at.x + way[..., 2 * k], y=at.y + way[..., 2 * k + 1])
+        for k, at in enumerate(places)
+    ]
+
+
 def normal_there(view: View, at: Moved, side: float) -> Vectors:
     """The normals of a source's body at the points that pixels of the target show.
 

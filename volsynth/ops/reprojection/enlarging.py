@@ -32,6 +32,7 @@ def mix_enlarged(
     visible: Bool[Array, "b j"],
     side: float,
     proportions: Proportions = USUAL,
+    flow: float = 0.0,
 ) -> Planes:
     """The mixture at the size of the pictures, as `mixing.mix` makes it at that of the fields.
 
@@ -45,10 +46,12 @@ def mix_enlarged(
       visible: which joints of it are known.
       side: width of the image in the pixels of the poses.
       proportions: the proportions of the body.
+      flow: the largest flow, as a share of the person's scale.
     """
     joints = jax.lax.stop_gradient(joints)
     body = capsules(joints, visible, proportions)
-    reach = raster.REACH * pose_volumes.person_scale(joints, visible)
+    scale = pose_volumes.person_scale(joints, visible)
+    reach = raster.REACH * scale
     shape = pictures[0][0].shape[1:]
 
     near = raster.near_tiles(body, reach, shape, side)
@@ -62,10 +65,11 @@ def mix_enlarged(
 
     def mix(pixels, before):
         ((part, (*moved, mean)),) = before
+        large = jax.tree.map(lambda field: enlarge(field, pixels, shape[1], side), fields)
+        moved = candidates.flowed(moved, large.flow, flow * scale)
         colours = [
             candidates.moved_pixels(picture, at, side) for picture, at in zip(pictures, moved)
         ]
-        large = jax.tree.map(lambda field: enlarge(field, pixels, shape[1], side), fields)
         return mixing.mix(large, colours, mean, part)
 
     zero = jnp.zeros(())

@@ -37,12 +37,15 @@ class Fields(NamedTuple):
       paint: colour.
       coverage: of the background by all that is mixed; tanh gives -1 (none) to 1 (opaque).
       gain: logarithm of the factor of the mixture's brightness; None for no shading.
+      flow: x and y of the way from where each moved candidate is looked for to where it is found,
+        see `candidates.flowed`; None for none.
     """
 
     logits: Float[Array, "b *n k"]
     paint: Float[Array, "b *n 3"]
     coverage: Float[Array, "b *n 1"]
     gain: Float[Array, "b *n 1"] | None
+    flow: Float[Array, "b *n f"] | None = None
 
 
 def colour_and_alpha(rgba: Planes) -> tuple[Planes, Float[Array, "b *n"]]:

@@ -27,6 +27,7 @@ class Reprojection(NamedTuple):
       target: raster of the target's body.
       scale: the target's scale, pixels.
       candidates: one for each view.
+      moved: for each view the points at which the candidates were looked for.
       normal: of the first view's body at the points that pixels show.
       mean: mean colour of the part at every pixel.
       picture: what `composition.compose` makes of these: premultiplied colour and coverage.
@@ -35,6 +36,7 @@ class Reprojection(NamedTuple):
     target: Raster
     scale: Float[Array, " b"]
     candidates: tuple[Candidate, ...]
+    moved: tuple[Moved, ...]
     normal: Vectors
     mean: Planes
     picture: Planes
@@ -90,7 +92,7 @@ def reproject(
 
     zero = jnp.zeros(())
     nowhere, nothing = Moved(*[zero] * 4), Candidate((zero,) * 4, zero, zero)
-    (target, _, mean), (found, normal), picture = tiles.compute(
+    (target, moved, mean), (found, normal), picture = tiles.compute(
         [cast, look, compose],
         near.count,
         shape,
@@ -101,4 +103,4 @@ def reproject(
             (zero,) * 4,
         ],
     )
-    return Reprojection(target, scale, found, normal, mean, picture)
+    return Reprojection(target, scale, found, moved, normal, mean, picture)
