@@ -18,12 +18,21 @@ help:  ## what there is to make
 
 # Touched after every successful installation, so that a change of the dependencies installs anew.
 # What is imported is compiled then: to compile all of TensorFlow first takes most of a minute.
-$(VENV)/installed: pyproject.toml constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+INPUTS := pyproject.toml constraints.txt
+
+$(VENV)/installed: $(INPUTS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
+	$(PIP) -e '.[studio,study,video]'
+	@touch $@
+
+$(VENV)/tested: $(VENV)/installed $(INPUTS)
+	$(PIP) -e '.[dev]'
 	@touch $@
 
 install: $(VENV)/installed  ## the environment, in .venv
+
+tools: $(VENV)/tested  ## what tests need besides
 
 demo: install  ## render people, train on them, score on people never seen, leave a picture
 	$(BIN)/python -m data_prep.posed_people --config 64 --data-dir $(DATA)
@@ -33,7 +42,7 @@ demo: install  ## render people, train on them, score on people never seen, leav
 	@echo "Next, a picture of your own (README): . $(BIN)/activate"
 	@echo "    volsynth export --workdir $(RUN) --out $(RUN)-model"
 
-lint: install  ## ruff, format and rules
+lint: tools  ## ruff, format and rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
@@ -47,4 +56,4 @@ test-all: lint  ## all tests
 clean:  ## remove the environment; data and runs stay
 	rm -rf $(VENV) *.egg-info .pytest_cache .ruff_cache
 
-.PHONY: help install demo lint test test-all clean
+.PHONY: help install tools demo lint test test-all clean
