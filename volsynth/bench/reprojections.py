@@ -1,6 +1,7 @@
 """The benchmark of reprojection: the operator beside its plain form.
 
-The plain form computes every capsule and every candidate at every pixel, as dense arrays.
+The plain form computes every capsule and every candidate at every pixel, as dense arrays. So does
+the one in PyTorch, where that is installed.
 """
 
 import functools
@@ -25,18 +26,22 @@ Poses = Mapping[str, np.ndarray]
 """Joints and visibility of sources and targets, as fields of a batch."""
 
 
-def bench_reprojection(poses: Poses, size: int, repeats: int, say: Say) -> dict[str, Any]:
+def bench_reprojection(
+    poses: Poses, size: int, repeats: int, with_torch: bool, say: Say
+) -> dict[str, Any]:
     """Measures the operator: raster of both bodies, candidates, means and the composed picture.
 
     Args:
       poses: poses of a batch, for images of `size` pixels.
       size: side of the pictures, pixels.
       repeats: turns of every form.
+      with_torch: whether PyTorch takes part.
       say: is told of the progress.
 
     Returns:
-      JSON values: "seconds" and "temporary_bytes" of both forms, "speedup_over_plain", and
-      "share_of_pixels_that_differ" of the composed pictures.
+      JSON values: "seconds" of all forms, "temporary_bytes" of ours and the plain form,
+      "speedup_over_plain", and "share_of_pixels_that_differ" of the composed pictures. With
+      PyTorch also "speedup_over_torch" and "share_that_differs_in_torch".
     """
     batch = len(poses["source_joints"])
     picture = jax.random.uniform(jax.random.key(0), (batch, size, size, 4), minval=0, maxval=1)
@@ -47,15 +52,29 @@ def bench_reprojection(poses: Poses, size: int, repeats: int, say: Say) -> dict[
         runs[name] = functools.partial(compiled, picture, dict(poses))
         pictures[name] = np.stack(runs[name]().picture, axis=-1)
         memory[name] = compiled.memory_analysis().temp_size_in_bytes
+    if with_torch:
+        runs["torch"] = _torch_run(picture, poses)
+        pictures["torch"] = np.moveaxis(runs["torch"](), 1, -1)
     seconds = timing.median_seconds(runs, repeats, say)
-    # Neighbouring capsules meet in lines, on which rounding decides for one or the other.
-    apart = np.abs(pictures["ours"] - pictures["plain"]).max(axis=-1) > 0.02
+
+    def differ(name):
+        # Neighbouring capsules meet in lines, on which rounding decides for one or the other.
+        apart = np.abs(pictures["ours"] - pictures[name]).max(axis=-1) > 0.02
+        return float(np.mean(apart))
+
+    torch_figures = {}
+    if with_torch:
+        torch_figures = {
+            "speedup_over_torch": seconds["torch"] / seconds["ours"],
+            "share_that_differs_in_torch": differ("torch"),
+        }
     return {
         "pictures": [batch, size, size],
         "seconds": seconds,
         "temporary_bytes": memory,
         "speedup_over_plain": seconds["plain"] / seconds["ours"],
-        "share_of_pixels_that_differ": float(np.mean(apart)),
+        "share_of_pixels_that_differ": differ("plain"),
+        **torch_figures,
         "machine": timing.machine_info(),
     }
 
@@ -101,6 +120,27 @@ def _plain(picture, poses) -> Reprojection:
     scale = pose_volumes.person_scale(*target)
     picture = composition.compose(bodies[2], scale, [*zip(views, found)], mean)
     return Reprojection(bodies[2], scale, found, (), normals[0], mean, picture)
+
+
+def _torch_run(picture, poses):
+    """The operator in PyTorch, as a function without arguments."""
+    from volsynth.bench import torch_reprojection as twin
+    from volsynth.bench import torch_twin
+
+    side = float(picture.shape[2])
+    source, target = _poses(poses, "source"), _poses(poses, "target")
+    people = (source, geometry.mirrored_pose(*source, side), target)
+    bodies = [twin.body(capsules(*pose), pose_volumes.person_scale(*pose)) for pose in people]
+    made = candidates.make_source(picture, *source, side)
+    views = candidates.views([made], [source], target, side)
+    transforms = [jax.tree.map(np.asarray, view.transforms) for view in views]
+    rgba = torch_twin.channels_first(picture)
+
+    def run():
+        with twin.torch.no_grad():
+            return twin.picture(rgba, bodies, transforms).numpy()
+
+    return run
 
 
 def _attached(attach, body, x, y):

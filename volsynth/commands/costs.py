@@ -81,7 +81,7 @@ def _add_bench_generate(benches):
 
 def _add_bench_reprojection(benches):
     command = shared.add_command(
-        benches, "reprojection", _bench_reprojection, "moved pixels: ours and the plain form"
+        benches, "reprojection", _bench_reprojection, "moved pixels: ours, the plain form, PyTorch"
     )
     shared.add_data_arguments(command)
     command.add_argument(
@@ -89,6 +89,7 @@ def _add_bench_reprojection(benches):
     )
     command.add_argument("--batch", type=int, default=1, help="pictures at once; default: 1")
     command.add_argument("--repeats", type=int, default=5, help="turns of each; default: 5")
+    command.add_argument("--no-torch", action="store_true", help="leave PyTorch out")
     shared.add_json_argument(command)
 
 
@@ -168,7 +169,7 @@ def _bench_generate(options):
 
 
 def _bench_reprojection(options):
-    from volsynth.bench import reprojections, warps
+    from volsynth.bench import reprojections, requirements, warps
     from volsynth.ops import tiles
 
     for name, least in (("repeats", 1), ("batch", 1)):
@@ -179,6 +180,9 @@ def _bench_reprojection(options):
     poses = warps.prepared_poses(
         options.data_dir, options.name, options.config_name, options.batch, options.size
     )
-    report = reprojections.bench_reprojection(poses, options.size, options.repeats, progress.say)
+    with_torch = not options.no_torch and requirements.torch_found()
+    report = reprojections.bench_reprojection(
+        poses, options.size, options.repeats, with_torch, progress.say
+    )
     print(json.dumps(report, indent=None if options.json else 2))
     return 0

@@ -32,7 +32,7 @@ EDGE = 0.05
 OUTLINE = 0.02
 """The softness of the outline of the body in a picture without learning."""
 
-_SHARE = 0.05
+MIRROR_SHARE = 0.05
 """The share of its mirror part's pixels of which a part needs as many for its own mean colour."""
 
 
@@ -46,7 +46,7 @@ def part_means(sources: Sequence[Source]) -> Float[Array, "b p 3"]:
     weight = total[..., 3:]
     mean = total[..., :3] / jnp.maximum(weight, 1e-3)
     mirror = np.array(skeleton.PART_MIRROR)
-    share = weight / jnp.maximum(weight + _SHARE * weight[:, mirror], 1e-6)
+    share = weight / jnp.maximum(weight + MIRROR_SHARE * weight[:, mirror], 1e-6)
     return share * mean + (1 - share) * mean[:, mirror]
 
 
