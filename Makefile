@@ -26,9 +26,10 @@ $(VENV)/installed: $(INPUTS)
 	$(PIP) -e '.[studio,study,video]'
 	@touch $@
 
-$(VENV)/tested: $(VENV)/installed $(INPUTS)
+$(VENV)/tested: $(INPUTS)
+	$(PYTHON) -m venv $(VENV)
 	$(PIP) -e '.[dev]'
-	@touch $@
+	@touch $(VENV)/installed $@
 
 install: $(VENV)/installed  ## the environment, in .venv
 

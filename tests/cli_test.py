@@ -18,7 +18,7 @@ COMMANDS = [
     ("data", "convert-keypoints"), ("doctor",), ("bench",), ("bench", "warp"),
     ("bench", "conv3d"), ("bench", "step"), ("bench", "input"), ("bench", "generate"),
     ("bench", "reprojection"), ("data", "body"),
-    ("weights",), ("weights", "convert"), ("features",), ("export",), ("generate",),
+    ("weights",), ("weights", "convert"), ("features",), ("laws",), ("export",), ("generate",),
     ("animate",), ("pose",), ("study",), ("study", "simulate"), ("study", "coverage"),
     ("study", "collect"),
     ("study", "serve"), ("study", "report"), ("studio",),

@@ -197,6 +197,7 @@ def test_the_report_of_the_convolution(with_torch):
     assert ("speedup_over_torch" in report) == with_torch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_torch", [False, pytest.param(True, marks=needs_torch)])
 def test_the_report_of_the_step(smoke, with_torch):
     report = training_step.bench_step(smoke, 1, with_torch, _quiet)

@@ -123,6 +123,7 @@ def test_a_number_of_threads(monkeypatch):
             pipeline.thread_count(wrong)
 
 
+@pytest.mark.slow
 def test_a_program_that_ends_amid_batches_ends(data_dir):
     program = (
         "import sys\n"

@@ -25,6 +25,7 @@ def test_bodies_match_people_and_thin_ones_do_not(people):
     assert body_fit.match(people, thin).silhouette_iou < found.silhouette_iou - 0.1
 
 
+@pytest.mark.slow
 def test_a_fit_finds_better_proportions(people, monkeypatch):
     monkeypatch.setattr(body_fit, "STEPS", (0.5,))
     said = []

@@ -172,6 +172,7 @@ def test_what_is_computed_again_is_not_counted_twice():
     assert kept == again
 
 
+@pytest.mark.slow
 def test_the_bytes_of_a_step(capsys):
     settings = load_config(SMOKE)
     figures = describe.describe(settings)

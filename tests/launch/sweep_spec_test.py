@@ -77,7 +77,14 @@ def test_a_variant_may_have_a_config_of_its_own(write):
             [
                 f"{variant}_seed-{seed}"
                 for variant in (
-                    *("moved_pixels", "volume", "no_mirror", "no_visibility", "no_shade"),
+                    *(
+                        "moved_pixels",
+                        "two_sources",
+                        "volume",
+                        "no_mirror",
+                        "no_visibility",
+                        "no_shade",
+                    ),
                     *("transform_2d", "pose_2d", "both_2d"),
                     *("volumetric", "resnet2d", "deformable"),
                 )

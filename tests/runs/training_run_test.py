@@ -206,6 +206,7 @@ def test_a_flipped_bit_is_found_before_the_workdir_is_claimed(
         training.train(config, tmp_path / "file")
 
 
+@pytest.mark.slow
 def test_a_run_on_two_data_sets_has_the_identity_of_both(smoke_config, data_dir, tmp_path):
     shutil.copytree(data_dir, tmp_path / "data")
     shutil.copytree(tmp_path / "data/posed_people/tiny", tmp_path / "data/others/tiny")

@@ -151,6 +151,7 @@ def test_two_processes_make_the_steps_of_one(alone, tmp_path, group):
     ]
 
 
+@pytest.mark.slow
 def test_a_run_of_two_processes_goes_on_in_one(alone, tmp_path):
     _finish(_start(tmp_path, 2, 3))
     assert _finish(_start(tmp_path, 1, 8, devices=1)) == pytest.approx(alone[0], rel=1e-6)
@@ -163,6 +164,7 @@ def _wait_for(path: pathlib.Path, seconds=90):
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_signal_to_one_process_stops_both_at_the_same_step(alone, tmp_path):
     processes = _start(tmp_path, 2, 8, 0.4)
     _wait_for(tmp_path / "checkpoints" / "3")

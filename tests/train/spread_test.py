@@ -16,6 +16,7 @@ def _assert_same(found):
     assert found["losses"] < 1e-5
 
 
+@pytest.mark.slow
 def test_two_devices_make_the_first_step_of_one():
     """The step runs in this process, compiled as tests are: more steps would amplify rounding."""
     alone, shared = (spread.train(shape, steps=1) for shape in ((1, 1, False), (1, 2, True)))

@@ -19,13 +19,18 @@ def check_volumetric(config: Any, command: str) -> None:
         )
 
 
+def torch_installed() -> bool:
+    """Whether PyTorch is installed."""
+    # Without importing it, which takes seconds.
+    return importlib.util.find_spec("torch") is not None
+
+
 def torch_found() -> bool:
     """Returns True if PyTorch is installed.
 
     Raises:
       UserError: it is not; a report that silently lacks the comparison would be no answer.
     """
-    # Without importing it, which takes seconds.
-    if importlib.util.find_spec("torch") is None:
+    if not torch_installed():
         raise UserError("the comparison needs PyTorch: pip install -e '.[bench]', or --no-torch.")
     return True

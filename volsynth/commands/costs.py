@@ -180,7 +180,10 @@ def _bench_reprojection(options):
     poses = warps.prepared_poses(
         options.data_dir, options.name, options.config_name, options.batch, options.size
     )
-    with_torch = not options.no_torch and requirements.torch_found()
+    with_torch = not options.no_torch and requirements.torch_installed()
+    # The plain form is the first comparison, so the report has something to say without PyTorch.
+    if not with_torch and not options.no_torch:
+        progress.say("PyTorch is not installed and is left out: pip install -e '.[bench]'")
     report = reprojections.bench_reprojection(
         poses, options.size, options.repeats, with_torch, progress.say
     )
