@@ -103,7 +103,7 @@ class Stages(NamedTuple):
     """A forward pass in three parts, for systems that need to encode a source image only once.
 
     Composed, they return the image that `forward` returns outside of training. All are pure
-    functions; the batch of `encode` has the fields of the source alone.
+    functions; the batch of `encode` has the fields of the sources alone.
 
     Attributes:
       encode: (variables, batch) -> features, a dict of arrays [B, ...], or of pytrees of them; a
