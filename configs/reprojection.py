@@ -33,9 +33,11 @@ def _sections():
             # Pictures of the person that are looked at, 1 or 2.
             "sources": 1,
             # Whether the source's mirror image is looked at, too; whether it is told what of the
-            # source is hidden; whether the mixture is made brighter and darker.
+            # source is hidden, and what hangs on each part beside the body (skirts, coats, hair);
+            # whether the mixture is made brighter and darker.
             "mirrored": True,
             "visibility": True,
+            "hems": False,
             "shade": True,
             # The largest way from where a pixel is looked for to where the network finds it, as a
             # share of the distance from shoulder to hip; 0 for none.
@@ -70,6 +72,7 @@ VARIANTS = {
     # --- what each piece is worth: docs/reprojection.md ---
     "two_sources": {"model": {"sources": 2}},
     "flow": {"model": {"flow": 0.1}},
+    "hems": {"model": {"hems": True}},
     "volume": {"model": {"features": "volume"}},
     "no_mirror": {"model": {"mirrored": False}},
     "no_visibility": {"model": {"visibility": False}},

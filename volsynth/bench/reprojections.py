@@ -119,7 +119,7 @@ def _plain(picture, poses) -> Reprojection:
     mean = _attached(composition.mean_colour(means), bodies[2], x, y)
     scale = pose_volumes.person_scale(*target)
     picture = composition.compose(bodies[2], scale, [*zip(views, found)], mean)
-    return Reprojection(bodies[2], scale, found, (), normals[0], mean, picture)
+    return Reprojection(bodies[2], scale, found, (), normals[0], mean, (), picture)
 
 
 def _torch_run(picture, poses):

@@ -28,6 +28,7 @@ from volsynth.ops.reprojection import (
     channels,
     composition,
     enlarging,
+    hems,
     mixing,
     reprojection,
     sampling,
@@ -61,6 +62,7 @@ class Generator(nn.Module):
       sources: number of pictures of the person that are looked at, 1 or 2.
       mirrored: whether there are candidates of the mirrored sources.
       visibility: whether the network is told what the source hides.
+      hems: whether the network is told what hangs on each part beside the body.
       shade: whether the mixture is shaded.
       flow: the largest way from where a moved pixel is looked for to where the network finds it, as
         a share of the person's scale; 0 for none.
@@ -79,6 +81,7 @@ class Generator(nn.Module):
     sources: int
     mirrored: bool
     visibility: bool
+    hems: bool
     shade: bool
     flow: float
     transform: Literal["3d", "2d"]
@@ -105,8 +108,8 @@ class Generator(nn.Module):
 
         Returns:
           {"pictures": four premultiplied planes [B, S, S] of each source, "sources": `Source` of
-          each at the network's size, "means": `composition.part_means`, and with a volume
-          "volume"}.
+          each at the network's size, "means": `composition.part_means`, with hems "rings",
+          and with a volume "volume"}.
         """
         pictures = tuple(
             keying.cut_out(jnp.asarray(batch[f"{role}_image"]), BACKGROUND) for role in self._roles
@@ -121,6 +124,8 @@ class Generator(nn.Module):
             "sources": sources,
             "means": composition.part_means(sources),
         }
+        if self.hems:
+            found["rings"] = hems.ring_means(sources)
         if self.volume is not None:
             colour, alpha = small[0][..., :3], small[0][..., 3:]
             found["volume"] = self.volume.lift(colour + (1 - alpha) * keying.NEUTRAL)
@@ -135,6 +140,7 @@ class Generator(nn.Module):
             (self.size, self.size),
             self._side,
             visibility=self.visibility,
+            rings=features.get("rings"),
         )
         if not self.flow:
             found = found._replace(moved=())

@@ -20,7 +20,8 @@ def channels(found: Reprojection, side: float) -> Float[Array, "b h w c"]:
     """Everything that is found for a target, as channels about as large as colours.
 
     For each candidate the colour, the coverage, what is seen and whether it is the same part; mean
-    colour and composed picture; the body's outline, narrow and wide; depth, normals and parts.
+    colour and composed picture; the body's outline, narrow and wide; depth, normals and parts; and
+    what hangs beside the body, where that was asked for.
 
     Args:
       found: the reprojection.
@@ -35,6 +36,8 @@ def channels(found: Reprojection, side: float) -> Float[Array, "b h w c"]:
     shown += [plane * wide + (1 - wide) * keying.NEUTRAL for plane in found.mean]
     shown += [*_over_neutral(found.picture), narrow, wide, _depth(target, scale, side) * wide]
     shown += [axis * narrow for axis in (*target.normal, *found.normal)]
+    if found.hem:
+        shown += [*_over_neutral(found.hem), found.hem[3]]
     shown += [(target.part == part) * wide for part in range(skeleton.NUM_PARTS)]
     return jnp.stack(shown, axis=-1)
 

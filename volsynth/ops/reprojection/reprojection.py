@@ -15,7 +15,7 @@ from volsynth.ops import pose_volumes, tiles
 from volsynth.ops.body import raster
 from volsynth.ops.body.capsules import USUAL, Proportions, capsules
 from volsynth.ops.body.raster import Raster, Vectors
-from volsynth.ops.reprojection import candidates, composition
+from volsynth.ops.reprojection import candidates, composition, hems
 from volsynth.ops.reprojection.candidates import Candidate, Moved, View
 from volsynth.ops.reprojection.sampling import Planes
 
@@ -30,6 +30,7 @@ class Reprojection(NamedTuple):
       moved: for each view the points at which the candidates were looked for.
       normal: of the first view's body at the points that pixels show.
       mean: mean colour of the part at every pixel.
+      hem: what hangs beside the capsules, `hems.around`; () where it was not asked for.
       picture: what `composition.compose` makes of these: premultiplied colour and coverage.
     """
 
@@ -39,6 +40,7 @@ class Reprojection(NamedTuple):
     moved: tuple[Moved, ...]
     normal: Vectors
     mean: Planes
+    hem: Planes
     picture: Planes
 
 
@@ -51,6 +53,7 @@ def reproject(
     side: float,
     proportions: Proportions = USUAL,
     visibility: bool = True,
+    rings: Float[Array, "b r 4"] | None = None,
 ) -> Reprojection:
     """Everything that some views of a person show of the person in another pose.
 
@@ -63,6 +66,7 @@ def reproject(
       side: width of the image in the pixels of the poses, the sources' and the target's.
       proportions: the proportions of the body.
       visibility: whether it is told what the source hides, or else all taken as seen.
+      rings: `hems.ring_means` of the pictures; None where no hems are wanted.
     """
     joints = jax.lax.stop_gradient(joints)
     body = capsules(joints, visible, proportions)
@@ -76,10 +80,11 @@ def reproject(
         target, (*moved, mean) = raster.cast(
             body, reach, near, pixels, lambda *at: tuple(one(*at) for one in attach)
         )
-        return target, tuple(moved), mean
+        hem = () if rings is None else hems.around(rings, target, scale)
+        return target, tuple(moved), mean, hem
 
     def look(_, before):
-        ((target, moved, _),) = before
+        ((target, moved, _, _),) = before
         found = tuple(
             candidates.candidate(view, at, target, side, visibility)
             for view, at in zip(views, moved)
@@ -87,20 +92,21 @@ def reproject(
         return found, candidates.normal_there(views[0], moved[0], side)
 
     def compose(_, before):
-        (target, _, mean), (found, _) = before
+        (target, _, mean, _), (found, _) = before
         return composition.compose(target, scale, [*zip(views, found)], mean)
 
     zero = jnp.zeros(())
     nowhere, nothing = Moved(*[zero] * 4), Candidate((zero,) * 4, zero, zero)
-    (target, moved, mean), (found, normal), picture = tiles.compute(
+    none = () if rings is None else (zero,) * 4
+    (target, moved, mean, hem), (found, normal), picture = tiles.compute(
         [cast, look, compose],
         near.count,
         shape,
         side,
         [
-            (raster.empty(), (nowhere,) * len(views), (zero,) * 3),
+            (raster.empty(), (nowhere,) * len(views), (zero,) * 3, none),
             ((nothing,) * len(views), (zero,) * 3),
             (zero,) * 4,
         ],
     )
-    return Reprojection(target, scale, found, moved, normal, mean, picture)
+    return Reprojection(target, scale, found, moved, normal, mean, hem, picture)

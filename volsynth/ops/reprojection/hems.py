@@ -1,0 +1,81 @@
+"""Hems: what hangs on the parts of a person beside the capsules, as skirts, coats and long hair do.
+
+Capsules have no clothes. Beside them, a source's picture shows at which distance from which part
+there still is something, and of which colour: the rings around each part, of which means are taken
+here. A ring says what may hang there in any pose, where a single moved pixel may show what stood
+beside the part by chance.
+"""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from volsynth import skeleton
+from volsynth.ops.body import raster
+from volsynth.ops.body.raster import Raster
+from volsynth.ops.reprojection.candidates import Source
+from volsynth.ops.reprojection.composition import MIRROR_SHARE
+from volsynth.ops.reprojection.sampling import Planes
+
+EDGES = (0.0, 0.06, 0.14, 0.25, raster.REACH)
+"""The distances from the outline between which the rings lie, as shares of the person's scale."""
+
+RINGS = len(EDGES) - 1
+"""The number of rings around each part."""
+
+
+def ring_means(sources: Sequence[Source]) -> Float[Array, "b r 4"]:
+    """The mean premultiplied colour and coverage of every ring around every part.
+
+    A ring of which the sources show hardly anything has the means of the ring around its mirror
+    part; where neither is to be seen they are 0.
+
+    Args:
+      sources: pictures of one person.
+
+    Returns:
+      Those of ring n of part p are in row p * `RINGS` + n.
+    """
+    sums = sum(_sums(source) for source in sources)
+    total, count = sums[..., :4], sums[..., 4:]
+    mean = total / jnp.maximum(count, 1)
+    mirror = np.arange(skeleton.NUM_PARTS * RINGS).reshape(-1, RINGS)
+    mirror = mirror[np.array(skeleton.PART_MIRROR)].reshape(-1)
+    share = count / jnp.maximum(count + MIRROR_SHARE * count[:, mirror], 1e-6)
+    return share * mean + (1 - share) * mean[:, mirror]
+
+
+def _sums(source) -> Float[Array, "b r 5"]:
+    """The sums over the pixels of every ring, and their number."""
+    there = _row(source.body, source.scale)[:, None] == jnp.arange(
+        skeleton.NUM_PARTS * RINGS
+    ).reshape(-1, 1, 1)
+    values = jnp.stack([*source.rgba, jnp.ones_like(source.rgba[0])], axis=1)
+    return jnp.einsum("brhw,bchw->brc", there.astype(jnp.float32), values)
+
+
+def _row(body: Raster, scale):
+    """The row of the ring that a pixel lies in; -1 where it lies in none."""
+    scale = scale[(slice(None), *[None] * (body.part.ndim - 1))]
+    ring = sum((body.distance >= edge * scale).astype(jnp.int32) for edge in EDGES[1:-1])
+    beside = (body.distance >= 0) & (body.part != raster.NOBODY)
+    return jnp.where(beside, body.part * RINGS + ring, -1)
+
+
+def around(means: Float[Array, "b r 4"], target: Raster, scale: Float[Array, " b"]) -> Planes:
+    """What hangs on a target's parts at every pixel, four planes; 0 within the capsules.
+
+    Args:
+      means: `ring_means`.
+      target: raster of the target at some pixels.
+      scale: the target's scale.
+    """
+    row = _row(target, scale)
+    flat = jnp.maximum(row, 0).reshape(row.shape[0], -1)
+    there = (row >= 0).astype(jnp.float32)
+    return tuple(
+        jnp.take_along_axis(means[..., i], flat, axis=1).reshape(row.shape) * there
+        for i in range(4)
+    )
