@@ -37,11 +37,11 @@ def _sections():
             # whether the mixture is made brighter and darker.
             "mirrored": True,
             "visibility": True,
-            "hems": False,
+            "hems": True,
             "shade": True,
             # The largest way from where a pixel is looked for to where the network finds it, as a
             # share of the distance from shoulder to hip; 0 for none.
-            "flow": 0.0,
+            "flow": 0.1,
             # "3d", or "2d": parts moved within the image plane; bodies without depth.
             "transform": "3d",
             "pose": "3d",
@@ -71,12 +71,12 @@ VARIANTS = {
     **_common.AUGMENT,
     # --- what each piece is worth: docs/reprojection.md ---
     "two_sources": {"model": {"sources": 2}},
-    "flow": {"model": {"flow": 0.1}},
-    "hems": {"model": {"hems": True}},
     "volume": {"model": {"features": "volume"}},
     "no_mirror": {"model": {"mirrored": False}},
     "no_visibility": {"model": {"visibility": False}},
     "no_shade": {"model": {"shade": False}},
+    "no_hems": {"model": {"hems": False}},
+    "no_flow": {"model": {"flow": 0.0}},
     "transform_2d": {"model": {"transform": "2d"}},
     "pose_2d": {"model": {"pose": "2d"}},
     "both_2d": {"model": {"transform": "2d", "pose": "2d"}},
@@ -85,7 +85,7 @@ VARIANTS = {
         **_common.DEMO,
         # Who moves pixels need not learn colours from samples without a change of pose first, but
         # without any it does not learn to give the source back (docs/reprojection.md).
-        "data": {**_common.DEMO["data"], "single": 0.2},
+        "data": {**_common.DEMO["data"], "single": 0.25},
         "train": {**_common.DEMO["train"], "steps": 800},
         # Moved pixels are sharp by themselves; features cost a quarter of a step.
         "loss": {**_common.DEMO["loss"], "nearest_neighbour": 0.0},

@@ -2,13 +2,18 @@
 
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
+from data_prep.posed_people import portrait
 from volsynth import cli
 from volsynth.diagnostics import body_fit
 from volsynth.errors import UserError
+from volsynth.generation import persons
+from volsynth.images import masks
+from volsynth.ops.body import raster
 from volsynth.ops.body.capsules import USUAL, Proportions
 
 
@@ -23,6 +28,20 @@ def test_bodies_match_people_and_thin_ones_do_not(people):
     assert found.right_parts > 0.7
     thin = USUAL._replace(flank=0.02, trunk=0.02, upper_leg=0.02, lower_leg=0.02)
     assert body_fit.match(people, thin).silhouette_iou < found.silhouette_iou - 0.1
+
+
+@pytest.mark.parametrize(
+    ("person", "action", "turn", "least"),
+    [(8000, "hands_on_hips", 15, 0.8), (8011, "squat", 110, 0.75), (8015, "sit", 200, 0.75)],
+)
+def test_bodies_match_people_before_a_camera_of_their_own(person, action, turn, least):
+    # Fitted to the data set, whose camera stands elsewhere.
+    shot = portrait.shoot(person=person, action=action, turn=turn, width=240, height=320)
+    who = persons.crop_person(shot.image, shot.mask, shot.pose, 64)
+    known = jnp.ones((1, len(who.joints)), bool)
+    body = raster.raster(jnp.asarray(who.joints)[None], known, (64, 64), 64.0)
+    inside, mask = np.asarray(body.distance[0] < 0), masks.not_magenta(who.image)
+    assert (inside & mask).sum() / (inside | mask).sum() > least
 
 
 @pytest.mark.slow

@@ -116,7 +116,7 @@ def test_a_larger_picture_shows_what_the_smaller_one_shows(made):
         ("model.pose=4d", "config.model.pose must be 3d or 2d, got '4d'"),
         ("loss.pose=1.0", "config.loss.pose must be 0, got 1.0: there is no pose head here"),
         ("model.sources=3", "config.model.sources must be 1 or 2, got 3"),
-        ("model.flow=0.5", "config.model.flow must be from 0 to 0.4, a share of the person's"),
+        ("model.flow=0.5", "config.model.flow must be from 0 to 0.3, a share of the person's"),
     ],
 )
 def test_what_cannot_be_built(override, message):

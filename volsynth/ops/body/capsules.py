@@ -46,31 +46,33 @@ class Proportions(NamedTuple):
       toes: length of the foot's line before the ankle.
     """
 
-    skull: float = 0.185
+    skull: float = 0.157
     skull_from: float = 0.71
     skull_to: float = 0.55
-    neck: float = 0.12
+    neck: float = 0.102
     neck_to: float = 0.6
-    flank: float = 0.2
-    trunk: float = 0.21
+    flank: float = 0.17
+    trunk: float = 0.178
     collar: float = 0.1
     chest_width: float = 0.42
     pelvis_width: float = 0.75
-    upper_arm: float = 0.105
-    lower_arm: float = 0.08
+    upper_arm: float = 0.089
+    lower_arm: float = 0.068
     hand: float = 0.45
-    upper_leg: float = 0.155
-    lower_leg: float = 0.11
-    foot: float = 0.085
+    upper_leg: float = 0.132
+    lower_leg: float = 0.093
+    foot: float = 0.072
     foot_below: float = 0.10
     heel: float = 0.06
     toes: float = 0.25
 
 
 USUAL = Proportions()
-"""The proportions that bodies have, chosen by eye on `posed_people`.
+"""The proportions that bodies have.
 
-`diagnostics.body_fit` measures how well they match, and can look for better ones.
+Chosen by eye on `posed_people`, with radii that are then 0.85 times as large: networks learn better
+from bodies that are too thin than from those that match silhouettes best, which
+`diagnostics.body_fit` finds (docs/reprojection.md).
 """
 
 

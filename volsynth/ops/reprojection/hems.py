@@ -19,7 +19,7 @@ from volsynth.ops.reprojection.candidates import Source
 from volsynth.ops.reprojection.composition import MIRROR_SHARE
 from volsynth.ops.reprojection.sampling import Planes
 
-EDGES = (0.0, 0.06, 0.14, 0.25, raster.REACH)
+EDGES = (0.0, 0.04, 0.09, 0.16, raster.REACH)
 """The distances from the outline between which the rings lie, as shares of the person's scale."""
 
 RINGS = len(EDGES) - 1
