@@ -18,7 +18,7 @@ from volsynth.bench import timing
 from volsynth.bench.timing import Say
 from volsynth.ops import geometry, pose_volumes
 from volsynth.ops.body import raster
-from volsynth.ops.body.capsules import PARTS, capsules
+from volsynth.ops.body.capsules import PARTS, SLENDER, capsules
 from volsynth.ops.reprojection import candidates, composition, reprojection, sampling
 from volsynth.ops.reprojection.reprojection import Reprojection
 
@@ -130,7 +130,9 @@ def _torch_run(picture, poses):
     side = float(picture.shape[2])
     source, target = _poses(poses, "source"), _poses(poses, "target")
     people = (source, geometry.mirrored_pose(*source, side), target)
-    bodies = [twin.body(capsules(*pose), pose_volumes.person_scale(*pose)) for pose in people]
+    bodies = [
+        twin.body(capsules(*pose, SLENDER), pose_volumes.person_scale(*pose)) for pose in people
+    ]
     made = candidates.make_source(picture, *source, side)
     views = candidates.views([made], [source], target, side)
     transforms = [jax.tree.map(np.asarray, view.transforms) for view in views]
@@ -196,7 +198,7 @@ def plain_raster(
     joints: jax.Array, visible: jax.Array, x: jax.Array, y: jax.Array
 ) -> raster.Raster:
     """Computes `raster.raster` by an array [B, N, H, W] of every capsule at every pixel."""
-    body = capsules(joints, visible)
+    body = capsules(joints, visible, SLENDER)
     scale = pose_volumes.person_scale(joints, visible)
     start, end = (jnp.moveaxis(v, -1, 0)[..., None, None] for v in (body.start, body.end))
     radius = body.radius[..., None, None]

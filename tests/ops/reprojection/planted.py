@@ -8,6 +8,7 @@ import numpy as np
 
 from volsynth import skeleton
 from volsynth.ops.body import raster
+from volsynth.ops.body.capsules import SLENDER
 from volsynth.ops.reprojection import candidates, composition, reprojection
 
 SIDE = 64
@@ -56,7 +57,7 @@ CROSSED = standing(right_elbow=(24, 26, 22), right_wrist=(38, 26, 20))
 
 def painted(joints):
     """A picture in which every part has its own grey, and nothing is beside the body."""
-    body = raster.raster(joints, ALL[:1], SHAPE, float(SIDE))
+    body = raster.raster(joints, ALL[:1], SHAPE, float(SIDE), SLENDER)
     inside = np.asarray(body.distance) < 0
     grey = np.where(inside, np.asarray(body.part) / 10, 0)[..., None]
     return jnp.asarray(np.concatenate([grey] * 3 + [inside[..., None]], axis=-1), jnp.float32)

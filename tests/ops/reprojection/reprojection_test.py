@@ -14,6 +14,7 @@ from volsynth.conventions import BACKGROUND
 from volsynth.data import fake, pipeline
 from volsynth.ops import geometry, keying, pose_volumes
 from volsynth.ops.body import raster
+from volsynth.ops.body.capsules import SLENDER
 from volsynth.ops.reprojection import candidates, channels, sampling
 
 
@@ -197,7 +198,7 @@ def test_an_arm_before_the_body_is_before_it_in_the_target():
 def test_a_part_that_the_source_hides_has_its_counterparts_mean():
     joints = standing()
     rgba = painted(joints)
-    body = raster.raster(joints, ALL[:1], SHAPE, float(SIDE))
+    body = raster.raster(joints, ALL[:1], SHAPE, float(SIDE), SLENDER)
     gone = np.isin(np.asarray(body.part), [PART["left_lower_arm"], PART["torso"]])
     rgba = jnp.where(gone[..., None], 0, rgba)
     _, _, means = run(rgba, joints, joints, ALL[:1])

@@ -46,34 +46,58 @@ class Proportions(NamedTuple):
       toes: length of the foot's line before the ankle.
     """
 
-    skull: float = 0.157
-    skull_from: float = 0.71
-    skull_to: float = 0.55
-    neck: float = 0.102
+    skull: float = 0.205
+    skull_from: float = 0.745
+    skull_to: float = 0.527
+    neck: float = 0.169
     neck_to: float = 0.6
-    flank: float = 0.17
-    trunk: float = 0.178
-    collar: float = 0.1
-    chest_width: float = 0.42
-    pelvis_width: float = 0.75
-    upper_arm: float = 0.089
-    lower_arm: float = 0.068
-    hand: float = 0.45
-    upper_leg: float = 0.132
-    lower_leg: float = 0.093
-    foot: float = 0.072
-    foot_below: float = 0.10
-    heel: float = 0.06
-    toes: float = 0.25
+    flank: float = 0.24
+    trunk: float = 0.283
+    collar: float = 0.087
+    chest_width: float = 0.321
+    pelvis_width: float = 0.531
+    upper_arm: float = 0.105
+    lower_arm: float = 0.096
+    hand: float = 0.386
+    upper_leg: float = 0.148
+    lower_leg: float = 0.121
+    foot: float = 0.0935
+    foot_below: float = 0.081
+    heel: float = 0.041
+    toes: float = 0.232
 
 
 USUAL = Proportions()
-"""The proportions that bodies have.
+"""The proportions of people, clothes included, fitted to the labels of `posed_people`.
 
-Chosen by eye on `posed_people`, with radii that are then 0.85 times as large: networks learn better
-from bodies that are too thin than from those that match silhouettes best, which
-`diagnostics.body_fit` finds (docs/reprojection.md).
-"""
+They are what `volsynth data body --fit` finds on 256 pictures of the training split
+(`diagnostics.body_fit`)."""
+
+SLENDER = Proportions(
+    skull=0.157,
+    skull_from=0.71,
+    skull_to=0.55,
+    neck=0.102,
+    neck_to=0.6,
+    flank=0.17,
+    trunk=0.178,
+    collar=0.1,
+    chest_width=0.42,
+    pelvis_width=0.75,
+    upper_arm=0.089,
+    lower_arm=0.068,
+    hand=0.45,
+    upper_leg=0.132,
+    lower_leg=0.093,
+    foot=0.072,
+    foot_below=0.1,
+    heel=0.06,
+    toes=0.25,
+)
+"""The proportions of bodies that are thinner than people, for `ops.reprojection`.
+
+Thin limbs hide less of what is behind them, where a joint or a depth is a little wrong; networks
+learn better from them what to trust (docs/reprojection.md)."""
 
 
 class Capsules(NamedTuple):

@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float
 from volsynth import skeleton
 from volsynth.ops import geometry, pose_volumes
 from volsynth.ops.body import raster
-from volsynth.ops.body.capsules import USUAL, Proportions
+from volsynth.ops.body.capsules import SLENDER, Proportions
 from volsynth.ops.body.raster import Raster, Vectors
 from volsynth.ops.pose_volumes import PartTransforms
 from volsynth.ops.reprojection import sampling
@@ -65,7 +65,7 @@ def make_source(
     joints: Float[Array, "b j 3"],
     visible: Bool[Array, "b j"],
     side: float,
-    proportions: Proportions = USUAL,
+    proportions: Proportions = SLENDER,
     body: Raster | None = None,
 ) -> Source:
     """A picture of a person with the person's body.

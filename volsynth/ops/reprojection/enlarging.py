@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float
 
 from volsynth.ops import pose_volumes, tiles
 from volsynth.ops.body import raster
-from volsynth.ops.body.capsules import USUAL, Proportions, capsules
+from volsynth.ops.body.capsules import SLENDER, Proportions, capsules
 from volsynth.ops.reprojection import candidates, composition, mixing
 from volsynth.ops.reprojection.candidates import Moved, View
 from volsynth.ops.reprojection.mixing import Fields
@@ -31,7 +31,7 @@ def mix_enlarged(
     joints: Float[Array, "b j 3"],
     visible: Bool[Array, "b j"],
     side: float,
-    proportions: Proportions = USUAL,
+    proportions: Proportions = SLENDER,
     flow: float = 0.0,
 ) -> Planes:
     """The mixture at the size of the pictures, as `mixing.mix` makes it at that of the fields.

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float
 
 from volsynth.ops import pose_volumes, tiles
 from volsynth.ops.body import raster
-from volsynth.ops.body.capsules import USUAL, Proportions, capsules
+from volsynth.ops.body.capsules import SLENDER, Proportions, capsules
 from volsynth.ops.body.raster import Raster, Vectors
 from volsynth.ops.reprojection import candidates, composition, hems
 from volsynth.ops.reprojection.candidates import Candidate, Moved, View
@@ -51,7 +51,7 @@ def reproject(
     visible: Bool[Array, "b j"],
     shape: tiles.Shape,
     side: float,
-    proportions: Proportions = USUAL,
+    proportions: Proportions = SLENDER,
     visibility: bool = True,
     rings: Float[Array, "b r 4"] | None = None,
 ) -> Reprojection:
