@@ -84,9 +84,11 @@ def test_a_variant_may_have_a_config_of_its_own(write):
                         "no_mirror",
                         "no_visibility",
                         "no_shade",
+                        "no_hems",
+                        "no_flow",
                     ),
                     *("transform_2d", "pose_2d", "both_2d"),
-                    *("volumetric", "resnet2d", "deformable"),
+                    *("discriminator", "volumetric", "resnet2d", "deformable"),
                 )
                 for seed in (0, 1)
             ],
