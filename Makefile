@@ -35,7 +35,7 @@ install: $(VENV)/installed  ## the environment, in .venv
 
 tools: $(VENV)/tested  ## what tests need besides
 
-# Two halves of a batch, each on a core, take four fifths of the time of one on both cores.
+# A step on two halves of a batch, each on a core, takes four fifths of the time of one on both.
 demo: export XLA_FLAGS := $(XLA_FLAGS) --xla_force_host_platform_device_count=2
 demo: install  ## render people, train on them, score on people never seen, leave a picture
 	$(BIN)/python -m data_prep.posed_people --config 64 --data-dir $(DATA)

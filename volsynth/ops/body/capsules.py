@@ -96,8 +96,8 @@ SLENDER = Proportions(
 )
 """The proportions of bodies that are thinner than people, for `ops.reprojection`.
 
-Thin limbs hide less of what is behind them, where a joint or a depth is a little wrong; networks
-learn better from them what to trust (docs/reprojection.md)."""
+Networks learn better from them than from bodies that match people best, with the figures in
+docs/reprojection.md."""
 
 
 class Capsules(NamedTuple):

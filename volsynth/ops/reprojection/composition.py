@@ -33,7 +33,7 @@ OUTLINE = 0.02
 """The softness of the outline of the body in a picture without learning."""
 
 MIRROR_SHARE = 0.05
-"""The share of its mirror part's pixels of which a part needs as many for its own mean colour."""
+"""The share of its counterpart's pixels of which a region needs as many for its own mean."""
 
 
 def part_means(sources: Sequence[Source]) -> Float[Array, "b p 3"]:
@@ -45,7 +45,19 @@ def part_means(sources: Sequence[Source]) -> Float[Array, "b p 3"]:
     total = sum(map(_part_sums, sources))
     weight = total[..., 3:]
     mean = total[..., :3] / jnp.maximum(weight, 1e-3)
-    mirror = np.array(skeleton.PART_MIRROR)
+    return with_counterparts(mean, weight, np.array(skeleton.PART_MIRROR))
+
+
+def with_counterparts(
+    mean: Float[Array, "b r c"], weight: Float[Array, "b r 1"], mirror: np.ndarray
+) -> Float[Array, "b r c"]:
+    """Means of regions of a person, with those of their counterparts where they are hardly seen.
+
+    Args:
+      mean: of each region.
+      weight: how much of each is seen.
+      mirror: the index of each region's counterpart on the other side, [R].
+    """
     share = weight / jnp.maximum(weight + MIRROR_SHARE * weight[:, mirror], 1e-6)
     return share * mean + (1 - share) * mean[:, mirror]
 

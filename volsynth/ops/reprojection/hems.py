@@ -8,6 +8,7 @@ beside the part by chance.
 
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -15,8 +16,8 @@ from jaxtyping import Array, Float
 from volsynth import skeleton
 from volsynth.ops.body import raster
 from volsynth.ops.body.raster import Raster
+from volsynth.ops.reprojection import composition
 from volsynth.ops.reprojection.candidates import Source
-from volsynth.ops.reprojection.composition import MIRROR_SHARE
 from volsynth.ops.reprojection.sampling import Planes
 
 EDGES = (0.0, 0.04, 0.09, 0.16, raster.REACH)
@@ -41,19 +42,18 @@ def ring_means(sources: Sequence[Source]) -> Float[Array, "b r 4"]:
     sums = sum(_sums(source) for source in sources)
     total, count = sums[..., :4], sums[..., 4:]
     mean = total / jnp.maximum(count, 1)
-    mirror = np.arange(skeleton.NUM_PARTS * RINGS).reshape(-1, RINGS)
-    mirror = mirror[np.array(skeleton.PART_MIRROR)].reshape(-1)
-    share = count / jnp.maximum(count + MIRROR_SHARE * count[:, mirror], 1e-6)
-    return share * mean + (1 - share) * mean[:, mirror]
+    rows = np.arange(skeleton.NUM_PARTS * RINGS).reshape(-1, RINGS)
+    mirror = rows[np.array(skeleton.PART_MIRROR)].reshape(-1)
+    return composition.with_counterparts(mean, count, mirror)
 
 
 def _sums(source) -> Float[Array, "b r 5"]:
     """The sums over the pixels of every ring, and their number."""
-    there = _row(source.body, source.scale)[:, None] == jnp.arange(
-        skeleton.NUM_PARTS * RINGS
-    ).reshape(-1, 1, 1)
+    rows = jnp.arange(skeleton.NUM_PARTS * RINGS)[:, None, None]
+    there = (_row(source.body, source.scale)[:, None] == rows).astype(jnp.float32)
     values = jnp.stack([*source.rgba, jnp.ones_like(source.rgba[0])], axis=1)
-    return jnp.einsum("brhw,bchw->brc", there.astype(jnp.float32), values)
+    # Accelerators multiply matrices with 8 or 11 bits by default.
+    return jnp.einsum("brhw,bchw->brc", there, values, precision=jax.lax.Precision.HIGHEST)
 
 
 def _row(body: Raster, scale):
