@@ -137,6 +137,8 @@ def _loss():
         "features": "",
         "l1": 0.0,
         "chroma": 0.0,
+        # Weight of one minus structural similarity: without it fine stripes fade.
+        "structure": 0.0,
         # Weight of the loss of the pose head's heatmaps; without one there is no pose head.
         "pose": 0.0,
     }
@@ -197,7 +199,13 @@ CRITICS = {
     # On top of wasserstein: nothing but the critic, which then has to see the whole image.
     "critic_alone": {
         "discriminator": {"whole": True},
-        "loss": {"nearest_neighbour": 0.0, "perceptual": 0.0, "l1": 0.0, "chroma": 0.0},
+        "loss": {
+            "nearest_neighbour": 0.0,
+            "perceptual": 0.0,
+            "l1": 0.0,
+            "chroma": 0.0,
+            "structure": 0.0,
+        },
     },
 }
 """Variants with a Wasserstein critic with gradient penalty (Knoche 2019, sections 4.4, 4.5 and

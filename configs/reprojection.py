@@ -45,6 +45,9 @@ def _sections():
             # "3d", or "2d": parts moved within the image plane; bodies without depth.
             "transform": "3d",
             "pose": "3d",
+            # Whether the streams of the volume are told which part of the source every pixel
+            # shows, and at which depth; only with `features` "volume".
+            "guided": False,
             # Whether blocks keep only their inputs for the backward pass: slower, less memory.
             "remat": False,
         },
@@ -72,11 +75,13 @@ VARIANTS = {
     # --- what each piece is worth: docs/reprojection.md ---
     "two_sources": {"model": {"sources": 2}},
     "volume": {"model": {"features": "volume"}},
+    "guided_volume": {"model": {"features": "volume", "guided": True}},
     "no_mirror": {"model": {"mirrored": False}},
     "no_visibility": {"model": {"visibility": False}},
     "no_shade": {"model": {"shade": False}},
     "no_hems": {"model": {"hems": False}},
     "no_flow": {"model": {"flow": 0.0}},
+    "no_structure": {"loss": {"structure": 0.0}},
     "transform_2d": {"model": {"transform": "2d"}},
     "pose_2d": {"model": {"pose": "2d"}},
     "both_2d": {"model": {"transform": "2d", "pose": "2d"}},
@@ -87,8 +92,9 @@ VARIANTS = {
         # without any it does not learn to give the source back (docs/reprojection.md).
         "data": {**_common.DEMO["data"], "single": 0.25},
         "train": {**_common.DEMO["train"], "steps": 800},
-        # Moved pixels are sharp by themselves; features cost a quarter of a step.
-        "loss": {**_common.DEMO["loss"], "nearest_neighbour": 0.0},
+        # Moved pixels are sharp by themselves, and features cost a quarter of a step. What keeps
+        # the contrast of stripes is structure; with more of it colours become paler.
+        "loss": {**_common.DEMO["loss"], "nearest_neighbour": 0.0, "structure": 0.5},
         "model": {"size": 64, "widths": (32, 48, 64), "blocks": 3},
         "volume": _common.DEMO_VOLUME,
         "discriminator": {"widths": (16, 32, 64), "heatmap_sigma": 3 / 64},

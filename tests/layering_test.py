@@ -8,9 +8,9 @@ import sys
 import pytest
 
 ORDER = (
-    {"errors", "files", "losses", "progress", "skeleton"},
+    {"errors", "files", "progress", "skeleton"},
     {"config", "conventions", "fields", "ops", "poses", "pretrained", "results", "web"},
-    {"system"},
+    {"losses", "system"},
     {"data", "images", "metrics", "nn", "objectives"},
     {"study", "systems", "tasks", "train"},
     {"reports", "runs"},

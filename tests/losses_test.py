@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from random_arrays import normal
+from skimage.metrics import structural_similarity
 
 from volsynth import losses
 
@@ -43,8 +44,65 @@ def test_masked_l1_is_the_mean_over_the_points_of_the_mask():
     assert losses.masked_l1(jnp.asarray(difference), jnp.zeros((3, 5), bool)) == 0
 
 
+def _pictures():
+    """Two pairs of noisy pictures in [-1, 1], [2, 14, 17, 3] each."""
+    image = np.tanh(normal(0, (2, 14, 17, 3)))
+    return image, np.clip(0.7 * image + 0.3 * normal(1, image.shape), -1, 1).astype(np.float32)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_structure_is_one_minus_the_similarity_of_scikit_image(dtype):
+    a, b = (jnp.asarray(picture, dtype) for picture in _pictures())
+    # In [0, 1]: the constant of the means is meant for values that are not negative.
+    wanted = [
+        structural_similarity(
+            *((np.asarray(picture, np.float64) + 1) / 2 for picture in pair),
+            channel_axis=-1,
+            data_range=1,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+        for pair in zip(a, b)
+    ]
+    got = losses.structure(a, b)
+    assert got.dtype == jnp.float32
+    np.testing.assert_allclose(got, 1 - np.mean(wanted), atol=1e-5)
+
+
+def test_structure_keeps_the_contrast_of_stripes_that_are_misplaced():
+    """Stripes an eighth of a period off are best grey for differences, and as they are for it."""
+    x = np.arange(32)
+    target, moved = (
+        jnp.asarray(np.broadcast_to(np.sin(np.pi * (x / 4 + by))[:, None], (1, 32, 32, 3)))
+        for by in (0.0, 0.25)
+    )
+    contrasts = np.linspace(0.1, 1, 19)
+
+    def best(loss):
+        return contrasts[np.argmin([loss(0.5 * a * moved, 0.5 * target) for a in contrasts])]
+
+    assert best(losses.structure) > 0.9 > 0.75 > best(losses.l1)
+
+
+def test_the_gradient_of_structure_is_that_of_differences_and_finite_on_flat_pictures():
+    a, b = map(jnp.asarray, _pictures())
+    direction = jnp.asarray(normal(2, a.shape))
+    slope = jnp.vdot(jax.grad(losses.structure)(a, b), direction)
+    step = 1e-2
+    ahead, behind = (losses.structure(a + way * direction, b) for way in (step, -step))
+    np.testing.assert_allclose(slope, (ahead - behind) / (2 * step), rtol=2e-2)
+    flat = jnp.full(a.shape, -1.0)
+    assert jnp.isfinite(jax.grad(losses.structure)(flat, flat)).all()
+
+
+def test_structure_needs_a_window():
+    with pytest.raises(ValueError, match="at least 11 pixels high and wide.* got 10 x 17"):
+        losses.structure(*(jnp.asarray(picture)[:, :10] for picture in _pictures()))
+
+
 @pytest.mark.usefixtures("_unchecked")
-@pytest.mark.parametrize("loss", [losses.l1, losses.chroma])
+@pytest.mark.parametrize("loss", [losses.l1, losses.chroma, losses.structure])
 def test_images_of_two_shapes_are_not_broadcast(loss):
     image = jnp.zeros((2, 4, 4, 3))
     with pytest.raises(AssertionError, match="equal_shape"):

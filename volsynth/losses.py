@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from volsynth.ops import windows
+
 
 def gan_discriminator(real: Float[Array, "..."], fake: Float[Array, "..."]) -> Float[Array, ""]:
     """The loss of a GAN's discriminator: -log D(real) - log(1 - D(fake)) (equation 2.13).
@@ -124,6 +126,27 @@ def masked_l1(difference: Float[Array, "b j c"], mask: Bool[Array, "b j"]) -> Fl
     kept = jnp.where(mask[..., None], jnp.abs(difference.astype(jnp.float32)), 0.0)
     count = difference.shape[-1] * jnp.sum(mask, dtype=jnp.float32)
     return jnp.sum(kept) / jnp.maximum(count, 1.0)
+
+
+def structure(image: Float[Array, "b h w c"], target: Float[Array, "b h w c"]) -> Float[Array, ""]:
+    """One minus the structural similarity of two images in [-1, 1] (Wang et al. 2004).
+
+    The picture with the least differences of pixels has no stripes where it cannot place them;
+    similarity also asks for their contrast (Zhao et al. 2017, *Loss Functions for Image Restoration
+    with Neural Networks*).
+
+    Raises:
+      AssertionError: their shapes differ.
+      ValueError: they are smaller than the window of 11 pixels.
+    """
+    chex.assert_equal_shape([image, target])
+    if min(image.shape[1:3]) < windows.WINDOW:
+        raise ValueError(
+            f"structure: images must be at least {windows.WINDOW} pixels high and wide, the size "
+            f"of its window, got {image.shape[1]} x {image.shape[2]}."
+        )
+    x, y = ((value.astype(jnp.float32) + 1) / 2 for value in (image, target))
+    return 1 - jnp.mean(windows.structural_similarity(x, y, windows.weights()))
 
 
 def chroma(image: Float[Array, "b h w 3"], target: Float[Array, "b h w 3"]) -> Float[Array, ""]:

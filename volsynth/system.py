@@ -140,6 +140,9 @@ class System:
         that devices may share; the image's height is split only where this divides its parts.
       file_keys: keys of the config that name files, such as "loss.features". A run may go on with
         another path in them: what the file holds must be in `notes`.
+      later_keys: keys of the config that runs of earlier versions lack, with the values that mean
+        what those runs did, such as {"loss.structure": 0.0}: so they can still be scored and
+        continued. The networks and losses must have the same defaults.
       figures: numbers that the paper prints about its networks, for comparison in
         `volsynth describe`; "of" says of which variant.
       notes: facts that belong in every log and result, such as which features a loss compares. A
@@ -161,6 +164,7 @@ class System:
     size_step: int = 0
     coarsest_stride: int = 4
     file_keys: tuple[str, ...] = ()
+    later_keys: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     figures: Mapping[str, float | str] = dataclasses.field(default_factory=dict)
     notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from launch.sweeps import spec
+from volsynth import systems
 from volsynth.config import config_from_dict, config_to_dict, load_config
 from volsynth.diagnostics import describe
 from volsynth.errors import UserError, did_you_mean
@@ -105,9 +106,11 @@ def _read(
         if not one["results"] or not one["images"]:
             continue
         # The name of a workdir says little: somebody may have trained something else in it.
-        wanted = {"config": config_to_dict(load_config(run.config, run.overrides)), "data": None}
+        config = load_config(run.config, run.overrides)
+        wanted = {"config": config_to_dict(config), "data": None, "notes": {}}
+        wanted["later_keys"] = systems.make(config).later_keys
         same = {"config": one["config"], "data": None, "notes": {}}
-        if differing := run_record.differences(same, {**wanted, "notes": {}}):
+        if differing := run_record.differences(same, wanted):
             raise UserError(
                 f"{workdir} is a run of another config than the table's ({'; '.join(differing)})."
             )

@@ -79,8 +79,10 @@ def test_a_variant_may_have_a_config_of_its_own(write):
                 for variant in (
                     *(
                         "moved_pixels",
+                        "structure",
                         "two_sources",
                         "volume",
+                        "guided_volume",
                         "no_mirror",
                         "no_visibility",
                         "no_shade",

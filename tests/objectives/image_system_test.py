@@ -290,7 +290,7 @@ def test_nothing_but_the_critic_teaches_where_it_is_alone(size):
         settings = load_config(f"configs/{path}.py:{size},wasserstein,critic_alone")
         players = systems.make(settings).phases["main"]
         assert set(players) == {"generator", "discriminator"}
-        weights = {"nearest_neighbour", "perceptual", "l1", "chroma", "pose"}
+        weights = {"nearest_neighbour", "perceptual", "l1", "chroma", "structure", "pose"}
         assert {settings.loss[key] for key in weights} == {0.0}
         assert settings.loss.gan == 1
 

@@ -93,6 +93,12 @@ def test_with_a_volume_the_streams_are_those_of_the_volumetric_system():
     for stream in ("encoder", "before", "pose_stream", "after"):
         assert found["volume"][stream] == wanted[stream], stream
     assert "network" not in found
+    # A guided encoder sees outline, depth and ten parts of the source's body beside three colours.
+    guided = parameters("configs/reprojection.py", "smoke", "guided_volume")
+    first = [
+        tree["volume"]["encoder"]["ConvBlock_0"]["Conv_0"]["kernel"] for tree in (found, guided)
+    ]
+    assert [kernel[2] for kernel in first] == [3, 3 + 12]
 
 
 def test_a_larger_picture_shows_what_the_smaller_one_shows(made):
@@ -116,6 +122,7 @@ def test_a_larger_picture_shows_what_the_smaller_one_shows(made):
         ("model.pose=4d", "config.model.pose must be 3d or 2d, got '4d'"),
         ("loss.pose=1.0", "config.loss.pose must be 0, got 1.0: there is no pose head here"),
         ("model.sources=3", "config.model.sources must be 1 or 2, got 3"),
+        ("model.guided=True", "config.model.guided must be False with config.model.features unet"),
         ("model.flow=0.5", "config.model.flow must be from 0 to 0.3, a share of the person's"),
     ],
 )

@@ -77,6 +77,20 @@ def test_files_count_by_what_is_in_them(tmp_path):
         claim(elsewhere, "0123", ())
 
 
+def test_a_run_of_an_earlier_version_goes_on_where_what_it_lacks_means_what_it_did(tmp_path):
+    run_record.claim_workdir(tmp_path, CONFIG, "identity")
+
+    def claim(value):
+        config = _edited(model__guided=value)
+        later = {"model.guided": False}
+        run_record.claim_workdir(tmp_path, config, "identity", later_keys=later)
+
+    claim(False)
+    assert run_record.read_run(tmp_path)["config"] == CONFIG
+    with pytest.raises(UserError, match=re.escape("(model.guided: False there, True here)")):
+        claim(True)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

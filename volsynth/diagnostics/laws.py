@@ -23,6 +23,7 @@ from volsynth.data import pipeline, sampling
 from volsynth.errors import UserError, os_errors_explained
 from volsynth.images import draw, grids
 from volsynth.metrics import structural_similarity
+from volsynth.ops import windows
 from volsynth.ops import geometry
 from volsynth.runs import restoring
 from volsynth.runs.restoring import RestoredRun
@@ -129,7 +130,7 @@ def _look(make, batch):
     made = make(batch)
     moved = shifted(make(shift(batch, SHIFT)), -SHIFT)
     # What was moved out of the picture is not compared, nor are windows that reach there.
-    lost = SHIFT + structural_similarity.WINDOW // 2
+    lost = SHIFT + windows.WINDOW // 2
     inside = np.zeros(target.shape[1:], bool)
     inside[:-lost, :-lost] = True
     mirrored = make(mirror(batch))[:, :, ::-1]

@@ -13,18 +13,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from volsynth.errors import did_you_mean
 from volsynth.metrics import checks
 from volsynth.metrics.masks import has_pixels, masked, mean_over
-
-# The window and the constants of Wang et al. 2004.
-WINDOW = 11
-SIGMA = 1.5
-K1 = 0.01
-K2 = 0.03
+from volsynth.ops import windows
 
 LEAST_RANGE = 1.0 / 255.0
 """The smallest range of values that a protocol with a measured range uses: one level of 8 bits.
@@ -55,7 +49,7 @@ class Settings:
     source: str
 
 
-_OURS = Settings(WINDOW, SIGMA, False, False, 0, "Wang et al. 2004")
+_OURS = Settings(windows.WINDOW, windows.SIGMA, False, False, 0, "Wang et al. 2004")
 
 _PUBLISHED: Mapping[str, Settings] = {
     "ssim_pose_gan": Settings(11, 1.5, False, True, 0, "Siarohin et al. 2018, pose-gan"),
@@ -77,8 +71,8 @@ def _stated(settings: Settings) -> dict[str, Any]:
         "window": settings.window,
         "window_shape": "gaussian" if settings.sigma else "uniform",
         **({"sigma": settings.sigma} if settings.sigma else {}),
-        "k1": K1,
-        "k2": K2,
+        "k1": windows.K1,
+        "k2": windows.K2,
         "sample_covariance": settings.sample_covariance,
         "data_range": (
             "largest minus smallest value of the generated image, at least one level of 8 bits"
@@ -243,54 +237,11 @@ def _similarity(score, generated, target, settings) -> Float[Array, "B h w"]:
             f"{score}: images must be at least {settings.window} pixels high and wide, the size "
             f"of its window, got {x.shape[1]} x {x.shape[2]}."
         )
-    # The constants grow with the square of the range, as in the paper; images are in [0, 1] here.
-    span = jnp.ones((x.shape[0], 1, 1, 1), jnp.float32)
+    # Images are in [0, 1] here.
+    span = None
     if settings.measured_range:
         axes = (1, 2, 3)
         span = jnp.max(x, axes, keepdims=True) - jnp.min(x, axes, keepdims=True)
         span = jnp.maximum(span, LEAST_RANGE)
-    c1, c2 = (K1 * span) ** 2, (K2 * span) ** 2
-    weights = _window(settings)
-    mean_x, mean_y = _filtered(x, weights), _filtered(y, weights)
-    # Variances are differences of squares, which cancel in float32. Around the middle of the range
-    # the squares are smaller, so that less is lost to rounding.
-    u, v = x - 0.5, y - 0.5
-    mean_u, mean_v = mean_x - 0.5, mean_y - 0.5
-    pixels_inside = settings.window**2
-    # From the population's (co)variance to the sample's; both have the same factor.
-    scale = pixels_inside / (pixels_inside - 1) if settings.sample_covariance else 1.0
-    variances = _filtered(u * u + v * v, weights) - mean_u * mean_u - mean_v * mean_v
-    covariance = _filtered(u * v, weights) - mean_u * mean_v
-    # With C3 = C2 / 2 contrast and structure of the paper become one fraction.
-    luminance = (2.0 * mean_x * mean_y + c1) / (mean_x * mean_x + mean_y * mean_y + c1)
-    structure = (2.0 * scale * covariance + c2) / (scale * variances + c2)
-    return jnp.mean(luminance * structure, axis=-1)
-
-
-def _window(settings) -> np.ndarray:
-    """Weights of the window along one axis; both axes have the same."""
-    if not settings.sigma:
-        return np.full(settings.window, 1.0 / settings.window, np.float32)
-    offset = np.arange(settings.window) - settings.window // 2
-    weights = np.exp(-0.5 * (offset / settings.sigma) ** 2)
-    return (weights / weights.sum()).astype(np.float32)
-
-
-def _filtered(image: Float[Array, "B H W 3"], weights: np.ndarray) -> Float[Array, "B h w 3"]:
-    """Weighted means over the windows inside the image."""
-    # Products with a banded matrix for each axis: a grouped convolution would give the same, but
-    # takes tens of times as long on a CPU.
-    rows, columns = (_banded(weights, size) for size in image.shape[1:3])
-    # Accelerators would by default multiply with 8 or 11 bits; the variances would be noise.
-    highest = jax.lax.Precision.HIGHEST
-    image = jnp.einsum("hH,bHWc->bhWc", rows, image, precision=highest)
-    return jnp.einsum("wW,bhWc->bhwc", columns, image, precision=highest)
-
-
-def _banded(weights: np.ndarray, size: int) -> np.ndarray:
-    """A matrix whose row i has the weights of the window that begins at pixel i."""
-    count = size - len(weights) + 1
-    banded = np.zeros((count, size), np.float32)
-    for i in range(count):
-        banded[i, i : i + len(weights)] = weights
-    return banded
+    weights = windows.weights(settings.window, settings.sigma)
+    return windows.structural_similarity(x, y, weights, settings.sample_covariance, span)

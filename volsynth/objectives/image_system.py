@@ -6,6 +6,7 @@ ResNet and deformable generators share it, so that such a method adds only its t
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -37,6 +38,7 @@ class Loss:
       l1: weight of the mean absolute difference of pixels.
       chroma: weight of the mean absolute difference between differences of colour channels.
       pose: weight of the cross-entropy between the pose head's volume and the source's heatmaps.
+      structure: weight of one minus structural similarity.
 
     Raises:
       UserError: a value is out of its range, or no term with a weight compares images.
@@ -53,10 +55,19 @@ class Loss:
     l1: float
     chroma: float
     pose: float
+    # Runs from before it do not have this key.
+    structure: float = 0.0
 
     def __post_init__(self) -> None:
         # Those of which at least one must teach the image; the pose alone would not.
-        weights = (self.gan, self.nearest_neighbour, self.perceptual, self.l1, self.chroma)
+        weights = (
+            self.gan,
+            self.nearest_neighbour,
+            self.perceptual,
+            self.l1,
+            self.chroma,
+            self.structure,
+        )
         if min(*weights, self.pose, self.gradient_penalty) < 0:
             raise UserError(f"config.loss: weights must not be negative, got {self}.")
         if max(weights) == 0:
@@ -96,6 +107,7 @@ def image_system(
     stages: Stages | None = None,
     size_step: int = 0,
     roles: Sequence[str] = (),
+    later_keys: Mapping[str, Any] | None = None,
 ) -> System:
     """The system of a generator and a discriminator.
 
@@ -111,6 +123,7 @@ def image_system(
       stages: the generator in three parts, where it has them.
       size_step: see `System.size_step`.
       roles: roles of pictures that the generator looks at besides the pair's.
+      later_keys: see `System.later_keys`; of the generator's own keys.
 
     Raises:
       UserError: there are no such layers of features, or no such file.
@@ -139,6 +152,7 @@ def image_system(
         stages=stages,
         size_step=size_step,
         file_keys=("loss.features",),
+        later_keys={"loss.structure": 0.0, **(later_keys or {})},
         figures=figures or {},
         notes=_notes(loss, roles),
     )

@@ -23,6 +23,7 @@ class Weights(NamedTuple):
     Attributes:
       l1: weight of the mean absolute difference of pixels.
       chroma: weight of the mean absolute difference between differences of colour channels.
+      structure: weight of one minus structural similarity.
       nearest_neighbour: weight of the nearest-neighbour loss.
       neighbourhood: side of the neighbourhood of that loss in pixels, odd.
       perceptual: weight of the mean absolute difference of features.
@@ -33,6 +34,7 @@ class Weights(NamedTuple):
 
     l1: float = 0.0
     chroma: float = 0.0
+    structure: float = 0.0
     nearest_neighbour: float = 0.0
     neighbourhood: int = 5
     perceptual: float = 0.0
@@ -82,6 +84,8 @@ def make_terms(
             terms["l1"] = weights.l1 * losses.l1(image, target)
         if weights.chroma:
             terms["chroma"] = weights.chroma * losses.chroma(image, target)
+        if weights.structure:
+            terms["structure"] = weights.structure * losses.structure(image, target)
         return terms
 
     return compute_terms

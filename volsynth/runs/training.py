@@ -57,7 +57,9 @@ def train(config: Any, workdir: str | os.PathLike[str]) -> None:
     # The workdir is shared: all processes would write the same file at the same time.
     if distributed.is_first():
         record = config_to_dict(config)
-        run_record.claim_workdir(workdir, record, mixed.identity, system.notes, system.file_keys)
+        run_record.claim_workdir(
+            workdir, record, mixed.identity, system.notes, system.file_keys, system.later_keys
+        )
     train_split = mixed.split("train")
     # Every process makes the examples that its own devices work on, and no others.
     rows = mesh.local_rows(devices, config.train.batch_size)

@@ -70,6 +70,8 @@ class Generator(nn.Module):
       pose: "3d", or "2d": bodies without depth.
       remat: whether blocks keep only their inputs for the backward pass, to save memory.
       dtype: type in which the layers compute.
+      guided: whether the streams of a volume are told which part of the person the source shows at
+        every pixel, and at which depth.
     """
 
     size: int
@@ -88,6 +90,8 @@ class Generator(nn.Module):
     pose: Literal["3d", "2d"]
     remat: bool
     dtype: layers.Dtype = jnp.float32
+    # Runs from before it do not have this key.
+    guided: bool = False
 
     def setup(self) -> None:
         """Makes the layers."""
@@ -128,7 +132,11 @@ class Generator(nn.Module):
             found["rings"] = hems.ring_means(sources)
         if self.volume is not None:
             colour, alpha = small[0][..., :3], small[0][..., 3:]
-            found["volume"] = self.volume.lift(colour + (1 - alpha) * keying.NEUTRAL)
+            image = colour + (1 - alpha) * keying.NEUTRAL
+            if self.guided:
+                shown = channels.body_channels(sources[0].body, sources[0].scale, self._side)
+                image = jnp.concatenate([image, shown], axis=-1)
+            found["volume"] = self.volume.lift(image)
         return found
 
     def move(self, features: dict[str, Any], batch: Batch) -> dict[str, Any]:
@@ -244,6 +252,11 @@ def make(config: Any) -> System:
             f"config.model.features must be unet or volume, got {model.features!r}; {hint}"
         )
     _check_sources(model)
+    if getattr(model, "guided", False) and model.features != "volume":
+        raise UserError(
+            f"config.model.guided must be False with config.model.features {model.features}: it is "
+            "the streams of a volume that are guided. Set features to volume."
+        )
     _check_flow(model)
     loss = build_section(image_system.Loss, config, "loss")
     if loss.pose:
@@ -270,6 +283,7 @@ def make(config: Any) -> System:
         stages=image_system.generator_stages(generator),
         size_step=tiles.SIZE,
         roles=SOURCES[1 : model.sources],
+        later_keys={"model.guided": False},
     )
 
 

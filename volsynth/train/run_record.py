@@ -36,6 +36,7 @@ def claim_workdir(
     data: str,
     notes: Mapping[str, str] | None = None,
     file_keys: Sequence[str] = (),
+    later_keys: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes `run.json` into a new workdir; in an old one checks that it is of the same run.
 
@@ -49,6 +50,7 @@ def claim_workdir(
       notes: the notes of the system, see `System.notes`.
       file_keys: keys of the config that may differ, see `System.file_keys`: what the files hold is
         in the notes.
+      later_keys: keys of the config that runs of earlier versions lack, see `System.later_keys`.
 
     Raises:
       UserError: the workdir belongs to another config or other data, its `run.json` is damaged,
@@ -64,7 +66,7 @@ def claim_workdir(
     with os_errors_explained("use", f"{workdir} as workdir"):
         workdir.mkdir(parents=True, exist_ok=True)
         if path.exists():
-            _check_same(path, read_run(workdir), record)
+            _check_same(path, read_run(workdir), {**record, "later_keys": later_keys or {}})
         else:
             files.write_text(path, json.dumps(record, indent=2))
 
@@ -97,9 +99,11 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
     Args:
       old: the record of the run as it was begun.
-      new: the record of its continuation, whose `file_keys` may differ.
+      new: the record of its continuation, whose `file_keys` may differ; where it has "later_keys",
+        those that the old one lacks have the values given there.
     """
     before, after = (flatten_dict(record["config"], sep=".") for record in (old, new))
+    before = {**new.get("later_keys", {}), **before}
     free = {*FREE_KEYS, *new.get("file_keys", ())}
     differing = [
         f"{key}: {before.get(key, 'absent')!r} there, {after.get(key, 'absent')!r} here"

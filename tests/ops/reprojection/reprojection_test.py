@@ -211,6 +211,21 @@ def test_a_part_that_the_source_hides_has_its_counterparts_mean():
 # --- channels ------------------------------------------------------------------------------------
 
 
+def test_the_channels_of_a_body_say_where_its_parts_are_and_how_deep():
+    standing_body = raster.raster(standing(), ALL[:1], SHAPE, SIDE, SLENDER)
+    scale = pose_volumes.person_scale(standing(), ALL[:1])
+    shown = np.asarray(channels.body_channels(standing_body, scale, SIDE))
+    assert shown.shape == (1, *SHAPE, 2 + skeleton.NUM_PARTS)
+    covered = np.asarray(standing_body.distance) < -2
+    part, outline = np.asarray(standing_body.part)[covered], shown[covered][:, 0]
+    assert outline.min() > 0.9
+    np.testing.assert_array_equal(shown[covered][:, 2:].argmax(-1), part)
+    np.testing.assert_allclose(shown[covered][:, 2:].sum(-1), outline, rtol=1e-6)
+    depth = (np.asarray(standing_body.depth) - SIDE / 2)[covered] / float(scale[0])
+    np.testing.assert_allclose(shown[covered][:, 1], depth * outline, rtol=1e-5)
+    assert not shown[np.asarray(standing_body.part) == raster.NOBODY][:, 1:].any()
+
+
 @pytest.mark.slow
 def test_channels_do_not_depend_on_the_size_of_the_person():
     rgba = painted(CROSSED)

@@ -38,8 +38,25 @@ def channels(found: Reprojection, side: float) -> Float[Array, "b h w c"]:
     shown += [axis * narrow for axis in (*target.normal, *found.normal)]
     if found.hem:
         shown += [*_over_neutral(found.hem), found.hem[3]]
-    shown += [(target.part == part) * wide for part in range(skeleton.NUM_PARTS)]
+    shown += _parts(target, wide)
     return jnp.stack(shown, axis=-1)
+
+
+def body_channels(body: Raster, scale: Float[Array, " b"], side: float) -> Float[Array, "b h w c"]:
+    """The channels of a body alone: outline, depth, and the part that every pixel shows.
+
+    Args:
+      body: the raster of the body.
+      scale: the person's scale, in pixels of the poses.
+      side: width of the image in these pixels.
+    """
+    scale = jnp.maximum(scale, 1e-3)[:, None, None]
+    wide = _wide(body, scale)
+    return jnp.stack([wide, _depth(body, scale, side) * wide, *_parts(body, wide)], axis=-1)
+
+
+def _parts(body: Raster, share):
+    return [(body.part == part) * share for part in range(skeleton.NUM_PARTS)]
 
 
 def _wide(body: Raster, scale):
