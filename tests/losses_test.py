@@ -97,7 +97,7 @@ def test_the_gradient_of_structure_is_that_of_differences_and_finite_on_flat_pic
 
 
 def test_structure_needs_a_window():
-    with pytest.raises(ValueError, match="at least 11 pixels high and wide.* got 10 x 17"):
+    with pytest.raises(ValueError, match=r"at least 11 pixels high and wide.* got 10 x 17"):
         losses.structure(*(jnp.asarray(picture)[:, :10] for picture in _pictures()))
 
 

@@ -22,9 +22,7 @@ from volsynth.config import config_from_dict
 from volsynth.data import pipeline, sampling
 from volsynth.errors import UserError, os_errors_explained
 from volsynth.images import draw, grids
-from volsynth.metrics import structural_similarity
-from volsynth.ops import windows
-from volsynth.ops import geometry
+from volsynth.ops import geometry, windows
 from volsynth.runs import restoring
 from volsynth.runs.restoring import RestoredRun
 from volsynth.system import Batch
