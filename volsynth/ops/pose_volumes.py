@@ -248,56 +248,76 @@ def part_transforms(
     """
     source, target = jax.lax.stop_gradient(source), jax.lax.stop_gradient(target)
     known = source_visible & target_visible
-    points = [_part_points(part, source, target, known, MIN_BONE * side) for part in skeleton.PARTS]
-    source_points = jnp.stack([p[0] for p in points], axis=1)
-    target_points = jnp.stack([p[1] for p in points], axis=1)
+    shortest = MIN_BONE * side
+    # Parts of a kind as one array: part by part this would be most of what a step compiles.
+    kinds = [points(source, target, known, shortest) for points in (_rolled_points, _solid_points)]
+    source_points, target_points, valid = (
+        jnp.concatenate(values, axis=1)[:, _IN_ORDER] for values in zip(*kinds)
+    )
     scale, rotation, _ = geometry.similarity_fit(target_points, source_points)
     matrix = jnp.clip(scale, MIN_SCALE, MAX_SCALE)[..., None, None] * rotation
     # The translation is computed again, so that the points' centre stays where it is when the scale
     # was bounded.
     centre = jnp.einsum("bpij,bpj->bpi", matrix, jnp.mean(target_points, axis=2))
     offset = jnp.mean(source_points, axis=2) - centre
-    return PartTransforms(matrix, offset, jnp.stack([p[2] for p in points], axis=1))
+    return PartTransforms(matrix, offset, valid)
 
 
-def _part_points(part, source, target, known, shortest):
-    """Four points of a part in both poses, [B, 4, 3], and whether they define a transform, [B]."""
-    index = np.array(part.joints)
+_ROLLED = tuple(part for part in skeleton.PARTS if part.roll)
+_SOLID = tuple(part for part in skeleton.PARTS if not part.roll)
+_IN_ORDER = np.array([(*_ROLLED, *_SOLID).index(part) for part in skeleton.PARTS])
+
+
+def _solid_points(source, target, known, shortest):
+    """Four points of each part that its joints define, as of `_rolled_points`.
+
+    They do unless they lie on a line.
+    """
+    index = np.array([part.joints for part in _SOLID])
     source_points, target_points = source[:, index], target[:, index]
-    valid = jnp.all(known[:, index], axis=-1)
-    # The torso: its four joints define a transform unless they lie on a line.
-    if not part.roll:
-        solid = (_spread(source_points) > shortest) & (_spread(target_points) > shortest)
-        return source_points, target_points, valid & solid
-    pivot = part.joints[1]
-    source_bone, source_sine, source_third = _third_point(part, source)
-    target_bone, target_sine, target_third = _third_point(part, target)
+    solid = (_spread(source_points) > shortest) & (_spread(target_points) > shortest)
+    return source_points, target_points, jnp.all(known[:, index], axis=-1) & solid
+
+
+def _rolled_points(source, target, known, shortest):
+    """Four points [B, P, 4, 3] of each part with a roll in both poses, and whether they are valid.
+
+    Whether they define a transform is [B, P].
+    """
+    pivot = np.array([part.joints[1] for part in _ROLLED])
+    # A limb has one point less than the head; its pivot counts twice, which changes no exact fit.
+    index = np.array([(*part.joints, part.joints[1])[:3] for part in _ROLLED])
+    source_bone, source_sine, source_third = _third_points(source)
+    target_bone, target_sine, target_third = _third_points(target)
     source_length = jnp.linalg.norm(source_bone, axis=-1)
     target_length = jnp.linalg.norm(target_bone, axis=-1)
     # Without a roll that both poses agree on, the third point turns with the bone.
     rolls = (source_sine > MIN_SINE) & (target_sine > MIN_SINE)
-    rolls &= jnp.all(known[:, np.array(part.roll)], axis=-1)
+    rolls &= jnp.all(known[:, np.array([(p.roll[0], p.roll[-1]) for p in _ROLLED])], axis=-1)
     # Else any point beside the target's bone will do, if the source's is that one turned along.
     orthogonal = _any_orthogonal(target_bone)
     turn = geometry.minimal_rotation(target_bone, source_bone)
     stretch = source_length / jnp.maximum(target_length, shortest)
-    turned = stretch[:, None] * jnp.einsum("bij,bj->bi", turn, orthogonal)
-    target_third = jnp.where(rolls[:, None], target_third, orthogonal) + target[:, pivot]
-    source_third = jnp.where(rolls[:, None], source_third, turned) + source[:, pivot]
-    # A limb has one point less than the head; its pivot counts twice, which changes no exact fit.
-    padding = index if len(part.joints) == 3 else np.array((*part.joints, pivot))
-    source_points = jnp.concatenate([source[:, padding], source_third[:, None]], axis=1)
-    target_points = jnp.concatenate([target[:, padding], target_third[:, None]], axis=1)
+    turned = stretch[..., None] * jnp.einsum("bpij,bpj->bpi", turn, orthogonal)
+    target_third = jnp.where(rolls[..., None], target_third, orthogonal) + target[:, pivot]
+    source_third = jnp.where(rolls[..., None], source_third, turned) + source[:, pivot]
+    source_points = jnp.concatenate([source[:, index], source_third[:, :, None]], axis=2)
+    target_points = jnp.concatenate([target[:, index], target_third[:, :, None]], axis=2)
     solid = (source_length > shortest) & (target_length > shortest)
-    return source_points, target_points, valid & solid
+    return source_points, target_points, jnp.all(known[:, index], axis=-1) & solid
 
 
-def _third_point(part, joints):
-    """The bone, the sine of the bend and the third point of equation 4.1, seen from the pivot."""
-    pivot = joints[:, part.joints[1]]
-    bone = joints[:, part.joints[0]] - pivot
-    first, last = part.roll[0], part.roll[-1]
-    other = joints[:, first] - (pivot if first == last else joints[:, last])
+def _third_points(joints):
+    """Bones, sines of their bends and the third points of equation 4.1, seen from the pivots.
+
+    Of all parts with a roll: [B, P, 3], [B, P] and [B, P, 3].
+    """
+    start, pivot = (np.array([part.joints[i] for part in _ROLLED]) for i in (0, 1))
+    first = np.array([part.roll[0] for part in _ROLLED])
+    # The direction of a single joint of a roll is from the pivot.
+    last = np.array([part.roll[1] if len(part.roll) > 1 else part.joints[1] for part in _ROLLED])
+    bone = joints[:, start] - joints[:, pivot]
+    other = joints[:, first] - joints[:, last]
     normal = jnp.cross(bone, other)
     area = jnp.linalg.norm(normal, axis=-1)
     length = jnp.linalg.norm(bone, axis=-1)
@@ -305,7 +325,7 @@ def _third_point(part, joints):
     sine = area / jnp.maximum(length * jnp.linalg.norm(other, axis=-1), tiny)
     # The cross product grows with both bones; the third point is as far away as the bone is long.
     stretch = length / jnp.where(area > 0, area, 1)
-    return bone, sine, normal * stretch[:, None]
+    return bone, sine, normal * stretch[..., None]
 
 
 def _any_orthogonal(bone):
@@ -319,6 +339,9 @@ def _any_orthogonal(bone):
 
 
 def _spread(points):
-    """The distance [B] of points from lying on one line, in pixels (second singular value)."""
-    centred = points - jnp.mean(points, axis=1, keepdims=True)
-    return jnp.linalg.svd(centred, compute_uv=False)[:, 1]
+    """The distance [...] of points [..., N, 3] from lying on one line, in pixels.
+
+    It is the second singular value.
+    """
+    centred = points - jnp.mean(points, axis=-2, keepdims=True)
+    return jnp.linalg.svd(centred, compute_uv=False)[..., 1]
