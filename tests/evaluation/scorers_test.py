@@ -1,6 +1,7 @@
 """Scorers: what a network or a program says of pictures, and of sets of them."""
 
 import dataclasses
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -88,6 +89,37 @@ def test_sets_are_those_of_all_valid_pictures_in_their_order(monkeypatch):
     assert set_scorers.builtin_features(7).protocol["diversity_builtin"]["splits"] == 7
     assert found.means()["generated"]["fid"] == found.sets["generated"]["fid"]
     assert tool.protocol["fid"]["network_weights"] == Inception.name
+
+
+def test_rows_are_scored_side_by_side_each_with_its_own_pictures_and_compiled_once():
+    """A scorer that waits for a second row to be scored meanwhile, and fails where none comes."""
+    meeting, traces = threading.Barrier(2), []
+
+    @jax.jit
+    def brightness(images):
+        traces.append(images.shape)
+        return jnp.mean(images, axis=(1, 2, 3))
+
+    def measure(images, batch):
+        # Rows of the first batch come one after the other.
+        if len(seen) >= 4:
+            meeting.wait(timeout=60)
+        seen.append(float(images[0, 0, 0, 0]))
+        return {"brightness": (brightness(images), batch["valid"])}
+
+    seen = []
+    tool = scorers.ImageScorer(("brightness",), {"brightness": {}}, measure)
+    batches = [_batch(3, [True] * 3, seed) for seed in range(3)]
+    mean = batches[0]["target_image"][0]
+    found = compute_scores.score_batches(
+        IMAGE, lambda batch: 0.5 * batch["target_image"], batches, mean, scorers=[tool]
+    )
+    assert len(traces) == 1
+    target = np.concatenate([batch["target_image"] for batch in batches])
+    for row, wanted in {"generated": 0.5 * target, "truth": target}.items():
+        np.testing.assert_allclose(
+            found.images[row]["brightness"].values, wanted.mean(axis=(1, 2, 3)), rtol=1e-4
+        )
 
 
 def test_published_ssim_only_where_the_window_fits():

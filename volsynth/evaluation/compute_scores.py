@@ -7,6 +7,7 @@ that means, intervals and orders depend neither on the size of a batch nor on it
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent import futures
 
 import jax
 import numpy as np
@@ -18,6 +19,9 @@ from volsynth.metrics import intervals
 from volsynth.system import Batch
 from volsynth.tasks import Task
 from volsynth.tasks.base import PredictFn
+
+_THREADS = 4
+"""The number of rows (what a system made, and baselines) that are scored at a time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,18 +106,20 @@ def score_batches(
     Raises:
       ValueError: there are no batches.
     """
-    gathered = _Gathered(task, scorers, total)
-    for batch in batches:
-        gathered.add(make(batch), fitted, batch)
-        progress(int(np.sum(batch["valid"])))
-    return gathered.scores()
+    # One row's scores keep one core busy.
+    with futures.ThreadPoolExecutor(_THREADS) as pool:
+        gathered = _Gathered(task, scorers, total, pool)
+        for batch in batches:
+            gathered.add(make(batch), fitted, batch)
+            progress(int(np.sum(batch["valid"])))
+        return gathered.scores()
 
 
 class _Gathered:
     """Values of the images scored so far, and the states of the scorers of sets."""
 
-    def __init__(self, task, scorers, total) -> None:
-        self._task = task
+    def __init__(self, task, scorers, total, pool) -> None:
+        self._task, self._pool = task, pool
         # Each compiles once for the whole split: the last batch is padded to full size.
         self._score, self._facts_of = jax.jit(task.score), jax.jit(task.facts)
         self._image_scorers = [s for s in scorers if isinstance(s, ImageScorer)]
@@ -132,9 +138,16 @@ class _Gathered:
         # The place of each valid image in the whole set; that of padding is never read.
         places = self._seen + np.cumsum(valid) - 1
         self._true_set = self._extended(self._true_set, batch["target_image"], places, valid)
-        for row, candidate in self._task.with_baselines(made, fitted, batch).items():
-            pictures = self._task.images(candidate) if self._task.images else None
-            self._add_row(row, candidate, pictures, batch, valid)
+        rows = self._task.with_baselines(made, fitted, batch)
+        images_of = self._task.images or (lambda candidate: None)
+        pictures_of = {row: images_of(candidate) for row, candidate in rows.items()}
+        # The first batch compiles what all further ones use: not in threads, where each row would.
+        scored_all = self._pool.map if self._columns else map
+        found = scored_all(lambda row: self._scored(rows[row], pictures_of[row], batch), list(rows))
+        for (row, pictures), scored in zip(pictures_of.items(), found):
+            columns = self._columns.setdefault(row, {name: [] for name in scored})
+            for name, (value, counted) in scored.items():
+                columns[name].append((value[valid].astype(np.float64), counted[valid]))
             # Every row has sets of its own, to be compared with that of the true pictures.
             if self._set_scorers:
                 state = self._sets.get(row) or self._empty_sets()
@@ -158,14 +171,12 @@ class _Gathered:
         facts = {name: np.concatenate(parts) for name, parts in self._facts.items()}
         return Scores(images, sets, facts)
 
-    def _add_row(self, row, candidate, pictures, batch, valid):
+    def _scored(self, candidate, pictures, batch):
         scored = dict(self._score(candidate, batch))
         for scorer in self._image_scorers:
             scored |= scorer.measure(pictures, batch)
-        columns = self._columns.setdefault(row, {name: [] for name in scored})
         # One transfer for all scores of a row: each waits for the device.
-        for name, (value, counted) in jax.device_get(scored).items():
-            columns[name].append((value[valid].astype(np.float64), counted[valid]))
+        return jax.device_get(scored)
 
     def _empty_sets(self):
         return [scorer.start(self._total) for scorer in self._set_scorers]
