@@ -94,7 +94,7 @@ VARIANTS = {
         "train": {**_common.DEMO["train"], "steps": 800},
         # Moved pixels are sharp by themselves, and features cost a quarter of a step. What keeps
         # the contrast of stripes is structure; with more of it colours become paler.
-        "loss": {**_common.DEMO["loss"], "nearest_neighbour": 0.0, "structure": 0.5},
+        "loss": {**_common.DEMO["loss"], "nearest_neighbour": 0.0, "structure": 0.4},
         "model": {"size": 64, "widths": (32, 48, 64), "blocks": 3},
         "volume": _common.DEMO_VOLUME,
         "discriminator": {"widths": (16, 32, 64), "heatmap_sigma": 3 / 64},
