@@ -8,6 +8,7 @@ from command_line import fails
 
 from volsynth import cli
 from volsynth.pretrained import feature_networks
+from volsynth.pretrained.blazepose import conversion, parameters
 
 
 def test_weights_are_converted_and_named(capsys, tmp_path, monkeypatch):
@@ -53,7 +54,28 @@ def test_weights_that_cannot_be_converted(capsys, tmp_path):
 
 
 def test_the_kinds_of_weights_are_those_that_there_are():
-    assert "{" + ",".join(feature_networks.LAYOUTS) + "}" in _help("weights", "convert")
+    kinds = (*feature_networks.LAYOUTS, *conversion.KINDS)
+    assert "{" + ",".join(kinds) + "}" in "".join(_help("weights", "convert").split())
+
+
+def test_files_of_blazepose_are_converted_and_others_refused(capsys, tmp_path, monkeypatch):
+    source, out = tmp_path / "in.tflite", tmp_path / "out.safetensors"
+    source.write_bytes(b"TFL3")
+    convert = ("weights", "convert", str(source), str(out), "--kind", "blazepose-detector")
+    fails(capsys, "blazepose-detector is made from", *convert)
+    fails(capsys, "no second file; leave --lin out", *convert, "--lin", "lin.pth")
+    entry = {"source": {"sha256": hashlib.sha256(b"TFL3").hexdigest()}}
+    monkeypatch.setattr(parameters, "manifest", lambda: {"detector": entry})
+    monkeypatch.setattr(conversion, "_detector_names", lambda: ["a"])
+    layer = np.ones((1, 1, 2, 3), np.float16), np.zeros(3, np.float16)
+    monkeypatch.setattr(conversion, "_constants", lambda content: [layer])
+    assert cli.main([*convert]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{source}: SHA-256 {entry['source']['sha256']}",
+        f"{out}: SHA-256 {hashlib.sha256(out.read_bytes()).hexdigest()}",
+        "blazepose-detector: 2 arrays, 9 values, float16",
+    ]
+    np.testing.assert_array_equal(safetensors.numpy.load_file(out)["a/kernel"], layer[0])
 
 
 def _help(*command):

@@ -34,7 +34,7 @@ ENGINE = [path.stem for path in sorted(pathlib.Path("volsynth/train").glob("[!_]
 jaxtyping.install_import_hook(
     [
         *("volsynth.ops", "volsynth.nn", "volsynth.losses", "volsynth.metrics"),
-        *("volsynth.poses", "volsynth.pretrained"),
+        *("volsynth.photographs", "volsynth.poses", "volsynth.pretrained"),
         *("volsynth.images", "volsynth.diagnostics.volume_views", "volsynth.objectives"),
         *("volsynth.systems", "volsynth.tasks", "volsynth.data"),
         # Not the state: JAX and Orbax take trees apart, and put them together with other leaves.

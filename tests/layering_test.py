@@ -8,10 +8,10 @@ import sys
 import pytest
 
 ORDER = (
-    {"errors", "files", "progress", "skeleton"},
-    {"config", "conventions", "fields", "ops", "poses", "pretrained", "results", "web"},
-    {"losses", "system"},
-    {"data", "images", "metrics", "nn", "objectives"},
+    {"compilations", "errors", "files", "progress", "skeleton"},
+    {"config", "conventions", "fields", "ops", "poses", "results", "web"},
+    {"losses", "pretrained", "system"},
+    {"data", "images", "metrics", "nn", "objectives", "photographs"},
     {"study", "systems", "tasks", "train"},
     {"reports", "runs"},
     {"diagnostics", "export"},

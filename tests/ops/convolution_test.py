@@ -169,3 +169,22 @@ def test_the_gradient_of_an_image_has_gradients_and_half_precision():
     exact = jax.grad(lambda *args: jnp.sum(convolution.conv(*args)), argnums=1)(x, kernel)
     assert [g.dtype for g in gradients] == [jnp.bfloat16] * 2
     np.testing.assert_allclose(np.float32(gradients[1]), exact, rtol=0.02, atol=2)
+
+
+@pytest.mark.parametrize("taps", [(3, 3), (5, 5), (2, 3), (1, 1)])
+@pytest.mark.parametrize(
+    ("stride", "padding"), [(1, "SAME"), (2, "SAME"), (1, "VALID"), (2, ((1, 1), (2, 0)))]
+)
+def test_depthwise_conv_equals_the_convolution_of_each_channel(taps, stride, padding):
+    x, kernel = _normal(0, 2, 8, 7, 3), _normal(1, *taps, 3)
+    found = convolution.depthwise_conv(x, kernel, stride, padding)
+    each = [
+        convolution._plain_conv(
+            x[..., i : i + 1], kernel[..., i, None, None], stride, padding=padding
+        )
+        for i in range(3)
+    ]
+    np.testing.assert_allclose(found, jnp.concatenate(each, axis=-1), atol=1e-5)
+    if (stride, padding) == (1, "SAME"):
+        by_loops = oracles.convolution(x[..., :1, None], kernel[:, :, None, :1, None])
+        np.testing.assert_allclose(found[..., :1], by_loops[..., 0, :], atol=1e-5)

@@ -15,10 +15,14 @@ def add(commands: Any) -> None:
     convert = shared.add_command(
         weights_commands, "convert", _convert, "check weights, and keep what is used"
     )
-    convert.add_argument("source", metavar="IN", help="of torch.save, or safetensors")
+    convert.add_argument(
+        "source", metavar="IN", help="of torch.save, or safetensors; .tflite of BlazePose"
+    )
     convert.add_argument("out", metavar="OUT.safetensors", help="the new file")
-    # Not from `feature_networks.LAYOUTS`, whose module imports JAX; a test compares the two.
-    kinds = ("vgg19", "inception", "lpips-alex", "lpips-vgg")
+    # Not from `feature_networks.LAYOUTS` and `conversion.KINDS`, whose modules import JAX; a test
+    # compares them.
+    blazepose = ("blazepose-detector", "blazepose-landmarks")
+    kinds = ("vgg19", "inception", "lpips-alex", "lpips-vgg", *blazepose)
     convert.add_argument("--kind", choices=kinds, default="vgg19", help="default: vgg19")
     convert.add_argument("--lin", metavar="FILE", help="learned weights of LPIPS, for lpips kinds")
 
@@ -38,7 +42,8 @@ def _convert(options):
     if options.lin is not None:
         print(f"{options.lin}: SHA-256 {found['lin']}")
     print(f"{options.out}: SHA-256 {found['out']}")
-    print(f"{options.kind}: {found['arrays']} arrays, {found['values']:,} values, float32")
+    size = f"{found['arrays']} arrays, {found['values']:,} values"
+    print(f"{options.kind}: {size}, {found['dtype']}")
     return 0
 
 

@@ -1,1 +1,1 @@
-"""Published networks whose weights or files users bring: VGG-19, LPIPS, Inception-v3, detectors."""
+"""Published networks: VGG-19, LPIPS, Inception-v3 and detectors of users' files, and BlazePose."""

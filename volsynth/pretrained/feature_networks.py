@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 
 from volsynth.errors import UserError
 from volsynth.pretrained import inception, lpips_networks, vgg, weights
+from volsynth.pretrained.blazepose import conversion
 
 BUILTIN = "builtin-random-vgg19-"
 """The beginning of the name of features without a file; the deepest layer follows."""
@@ -181,12 +182,13 @@ def convert_weights(
     Args:
       source: the file of weights, as in `weights.load`.
       out: the path of the new file, which must end in .safetensors.
-      network: a name of `LAYOUTS`.
+      network: a name of `LAYOUTS`, or of `conversion.KINDS` for BlazePose, whose source is a file
+        of its own kind.
       lin: the second file of a network of `LIN_LAYOUTS`.
 
     Returns:
-      The number of "arrays" and of their "values", and the SHA-256 of the files "source", "lin" (if
-      there is one) and "out".
+      The number of "arrays", of their "values" and their "dtype", and the SHA-256 of the files
+      "source", "lin" (if there is one) and "out".
 
     Raises:
       UserError: a source is not what it should be, `lin` is missing or not wanted, or `out` cannot
@@ -205,6 +207,8 @@ def convert_weights(
             f"weights convert: {network} has no second file; leave --lin out, or give --kind"
             f" {' or '.join(LIN_LAYOUTS)}."
         )
+    if network in conversion.KINDS:
+        return conversion.convert(source, out, network)
     # What the layout does not name, such as the classifier, is left out here.
     arrays = weights.load(source, LAYOUTS[network](), _ADVICE.get(network, weights.ADVICE))
     digests = {"source": weights.sha256(source)}
@@ -215,6 +219,7 @@ def convert_weights(
     return {
         "arrays": len(arrays),
         "values": sum(array.size for array in arrays.values()),
+        "dtype": "float32",
         **digests,
         "out": weights.sha256(out),
     }

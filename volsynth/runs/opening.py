@@ -1,9 +1,6 @@
 """First steps of training and of restoring a run: its data is opened and verified."""
 
-import pathlib
 from typing import Any
-
-import jax
 
 from volsynth import progress
 from volsynth.data import pipeline, prepared, verify
@@ -47,13 +44,3 @@ def verify_splits(config: Any, data: prepared.Prepared, *names: str) -> None:
     else:
         for name in names:
             data.split(name)
-
-
-def keep_compilations() -> None:
-    """Turns on the cache on disk of compiled programs, which later runs read."""
-    cache = pathlib.Path.home() / ".cache" / "volsynth" / "xla"
-    # Whoever has set a folder of their own keeps it.
-    if jax.config.jax_compilation_cache_dir is None:
-        jax.config.update("jax_compilation_cache_dir", str(cache))
-        # What compiles faster than it is read from a disk is not worth the space.
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)

@@ -8,10 +8,11 @@ from typing import Any, Literal, NamedTuple
 import jax
 
 from volsynth import systems, tasks
+from volsynth.compilations import keep_compilations
 from volsynth.config import config_from_dict
 from volsynth.data import mixture, prepared
 from volsynth.errors import UserError
-from volsynth.runs.opening import keep_compilations, open_data, verify_splits
+from volsynth.runs.opening import open_data, verify_splits
 from volsynth.system import Batch, System, Variables, averaged_networks, evaluation_context
 from volsynth.tasks.base import Prediction
 from volsynth.train import checkpoint, checkpoint_arrays, run_record

@@ -8,10 +8,11 @@ from typing import Any
 import jax
 
 from volsynth import systems, tasks
+from volsynth.compilations import keep_compilations
 from volsynth.config import config_to_dict
 from volsynth.data import augment, mixture, pipeline, sampling
 from volsynth.errors import UserError
-from volsynth.runs.opening import keep_compilations, open_data, verify_splits
+from volsynth.runs.opening import open_data, verify_splits
 from volsynth.runs.restoring import predictor
 from volsynth.tasks.gallery import gallery, gallery_pairs
 from volsynth.train import distributed, loop, mesh, program, run_record

@@ -1,0 +1,1 @@
+"""Persons in photographs: where they are, their joints and their masks."""
