@@ -185,6 +185,7 @@ def test_what_is_converted_holds_both_and_nothing_else(paths, converted, states,
     assert converted == {
         "arrays": len(wanted),
         "values": sum(v.size for v in wanted.values()),
+        "dtype": "float32",
         **{k: weights.sha256(p) for k, p in (("source", source), ("lin", lin), ("out", out))},
     }
     arrays = safetensors.numpy.load_file(out)

@@ -225,6 +225,7 @@ def test_what_is_converted_holds_the_features_and_nothing_else(tmp_path, path, s
     assert found == {
         "arrays": 32,
         "values": 20_024_384,
+        "dtype": "float32",
         "source": weights.sha256(path),
         "out": weights.sha256(out),
     }
