@@ -11,9 +11,10 @@ from seen_people import see
 from volsynth import skeleton
 from volsynth.config import config_from_dict
 from volsynth.export import exported_model
-from volsynth.generation import estimation
+from volsynth.generation import estimation, pictures
 from volsynth.images import cropping
 from volsynth.ops import pose_volumes
+from volsynth.photographs import persons as photographs
 from volsynth.poses import joint_orders, keypoint_files, pose_library
 from volsynth.system import Player, Stages, System, evaluation_context
 
@@ -157,6 +158,24 @@ def estimator(monkeypatch, source, mask):
     found = finder(px, mm)
     monkeypatch.setattr(estimation, "load_estimator", lambda path: found)
     return pose
+
+
+def photograph(monkeypatch, *sources):
+    """Makes the persons whom pictures show those of the sources, in this order.
+
+    Returns:
+      the persons.
+    """
+    found = []
+    for source in sources:
+        (pose,) = keypoint_files.read(source.pose)
+        mask = pictures.read_picture(source.image, source.mask).mask.astype(float)
+        mm = pose.joints_mm - pose.joints_mm[list(skeleton.HIPS)].mean(axis=0)
+        sure = pose.visible.astype(float)
+        found.append(photographs.Person(pose.joints_px, mm, sure, pose.visible, mask, 1.0))
+    monkeypatch.setattr(photographs, "find_person", lambda image: next(iter(found), None))
+    monkeypatch.setattr(photographs, "find_persons", lambda image: found)
+    return found
 
 
 def write_motion(path, names, frames=None):

@@ -1,5 +1,6 @@
 """One's own picture in other poses: where the person comes to, files, and mistakes in one line."""
 
+import dataclasses
 import json
 import pathlib
 
@@ -167,8 +168,24 @@ def test_an_estimator_stands_in_for_files_of_poses(tmp_path, monkeypatch, brough
     targets = Targets(images=[other["image"]])
     made = generate.generate(MODEL, lone, targets, tmp_path / "o.png")
     assert made["targets"] == ["picture"]
-    with pytest.raises(UserError, match=r"give --estimator, .* finds the pose of .*picture\.png"):
-        generate.generate(MODEL, source, targets, tmp_path / "o.png")
+
+
+def test_a_picture_and_the_name_of_a_pose_are_enough(tmp_path, monkeypatch, brought, capsys):
+    source, _ = brought
+    own_pictures.photograph(monkeypatch, source)
+    given, found, other = (tmp_path / name for name in ("given.png", "found.png", "other.png"))
+    generate.generate(MODEL, source, Targets(["waving"]), given)
+    arguments = ["generate", "--model", "m", "--image", str(source.image)]
+    assert cli.main([*arguments, "--pose", "waving", "--out", str(found)]) == 0
+    difference = reader.read_rgb(given).astype(int) - reader.read_rgb(found)
+    assert (np.abs(difference).max(axis=-1) > 60).mean() < 0.01
+    # So is a picture of somebody in the pose.
+    arguments += ["--target-image", str(source.image)]
+    assert cli.main([*arguments, "--out", str(other)]) == 0
+    capsys.readouterr()
+    # Of a person whom nobody chose, the number is a mistake.
+    assert cli.main([*arguments, "--out", str(other), "--person", "2"]) == 2
+    assert "1 persons were found, so that --person must be from 1 to 1" in capsys.readouterr().err
 
 
 def test_mistakes_about_sources_and_targets(tmp_path, brought):
@@ -180,8 +197,11 @@ def test_mistakes_about_sources_and_targets(tmp_path, brought):
         with pytest.raises(UserError, match=message):
             generate.generate(MODEL, source, targets, tmp_path / out, **options)
 
-    alone = Source(source.image, source.mask)
-    fails("give --source-pose, a file that says where", source=alone)
+    numbered = dataclasses.replace(source, person=2)
+    fails("picture.jpg: --person 2 chooses among .* the mask says already", source=numbered)
+    numbered = Source(source.image, pose=source.pose, person=2)
+    fails("picture.jpg: --person 2 chooses among .* the joints say already", source=numbered)
+    fails("--person must be 1 .* got 0", source=Source(source.image, person=0))
     fails("0 target poses; from 1 to 100 are allowed", targets=())
     fails("101 target poses", targets=["standing"] * 101, out="folder")
     fails("there is no pose 'stand'; did you mean 'standing'", targets=["stand"])
@@ -220,8 +240,8 @@ def test_the_command_line_takes_what_the_function_takes(tmp_path, brought, capsy
         "pictures": [out],
         "targets": ["standing", "sitting"],
     }
-    assert cli.main([*arguments, "--out", out, "--sheet"]) == 2
+    assert cli.main([*masked, "--out", out, "--sheet", "--person", "0"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
-    assert "background was not removed" in err
+    assert "--person must be 1 (the largest person) or more, got 0" in err

@@ -8,6 +8,7 @@ import pytest
 from seen_people import see
 
 from data_prep.building import preparing
+from volsynth import skeleton
 from volsynth.errors import UserError
 from volsynth.generation import persons, pictures
 from volsynth.ops import geometry
@@ -113,3 +114,33 @@ def test_a_motion_is_scaled_and_moved_as_one(tmp_path):
     assert len(persons.fit_poses([frames[0], little], who)[0]) == 2
     with pytest.raises(UserError, match="too few of them are neighbours"):
         persons.fit_poses([little, little], who)
+
+
+def test_of_a_person_whom_the_picture_cuts_off_only_that_is_shown(tmp_path):
+    found, mask = own_pictures.bring(tmp_path)
+    image = pictures.read_picture(found["image"], found["mask"]).image
+    (pose,) = keypoint_files.read(found["pose"])
+    knees, ankles = (
+        [skeleton.INDEX[f"{s}_{j}"] for s in ("left", "right")] for j in ("knee", "ankle")
+    )
+    hips = list(skeleton.HIPS)
+    standing = pose_library.named_pose("standing")
+    # Above the knees.
+    height = int(pose.joints_px[[*hips, *knees], 1].mean())
+    visible = pose.visible.copy()
+    visible[[*knees, *ankles]] = False
+    half = dataclasses.replace(pose, visible=visible)
+    who = persons.crop_person(image[:height], mask[:height], half, 32)
+    assert who.cut_off
+    (body,), _ = persons.fit_poses([standing], who)
+    np.testing.assert_array_equal(body.visible, visible)
+    assert body.joints[hips, 1].max() == pytest.approx(height)
+    # Whoever stands inside of the picture has legs, even if nobody knows where.
+    who = persons.crop_person(image, mask, half, 32)
+    assert not who.cut_off
+    assert persons.fit_poses([standing], who)[0][0].visible.all()
+    visible[hips] = False
+    with pytest.raises(
+        UserError, match=r"pose\.json: .* neither hip is known, so that there is no"
+    ):
+        persons.crop_person(image, mask, half, 32)

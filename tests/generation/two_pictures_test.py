@@ -1,5 +1,6 @@
 """Models that look at two pictures of a person, and people of whom there are one or two."""
 
+import dataclasses
 import pathlib
 
 import jax.numpy as jnp
@@ -97,10 +98,15 @@ def test_a_person_is_read_with_a_further_picture_of_the_same_size(brought):
     assert person.also.picture is None
     assert read_person(both, SIDE, keep_picture=False).picture is None
     assert alone.also is None
-    with pytest.raises(UserError, match="give --also-pose, a file that says where"):
-        read_person(
-            Source(front.image, front.mask, front.pose, also=Source(back.image, back.mask)), SIDE
-        )
+
+
+def test_the_person_of_a_further_picture_is_found_in_it(brought, monkeypatch):
+    front, back = brought
+    own_pictures.photograph(monkeypatch, back)
+    given = read_person(dataclasses.replace(front, also=back), SIDE)
+    found = read_person(dataclasses.replace(front, also=Source(back.image)), SIDE)
+    np.testing.assert_array_equal(found.also.image, given.also.image)
+    np.testing.assert_allclose(found.also.joints, given.also.joints, atol=1.2)
 
 
 def test_the_fields_of_a_person_are_those_of_both_pictures(brought):

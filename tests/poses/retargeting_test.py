@@ -174,3 +174,39 @@ def test_bodies_are_moved_into_the_frame_or_to_its_middle():
     np.testing.assert_allclose(low[0] + shift[0], 0, atol=1e-9)
     shift = retargeting.standing_offset([wide], source, 0.2, (100, 100))
     np.testing.assert_allclose((low + high) / 2 + shift, (50, 50))
+
+
+def _without(*names):
+    """A body whose joints of these names are known on neither side."""
+    hidden = [name.partition("_")[2] in names for name in skeleton.JOINTS]
+    return body()._replace(visible=~np.array(hidden))
+
+
+@pytest.mark.parametrize(
+    ("lacks", "loses"),
+    [((), ()), (("ankle",), ("ankle",)), (("knee",), ("knee", "ankle")), (("elbow",), ())],
+)
+def test_legs_end_where_those_of_the_source_end(lacks, loses):
+    found = retargeting.end_legs(body(), _without(*lacks))
+    np.testing.assert_array_equal(found.visible, _without(*loses).visible)
+    # One leg is enough to know both.
+    one = body().visible.copy()
+    one[skeleton.INDEX["right_knee"]] = one[skeleton.INDEX["left_ankle"]] = False
+    assert retargeting.end_legs(body(), body()._replace(visible=one)).visible.all()
+
+
+@pytest.mark.parametrize("lacks", [("ankle",), ("knee", "ankle"), ("hip", "knee", "ankle")])
+def test_bodies_that_are_cut_off_end_where_the_frame_ends(lacks):
+    source = _without(*lacks)._replace(joints=body().joints * 0.2 + (400, 400, 0))
+    target = _without(*lacks)._replace(joints=body().joints * 0.2)
+    raised = target._replace(joints=target.joints - (0, 30, 0))
+    shift = retargeting.cut_off_offset([target, raised], source, 0.2, (500, 1000))
+    ends = {1: "right_knee", 2: "right_hip"}.get(len(lacks))
+    low = raised.joints[skeleton.INDEX[ends], 1] if ends else raised.joints[raised.visible, 1].max()
+    # At the edge in the pose that is highest, and below it in the others.
+    assert low + shift[1] == pytest.approx(500, abs=3)
+    assert shift[0] == pytest.approx(400)
+    # As far as there is room, bodies are moved into the frame.
+    shift = retargeting.cut_off_offset([target], source, 0.2, (500, 420))
+    _, high = retargeting.bounding_box([target], 0.2)
+    assert high[0] + shift[0] == pytest.approx(420)

@@ -23,6 +23,7 @@ from volsynth import cli
 from volsynth.errors import UserError
 from volsynth.export import write
 from volsynth.generation import estimation, render
+from volsynth.generation.source import Source
 from volsynth.poses import keypoint_files
 from volsynth.studio import server
 from volsynth.web import serving
@@ -113,20 +114,21 @@ def test_beyond_this_machine_a_warning_is_given(apps):
     assert TestClient(apps[0][0], "http://people.example.org").get("/").status_code == 200
 
 
-def test_the_page_may_begin_with_a_person(apps, tmp_path, capsys):
+def test_the_page_may_begin_with_a_person(apps, tmp_path, capsys, monkeypatch):
     found, _ = own_pictures.bring(tmp_path)
     command = ["studio", "--model", "m", "--port", "0", "--image", str(found["image"])]
     command += ["--mask", str(found["mask"])]
     assert cli.main([*command, "--source-pose", str(found["pose"])]) == 0
     assert cli.main([*command, "--estimator", "e"]) == 0
+    # The picture alone is enough.
+    own_pictures.photograph(monkeypatch, Source(found["image"], found["mask"], found["pose"]))
+    assert cli.main(command[:-2]) == 0
     for app, (_, port) in apps:
         client = TestClient(app, f"http://127.0.0.1:{port}")
         person = client.get("/about").json()["person"]
         assert client.get(f"/person/{person['person']}").status_code == 200
     capsys.readouterr()
     for wrong, line in (
-        (command, "give --source-pose, a file that says where"),
-        ([*command[:-2], "--estimator", "e"], "background was not removed"),
         ([*command[:5], "--mask", "k.png"], "--mask and --source-pose are of --image FILE"),
         ([*command[:5], "--source-pose", "k"], "--mask and --source-pose are of --image FILE"),
     ):

@@ -49,7 +49,7 @@ def _add_generate(commands):
     for option, metavar, what in (
         ("--pose", "NAME", "such as standing, walking, t_pose, sitting, waving"),
         ("--target-pose", "FILE", "of poses; all of them"),
-        ("--target-image", "FILE", "somebody in that pose, which --estimator finds"),
+        ("--target-image", "FILE", "a picture of somebody in that pose"),
     ):
         wanted.add_argument(option, action="append", default=[], metavar=metavar, help=what)
     generate.add_argument("--out", required=True, help="PNG; of several poses a folder")
@@ -78,7 +78,10 @@ def _add_animate(commands):
 
 def _add_pose(commands):
     pose = shared.add_command(commands, "pose", _pose, "find the pose of the person in a picture")
-    pose.add_argument("--model", required=True, help="pose estimator, of volsynth export")
+    pose.add_argument(
+        "--model",
+        help="pose estimator in place of the package's own networks; of volsynth export",
+    )
     _image_arguments(pose)
     pose.add_argument("--out", required=True, metavar="FILE.json", help="of the pose")
     pose.add_argument("--picture", metavar="FILE.png", help="draw the skeleton over the picture")
@@ -86,19 +89,31 @@ def _add_pose(commands):
 
 
 def _image_arguments(parser):
-    parser.add_argument("--image", required=True, help="PNG or JPEG of one person")
+    parser.add_argument("--image", required=True, help="PNG or JPEG of a person")
     parser.add_argument(
-        "--mask",
-        metavar="FILE",
-        help="white where the person is; not needed with a transparent or magenta background",
+        "--person",
+        type=int,
+        metavar="N",
+        help="which of several persons in the picture; default: 1, the largest",
+    )
+    parser.add_argument(
+        "--mask", metavar="FILE", help="white where the person is; default: it is found"
     )
 
 
 def _source_arguments(parser):
     parser.add_argument("--model", required=True, help="of volsynth export")
     _image_arguments(parser)
-    parser.add_argument("--source-pose", metavar="FILE", help="of poses (docs/data.md)")
-    parser.add_argument("--estimator", metavar="DIR", help="finds poses; of volsynth export")
+    parser.add_argument(
+        "--source-pose",
+        metavar="FILE",
+        help="of the person's pose (docs/data.md); default: it is found",
+    )
+    parser.add_argument(
+        "--estimator",
+        metavar="DIR",
+        help="finds poses in place of the package's own networks; of volsynth export",
+    )
     parser.add_argument(
         "--also",
         metavar="FILE",
@@ -195,15 +210,16 @@ def _animate(options):
 
 
 def _pose(options):
-    from volsynth.generation import estimation
+    from volsynth.generation import find_pose
+    from volsynth.generation.source import Source
 
-    found = estimation.find_pose(
-        pathlib.Path(options.model),
+    source = Source(
         pathlib.Path(options.image),
-        pathlib.Path(options.out),
         _path(options.mask),
-        _path(options.picture),
+        estimator=_path(options.model),
+        person=options.person,
     )
+    found = find_pose.find_pose(source, pathlib.Path(options.out), _path(options.picture))
     # There is a picture only with --picture.
     written = [path for path in (found["poses"], found["picture"]) if path]
     print(json.dumps(found) if options.json else "\n".join(written))
@@ -226,6 +242,7 @@ def _source(options):
         _path(options.source_pose),
         _path(options.estimator),
         also,
+        options.person,
     )
 
 

@@ -17,11 +17,13 @@ def add(commands: Any) -> None:
     studio.add_argument("--estimator", metavar="DIR", help="finds poses; of volsynth export")
     studio.add_argument("--image", metavar="FILE", help="of the person that the page begins with")
     studio.add_argument(
-        "--mask",
-        metavar="FILE",
-        help="white where the person is; not needed with a transparent or magenta background",
+        "--mask", metavar="FILE", help="white where the person is; default: it is found"
     )
-    studio.add_argument("--source-pose", metavar="FILE", help="of the person (docs/data.md)")
+    studio.add_argument(
+        "--source-pose",
+        metavar="FILE",
+        help="of the person's pose (docs/data.md); default: it is found",
+    )
     # Not the port of the study, so that both can run at once.
     shared.add_server_arguments(studio, 8766)
 

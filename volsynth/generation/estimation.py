@@ -2,20 +2,17 @@
 
 import dataclasses
 import os
-import pathlib
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from volsynth import conventions, files
-from volsynth.errors import UserError, os_errors_explained
+from volsynth import conventions
+from volsynth.errors import UserError
 from volsynth.export import exported_model, forward
 from volsynth.generation.bodies import to_body
 from volsynth.generation.persons import Crop
-from volsynth.generation.pictures import read_picture
-from volsynth.images import cropping, draw, reader
-from volsynth.poses import joint_orders, keypoint_files, pose_library, retargeting
+from volsynth.images import cropping
+from volsynth.poses import joint_orders, pose_library, retargeting
 from volsynth.poses.keypoint_files import Pose
 from volsynth.skeleton import HIPS
 
@@ -111,55 +108,3 @@ def guess_pose(mask: Bool[np.ndarray, "H W"], name: str) -> Pose:
     # Nobody can take hold of a joint that is outside of the picture.
     px = np.clip(px, 0, (width, height))
     return Pose(joint_orders.VOLSYNTH_15, body.visible, px, mm, image=name, where=name)
-
-
-def find_pose(
-    model: str | os.PathLike[str],
-    image: str | os.PathLike[str],
-    out: str | os.PathLike[str],
-    mask: str | os.PathLike[str] | None = None,
-    picture: str | os.PathLike[str] | None = None,
-) -> dict[str, Any]:
-    """Writes the pose of the person in a picture to a file of poses.
-
-    Args:
-      model: exported estimator.
-      image: picture of one person.
-      out: JSON file to write.
-      mask: file that is white where the person is; None if the picture is transparent or magenta
-        wherever the person is not.
-      picture: PNG to write, which shows the skeleton over the image, on magenta where the image is
-        transparent; None to write none.
-
-    Returns:
-      {"poses": path, "picture": path or None, "joints_px": [15, 2], "visible": [15], which joints
-      lie in the picture; the others are null in the file}.
-
-    Raises:
-      UserError: something that was given cannot be read, or a file cannot be written.
-    """
-    out = pathlib.Path(out)
-    if out.suffix.lower() != ".json":
-        raise UserError(f"--out must end in .json, got {out}.")
-    # Checked before the estimator is loaded, which takes seconds.
-    for place in [out] if picture is None else [out, draw.png_path(picture)]:
-        with os_errors_explained("write", place):
-            files.check_place(place)
-    given = read_picture(image, mask)
-    name = pathlib.Path(image).name
-    pose = estimate_pose(load_estimator(model), given.image, given.mask, name)
-    pose = hide_joints_outside(pose, given.mask.shape)
-    with os_errors_explained("write", out):
-        keypoint_files.write(out, [pose])
-    if picture is not None:
-        body = to_body(pose)
-        # Colours under transparent pixels are nothing that anyone has seen.
-        shown = reader.over_colour(given.pixels)
-        with os_errors_explained("write", picture):
-            draw.save_png(picture, draw.overlay_skeleton(shown, body.joints, body.visible))
-    return {
-        "poses": str(out),
-        "picture": str(picture) if picture else None,
-        "joints_px": pose.joints_px.round(2).tolist(),
-        "visible": pose.visible.tolist(),
-    }

@@ -19,6 +19,10 @@ from volsynth.images import cropping
 from volsynth.poses import retargeting
 from volsynth.poses.keypoint_files import Pose
 from volsynth.poses.retargeting import Body
+from volsynth.skeleton import HIPS, INDEX
+
+_EDGE = 0.02
+"""The height of a picture's lower edge, as a share of the picture's."""
 
 Side = int | Callable[[float], int]
 """The side of a model's images in pixels, or what chooses it by the square's own side."""
@@ -61,6 +65,7 @@ class Person:
       crop: place of that square in the picture.
       body: the person's pose, in pixels of the picture.
       frame: height and width of the picture.
+      cut_off: whether the person goes on below the picture.
       picture: the decoded picture that the square was cut from; None if it is not kept, because
         nobody will ask for the picture's own background.
       also: the same person in a further picture, at the same size; None if there is none.
@@ -70,6 +75,7 @@ class Person:
     crop: Crop
     body: Body
     frame: tuple[int, int]
+    cut_off: bool = False
     picture: Picture | None = None
     also: "Person | None" = None
 
@@ -98,13 +104,19 @@ def crop_person(
     if pose.joints_px is None:
         raise UserError(
             f"{pose.where} has no joints_px: where the person is in the picture, which files of "
-            "wanted poses do not say. Place the joints with volsynth studio and save them there, "
-            "or give --estimator."
+            "wanted poses do not say. Leave it out, so that the joints are found, or place them "
+            "with volsynth studio and save them there."
         )
     body = to_body(pose)
     with errors_naming(pose):
         # Asked for here so that the message names the file of the source and not that of a target.
         retargeting.body_size(body)
+    if not body.visible[list(HIPS)].any():
+        # Without hips there is no trunk, and models fill it with nothing that the picture shows.
+        raise UserError(
+            f"{pose.where}: neither hip is known, so that there is no trunk to show. Give a "
+            "picture that shows the person from the head to the hips at least."
+        )
     px = body.joints[body.visible, :2]
     # Joints of another picture, or of one before it was scaled, would be cropped without a word.
     _check_inside(px, mask.shape, pose)
@@ -115,7 +127,15 @@ def crop_person(
     corner, extent = cropping.square_around_mask(near, px)
     crop = Crop(corner, extent, side if isinstance(side, int) else side(extent))
     cut, _ = cropping.cut_out(image, near, crop.corner, crop.extent, crop.side)
-    return Person(cut, crop, body, mask.shape)
+    return Person(cut, crop, body, mask.shape, _is_cut_off(near, body))
+
+
+def _is_cut_off(mask, body):
+    """Whether a person's mask reaches the picture's lower edge, and no ankle is known."""
+    ankles = [INDEX["right_ankle"], INDEX["left_ankle"]]
+    # Masks that are found end a little before the picture does.
+    edge = math.ceil(_EDGE * len(mask))
+    return bool(mask[-edge:].any() and not body.visible[ankles].any())
 
 
 def _check_inside(px, size, pose):
@@ -133,6 +153,9 @@ def _check_inside(px, size, pose):
 
 def fit_poses(poses: Sequence[Pose], person: Person, turn: float = 0.0) -> tuple[list[Body], Crop]:
     """Gives poses the person's size, limb lengths and place in the picture.
+
+    Of a person whom the picture cuts off, as a half-length portrait does, only that is shown: knees
+    and ankles that are known on neither side are not known in the poses either.
 
     All poses are taken to be of one body, as the frames of a motion are: they are scaled and moved
     alike.
@@ -156,7 +179,11 @@ def fit_poses(poses: Sequence[Pose], person: Person, turn: float = 0.0) -> tuple
     own = retargeting.common_size(sizes, any(body.flat for body in bodies))
     bodies = [retargeting.retarget(body, person.body, own) for body in bodies]
     size = retargeting.body_size(person.body)
-    offset = retargeting.standing_offset(bodies, person.body, size, person.frame)
+    place = retargeting.standing_offset
+    if person.cut_off:
+        bodies = [retargeting.end_legs(body, person.body) for body in bodies]
+        place = retargeting.cut_off_offset
+    offset = place(bodies, person.body, size, person.frame)
     bodies = [body._replace(joints=body.joints + np.append(offset, 0.0)) for body in bodies]
     # One square for all, so that the camera stands still in a clip.
     box = retargeting.bounding_box(bodies, size)

@@ -30,13 +30,13 @@ class Picture:
 
     Attributes:
       pixels: RGB and alpha, uint8 [H, W, 4]; alpha is 255 throughout if the file has none.
-      mask: True where the person is, bool [H, W].
-      background: what surrounds the person: "scene" if a mask of its own tells person and
-        background apart, else the "transparent" or "magenta" background that does.
+      mask: True where the person is, bool [H, W]; None while that is not known.
+      background: what surrounds the person: "transparent" or "magenta" where that tells person and
+        background apart, else a "scene".
     """
 
     pixels: UInt8[np.ndarray, "H W 4"]
-    mask: Bool[np.ndarray, "H W"]
+    mask: Bool[np.ndarray, "H W"] | None
     background: Literal["scene", "transparent", "magenta"]
 
     @property
@@ -46,16 +46,18 @@ class Picture:
 
 
 def read_picture(path: File, mask: File | None = None) -> Picture:
-    """Reads a picture of a person and finds the person in it.
+    """Reads a picture of a person, and the mask that a file or the picture's background gives.
 
     Args:
       path: the picture.
-      mask: a file that marks the person; None if the picture is transparent or magenta wherever the
-        person is not.
+      mask: a file that marks the person, if there is one.
+
+    Returns:
+      the picture; without a mask if there is no file and its background is neither transparent nor
+      magenta.
 
     Raises:
-      UserError: a file cannot be read, sizes differ, the person is tiny or not there, or nothing
-        tells person and background apart.
+      UserError: a file cannot be read, sizes differ, or the person is tiny or not there.
     """
     pixels = reader.read_rgba(path)
     # A mask counts before the picture's alpha channel: whoever gives one means it.
@@ -63,11 +65,7 @@ def read_picture(path: File, mask: File | None = None) -> Picture:
         return Picture(pixels, read_mask(pixels.shape[:2], mask), "scene")
     found = mask_from_background(pixels, path)
     if found is None:
-        raise UserError(
-            f"{path}: its background was not removed: its border is neither transparent nor "
-            "magenta. Give --mask FILE, white where the person is, or a PNG with a transparent "
-            "background, or a picture on magenta (255, 0, 255)."
-        )
+        return Picture(pixels, None, "scene")
     return Picture(pixels, found, "transparent" if _has_holes(pixels) else "magenta")
 
 

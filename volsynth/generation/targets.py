@@ -8,8 +8,7 @@ from collections.abc import Sequence
 
 from volsynth.errors import UserError
 from volsynth.export import exported_model
-from volsynth.generation import estimation
-from volsynth.generation.pictures import read_picture
+from volsynth.generation.source import Source, read_source
 from volsynth.poses import keypoint_files, pose_library
 from volsynth.poses.keypoint_files import Pose
 
@@ -24,7 +23,7 @@ class Targets:
     Attributes:
       names: names of poses of the package.
       files: files of poses, each with one or several.
-      images: pictures of persons in these poses, which the source's estimator finds.
+      images: pictures of persons in these poses, which are found as those of sources are.
     """
 
     names: Sequence[str] = ()
@@ -39,11 +38,11 @@ def read_targets(
 
     Args:
       targets: names and files.
-      estimator: finds the poses of `targets.images`; None if there are none.
+      estimator: finds the poses of `targets.images`; None for the networks of `photographs`.
 
     Raises:
-      UserError: a name or a file is not there, a file has no pose, there are too many poses or
-        none, or pictures come without an estimator.
+      UserError: a name or a file is not there, a file has no pose, a picture shows nobody, or there
+        are too many poses or none.
     """
     found = [(name, pose_library.named_pose(name)) for name in targets.names]
     for path in map(pathlib.Path, targets.files):
@@ -51,13 +50,8 @@ def read_targets(
         if not poses:
             raise UserError(f"{path} has no pose.")
         found += [(_file_name(path, pose, len(poses) > 1), pose) for pose in poses]
-    # Pictures of poses bring no mask: their background must be transparent or magenta.
     for path in map(pathlib.Path, targets.images):
-        if estimator is None:
-            raise UserError(f"give --estimator, an exported model that finds the pose of {path}.")
-        picture = read_picture(path)
-        pose = estimation.estimate_pose(estimator, picture.image, picture.mask, path.name)
-        found.append((path.stem, pose))
+        found.append((path.stem, read_source(Source(path), estimator)[1]))
     if not 1 <= len(found) <= MOST_TARGETS:
         raise UserError(
             f"{len(found)} target poses; from 1 to {MOST_TARGETS} are allowed. Give --pose NAME, "

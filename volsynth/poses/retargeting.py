@@ -15,6 +15,8 @@ from volsynth.errors import UserError
 from volsynth.skeleton import HIPS, INDEX, MIRROR, NUM_JOINTS
 
 _PELVIS = NUM_JOINTS
+_KNEES = [INDEX["right_knee"], INDEX["left_knee"]]
+_ANKLES = [INDEX["right_ankle"], INDEX["left_ankle"]]
 _NUMBER = {**INDEX, "pelvis": _PELVIS}
 _NAMES = tuple(_NUMBER)
 
@@ -217,6 +219,15 @@ def retarget(target: Body, source: Body, target_size: float | None = None) -> Bo
     return Body(moved[:NUM_JOINTS], target.visible, flat)
 
 
+def end_legs(target: Body, source: Body) -> Body:
+    """Leaves out what of the target's legs is known of neither leg of the source."""
+    visible = target.visible.copy()
+    has_knee = source.visible[_KNEES].any()
+    visible[_KNEES] &= has_knee
+    visible[_ANKLES] &= has_knee and source.visible[_ANKLES].any()
+    return target._replace(visible=visible)
+
+
 def turn_body(body: Body, degrees: float) -> Body:
     """Turns a body about the vertical axis through the origin.
 
@@ -274,13 +285,44 @@ def standing_offset(
     shift = np.array([_middle(own) - _middle(seen), own[:, 1].max() - seen[:, 1].max()])
     low, high = bounding_box(bodies, size)
     # Axes are x, y, and the frame is height, width.
-    for axis, room in enumerate(reversed(frame)):
-        if high[axis] - low[axis] > room:
-            shift[axis] = (room - low[axis] - high[axis]) / 2
-        else:
-            shift[axis] += max(-(low[axis] + shift[axis]), 0)
-            shift[axis] -= max(high[axis] + shift[axis] - room, 0)
-    return shift
+    return np.array([*map(_into, low, high, shift, reversed(frame))])
+
+
+def cut_off_offset(
+    bodies: Sequence[Body], source: Body, size: float, frame: tuple[int, int]
+) -> Float[np.ndarray, "2"]:
+    """The offset (x, y) by which bodies must be moved to end where the frame ends.
+
+    The lower one of the joints at which their legs end comes to the frame's lower edge, in all
+    bodies at it or below it. Their middle comes to the source's middle, and then into the frame.
+
+    Args:
+      bodies: bodies in the source's unit, as `end_legs` leaves them; all are moved alike.
+      source: the body that shows where the middle is, in pixels of the frame.
+      size: size of all of the bodies.
+      frame: height and width of the frame, pixels.
+    """
+    seen = np.concatenate([body.joints[body.visible] for body in bodies])
+    across = _middle(source.joints[source.visible]) - _middle(seen)
+    low, high = bounding_box(bodies, size)
+    height, width = frame
+    return np.array([_into(low[0], high[0], across, width), height - min(map(_end, bodies))])
+
+
+def _into(low, high, shift, room):
+    """A shift changed so that it brings an interval into [0, room], or to its middle."""
+    if high - low > room:
+        return (room - low - high) / 2
+    shift += max(-(low + shift), 0)
+    return shift - max(high + shift - room, 0)
+
+
+def _end(body):
+    """The height of the lower one of the joints at which the legs of a body end."""
+    for ends in (_ANKLES, _KNEES, list(HIPS)):
+        if body.visible[ends].any():
+            return body.joints[ends, 1][body.visible[ends]].max()
+    return body.joints[body.visible, 1].max()
 
 
 def _middle(joints):
