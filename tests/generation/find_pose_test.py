@@ -67,3 +67,34 @@ def test_a_pose_is_drawn_over_what_one_sees_of_a_picture(tmp_path, monkeypatch):
     drawn = reader.read_rgb(tmp_path / "a.png")
     np.testing.assert_array_equal(drawn[:20], np.full((20, 120, 3), (255, 0, 255)))
     assert not mask[:20].any()
+
+
+def test_all_persons_are_listed_and_numbered(tmp_path, monkeypatch, capsys):
+    sources = []
+    for shot in (1, 2):
+        (tmp_path / str(shot)).mkdir()
+        files, _ = own_pictures.bring(tmp_path / str(shot), shot=shot)
+        sources.append(Source(files["image"], files["mask"], files["pose"]))
+    persons = own_pictures.photograph(monkeypatch, *sources)
+    image, out, picture = sources[0].image, tmp_path / "all.json", tmp_path / "all.png"
+    arguments = ["pose", "--image", str(image), "--all", "--out", str(out)]
+    assert cli.main([*arguments, "--picture", str(picture)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [str(out), str(picture)]
+    assert lines[2:] == [f"person {n}: 15 of 15 joints, 100% sure" for n in (1, 2)]
+    found = keypoint_files.read(out)
+    assert [(pose.person, pose.image) for pose in found] == [("1", image.name), ("2", image.name)]
+    drawn = np.abs(reader.read_rgb(picture).astype(int) - reader.read_rgb(image)).max(axis=-1)
+    for pose, person in zip(found, persons):
+        np.testing.assert_allclose(pose.joints_px, person.joints_px, atol=0.01)
+        for x, y in person.joints_px.astype(int):
+            assert drawn[y, x] > 0
+    assert cli.main([*arguments, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["picture"] is None
+    assert [person["person"] for person in report["persons"]] == [1, 2]
+    assert cli.main([*arguments, "--person", "1"]) == 2
+    assert "--all is of all persons; leave out --mask, --person" in capsys.readouterr().err
+    own_pictures.photograph(monkeypatch)
+    assert cli.main(arguments) == 2
+    assert "picture.jpg: nobody was found." in capsys.readouterr().err

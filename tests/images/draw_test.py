@@ -276,3 +276,18 @@ def test_save_png_refuses_other_names_and_other_arrays(tmp_path):
     with pytest.raises(UserError, match=r"save_png: a picture must be uint8"):
         draw.save_png(tmp_path / "picture.png", np.zeros((4, 4, 3), np.float32))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("point", [(30.0, 40.0), (-50.0, -50.0), (200.0, 200.0)])
+def test_labels_are_above_a_point_and_in_the_picture(point):
+    page = np.full((80, 60, 3), 200, np.uint8)
+    made = draw.overlay_label(page, "12", np.array(point))
+    rows, columns = np.nonzero((made == draw.INK).all(axis=-1))
+    assert (page == 200).all()
+    assert len(rows) > 30
+    # All of it is there, wherever the point is.
+    assert np.ptp(columns) > 10
+    assert np.ptp(rows) > 10
+    if point == (30.0, 40.0):
+        assert rows.max() <= 40
+        assert columns.mean() == pytest.approx(30, abs=1.5)

@@ -83,6 +83,9 @@ def _add_pose(commands):
         help="pose estimator in place of the package's own networks; of volsynth export",
     )
     _image_arguments(pose)
+    pose.add_argument(
+        "--all", action="store_true", help="find all persons, and number them from the largest on"
+    )
     pose.add_argument("--out", required=True, metavar="FILE.json", help="of the pose")
     pose.add_argument("--picture", metavar="FILE.png", help="draw the skeleton over the picture")
     shared.add_json_argument(pose)
@@ -213,16 +216,22 @@ def _pose(options):
     from volsynth.generation import find_pose
     from volsynth.generation.source import Source
 
-    source = Source(
-        pathlib.Path(options.image),
-        _path(options.mask),
-        estimator=_path(options.model),
-        person=options.person,
-    )
-    found = find_pose.find_pose(source, pathlib.Path(options.out), _path(options.picture))
+    image, out = pathlib.Path(options.image), pathlib.Path(options.out)
+    if options.all:
+        if options.mask or options.person is not None or options.model:
+            raise UserError("--all is of all persons; leave out --mask, --person and --model.")
+        found = find_pose.find_all_poses(image, out, _path(options.picture))
+    else:
+        source = Source(
+            image, _path(options.mask), estimator=_path(options.model), person=options.person
+        )
+        found = find_pose.find_pose(source, out, _path(options.picture))
     # There is a picture only with --picture.
-    written = [path for path in (found["poses"], found["picture"]) if path]
-    print(json.dumps(found) if options.json else "\n".join(written))
+    said = [path for path in (found["poses"], found["picture"]) if path]
+    for person in found.get("persons", ()):
+        known = sum(person["visible"])
+        said.append(f"person {person['person']}: {known} of 15 joints, {person['score']:.0%} sure")
+    print(json.dumps(found) if options.json else "\n".join(said))
     return 0
 
 

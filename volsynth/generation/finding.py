@@ -39,9 +39,7 @@ def find_person(
     Raises:
       UserError: there is nobody, or no person of that number or near the pose.
     """
-    if mask is not None:
-        # Whoever else is in the picture must not be found in the person's place.
-        image = np.where(mask[..., None], image, np.uint8(_GREY))
+    image = _masked(image, mask)
     if mask is None and pose is not None and pose.joints_px is not None:
         found = _nearest(persons.find_persons(image), pose)
     elif number is None or number == 1:
@@ -51,6 +49,30 @@ def find_person(
     if found is None:
         raise UserError(f"{name}: nobody was found{_where(mask, pose)}; {_remedy(mask, pose)}.")
     return found
+
+
+def find_persons(
+    image: UInt8[np.ndarray, "H W 3"], name: str, mask: Bool[np.ndarray, "H W"] | None = None
+) -> list[persons.Person]:
+    """Finds all persons of a picture, the largest first.
+
+    Args:
+      image: the picture.
+      name: what messages call the picture.
+      mask: where there are persons at all, if that is known.
+
+    Raises:
+      UserError: there is nobody.
+    """
+    found = persons.find_persons(_masked(image, mask))
+    if not found:
+        raise UserError(f"{name}: nobody was found{_where(mask, None)}.")
+    return found
+
+
+def _masked(image, mask):
+    """The picture, in which nobody outside of the mask is found in somebody else's place."""
+    return image if mask is None else np.where(mask[..., None], image, np.uint8(_GREY))
 
 
 def check_number(number: int | None) -> None:
@@ -86,7 +108,7 @@ def _numbered(found, number, name):
     if found and number > len(found):
         raise UserError(
             f"{name}: {len(found)} persons were found, so that --person must be from 1 to "
-            f"{len(found)}, got {number}."
+            f"{len(found)}, got {number}; volsynth pose --all shows them."
         )
     return found[number - 1] if found else None
 

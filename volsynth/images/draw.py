@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from volsynth import files
 from volsynth.errors import UserError
@@ -156,6 +156,29 @@ def overlay_skeleton(
     layer = layer.reduce(oversample)
     base = Image.fromarray(image).convert("RGBA")
     return np.array(Image.alpha_composite(base, layer).convert("RGB"))
+
+
+def overlay_label(
+    image: UInt8[np.ndarray, "H W 3"], text: str, point: Float[np.ndarray, "2"]
+) -> UInt8[np.ndarray, "H W 3"]:
+    """A copy of a picture with a dark label above a point; it is moved into the picture.
+
+    Raises:
+      UserError: the picture is not uint8 RGB.
+    """
+    image = check_picture("overlay_label", image)
+    height, width = image.shape[:2]
+    # Readable once the picture fits on a screen, and hardly in the way before.
+    size = max(10.0, 0.035 * max(height, width))
+    font = ImageFont.load_default(size=size)
+    page = Image.fromarray(image.copy())
+    across = font.getlength(text) / 2 + 0.3 * size
+    x = np.clip(point[0], across, max(width - across, across))
+    y = np.clip(point[1] - 1.4 * size, 0, max(height - 1.4 * size, 0))
+    pen = ImageDraw.Draw(page)
+    pen.rounded_rectangle((x - across, y, x + across, y + 1.3 * size), 0.3 * size, fill=INK)
+    pen.text((x, y + 0.65 * size), text, WHITE, font=font, anchor="mm")
+    return np.array(page)
 
 
 def check_picture(caller: str, image: np.ndarray) -> np.ndarray:
