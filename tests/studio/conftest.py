@@ -10,7 +10,14 @@ from visitor import Visitor
 
 from volsynth import systems
 from volsynth.generation.source import Source, read_person
+from volsynth.photographs import persons
 from volsynth.studio import rendering, server
+
+
+@pytest.fixture(autouse=True)
+def _nobody(monkeypatch):
+    """Networks that see nobody: theirs take seconds to compile."""
+    monkeypatch.setattr(persons, "find_person", lambda image: None)
 
 
 @pytest.fixture(scope="session")

@@ -77,11 +77,14 @@ def _serve(port, *options):
 
     import own_pictures
 
+    from volsynth.photographs import persons
     from volsynth.poses import keypoint_files, pose_library
     from volsynth.studio import rendering, server
     from volsynth.web import serving
 
     estimator = who = None
+    # The networks take seconds to compile.
+    persons.find_person = lambda image: None
     renderer = rendering.Renderer(own_pictures.dots())
     renderer.warm_up()
     if "estimator" in options:

@@ -8,6 +8,7 @@ from visiting import joints_of, named, pixels, png
 
 from volsynth.generation import estimation, persons
 from volsynth.generation.bodies import to_body
+from volsynth.generation.source import Source
 from volsynth.images import cropping
 from volsynth.poses import pose_library, retargeting
 from volsynth.skeleton import HIPS, INDEX
@@ -80,6 +81,31 @@ def test_a_background_that_is_not_known_waits_for_a_mask(visit, brought):
     second = page.post(address, png(mask.astype(np.uint8) * 255)).json()
     assert second["background"] == "known"
     assert page.post("/person", {"picture": second["picture"], **joints_of(pose)}).is_success
+
+
+def test_a_photograph_needs_no_mask_and_no_joints(visit, monkeypatch, tmp_path):
+    files, mask = own_pictures.bring(tmp_path)
+    source = Source(files["image"], files["mask"], files["pose"])
+    (person,) = own_pictures.photograph(monkeypatch, source)
+    person.known[4] = False
+    person.joints_px[4] = (-7, 20)
+    page = visit()
+    found = page.post("/picture", files["image"].read_bytes()).json()
+    assert found["background"] == "known"
+    pose = found["pose"]
+    assert pose["from"] == "networks"
+    np.testing.assert_array_equal(pose["visible"], np.arange(15) != 4)
+    # What is not known has a place where somebody can take hold of it.
+    np.testing.assert_allclose(pose["joints_px"], np.maximum(person.joints_px, 0), atol=0.06)
+    known = [px if seen else None for px, seen in zip(pose["joints_px"], pose["visible"])]
+    body = {"picture": found["picture"], "joints_px": known, "joints_mm": pose["joints_mm"]}
+    assert page.post("/person", body).is_success
+    shown = pixels(page.get(f"/picture/{found['picture']}")).astype(int)
+    assert np.ptp(shown[~mask], axis=-1).max() == 0
+    # An exported estimator takes the networks' place for joints, not for the mask.
+    page = visit(estimator=own_pictures.finder(np.full((15, 2), 16.0), np.zeros((15, 3))))
+    found = page.post("/picture", files["image"].read_bytes()).json()
+    assert (found["background"], found["pose"]["from"]) == ("known", "estimator")
 
 
 def test_a_picture_is_shown_small_with_a_pale_background(visit, brought):

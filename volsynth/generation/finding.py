@@ -39,7 +39,7 @@ def find_person(
     Raises:
       UserError: there is nobody, or no person of that number or near the pose.
     """
-    image = _masked(image, mask)
+    image = masked(image, mask)
     if mask is None and pose is not None and pose.joints_px is not None:
         found = _nearest(persons.find_persons(image), pose)
     elif number is None or number == 1:
@@ -64,14 +64,16 @@ def find_persons(
     Raises:
       UserError: there is nobody.
     """
-    found = persons.find_persons(_masked(image, mask))
+    found = persons.find_persons(masked(image, mask))
     if not found:
         raise UserError(f"{name}: nobody was found{_where(mask, None)}.")
     return found
 
 
-def _masked(image, mask):
-    """The picture, in which nobody outside of the mask is found in somebody else's place."""
+def masked(
+    image: UInt8[np.ndarray, "H W 3"], mask: Bool[np.ndarray, "H W"] | None
+) -> UInt8[np.ndarray, "H W 3"]:
+    """The picture without what is outside of a mask, so that nobody else is found there."""
     return image if mask is None else np.where(mask[..., None], image, np.uint8(_GREY))
 
 

@@ -14,9 +14,10 @@ from PIL import Image
 
 from volsynth.export import exported_model
 from volsynth.files import InMemory
-from volsynth.generation import estimation
+from volsynth.generation import estimation, finding
 from volsynth.generation.pictures import mask_from_background, read_mask
 from volsynth.images import reader
+from volsynth.photographs import persons
 from volsynth.poses.keypoint_files import Pose
 
 PREVIEW_SIDE = 1024
@@ -35,14 +36,16 @@ class Picture:
     Attributes:
       image: The pixels.
       mask: Which pixels show the person; None while that is not known.
-      pose: A suggested pose, in pixels and in mm from the pelvis; None without a mask.
-      pose_source: Whether a pose estimator found the pose, or it is a standing figure.
+      pose: A suggested pose, in pixels and in mm from the pelvis; None without a mask. Joints that
+        are not visible have places in the picture, too.
+      pose_source: Whether an exported estimator found the pose or the package's own networks did,
+        or it is a standing figure.
     """
 
     image: UInt8[np.ndarray, "H W 3"]
     mask: Bool[np.ndarray, "H W"] | None
     pose: Pose | None = None
-    pose_source: Literal["estimator", "guess"] = "guess"
+    pose_source: Literal["estimator", "networks", "guess"] = "guess"
 
     @property
     def nbytes(self) -> int:
@@ -51,11 +54,12 @@ class Picture:
 
 
 def read_picture(content: bytes, estimator: exported_model.Model | None) -> Picture:
-    """Reads a picture and suggests the pose of its person.
+    """Reads a picture, finds its person and suggests a pose.
 
     Args:
       content: the bytes of a picture file.
-      estimator: finds the pose; None to suggest a standing figure.
+      estimator: finds the pose; None for the package's own networks, or a standing figure where
+        these find nobody.
 
     Raises:
       UserError: the bytes are no picture, or its person is tiny or not there.
@@ -84,16 +88,24 @@ def with_mask(picture: Picture, content: bytes, estimator: exported_model.Model 
 
 
 def _with_suggested_pose(image, mask, estimator):
+    name, found = "the picture", None
+    if mask is None or estimator is None:
+        found = persons.find_person(finding.masked(image, mask))
     if mask is None:
-        # Without a mask nothing tells where the person stands or how large it is.
-        return Picture(image, None)
+        if found is None:
+            # Without a mask nothing tells where the person stands or how large it is.
+            return Picture(image, None)
+        mask = found.mask >= finding.MASK_EDGE
+    if estimator is None and found is None:
+        return Picture(image, mask, estimation.guess_pose(mask, name))
     if estimator is None:
-        return Picture(image, mask, estimation.guess_pose(mask, "the picture"))
-    pose = estimation.estimate_pose(estimator, image, mask, "the picture")
+        pose, pose_source = found.pose(name), "networks"
+    else:
+        pose, pose_source = estimation.estimate_pose(estimator, image, mask, name), "estimator"
     height, width = mask.shape
-    # An estimator may put a joint beyond the edge, where nobody can take hold of it.
+    # Networks may put a joint beyond the edge, where nobody can take hold of it.
     inside = np.clip(pose.joints_px, 0, (width, height))
-    return Picture(image, mask, dataclasses.replace(pose, joints_px=inside), "estimator")
+    return Picture(image, mask, dataclasses.replace(pose, joints_px=inside), pose_source)
 
 
 def preview(picture: Picture) -> UInt8[np.ndarray, "H W 3"]:

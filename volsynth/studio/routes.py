@@ -190,6 +190,7 @@ def _keep_picture(studio, picture):
     pose = picture.pose and {
         "joints_px": page_poses.rounded(picture.pose.joints_px),
         "joints_mm": page_poses.rounded(picture.pose.joints_mm),
+        "visible": picture.pose.visible.tolist(),
         "from": picture.pose_source,
     }
     return {

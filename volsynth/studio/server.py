@@ -32,7 +32,7 @@ def make_app(
 
     Args:
       renderer: the model, ready to render.
-      estimator: finds the poses in pictures; None to suggest a standing figure.
+      estimator: finds the poses in pictures; None for the package's own networks.
       hosts: the values of the header Host that are answered; see `volsynth.web.guard.Guard`.
       person: the person that the page begins with.
     """

@@ -32,7 +32,7 @@ class Studio:
 
     Attributes:
       renderer: The model, which renders persons.
-      estimator: The pose estimator; None where poses are guessed.
+      estimator: The pose estimator; None for the package's own networks.
       pictures: Pictures by the names that the page knows.
       persons: Persons by name.
       motions: Motions by name.

@@ -4,8 +4,8 @@ import { Refused } from "./api.js";
 import { $, on } from "./elements.js";
 import { Picture } from "./picture.js";
 
-const NO_MASK = "The picture’s background was not removed. Give a mask of the same size, white where the "
-  + "person is; or take a picture with a transparent background.";
+const NO_MASK = "Nobody was found in the picture. Give a mask of the same size, white where the person is; or "
+  + "take another picture.";
 
 export class Choosing {
   // arrived(): there is a draft, and its background is known.

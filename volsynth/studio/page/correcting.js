@@ -5,8 +5,14 @@ import { savePose } from "./files.js";
 import { Joints } from "./joints.js";
 import { Marker } from "./marker.js";
 
-const GUESSED = "Drag each joint to where it is. Depth is that of the guess; a joint that the picture does not "
-  + "show can be left out.";
+// By what says where the joints are.
+const SAID = {
+  file: "This is what the file says. Drag a joint to correct it.",
+  estimator: "This is what the estimator says. Drag a joint to correct it.",
+  networks: "This is what was found in the picture. Drag a joint to correct it; faint ones are left out.",
+  guess: "Drag each joint to where it is. Depth is that of the guess; a joint that the picture does not "
+    + "show can be left out.",
+};
 
 export class Correcting {
   // current(): the picture, or null. enter(picture): the person on it was cut out.
@@ -43,7 +49,7 @@ export class Correcting {
   // A new picture: where somebody has said where the joints are, it needs no hands.
   async begin() {
     this.set(this.draft.given ?? this.draft.answer.pose);
-    if (this.draft.given || this.draft.answer.pose.from === "estimator") {
+    if (this.draft.given || this.draft.answer.pose.from !== "guess") {
       try {
         await this.use();
         return;
@@ -67,10 +73,7 @@ export class Correcting {
 
   async show() {
     const mine = this.draft;
-    const from = mine.given ? "the file" : mine.answer.pose.from;
-    $("joints-text").textContent = from === "guess"
-      ? GUESSED
-      : `This is what ${from === "estimator" ? "the estimator" : from} says. Drag a joint to correct it.`;
+    $("joints-text").textContent = mine.given ? SAID.file : SAID[mine.answer.pose.from];
     if (!mine.image) {
       mine.image = await createImageBitmap(await mine.shown());
       if (mine !== this.draft) return;

@@ -3,9 +3,10 @@
 import { rounded } from "./skeleton.js";
 
 export class Joints {
-  // found: {joints_px, joints_mm}, with null for what is not known; that is as in `guess`.
+  // found: {joints_px, joints_mm}, with null for what is not known; that is as in `guess`. In a guess all joints have a
+  // place, and `visible` says which are known.
   constructor(found, guess) {
-    this.hidden = found.joints_px.map((joint) => joint === null);
+    this.hidden = found.joints_px.map((joint, i) => joint === null || found.visible?.[i] === false);
     this.points = found.joints_px.map((joint, i) => (joint ?? guess.joints_px[i]).slice());
     this.mm = found.joints_mm?.map((joint, i) => (joint ?? guess.joints_mm[i]).slice()) ?? null;
     this.scale = this.mm ? millimetresPerPixel(this.mm, this.points) : 0;
