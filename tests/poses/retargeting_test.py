@@ -166,6 +166,20 @@ def test_bodies_stand_where_the_source_does():
     assert middle(moved[:, 0]) == pytest.approx(middle(source.joints[:, 0]))
 
 
+@pytest.mark.parametrize("lacks", [("ankle",), ("knee", "ankle")])
+def test_bodies_without_feet_have_their_hips_where_the_source_has_them(lacks):
+    source = body()._replace(joints=body().joints * 0.2 + (500, 500, 0))
+    target = _without(*lacks)._replace(joints=body().joints * 0.2)
+    np.testing.assert_allclose(
+        retargeting.standing_offset([target], source, 0.2, (1000, 1000)), (500, 500), atol=1e-9
+    )
+    # Those of a head and arms come to the lowest joint, for want of another.
+    head = _without("hip", "knee", "ankle")._replace(joints=body().joints * 0.2)
+    lowest = source.joints[:, 1].max() - head.joints[head.visible, 1].max()
+    shift = retargeting.standing_offset([head], source, 0.2, (2000, 1000))
+    assert shift[1] == pytest.approx(lowest)
+
+
 def test_bodies_are_moved_into_the_frame_or_to_its_middle():
     source = body()._replace(joints=body().joints * 0.2 + (40, 400, 0))
     wide = retargeting.retarget(Body(library.joints_of(library._T_POSE), ALL, False), source)

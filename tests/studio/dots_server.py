@@ -19,7 +19,8 @@ class Server:
     """A studio, at the same port each time it is started."""
 
     def __init__(self, *options):
-        """`options`: "person FOLDER" to begin with that of a folder, "estimator"."""
+        """`options`: "person FOLDER" to begin with that of a folder, "photograph FOLDER" to
+        find it in every picture, all but its right elbow; "estimator"."""
         self.port = 0
         self._options = options
         self._process = None
@@ -76,6 +77,7 @@ def _serve(port, *options):
     import functools
 
     import own_pictures
+    import pytest
 
     from volsynth.photographs import persons
     from volsynth.poses import keypoint_files, pose_library
@@ -85,6 +87,11 @@ def _serve(port, *options):
     estimator = who = None
     # The networks take seconds to compile.
     persons.find_person = lambda image: None
+    if "photograph" in options:
+        folder = pathlib.Path(options[options.index("photograph") + 1])
+        source = Source(folder / "picture.jpg", folder / "mask.png", pose=folder / "pose.json")
+        (found,) = own_pictures.photograph(pytest.MonkeyPatch(), source)
+        found.known[4] = False
     renderer = rendering.Renderer(own_pictures.dots())
     renderer.warm_up()
     if "estimator" in options:

@@ -109,6 +109,21 @@ def test_a_pose_of_a_file_or_an_estimator_needs_no_hands(browse, studio, files):
 
 
 @pytest.mark.slow
+def test_a_photograph_needs_no_hands(browse, files):
+    with serving("photograph", str(files["image"].parent)) as finding:
+        visitor = browse(finding)
+        visitor.drop(files["image"])
+        visitor.arrive()
+        (given,) = visitor.sent("person")
+        (pose,) = keypoint_files.read(files["pose"])
+        assert [i for i, px in enumerate(given["joints_px"]) if px is None] == [4]
+        found = np.array([px for px in given["joints_px"] if px], float)
+        np.testing.assert_allclose(found, np.delete(pose.joints_px, 4, axis=0), atol=0.1)
+        visitor.page.click("#to-joints")
+        assert "found in the picture" in visitor.page.inner_text("#joints-text")
+
+
+@pytest.mark.slow
 def test_a_person_of_the_command_line_is_there_at_once_and_again(browse, files):
     with serving("person", str(files["image"].parent)) as started:
         visitor = browse(started)

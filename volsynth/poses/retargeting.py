@@ -272,7 +272,7 @@ def standing_offset(
 
     The lowest joint of the bodies comes to the height of the source's lowest one, and their middle
     to its middle; then they are moved into the frame, or to its middle along an axis along which
-    they do not fit.
+    they do not fit. Bodies without ankles do not stand: their hips come to the height of its hips.
 
     Args:
       bodies: bodies in the source's unit; all are moved alike, as those of a motion must be.
@@ -282,7 +282,12 @@ def standing_offset(
     """
     seen = np.concatenate([body.joints[body.visible] for body in bodies])
     own = source.joints[source.visible]
-    shift = np.array([_middle(own) - _middle(seen), own[:, 1].max() - seen[:, 1].max()])
+    down = own[:, 1].max() - seen[:, 1].max()
+    if not any(body.visible[_ANKLES].any() for body in bodies):
+        heights = _hips_height([source]), _hips_height(bodies)
+        # Without hips either, there is nothing but the lowest joint.
+        down = down if None in heights else heights[0] - heights[1]
+    shift = np.array([_middle(own) - _middle(seen), down])
     low, high = bounding_box(bodies, size)
     # Axes are x, y, and the frame is height, width.
     return np.array([*map(_into, low, high, shift, reversed(frame))])
@@ -315,6 +320,13 @@ def _into(low, high, shift, room):
         return (room - low - high) / 2
     shift += max(-(low + shift), 0)
     return shift - max(high + shift - room, 0)
+
+
+def _hips_height(bodies):
+    """The mean y of the hips of bodies; None if none is known."""
+    hips = list(HIPS)
+    known = np.concatenate([body.joints[hips, 1][body.visible[hips]] for body in bodies])
+    return known.mean() if len(known) else None
 
 
 def _end(body):

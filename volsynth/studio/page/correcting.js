@@ -9,7 +9,7 @@ import { Marker } from "./marker.js";
 const SAID = {
   file: "This is what the file says. Drag a joint to correct it.",
   estimator: "This is what the estimator says. Drag a joint to correct it.",
-  networks: "This is what was found in the picture. Drag a joint to correct it; faint ones are left out.",
+  networks: "This is what was found in the picture. Drag a joint to correct it; dashed ones are left out.",
   guess: "Drag each joint to where it is. Depth is that of the guess; a joint that the picture does not "
     + "show can be left out.",
 };
