@@ -70,6 +70,7 @@ def test_the_view_turns_the_axis_to_the_point():
     np.testing.assert_allclose(np.linalg.det(view), 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quarters", [1, 2, 3])
 def test_turned_pictures_give_turned_persons(shot, quarters):
     upright = persons.find_person(shot.image)
@@ -98,6 +99,7 @@ def test_small_and_large_pictures(shot):
     assert _error(found.joints_px / 6, shot.pose.joints_px) < 2.5
 
 
+@pytest.mark.slow
 def test_all_persons_are_found_and_the_largest_is_the_most_prominent(shot, other):
     half = other.image[::2, ::2]
     page = np.full((HEIGHT, 2 * WIDTH, 3), half[0, 0], np.uint8)

@@ -146,6 +146,7 @@ def test_other_files_are_not_parsed(kind, tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_constants_of_graphs_are_read_dense_and_sparse():
     """A graph of one convolution with sparse taps, and one of every channel by itself."""
     rng = np.random.default_rng(0)
