@@ -89,13 +89,10 @@ def place(
       shard_state: whether devices share the state, see `mesh.state_shardings`.
     """
 
-    # Jitted by itself, so that the networks are traced once for the shapes and for the values.
-    make_state = jax.jit(program.init)
-
     def init():
         # Zeros rather than the batch: its values would become constants of the compiled program.
         zeros = {key: jnp.zeros(value.shape, value.dtype) for key, value in batch.items()}
-        return make_state(jax.random.key(seed), zeros)
+        return program.init(jax.random.key(seed), zeros)
 
     batch_shardings = mesh.batch_shardings(devices, batch)
     shapes = jax.eval_shape(init)
